@@ -1,0 +1,37 @@
+"""Who is acting. Every use case takes an `Actor`; nobody guesses it from a context variable."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ActorKind(StrEnum):
+    PERSON = "person"
+    CLIENT = "client"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, a client program, the system itself, or somebody unknown.
+
+    `organisation` is the 18-character code of the department the actor acts for ("" for citizens).
+    `roles` are a person's offices ("drafter", "approver", "keeper", "auditor", "operator") or a
+    client's granted scopes. `subjects` are the pseudonymous ids of the holders whose certificates
+    the actor may see as their own: the person and the organisations the person represents.
+    """
+
+    kind: ActorKind
+    id: str
+    name: str = ""
+    organisation: str = ""
+    organisation_name: str = ""
+    roles: frozenset[str] = frozenset()
+    subjects: frozenset[str] = frozenset()
+
+    def may(self, role: str) -> bool:
+        return role in self.roles
+
+
+SYSTEM = Actor(ActorKind.SYSTEM, "system", name="system")
+ANONYMOUS = Actor(ActorKind.ANONYMOUS, "anonymous")

@@ -1,0 +1,46 @@
+"""One byte string for one value: RFC 8785 canonical JSON, SHA-256 digests, strict base64url.
+
+Two parties that hash the same value must hash the same bytes; everything that is signed, committed
+to the ledger or compared by digest goes through here.
+"""
+
+import base64
+import hashlib
+import re
+
+import rfc8785
+
+from foundation.errors import Malformed
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 bytes of a JSON value. Raises `Malformed` for what JSON cannot say exactly."""
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as problem:
+        raise Malformed(f"not a canonical JSON value: {problem}") from None
+
+
+def digest(value: object) -> str:
+    """Base64url SHA-256 of the canonical JSON of `value` (43 characters)."""
+    return b64url(hashlib.sha256(canonical(value)).digest())
+
+
+def b64url(data: bytes) -> str:
+    """Base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: str) -> bytes:
+    """The inverse, strict: no padding, no foreign character, no spare bits that are not zero.
+
+    Spare bits matter: otherwise several texts decode to one value, and a signed token has twins.
+    """
+    if not _BASE64URL.match(text) or len(text) % 4 == 1:
+        raise Malformed("not base64url without padding")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64url(data) != text:
+        raise Malformed("base64url with spare bits set")
+    return data

@@ -1,0 +1,11 @@
+"""What time it is. A clock is an argument, so a test can move it and a rule never reads it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """The machine's time, always aware and always UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,147 @@
+"""SQLite or PostgreSQL behind one interface; no other file of the product knows which.
+
+- `write()` is one transaction: committed when the block ends, rolled back when it raises. On SQLite
+  it takes the write lock at its first statement (BEGIN IMMEDIATE), so two writers queue instead of
+  one of them failing half-way.
+- `read()` is one consistent snapshot that can change nothing.
+- Uniqueness is a constraint of the schema; `insert_or_ignore` and `is_unique_violation` are how
+  code meets it.
+- Durable means durable: SQLite runs in WAL mode with synchronous=FULL, PostgreSQL with its default
+  synchronous_commit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from foundation.encryption import FieldCipher
+
+Tx = Connection
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA mmap_size=268435456",
+)
+
+
+class Database:
+    """One database, reached by URL ("sqlite:///path" or "postgresql+psycopg://…").
+
+    `cipher` encrypts the columns that ask for it; it travels on this engine's dialect object, so
+    two databases in one process never share it.
+    """
+
+    def __init__(self, url: str, cipher: FieldCipher, *, pool_size: int = 10) -> None:
+        self.url = _with_driver(url)
+        self.cipher = cipher
+        self.engine = _engine(self.url, pool_size)
+        self.engine.dialect.yinzheng_cipher = cipher  # type: ignore[attr-defined]
+        self.dialect: Literal["sqlite", "postgresql"] = (
+            "sqlite" if self.engine.dialect.name == "sqlite" else "postgresql"
+        )
+        self._snapshots = self.engine
+        if self.dialect == "postgresql":  # said in BEGIN itself, so it costs no round trip
+            self._snapshots = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """One read-write transaction."""
+        with self.engine.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """One read-only snapshot; anything written in it is rolled back."""
+        with self._snapshots.connect() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    def insert_or_ignore(self, table: Table) -> Any:
+        """INSERT … ON CONFLICT DO NOTHING; `rowcount` tells whether the row is new."""
+        statement = self._insert(table).on_conflict_do_nothing()
+        return statement.execution_options(preserve_rowcount=True)
+
+    def upsert(self, table: Table, keys: Sequence[str], changed: Mapping[str, Any]) -> Any:
+        """INSERT … ON CONFLICT (`keys`) DO UPDATE SET `changed`."""
+        return self._insert(table).on_conflict_do_update(index_elements=keys, set_=dict(changed))
+
+    def create_all(self) -> None:
+        """Create every declared table (tests; the product migrates instead)."""
+        metadata.create_all(self.engine)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _insert(self, table: Table) -> Any:
+        return (sqlite if self.dialect == "sqlite" else postgresql).insert(table)
+
+
+def is_unique_violation(error: IntegrityError) -> bool:
+    """Whether a UNIQUE or PRIMARY KEY constraint was hit (and not a CHECK or a foreign key)."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return bool(state == "23505")
+    return str(error.orig).startswith("UNIQUE constraint failed")
+
+
+def try_advisory_lock(tx: Tx, name: str) -> bool:
+    """Be the only holder of `name` until this transaction ends, or learn that another is.
+
+    SQLite has one writer at a time by nature, so a `write()` transaction already holds it.
+    """
+    if tx.dialect.name == "sqlite":
+        return True
+    query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+    return bool(tx.execute(query, {"name": name}).scalar())
+
+
+def _with_driver(url: str) -> str:
+    """`postgresql://` means psycopg 3 here."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=pool_size, connect_args={"check_same_thread": False}
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver opens no transaction; write() and read() do
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)

@@ -1,0 +1,210 @@
+"""The fast lane's request and answer: plain values, so that one handler serves two doors.
+
+Door one is the pure-ASGI dispatcher in front of the framework (`server/hotpath.py`); door two is
+the FastAPI twin that `mount` registers, which OpenAPI and ordinary tests see. Both hand the handler
+the same `HotRequest` and send the same `HotAnswer`, byte for byte.
+
+A handler may raise any `YinzhengError`; the doors turn it into RFC 9457 problem details. OAuth
+endpoints answer their own RFC 6749 errors and never let one rise.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from foundation.actor import Actor
+from foundation.errors import Malformed, TooLarge, YinzhengError
+
+# Sent twice, these headers mean two things to two readers (attack 36): refused, never merged.
+SINGLE_HEADERS = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"dpop",
+        b"host",
+        b"idempotency-key",
+        b"transfer-encoding",
+    }
+)
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(slots=True)
+class HotRequest:
+    """What arrived. Header names are lower case; `path` is already percent-decoded once."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    client_ip: str = ""
+    path_params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class HotAnswer:
+    """What leaves."""
+
+    status: int = 200
+    body: bytes = b""
+    media_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+HotHandler = Callable[[HotRequest], Awaitable[HotAnswer]]
+
+
+@dataclass(frozen=True, slots=True)
+class HotRoute:
+    """One fast-lane endpoint. `path` may hold `{name}` segments; `body_limit` is in bytes.
+
+    `openapi` is merged into the operation that the FastAPI twin describes.
+    """
+
+    method: str
+    path: str
+    handler: HotHandler
+    name: str
+    summary: str
+    body_limit: int = 16_384
+    openapi: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+class Require(Protocol):
+    """Who asks, and may they? Implemented over access tokens by `server/access.py`."""
+
+    def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
+        """A FastAPI dependency that answers the `Actor` of the request's access token."""
+
+    async def hot(self, request: HotRequest, *scopes: str) -> Actor:
+        """The same for a fast-lane request. Raises `Unauthenticated` or `Refused`."""
+
+
+def collect_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Lower-case header names to values; a header of `SINGLE_HEADERS` sent twice is `Malformed`."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        if key in headers:
+            if name in SINGLE_HEADERS:
+                raise Malformed(f"the header {key} was sent more than once")
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
+    return headers
+
+
+def parse_form(request: HotRequest) -> dict[str, str]:
+    """The form's parameters. Another content type, a second value or bad UTF-8 is `Malformed`.
+
+    RFC 6749 §3.1 and §3.2: parameters must not be included more than once.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _FORM:
+        raise Malformed(f"the body must be {_FORM}")
+    return parse_pairs(request.body)
+
+
+def parse_query(request: HotRequest) -> dict[str, str]:
+    """The query's parameters, under the same rules as a form."""
+    return parse_pairs(request.query.encode("latin-1"))
+
+
+def parse_pairs(encoded: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            encoded.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=100,
+        )
+    except ValueError:
+        raise Malformed("the parameters are not form-encoded UTF-8") from None
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in parameters if names.count(name) > 1)
+        raise Malformed(f"the parameter {twice[:64]} was sent more than once")
+    return parameters
+
+
+def json_answer(
+    value: object, status: int = 200, headers: tuple[tuple[str, str], ...] = ()
+) -> HotAnswer:
+    return HotAnswer(status, orjson.dumps(value), "application/json", headers)
+
+
+def mount(router: APIRouter, routes: Sequence[HotRoute]) -> None:
+    """Register the FastAPI twin of each fast-lane route."""
+    for route in routes:
+        router.add_api_route(
+            route.path,
+            _twin(route),
+            methods=[route.method],
+            name=route.name,
+            operation_id=route.name,
+            summary=route.summary,
+            tags=list(route.tags),
+            openapi_extra=dict(route.openapi) or None,
+            response_class=Response,
+        )
+
+
+def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        hot = HotRequest(
+            method=request.method,
+            path=request.url.path,
+            query=request.scope["query_string"].decode("latin-1"),
+            headers=collect_headers(request.headers.raw),
+            body=await _read_body(request, route.body_limit),
+            client_ip=request.client.host if request.client else "",
+            path_params=request.path_params,
+        )
+        answer = await route.handler(hot)
+        response = Response(answer.body, answer.status, media_type=None)
+        response.headers["content-type"] = answer.media_type
+        for name, value in answer.headers:
+            response.headers[name] = value
+        return response
+
+    endpoint.__name__ = route.name
+    return endpoint
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
+    return bytes(body)
+
+
+def problem(error: YinzhengError, instance: str = "") -> HotAnswer:
+    """RFC 9457 problem details for `error`; `instance` is the request id."""
+    headers: list[tuple[str, str]] = [("cache-control", "no-store")]
+    if (challenge := getattr(error, "challenge", None)) is not None:
+        headers.append(("www-authenticate", challenge))
+    if (retry_after := getattr(error, "retry_after", None)) is not None:
+        headers.append(("retry-after", str(retry_after)))
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.code.replace("_", " "),
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "instance": instance,
+        "errors": [
+            {"pointer": each.pointer, "code": each.code, "detail": each.detail}
+            for each in error.errors
+        ],
+        "next_step": error.next_step,
+    }
+    return HotAnswer(error.status, orjson.dumps(body), "application/problem+json", tuple(headers))

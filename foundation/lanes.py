@@ -1,0 +1,166 @@
+"""The fast lane's two tools. Both turn many waiting requests into one trip to the database.
+
+- `Loader`: every look-up that waits at one turn of the event loop becomes one query. Nothing is
+  cached, so an answer is never older than the request that asked for it.
+- `GroupWriter`: every write that waits becomes one durable transaction. A `submit` returns only
+  after COMMIT, so "answered" still implies "stored". When a batch fails it is halved until the
+  guilty item stands alone: one bad row never fails its neighbours.
+
+Work runs on threads of its own (one hop a batch, not one a request), with the same synchronous
+`Database` as everywhere else. While one batch commits the next one gathers, so the batch size
+follows the load by itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from foundation.database import Database, Tx
+from foundation.errors import Unavailable
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Gatherer(Generic[T, R]):
+    """Collects items of one loop turn and hands them, as batches, to `work` on a thread.
+
+    `work` answers with one outcome per item, in order; an outcome that is an exception is raised
+    at the waiting caller. At most `in_flight` batches run at once, at most `capacity` items wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[T]], Sequence[R | BaseException]],
+        *,
+        in_flight: int,
+        max_batch: int,
+        capacity: int,
+    ) -> None:
+        self._work = work
+        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix=name)
+        self._free = self._in_flight = in_flight
+        self._max_batch = max_batch
+        self._capacity = capacity
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._scheduled = False
+
+    async def submit(self, item: T) -> R:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a new loop (tests): what an old one left behind is nobody's
+            self._loop, self._waiting, self._scheduled = loop, [], False
+            self._free = self._in_flight
+        if len(self._waiting) >= self._capacity:
+            raise Unavailable("too many requests are waiting for the database", retry_after=1)
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, future))
+        self._schedule(loop)
+        return await future
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._scheduled and self._waiting and self._free:
+            self._scheduled = True
+            loop.call_soon(self._start_batch, loop)
+
+    def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduled = False
+        batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+        self._free -= 1
+        running = loop.run_in_executor(self._threads, self._work, [item for item, _ in batch])
+        running.add_done_callback(lambda done: self._settle(loop, batch, done))
+        self._schedule(loop)
+
+    def _settle(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Sequence[tuple[T, asyncio.Future[R]]],
+        done: "asyncio.Future[Sequence[R | BaseException]]",
+    ) -> None:
+        self._free += 1
+        failure = done.exception()
+        outcomes = [failure] * len(batch) if failure is not None else done.result()
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():  # the caller went away
+                continue
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._schedule(loop)
+
+
+class Loader(Generic[K, V]):
+    """`await loader.get(key)`: the row as it is now, or None.
+
+    `fetch(tx, keys)` answers all distinct keys of one turn with one query.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        fetch: Callable[[Tx, Sequence[K]], Mapping[K, V]],
+        *,
+        max_batch: int = 1000,
+        capacity: int = 20_000,
+    ) -> None:
+        self._database = database
+        self._fetch = fetch
+        self._gatherer: _Gatherer[K, V | None] = _Gatherer(
+            "loader", self._load, in_flight=2, max_batch=max_batch, capacity=capacity
+        )
+
+    async def get(self, key: K) -> V | None:
+        return await self._gatherer.submit(key)
+
+    def close(self) -> None:
+        self._gatherer.close()
+
+    def _load(self, keys: Sequence[K]) -> Sequence[V | BaseException | None]:
+        with self._database.read() as tx:
+            found = self._fetch(tx, list(dict.fromkeys(keys)))
+        return [found.get(key) for key in keys]
+
+
+class GroupWriter(Generic[T, R]):
+    """`await writer.submit(item)`: the item's result, after the COMMIT that made it durable.
+
+    `apply(tx, items)` writes all items in the one transaction and answers one result per item.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        apply: Callable[[Tx, Sequence[T]], Sequence[R]],
+        *,
+        max_batch: int = 1000,
+        capacity: int = 20_000,
+    ) -> None:
+        self._database = database
+        self._apply = apply
+        self._gatherer: _Gatherer[T, R] = _Gatherer(
+            "writer", self._commit, in_flight=1, max_batch=max_batch, capacity=capacity
+        )
+
+    async def submit(self, item: T) -> R:
+        return await self._gatherer.submit(item)
+
+    def close(self) -> None:
+        self._gatherer.close()
+
+    def _commit(self, items: Sequence[T]) -> Sequence[R | BaseException]:
+        try:
+            with self._database.write() as tx:
+                return list(self._apply(tx, items))
+        except Exception as failure:  # handed to the caller whose item it was
+            if len(items) == 1:
+                return [failure]
+            middle = len(items) // 2
+            return [*self._commit(items[:middle]), *self._commit(items[middle:])]

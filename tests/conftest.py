@@ -1,0 +1,168 @@
+"""Real parts for every test: both databases, real keys, a clock that is moved by hand.
+
+Optional system parts are discovered, never required: a test marked for a part that is not here is
+skipped, and the end of the run names the one line that installs it. With CI=true a missing part is
+a failure instead.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from foundation.database import Database, metadata
+from foundation.encryption import FieldCipher
+from foundation.jobs import procrastinate_schema
+from tests.simulators.clock import MovableClock
+from tests.simulators.postgresql import Cluster, find_binaries
+
+CI = os.environ.get("CI") == "true"
+
+
+def _which(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name) for name in names)
+
+
+def _softhsm() -> bool:
+    return bool(shutil.which("softhsm2-util"))
+
+
+# mark -> (is it here?, the one line that installs it)
+PARTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "postgres": (lambda: find_binaries() is not None, "apt-get install postgresql"),
+    "softhsm": (_softhsm, "apt-get install softhsm2"),
+    "browser": (_which("chromium"), "apt-get install chromium fonts-noto-cjk"),
+    "poppler": (_which("pdfsig"), "apt-get install poppler-utils"),
+    "qpdf": (_which("qpdf"), "apt-get install qpdf"),
+    "openssl": (_which("openssl"), "apt-get install openssl"),
+    "go": (_which("go"), "apt-get install golang-go"),
+    "node": (_which("node", "npm"), "apt-get install nodejs npm"),
+}
+# Parts that only a developer's machine has; CI does not insist on them.
+NOT_OWED_IN_CI = {"go", "node"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    found = {name for name, (present, _) in PARTS.items() if present()}
+    config.stash[_FOUND] = found
+
+
+_FOUND: pytest.StashKey[set[str]] = pytest.StashKey()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    found = config.stash[_FOUND]
+    missing = sorted(set(PARTS) - found)
+    return f"system parts: {', '.join(sorted(found)) or 'none'}; not found: {missing or 'none'}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    found = config.stash[_FOUND]
+    for item in items:
+        for name in PARTS.keys() - found:
+            if item.get_closest_marker(name) is None:
+                continue
+            if CI and name not in NOT_OWED_IN_CI:
+                continue  # let it run and fail: in CI nothing may be missing
+            item.add_marker(pytest.mark.skip(reason=f"{name} not found"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found = terminalreporter.config.stash[_FOUND]
+    for name in sorted(PARTS.keys() - found):
+        line = PARTS[name][1]
+        terminalreporter.write_line(f"{name} was not found, its tests were skipped: {line}")
+
+
+@pytest.fixture(scope="session")
+def master_key() -> bytes:
+    return secrets.token_bytes(32)
+
+
+@pytest.fixture(scope="session")
+def cipher(master_key: bytes) -> FieldCipher:
+    return FieldCipher(master_key)
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture(scope="session")
+def all_tables() -> None:
+    """Import every room's tables, so that `create_all` makes the whole schema."""
+    for room in ("keys", "ledger", "signing", "idp", "certificates", "exchange"):
+        if Path(room, "models.py").exists():
+            __import__(f"{room}.models")
+    import foundation.jobs  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(
+    all_tables: None, cipher: FieldCipher, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}", cipher)
+    database.create_all()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One PostgreSQL server for this test process."""
+    binaries = find_binaries()
+    assert binaries is not None, "PostgreSQL is missing: apt-get install postgresql"
+    cluster = Cluster(binaries)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(
+    cluster: Cluster, all_tables: None, cipher: FieldCipher
+) -> Iterator[Database]:
+    database = Database(cluster.url(), cipher)
+    database.create_all()
+    with database.write() as tx:
+        tx.exec_driver_sql(procrastinate_schema().replace("%", "%%"))
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database with the whole schema; each test that asks runs on both engines."""
+    if request.param == "sqlite":
+        yield from _sqlite(request)
+    else:
+        database: Database = request.getfixturevalue("postgresql_database")
+        yield database
+        _empty(database)
+
+
+@pytest.fixture
+def sqlite_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Only SQLite, for tests whose subject is not the database."""
+    yield from _sqlite(request)
+
+
+def _sqlite(request: pytest.FixtureRequest) -> Iterator[Database]:
+    template: Path = request.getfixturevalue("sqlite_template")
+    folder: Path = request.getfixturevalue("tmp_path")
+    shutil.copy(template, folder / "yinzheng.db")
+    database = Database(f"sqlite:///{folder}/yinzheng.db", request.getfixturevalue("cipher"))
+    yield database
+    database.close()
+
+
+def _empty(database: Database) -> None:
+    ours = [table.name for table in metadata.sorted_tables]
+    names = ", ".join([*ours, "procrastinate_jobs", "procrastinate_workers"])
+    with database.write() as tx:
+        tx.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
