@@ -133,9 +133,19 @@ def _with_driver(url: str) -> str:
 
 def _engine(url: str, pool_size: int) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        return create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=pool_size, connect_args={"check_same_thread": False}
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        hide_parameters=True,  # an error message must not quote what a citizen typed
+        connect_args={"check_same_thread": False},
     )
     event.listen(engine, "connect", _configure_sqlite)
     return engine

@@ -1,0 +1,91 @@
+"""What every answer carries and every request obeys, as pure ASGI (no BaseHTTPMiddleware: +205 µs).
+
+- an `X-Request-Id` that errors quote;
+- the security headers, unless the page set its own Content-Security-Policy;
+- a limit on the body, small for forms and larger where files arrive.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+FORM_LIMIT = 256 * 1024
+UPLOAD_LIMIT = 52 * 1024 * 1024
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+    "form-action 'self'"
+)
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    # Not `no-referrer`: that would make browsers send `Origin: null` with our own forms.
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+)
+_HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
+
+
+def security_headers(*, https: bool) -> tuple[tuple[bytes, bytes], ...]:
+    return (*_HEADERS, _HSTS) if https else _HEADERS
+
+
+def new_request_id() -> str:
+    """16 hexadecimal characters; says nothing about the request."""
+    return secrets.token_hex(8)
+
+
+class Envelope:
+    """Wraps the framework's app: request id, security headers, body limit."""
+
+    def __init__(self, app: App, *, https: bool) -> None:
+        self._app = app
+        self._security = security_headers(https=https)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._complete(message["headers"], request_id)
+            await send(message)
+
+        limited = _Limited(receive, _limit(scope))
+        return await self._app(scope, limited, send_with_headers)
+
+    def _complete(
+        self, headers: list[tuple[bytes, bytes]], request_id: str
+    ) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in headers}
+        missing = [(name, value) for name, value in self._security if name not in present]
+        return [*headers, *missing, (b"x-request-id", request_id.encode())]
+
+
+class _Limited:
+    """A `receive` that stops counting bytes for nobody: past the limit the client is gone."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._left = limit
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        return message if self._left >= 0 else {"type": "http.disconnect"}
+
+
+def _limit(scope: Scope) -> int:
+    headers = dict(scope["headers"])
+    upload = headers.get(b"content-type", b"").startswith((b"multipart/", b"application/pdf"))
+    return UPLOAD_LIMIT if upload else FORM_LIMIT

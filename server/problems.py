@@ -1,0 +1,110 @@
+"""One error, two faces: problem details for programs (RFC 9457), a page for people.
+
+The code, the detail and the next step are the same on both. An exception nobody foresaw becomes a
+500 that names the request id and nothing else.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from foundation.errors import (
+    Conflict,
+    FieldError,
+    Gone,
+    Invalid,
+    Malformed,
+    NotFound,
+    Refused,
+    TooLarge,
+    YinzhengError,
+)
+from foundation.hot import HotAnswer, problem
+from server.hotpath import unexpected
+
+MACHINE_PATHS = (
+    "/api/",
+    "/oauth/",
+    "/keys/",
+    "/pki/",
+    "/tsa",
+    "/ledger/",
+    "/status-lists/",
+    "/types/",
+    "/.well-known/",
+)
+ErrorPage = Callable[[Request, YinzhengError, str], Response]
+
+log = structlog.get_logger("http")
+
+
+class MethodNotAllowed(YinzhengError):
+    code = "method_not_allowed"
+    status = 405
+
+
+_BY_STATUS: dict[int, type[YinzhengError]] = {
+    400: Malformed,
+    403: Refused,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    410: Gone,
+    413: TooLarge,
+    422: Invalid,
+}
+
+
+def install(app: FastAPI, error_page: ErrorPage) -> None:
+    """Register the handlers; `error_page` draws an error for a person."""
+
+    def answer(request: Request, error: YinzhengError) -> Response:
+        request_id = request.state.request_id if hasattr(request.state, "request_id") else ""
+        if is_for_machines(request):
+            return _response(problem(error, request_id))
+        return error_page(request, error, request_id)
+
+    def ours(request: Request, error: Any) -> Response:
+        return answer(request, error)
+
+    def validation(request: Request, error: Any) -> Response:
+        fields = [
+            FieldError("/" + "/".join(map(str, each["loc"])), each["type"], each["msg"])
+            for each in error.errors()
+        ]
+        return answer(request, Invalid("the request has wrong fields", errors=fields))
+
+    def http(request: Request, error: Any) -> Response:
+        kind = _BY_STATUS.get(error.status_code, Malformed)
+        words = {404: "there is nothing at this address", 405: "this address takes other methods"}
+        response = answer(request, kind(words.get(error.status_code, str(error.detail))))
+        for name, value in (error.headers or {}).items():
+            response.headers[name] = value
+        return response
+
+    def fault(request: Request, error: Exception) -> Response:
+        # Where, but not the message: it may quote what a citizen typed.
+        trace = traceback.format_tb(error.__traceback__)[-5:]
+        log.error("unexpected", failure=type(error).__name__, trace="".join(trace))
+        return answer(request, unexpected())
+
+    app.add_exception_handler(YinzhengError, ours)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, fault)
+
+
+def is_for_machines(request: Request) -> bool:
+    return request.url.path.startswith(MACHINE_PATHS)
+
+
+def _response(answer: HotAnswer) -> Response:
+    response = Response(answer.body, answer.status, media_type=answer.media_type)
+    for name, value in answer.headers:
+        response.headers[name] = value
+    return response

@@ -1,0 +1,113 @@
+"""Every setting, read once. The only file of the product that looks at the environment.
+
+Defaults make a sandbox on one machine; `production` refuses what must not happen there. A variable
+that begins with YINZHENG_ and is not known is refused too: a misspelt setting must not pass for a
+default.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from foundation.errors import YinzhengError
+
+PREFIX = "YINZHENG_"
+
+
+class UnusableSettings(YinzhengError):
+    """The process must not start like this; `detail` names the setting and what it should be."""
+
+    code = "unusable_settings"
+
+
+class Settings(BaseSettings):
+    """Environment variables are these names in capitals with the prefix YINZHENG_."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    mode: Literal["sandbox", "production"] = Field(
+        default="sandbox", description="sandbox seeds made-up people and allows http"
+    )
+    public_url: str = Field(
+        default="http://localhost:8000", description="what people and clients type; also the issuer"
+    )
+    data_dir: Path = Field(
+        default=Path("data"), description="where the embedded default keeps its files"
+    )
+    database_url: str = Field(default="", description="empty: SQLite in the data folder")
+    master_key_file: Path = Field(
+        default=Path(""),
+        description="32 random bytes in base64, mode 0600; empty: in the data folder",
+    )
+    host: str = Field(default="127.0.0.1", description="address the web server listens on")
+    port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")
+    management_port: int = Field(
+        default=9000,
+        ge=0,
+        le=65535,
+        description="health and metrics, on 127.0.0.1; 0 turns them off",
+    )
+    processes: int = Field(default=1, ge=1, le=64, description="web processes; PostgreSQL only")
+    embedded_worker: bool = Field(
+        default=True, description="run jobs in a thread of the web process"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _refuse(self)
+        return self
+
+    @property
+    def issuer(self) -> str:
+        return self.public_url.rstrip("/")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve()}/yinzheng.db"
+
+    @property
+    def master_key(self) -> Path:
+        named = self.master_key_file
+        return named if named != Path("") else self.data_dir / "master.key"
+
+
+def load() -> Settings:
+    """Settings of this process. Raises `UnusableSettings`."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    if unknown := sorted(set(filter(_is_ours, os.environ)) - known):
+        raise UnusableSettings(
+            f"unknown setting {', '.join(unknown)}",
+            next_step=f"the settings are {', '.join(sorted(known))}",
+        )
+    return Settings()
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX)
+
+
+def _refuse(settings: Settings) -> None:
+    url = urlsplit(settings.public_url)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
+        raise UnusableSettings("YINZHENG_PUBLIC_URL must be a plain http or https URL")
+    sqlite = not settings.database_url or settings.database_url.startswith("sqlite")
+    if sqlite and settings.processes > 1:
+        raise UnusableSettings(
+            "more than one web process needs PostgreSQL in YINZHENG_DATABASE_URL"
+        )
+    if settings.mode == "production":
+        _refuse_in_production(settings)
+
+
+def _refuse_in_production(settings: Settings) -> None:
+    if not settings.public_url.startswith("https://"):
+        raise UnusableSettings("in production YINZHENG_PUBLIC_URL must begin with https://")
+    if not settings.master_key.exists():
+        raise UnusableSettings(
+            "in production the master key must exist before the first start",
+            next_step="python -m server setup master-key FILE",
+        )

@@ -1,0 +1,92 @@
+"""Jobs: no commit no job, at least once, one at a time under a lock; the same on both engines."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from foundation.database import Database
+from foundation.jobs import EmbeddedJobs, jobs, open_jobs
+
+
+@pytest.fixture
+def done() -> list[dict]:
+    return []
+
+
+@pytest.fixture
+def engine(database: Database, clock, done):
+    engine = open_jobs(database, clock)
+    engine.register("note", done.append)
+    return engine
+
+
+def test_a_committed_job_runs_once(engine, database: Database, done) -> None:
+    with database.write() as tx:
+        engine.enqueue(tx, "note", {"n": 1})
+        engine.enqueue(tx, "note", {"n": 2}, lock="one at a time")
+
+    assert engine.run_pending() == 2
+    assert engine.run_pending() == 0
+    assert done == [{"n": 1}, {"n": 2}]
+
+
+def test_a_job_of_a_rolled_back_transaction_never_runs(engine, database: Database, done) -> None:
+    def enqueue_and_fail() -> None:
+        with database.write() as tx:
+            engine.enqueue(tx, "note", {"n": 1})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        enqueue_and_fail()
+
+    assert engine.run_pending() == 0
+    assert done == []
+
+
+def test_a_waiting_key_is_enqueued_once(engine, database: Database, done) -> None:
+    for _ in range(2):
+        with database.write() as tx:
+            engine.enqueue(tx, "note", {"n": 1}, key="nightly")
+
+    engine.run_pending()
+
+    assert done == [{"n": 1}]
+
+
+def test_a_failed_job_waits_and_runs_again(sqlite_database, clock) -> None:
+    engine, attempts = EmbeddedJobs(sqlite_database, clock), []
+
+    def flaky(payload):
+        attempts.append(payload)
+        if len(attempts) == 1:
+            raise OSError("the disk is tired")
+
+    engine.register("flaky", flaky)
+    with sqlite_database.write() as tx:
+        engine.enqueue(tx, "flaky", {})
+
+    assert engine.run_pending() == 1
+    assert engine.run_pending() == 0
+    clock.advance(timedelta(minutes=1))
+    assert engine.run_pending() == 1
+    assert len(attempts) == 2
+
+
+def test_the_job_of_a_dead_worker_runs_again_when_its_lease_is_over(
+    sqlite_database, clock, done
+) -> None:
+    engine = EmbeddedJobs(sqlite_database, clock)
+    engine.register("note", done.append)
+    with sqlite_database.write() as tx:
+        engine.enqueue(tx, "note", {"n": 1}, lock="a")
+        engine.enqueue(tx, "note", {"n": 2}, lock="a")
+    with sqlite_database.write() as tx:  # a worker that took the first job and was killed
+        lease = clock() + timedelta(seconds=15)
+        dead = update(jobs).where(jobs.c.id == 1).values(state="running", lease_until=lease)
+        tx.execute(dead)
+
+    assert engine.run_pending() == 0, "the second job waits for the lock"
+    clock.advance(timedelta(seconds=16))
+    assert engine.run_pending() == 2
+    assert done == [{"n": 1}, {"n": 2}]
