@@ -263,3 +263,8 @@ def open_jobs(database: Database, clock: Clock) -> Jobs:
 def procrastinate_schema() -> str:
     """The SQL that prepares a PostgreSQL database for procrastinate."""
     return SchemaManager.get_schema()
+
+
+def is_engine_table(name: str | None) -> bool:
+    """Whether the table belongs to procrastinate, which keeps its own schema."""
+    return (name or "").startswith("procrastinate_")

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sqlalchemy.engine import make_url
+
 from foundation.errors import YinzhengError
 
 PREFIX = "YINZHENG_"
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
         default=Path("data"), description="where the embedded default keeps its files"
     )
     database_url: str = Field(default="", description="empty: SQLite in the data folder")
+    database_password_file: Path = Field(
+        default=Path(""), description="a file with the database password, kept out of the URL"
+    )
     master_key_file: Path = Field(
         default=Path(""),
         description="32 random bytes in base64, mode 0600; empty: in the data folder",
@@ -67,7 +72,14 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir.resolve()}/yinzheng.db"
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir.resolve()}/yinzheng.db"
+        if self.database_password_file == Path(""):
+            return self.database_url
+        url = make_url(self.database_url).set(
+            password=self.database_password_file.read_text().strip()
+        )
+        return url.render_as_string(hide_password=False)
 
     @property
     def master_key(self) -> Path:

@@ -1,0 +1,11 @@
+"""Every table of every room, declared on `foundation.database.metadata` by being imported."""
+
+import certificates.models
+import exchange.models
+import foundation.jobs
+import idp.models
+import keys.models
+import ledger.models
+import signing.models
+
+__all__ = ["certificates", "exchange", "foundation", "idp", "keys", "ledger", "signing"]
