@@ -1,0 +1,135 @@
+"""What can go wrong with a certificate, and whose fault it is.
+
+    YinzhengError
+    ├── NotFound
+    │   ├── CertificateNotFound     certificate_not_found      no such certificate, or not yours
+    │   ├── DraftNotFound           draft_not_found            no such draft in your authority
+    │   ├── BatchNotFound           batch_not_found            no such batch in your authority
+    │   └── UnknownType             unknown_certificate_type   the catalogue has no such type
+    ├── Refused
+    │   ├── RoleMissing             role_missing               the office needed is not yours
+    │   ├── OwnDraft                own_draft                  four eyes: the drafter cannot approve
+    │   └── OtherAuthority          other_authority            approver of another authority
+    ├── Conflict
+    │   ├── WrongState              wrong_state                not possible in the present state
+    │   ├── ContentChanged          content_changed            not the content that was approved
+    │   ├── NumberTaken             number_taken               the licence number already exists
+    │   └── IllegalTransition       illegal_transition         the law knows no such change
+    ├── Invalid
+    │   ├── InvalidFields           invalid_fields             fields against the type's rules
+    │   ├── InvalidReason           invalid_reason             reason code not of this act
+    │   ├── MissingGlyph            missing_glyph              a character no font can print
+    │   ├── LayoutOverflow          layout_overflow            the content does not fit the page
+    │   ├── BatchHasErrors          batch_has_errors           the dry run found errors
+    │   └── InvalidCatalogue        invalid_catalogue          a type's TOML contradicts itself
+    ├── Malformed
+    │   └── UnreadableFile          unreadable_file            an upload that is not a CSV text
+    ├── TooLarge
+    │   └── UploadTooLarge          upload_too_large           more bytes or rows than allowed
+    └── Unavailable
+        └── NoSeal                  no_usable_seal             the authority has no valid seal
+"""
+
+from foundation.errors import (
+    Conflict,
+    Invalid,
+    Malformed,
+    NotFound,
+    Refused,
+    TooLarge,
+    Unavailable,
+)
+
+
+class CertificateNotFound(NotFound):
+    code = "certificate_not_found"
+
+
+class DraftNotFound(NotFound):
+    code = "draft_not_found"
+
+
+class BatchNotFound(NotFound):
+    code = "batch_not_found"
+
+
+class UnknownType(NotFound):
+    code = "unknown_certificate_type"
+
+
+class RoleMissing(Refused):
+    code = "role_missing"
+
+
+class OwnDraft(Refused):
+    code = "own_draft"
+
+
+class OtherAuthority(Refused):
+    code = "other_authority"
+
+
+class WrongState(Conflict):
+    code = "wrong_state"
+
+
+class ContentChanged(Conflict):
+    code = "content_changed"
+
+
+class NumberTaken(Conflict):
+    code = "number_taken"
+
+
+class IllegalTransition(Conflict):
+    code = "illegal_transition"
+
+
+class InvalidFields(Invalid):
+    code = "invalid_fields"
+
+
+class InvalidReason(Invalid):
+    code = "invalid_reason"
+
+
+class MissingGlyph(Invalid):
+    """`characters` are the ones that no font in reach can draw."""
+
+    code = "missing_glyph"
+
+    def __init__(self, characters: str) -> None:
+        named = ", ".join(f"{character} (U+{ord(character):04X})" for character in characters)
+        super().__init__(
+            f"no font here can print {named}",
+            next_step=(
+                "install a font that has it (Debian: fonts-noto-cjk, fonts-babelstone-han or"
+                " fonts-cns11643-sung) and restart, or correct the character"
+            ),
+            characters=named,
+        )
+        self.characters = characters
+
+
+class LayoutOverflow(Invalid):
+    code = "layout_overflow"
+
+
+class BatchHasErrors(Invalid):
+    code = "batch_has_errors"
+
+
+class InvalidCatalogue(Invalid):
+    code = "invalid_catalogue"
+
+
+class UnreadableFile(Malformed):
+    code = "unreadable_file"
+
+
+class UploadTooLarge(TooLarge):
+    code = "upload_too_large"
+
+
+class NoSeal(Unavailable):
+    code = "no_usable_seal"
