@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from sqlalchemy.engine import make_url
 
 from foundation.errors import YinzhengError

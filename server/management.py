@@ -1,0 +1,91 @@
+"""Health and numbers for operators, on a port of their own that the public never reaches.
+
+/livez      the process answers
+/startupz   the house is assembled
+/readyz     database reachable, schema current, signing key usable, not draining
+/metrics    Prometheus text; labels are few and never hold a path value or a person
+"""
+
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+Check = Callable[[], str]
+"""Answers "" when all is well, else what is not."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Metrics:
+    """Domain and HTTP numbers of this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "yinzheng_http_requests",
+            "Requests answered",
+            ["route", "method", "status_class"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "yinzheng_http_request_seconds",
+            "Time to answer",
+            ["route"],
+            registry=self.registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self.ledger_size = Gauge(
+            "yinzheng_ledger_entries", "Entries in the ledger", registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class Management:
+    """The management port's whole application (pure ASGI; four addresses need no framework)."""
+
+    def __init__(self, metrics: Metrics, checks: dict[str, Check]) -> None:
+        self._metrics = metrics
+        self._checks = checks
+        self.draining = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        status, media_type, body = self._answer(scope["path"])
+        headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, path: str) -> tuple[int, str, bytes]:
+        match path:
+            case "/livez" | "/startupz":
+                return 200, "text/plain", b"ok\n"
+            case "/readyz":
+                return self._ready()
+            case "/metrics":
+                return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.text()
+            case _:
+                return 404, "text/plain", b"/livez /readyz /startupz /metrics\n"
+
+    def _ready(self) -> tuple[int, str, bytes]:
+        findings = {name: _outcome(check) for name, check in self._checks.items()}
+        if self.draining.is_set():
+            findings["draining"] = "this process is stopping"
+        ready = not any(findings.values())
+        body = {name: finding or "ok" for name, finding in findings.items()}
+        return (200 if ready else 503), "application/json", orjson.dumps(body)
+
+
+def _outcome(check: Check) -> str:
+    try:
+        return check()
+    except Exception as failure:
+        return type(failure).__name__

@@ -1,0 +1,120 @@
+"""Web processes: one event loop each, sharing one port; the parent only watches.
+
+A process that dies is started again. SIGTERM drains: `/readyz` turns 503 first, so that a proxy
+looks elsewhere, then open requests finish, then the process ends.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import uvicorn
+
+from server.management import Management
+from server.settings import Settings
+
+DRAIN_SECONDS = 1.0
+GRACE_SECONDS = 10
+
+
+def serve(app: Any, management: Management, settings: Settings, *, index: int = 0) -> None:
+    """Serve `app` on the public port and `management` on its own, until a signal says stop."""
+    asyncio.run(_serve(app, management, settings, index))
+
+
+async def _serve(app: Any, management: Management, settings: Settings, index: int) -> None:
+    public = _Server(_config(app), management)
+    servers = [public.serve(sockets=[_listen(settings.host, settings.port)])]
+    if settings.management_port:
+        inner = uvicorn.Server(_config(management))
+        port = settings.management_port + index
+        servers.append(_follow(inner, public, _listen("127.0.0.1", port)))
+    await asyncio.gather(*servers)
+
+
+async def _follow(inner: uvicorn.Server, public: uvicorn.Server, listener: socket.socket) -> None:
+    """Run the management server without signal handlers of its own, as long as the public one."""
+    task = asyncio.create_task(inner._serve(sockets=[listener]))  # noqa: SLF001 — `serve` traps signals
+    while not (public.should_exit or task.done()):
+        await asyncio.sleep(0.1)
+    inner.should_exit = True
+    await task
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, with a pause between "not ready" and "not listening"."""
+
+    def __init__(self, config: uvicorn.Config, management: Management) -> None:
+        super().__init__(config)
+        self._management = management
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Runs inside the signal handler: only marks, and leaves the waiting to a timer."""
+        if self._management.draining.is_set():
+            self.should_exit = self.force_exit = True
+            return
+        self._management.draining.set()
+        wait = DRAIN_SECONDS if sig == signal.SIGTERM else 0.0
+        threading.Timer(wait, self._exit).start()
+
+    def _exit(self) -> None:
+        self.should_exit = True
+
+
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,  # it writes paths and queries; our ledger and logs say what matters
+        log_level="warning",
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def supervise(settings: Settings) -> int:
+    """Keep `settings.processes` children alive; pass the stop signal on and wait for them."""
+    children: dict[int, subprocess.Popen[bytes]] = {}
+    stopping = False
+
+    def stop(signum: int, _frame: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for child in children.values():
+            child.send_signal(signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopping:
+        for index in range(settings.processes):
+            child = children.get(index)
+            if child is None or child.poll() is not None:
+                children[index] = _start(index)
+        time.sleep(0.5)
+    return max(child.wait() for child in children.values())
+
+
+def _start(index: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "server", "serve", "--child", str(index)]
+    return subprocess.Popen(command, env=os.environ)  # noqa: S603 — our own program
