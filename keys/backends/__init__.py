@@ -1,0 +1,43 @@
+"""Where private keys are kept. A backend makes a key and signs with it; nothing else comes out.
+
+A new kind of custody is one file here with the three methods of `Backend`. What a backend returns
+as `handle` is stored beside the key and is worthless without the backend: an encrypted envelope
+(`software`) or the address of an object in a hardware module (`pkcs11`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from keys.algorithms import Algorithm, PublicKey
+
+# Signs one whole message, in X.509/CMS form.
+Signer = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made; `kid` is its RFC 7638 thumbprint."""
+
+    kid: str
+    public_key: PublicKey
+    handle: bytes = field(repr=False)
+
+
+class Backend(Protocol):
+    """Custody of private keys.
+
+    `scheme` names the backend in the keys table; a key is only ever opened by the backend that made
+    it. `signer` may be slow (it opens the key) and its result is cached by the caller; it raises
+    `KeyDamaged` when the handle was not made by this backend for this `kid` and `version`.
+    """
+
+    @property
+    def scheme(self) -> str: ...
+
+    def generate(self, algorithm: Algorithm, use: str, version: int) -> NewKey: ...
+
+    def signer(self, algorithm: Algorithm, kid: str, version: int, handle: bytes) -> Signer: ...
+
+    def destroy(self, kid: str, handle: bytes) -> None:
+        """Make the private key unusable for ever, where the handle alone does not decide that."""

@@ -1,0 +1,140 @@
+"""Making keys and signing with them: the only place where a backend is spoken to.
+
+- `ensure` makes the active key of a use exactly once, whatever number of processes ask: the row is
+  inserted or ignored under the partial unique index, then read back.
+- An opened key (`Signer`) is cached by kid: opening costs up to 80 signatures. It is an immutable
+  fact, so the cache is bounded but never goes stale; what may sign is decided by the caller.
+- A key belongs to the backend that made it; a key of another backend cannot be opened here.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Lock
+
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from keys import store
+from keys.algorithms import Algorithm, algorithm
+from keys.backends import Backend, Signer
+from keys.errors import KeyDamaged, KeyMayNotSign
+from keys.jose import jwk_of
+from keys.models import Key, KeyState, keys
+from keys.store import StoredKey
+
+_CAPACITY = 10_000
+
+
+class Custody:
+    """Private keys behind `backend`, known by their rows in `database`."""
+
+    def __init__(self, database: Database, backend: Backend, clock: Clock) -> None:
+        self._database = database
+        self._backend = backend
+        self._clock = clock
+        self._signers: dict[str, Signer] = {}
+        self._jose_signers: dict[str, Signer] = {}
+        self._lock = Lock()
+
+    def ensure(self, tx: Tx, use: str, algorithm_name: str) -> StoredKey:
+        """The active key of `use`, made now if there is none."""
+        existing = store.active_key(tx, use)
+        if existing is None:
+            self.create(tx, use, algorithm_name)
+            existing = store.active_key(tx, use)
+        if existing is None:
+            raise KeyDamaged(f"the use {use} has a row that is neither active nor replaceable")
+        return existing
+
+    def create(
+        self, tx: Tx, use: str, algorithm_name: str, state: KeyState = KeyState.ACTIVE
+    ) -> StoredKey | None:
+        """A new key of `use`; None when another process was first."""
+        row, now = algorithm(algorithm_name), self._clock()
+        version = store.next_version(tx, use)
+        stored = self._generate(row, use, version, state, now)
+        inserted = tx.execute(
+            self._database.insert_or_ignore(keys).values(**store.key_values(stored))
+        )
+        if inserted.rowcount != 1:
+            self._backend.destroy(stored.key.kid, stored.handle)
+            return None
+        return stored
+
+    def sign(self, stored: StoredKey, message: bytes) -> bytes:
+        """A signature in X.509/CMS form."""
+        return self._signer(stored)(message)
+
+    def sign_jose(self, stored: StoredKey, message: bytes) -> bytes:
+        """A signature in JOSE/COSE form."""
+        return self.jose_signer(stored)(message)
+
+    def jose_signer(self, stored: StoredKey) -> Signer:
+        kid = stored.key.kid
+        signer = self._jose_signers.get(kid)
+        if signer is None:
+            native = self._signer(stored)
+            signer = _translated(algorithm(stored.key.algorithm).to_jose, native)
+            self._keep(self._jose_signers, kid, signer)
+        return signer
+
+    def retire(self, tx: Tx, stored: StoredKey, now: datetime) -> bool:
+        """Destroy the private key for ever; the public key stays for those who verify."""
+        kid, state = stored.key.kid, stored.key.state
+        if not store.change_state(tx, kid, state, KeyState.RETIRED, now, handle=b""):
+            return False
+        self._backend.destroy(kid, stored.handle)
+        self.forget(kid)
+        return True
+
+    def forget(self, kid: str) -> None:
+        """Drop an opened key from this process."""
+        self._signers.pop(kid, None)
+        self._jose_signers.pop(kid, None)
+
+    def _signer(self, stored: StoredKey) -> Signer:
+        kid = stored.key.kid
+        signer = self._signers.get(kid)
+        if signer is None:
+            signer = self._opened(stored)
+            self._keep(self._signers, kid, signer)
+        return signer
+
+    def _opened(self, stored: StoredKey) -> Signer:
+        key = stored.key
+        if key.state == KeyState.RETIRED or not stored.handle:
+            raise KeyMayNotSign(f"the key {key.kid} is retired")
+        if stored.backend != self._backend.scheme:
+            raise KeyDamaged(
+                f"the key {key.kid} is kept by {stored.backend}, not by {self._backend.scheme}",
+                next_step="start with the key backend that made this key",
+            )
+        row = algorithm(key.algorithm)
+        return self._backend.signer(row, key.kid, key.version, stored.handle)
+
+    def _keep(self, cache: dict[str, Signer], kid: str, signer: Signer) -> None:
+        with self._lock:
+            while len(cache) >= _CAPACITY:
+                cache.pop(next(iter(cache)))
+            cache[kid] = signer
+
+    def _generate(
+        self, row: Algorithm, use: str, version: int, state: KeyState, now: datetime
+    ) -> StoredKey:
+        new = self._backend.generate(row, use, version)
+        jwk = {**jwk_of(new.public_key), "kid": new.kid, "alg": row.name, "use": "sig"}
+        key = Key(
+            kid=new.kid,
+            use=use,
+            version=version,
+            algorithm=row.name,
+            state=state,
+            public_jwk=jwk,
+            public_key=new.public_key,
+            created_at=now,
+            activated_at=now if state == KeyState.ACTIVE else None,
+        )
+        return StoredKey(key, self._backend.scheme, new.handle)
+
+
+def _translated(translate: Callable[[bytes], bytes], native: Signer) -> Signer:
+    return lambda message: translate(native(message))

@@ -1,0 +1,79 @@
+"""What can go wrong with keys, split by whose fault it is.
+
+    YinzhengError
+    ├── Malformed
+    │   ├── InvalidJws              invalid_jws               they sent a token we do not believe
+    │   │   ├── MalformedJws        malformed_jws             not a strict compact JWS
+    │   │   ├── AlgorithmNotAllowed algorithm_not_allowed     not an algorithm of this key
+    │   │   ├── UnsupportedHeader   unsupported_header        crit, b64, nested or wrong typ
+    │   │   ├── UntrustedKey        untrusted_key             no key of ours answers to this header
+    │   │   └── SignatureMismatch   signature_mismatch        the signature is not by that key
+    │   └── MalformedJwk            malformed_jwk             not a public key we can use
+    ├── NotFound
+    │   ├── UnknownKey              unknown_key               no key has this kid
+    │   ├── NoActiveKey             no_active_key             the use has no key that may sign
+    │   └── UnknownCertificate      unknown_certificate       no certificate for this name or serial
+    ├── Refused
+    │   └── KeyMayNotSign           key_may_not_sign          retired or past its policy
+    └── YinzhengError (ours)
+        ├── UnsafeMasterKey         unsafe_master_key         absent, open to others or too short
+        └── KeyDamaged              key_damaged               a stored private key does not open
+
+No message ever holds key material, and no cause is chained that might.
+"""
+
+from foundation.errors import Malformed, NotFound, Refused, YinzhengError
+
+
+class InvalidJws(Malformed):
+    """The one error a verifying caller needs to catch."""
+
+    code = "invalid_jws"
+
+
+class MalformedJws(InvalidJws):
+    code = "malformed_jws"
+
+
+class AlgorithmNotAllowed(InvalidJws):
+    code = "algorithm_not_allowed"
+
+
+class UnsupportedHeader(InvalidJws):
+    code = "unsupported_header"
+
+
+class UntrustedKey(InvalidJws):
+    code = "untrusted_key"
+
+
+class SignatureMismatch(InvalidJws):
+    code = "signature_mismatch"
+
+
+class MalformedJwk(Malformed):
+    code = "malformed_jwk"
+
+
+class UnknownKey(NotFound):
+    code = "unknown_key"
+
+
+class NoActiveKey(NotFound):
+    code = "no_active_key"
+
+
+class UnknownCertificate(NotFound):
+    code = "unknown_certificate"
+
+
+class KeyMayNotSign(Refused):
+    code = "key_may_not_sign"
+
+
+class UnsafeMasterKey(YinzhengError):
+    code = "unsafe_master_key"
+
+
+class KeyDamaged(YinzhengError):
+    code = "key_damaged"

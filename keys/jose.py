@@ -1,0 +1,305 @@
+"""JSON Web Signatures, strictly: compact form only, assembled and verified by hand (RFC 7515).
+
+Everything here is pure. What a token says about its own key (`jku`, `x5u`, `jwk`, `x5c`) is never
+looked at: the caller's `key_for` maps a header to a key it already trusts, or to nothing.
+
+What is refused, and why:
+
+- any algorithm that is not in the allow-list of the key (`none`, HMAC with a public key: RFC 8725
+  §2.1, §3.1);
+- `crit` (we understand no extension), `b64` (RFC 7797), `zip`, `cty` (nested tokens);
+- a header or claim that appears twice, base64url with spare bits, padding or white space: otherwise
+  one signature would have several readings;
+- a `typ` other than the one expected (cross-token confusion, RFC 8725 §3.11).
+
+    verified = verify_compact(token, typ="at+jwt", key_for=trusted)
+    verified.claims["sub"]
+"""
+
+import hashlib
+import json
+from binascii import b2a_base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from foundation.canonical import b64url, b64url_decode, canonical
+from foundation.errors import Malformed
+from keys.algorithms import ALGORITHMS, KEY_TYPES, PublicKey, key_type_of
+from keys.errors import (
+    AlgorithmNotAllowed,
+    InvalidJws,
+    MalformedJwk,
+    MalformedJws,
+    SignatureMismatch,
+    UnsupportedHeader,
+    UntrustedKey,
+)
+
+MAX_TOKEN_LENGTH: Final = 65_536
+_MAX_CACHED_TOKEN: Final = 4_096
+_REFUSED_PARAMETERS: Final = frozenset({"crit", "b64", "zip", "cty", "enc"})
+_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key somebody already trusts, and the only algorithms it may be used with."""
+
+    public_key: PublicKey
+    algorithms: tuple[str, ...]
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedJws:
+    """A token whose signature was checked under `key`; nothing is said about its dates.
+
+    `claims` and `header` are read-only: one value may be shared by many requests.
+    """
+
+    header: Mapping[str, Any]
+    payload: bytes
+    key: VerificationKey
+    claims: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+KeyFor = Callable[[Mapping[str, Any]], VerificationKey | None]
+
+
+class VerifiedSignatures:
+    """Remembers that this exact token was verified under this exact key: a fact that never changes.
+
+    Not remembered: whether the key is still trusted (`key_for` is asked each time) and whether the
+    token is still valid. At most `capacity` tokens; the oldest goes first.
+    """
+
+    def __init__(self, capacity: int = 8_192) -> None:
+        self._capacity = capacity
+        self._facts: dict[tuple[bytes, str], VerifiedJws] = {}
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def get(self, token: str, key: VerificationKey) -> VerifiedJws | None:
+        return self._facts.get(_fact(token, key))
+
+    def remember(self, token: str, verified: VerifiedJws) -> None:
+        if len(token) > _MAX_CACHED_TOKEN:
+            return
+        while len(self._facts) >= self._capacity:
+            self._facts.pop(next(iter(self._facts)), None)
+        self._facts[_fact(token, verified.key)] = verified
+
+
+def verify_compact(
+    token: str,
+    *,
+    typ: str | None,
+    key_for: KeyFor,
+    cache: VerifiedSignatures | None = None,
+    json_claims: bool = True,
+) -> VerifiedJws:
+    """Verify a compact JWS (RFC 7515 §5.2). Raises a subclass of `InvalidJws`.
+
+    `typ` is compared without case and without "application/"; None demands that there is none to
+    compare. `json_claims=False` is for payloads that are not a JSON object.
+
+    1. three parts, each canonical base64url
+    2. a JSON header without duplicates and without parameters we refuse
+    3. the expected `typ`
+    4. a key that the caller trusts, and an algorithm on that key's list
+    5. the signature
+    6. claims: one JSON object without duplicates
+    """
+    # 1.
+    _check_length(token)
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise MalformedJws("a compact JWS has three parts")
+    # 2. and 3.
+    header = _header(parts[0])
+    _check_typ(header, typ)
+    # 4.
+    key = _trusted_key(header, key_for)
+    if cache is not None and (known := cache.get(token, key)) is not None:
+        return known
+    # 5.
+    payload, signature = _decode(parts[1]), _decode(parts[2])
+    _check_signature(header["alg"], key, token[: -len(parts[2]) - 1], signature)
+    # 6.
+    claims = MappingProxyType(_strict_object(payload, "payload")) if json_claims else None
+    verified = VerifiedJws(header, payload, key, claims or MappingProxyType({}))
+    if cache is not None and json_claims:
+        cache.remember(token, verified)
+    return verified
+
+
+def assemble(prefix: bytes, payload: bytes, sign: Callable[[bytes], bytes]) -> str:
+    """A compact JWS from an `encoded_header`, a payload and a function that signs JOSE style."""
+    signing_input = prefix + _encode(payload)
+    return (signing_input + b"." + _encode(sign(signing_input))).decode("ascii")
+
+
+def encoded_header(header: Mapping[str, object]) -> bytes:
+    """The first part of a compact JWS with its dot; made once per key and type."""
+    return _encode(orjson.dumps(header)) + b"."
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """RFC 7638: base64url SHA-256 over the required members in canonical form."""
+    for key_type in KEY_TYPES:
+        if jwk.get("kty") == key_type.kty:
+            required = {member: jwk.get(member) for member in key_type.members}
+            if all(isinstance(value, str) for value in required.values()):
+                return b64url(hashlib.sha256(canonical(required)).digest())
+    raise MalformedJwk("a thumbprint needs the required members of a known key type")
+
+
+def jwk_of(public_key: PublicKey) -> dict[str, str]:
+    """The bare JWK of a public key (no kid, use or alg)."""
+    return key_type_of(public_key).to_jwk(public_key)
+
+
+def public_key_of(jwk: Mapping[str, Any]) -> PublicKey:
+    """The public key in a JWK; refuses private members, foreign kinds and weak sizes."""
+    if _PRIVATE_MEMBERS & jwk.keys():
+        raise MalformedJwk("a public JWK must not carry private members")
+    for key_type in KEY_TYPES:
+        if jwk.get("kty") == key_type.kty and jwk.get("crv", "") == key_type.crv:
+            return key_type.from_jwk(jwk)
+    raise MalformedJwk("the JWK is of a kind that is not accepted")
+
+
+def verification_key(
+    jwk: Mapping[str, Any], algorithms: tuple[str, ...] | None = None
+) -> VerificationKey:
+    """A key to verify signatures with, from somebody's JWK (RFC 7517 §4).
+
+    Honours `use`, `key_ops` and `alg`; without `alg` every algorithm of the key's kind is allowed,
+    narrowed by `algorithms`. Raises `MalformedJwk` when nothing is left.
+    """
+    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+        raise MalformedJwk("the JWK is not meant for verifying signatures")
+    public_key = public_key_of(jwk)
+    allowed = tuple(
+        row.name
+        for row in ALGORITHMS.values()
+        if row.accepts(public_key)
+        and jwk.get("alg", row.name) == row.name
+        and (algorithms is None or row.name in algorithms)
+    )
+    if not allowed:
+        raise MalformedJwk("no accepted algorithm fits the JWK")
+    return VerificationKey(public_key, allowed, thumbprint(jwk))
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """One JSON object, strictly: UTF-8, no duplicate member, no NaN. Raises `MalformedJws`."""
+    return _strict_object(data, "object")
+
+
+def unverified_header(token: str) -> Mapping[str, Any]:
+    """The header of a token nobody has verified yet, for choosing who should verify it."""
+    _check_length(token)
+    return _header(token.partition(".")[0])
+
+
+def _fact(token: str, key: VerificationKey) -> tuple[bytes, str]:
+    return hashlib.sha256(token.encode()).digest(), key.thumbprint
+
+
+def _encode(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False).translate(_URLSAFE).rstrip(b"=")
+
+
+def _decode(part: str) -> bytes:
+    try:
+        return b64url_decode(part)
+    except Malformed as problem:
+        raise MalformedJws(problem.detail) from None
+
+
+def _check_length(token: str) -> None:
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        raise MalformedJws("the token is too long or not ASCII")
+
+
+def _header(part: str) -> Mapping[str, Any]:
+    """Few headers differ, so the strict parse is paid once for each; long ones are not kept."""
+    return _parse_header(part) if len(part) > _MAX_CACHED_TOKEN else _cached_header(part)
+
+
+@lru_cache(maxsize=1_024)
+def _cached_header(part: str) -> Mapping[str, Any]:
+    return _parse_header(part)
+
+
+def _parse_header(part: str) -> Mapping[str, Any]:
+    header = _strict_object(_decode(part), "header")
+    refused = sorted(_REFUSED_PARAMETERS & header.keys())
+    if refused:
+        raise UnsupportedHeader(f"the header parameter {refused[0]} is not supported")
+    if not isinstance(header.get("alg"), str) or not isinstance(header.get("kid", ""), str):
+        raise MalformedJws("alg and kid are strings")
+    return MappingProxyType(header)
+
+
+def _check_typ(header: Mapping[str, Any], typ: str | None) -> None:
+    if typ is None:
+        return
+    given = header.get("typ")
+    if not isinstance(given, str) or given.lower().removeprefix("application/") != typ.lower():
+        raise UnsupportedHeader(f"the token is not of type {typ}")
+
+
+def _trusted_key(header: Mapping[str, Any], key_for: KeyFor) -> VerificationKey:
+    key = key_for(header)
+    if key is None:
+        raise UntrustedKey("no trusted key answers to this header")
+    if header["alg"] not in key.algorithms:
+        raise AlgorithmNotAllowed("the algorithm is not one this key may be used with")
+    return key
+
+
+def _check_signature(alg: str, key: VerificationKey, signed: str, signature: bytes) -> None:
+    row = ALGORITHMS.get(alg)
+    if row is None or not row.accepts(key.public_key):
+        raise AlgorithmNotAllowed("the algorithm does not fit the key")
+    try:
+        native = row.from_jose(signature)
+    except Malformed:
+        raise SignatureMismatch("the signature has the wrong length") from None
+    if not row.verify(key.public_key, native, signed.encode("ascii")):
+        raise SignatureMismatch("the signature does not verify")
+
+
+def _strict_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # lone surrogates have no UTF-8
+    except InvalidJws:
+        raise
+    except (ValueError, RecursionError):
+        raise MalformedJws(f"the {what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise MalformedJws(f"the {what} is not a JSON object")
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJws("a JSON member appears twice")
+    return members
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise MalformedJws("NaN and Infinity are not JSON")

@@ -1,0 +1,243 @@
+"""`Keys`: everyone asks for a use, never for a key.
+
+- The active key of a use is remembered for a few seconds, so after a rotation in one process the
+  others still sign with the old key for that long; it is then `retiring` and still published.
+- Staged and retiring keys are published too: verifiers meet a new key before it signs and keep an
+  old one as long as what it signed lives.
+- A key made inside a transaction that was not committed is invisible to everybody else, including
+  the caches here.
+
+    keys.ensure("idp.tokens")
+    token = keys.jws("idp.tokens", {"sub": "…"}, typ="at+jwt")
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.errors import Conflict
+from keys import rules, store
+from keys.backends import Backend
+from keys.custody import Custody
+from keys.errors import NoActiveKey, UnknownKey
+from keys.jose import VerificationKey, assemble, encoded_header
+from keys.models import Key, KeyState, Signature
+from keys.rules import Act, Change
+from keys.store import StoredKey
+
+ACTIVE_FOR: Final = 5.0
+_CAPACITY: Final = 10_000
+K = TypeVar("K")
+V = TypeVar("V")
+_KID = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+_PUBLISHED = (KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRING)
+
+
+class ActiveKeyExists(Conflict):
+    """The use already has its active key; rotate it instead."""
+
+    code = "active_key_exists"
+
+
+class Keys:
+    """Keys by use. `monotonic` counts seconds for the caches and is only replaced by tests."""
+
+    def __init__(
+        self,
+        database: Database,
+        backend: Backend,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._monotonic = monotonic
+        self._custody = Custody(database, backend, clock)
+        self._active: dict[str, tuple[float, StoredKey]] = {}
+        self._found: dict[str, tuple[float, Key]] = {}
+        self._headers: dict[tuple[str, str], bytes] = {}
+
+    def ensure(self, use: str, algorithm: str = "ES256") -> Key:
+        """The active key of `use`; made in a transaction of its own when there is none."""
+        try:
+            return self.active(use)
+        except NoActiveKey:
+            with self._database.write() as tx:
+                self._custody.ensure(tx, use, algorithm)
+            return self.active(use)
+
+    def create(self, tx: Tx, use: str, algorithm: str = "ES256") -> Key:
+        """A new active key inside the caller's transaction. Raises `ActiveKeyExists`."""
+        stored = self._custody.create(tx, use, algorithm)
+        if stored is None:
+            raise ActiveKeyExists(f"the use {use} already has an active key")
+        return stored.key
+
+    def active(self, use: str) -> Key:
+        """The key that signs for `use`. Raises `NoActiveKey`."""
+        return self._current(use).key
+
+    def find(self, kid: str) -> Key:
+        """The key with this id, in any state. Raises `UnknownKey`.
+
+        Ids have the form of a thumbprint; anything else is unknown without asking the database.
+        """
+        remembered = self._found.get(kid)
+        if remembered is not None and remembered[0] > self._monotonic():
+            return remembered[1]
+        stored = None
+        if _KID.match(kid):
+            with self._database.read() as tx:
+                stored = store.key_by_kid(tx, kid)
+        if stored is None:
+            raise UnknownKey("no key has this kid")
+        _remember(self._found, kid, (self._monotonic() + ACTIVE_FOR, stored.key))
+        return stored.key
+
+    def trusted(self, *uses: str) -> Callable[[Mapping[str, Any]], VerificationKey | None]:
+        """A `key_for` for `verify_compact`: our own keys of these uses that are not retired."""
+
+        def key_for(header: Mapping[str, Any]) -> VerificationKey | None:
+            try:
+                key = self.find(header.get("kid", ""))
+            except UnknownKey:
+                return None
+            return key.verification if key.use in uses and key.state in _PUBLISHED else None
+
+        return key_for
+
+    def sign(self, use: str, message: bytes) -> Signature:
+        """Sign a whole message; the signature is in JOSE/COSE form."""
+        stored = self._current(use)
+        value = self._custody.sign_jose(stored, message)
+        return Signature(stored.key.kid, stored.key.algorithm, value)
+
+    def sign_der(self, use: str, message: bytes) -> bytes:
+        """Sign a whole message; the signature is in X.509/CMS form."""
+        return self._custody.sign(self._current(use), message)
+
+    def jws(
+        self,
+        use: str,
+        payload: Mapping[str, Any] | bytes,
+        *,
+        typ: str,
+        header: Mapping[str, object] | None = None,
+    ) -> str:
+        """A compact JWS of type `typ` with our `kid`; `header` adds parameters such as `x5c`."""
+        stored = self._current(use)
+        prefix = self._header(stored.key, typ) if not header else _header(stored.key, typ, header)
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        return assemble(prefix, body, self._custody.jose_signer(stored))
+
+    def jwks(self, *uses: str) -> dict[str, Any]:
+        """The JWK Set (RFC 7517 §5) of some uses: staged, active and retiring, public only."""
+        with self._database.read() as tx:
+            published = store.keys_of(tx, uses, _PUBLISHED)
+        return {"keys": [dict(stored.key.public_jwk) for stored in published]}
+
+    def inventory(self, *uses: str) -> list[Key]:
+        """Every key of some uses (of all uses when none is named), newest version first."""
+        with self._database.read() as tx:
+            return [stored.key for stored in store.keys_of(tx, uses or store.uses(tx))]
+
+    def rotate(self, use: str, now: datetime | None = None, *, at_once: bool = False) -> Key:
+        """Ask for the next key of `use`; answers the key that signs afterwards.
+
+        The first call publishes a staged key; a call after the publishing period (a day) makes it
+        sign. `at_once` does both now: for keys nobody has cached, or when time is short.
+        """
+        self._apply(
+            use,
+            now or self._clock(),
+            lambda keys, at, policy: rules.asked_rotation(keys, at, policy, at_once=at_once),
+        )
+        return self.active(use)
+
+    def rotate_due(self, now: datetime | None = None) -> list[Change]:
+        """The nightly job: every change that is due, use by use."""
+        with self._database.read() as tx:
+            all_uses = store.uses(tx)
+        at = now or self._clock()
+        return [change for use in all_uses for change in self._apply(use, at, rules.next_states)]
+
+    def _apply(
+        self,
+        use: str,
+        now: datetime,
+        decide: Callable[[Sequence[Key], datetime, rules.RotationPolicy], list[Change]],
+    ) -> list[Change]:
+        with self._database.write() as tx:
+            stored = {each.key.kid: each for each in store.keys_of(tx, [use])}
+            changes = decide([each.key for each in stored.values()], now, rules.policy_for(use))
+            for change in changes:
+                self._change(tx, use, change, stored, now)
+        self._forget(use)
+        return changes
+
+    def _change(
+        self, tx: Tx, use: str, change: Change, stored: dict[str, StoredKey], now: datetime
+    ) -> None:
+        match change.act:
+            case Act.STAGE:
+                self._stage(tx, use, stored)
+            case Act.ACTIVATE:
+                self._activate(tx, change.kid, stored, now)
+            case Act.RETIRE:
+                self._custody.retire(tx, stored[change.kid], now)
+
+    def _stage(self, tx: Tx, use: str, stored: dict[str, StoredKey]) -> None:
+        active = next((each for each in stored.values() if each.key.state == KeyState.ACTIVE), None)
+        algorithm = active.key.algorithm if active else "ES256"
+        staged = self._custody.create(tx, use, algorithm, KeyState.STAGED)
+        if staged is not None:
+            stored[staged.key.kid] = staged
+
+    def _activate(self, tx: Tx, kid: str, stored: dict[str, StoredKey], now: datetime) -> None:
+        staged = kid or next(
+            each.key.kid for each in stored.values() if each.key.state == KeyState.STAGED
+        )
+        for each in stored.values():
+            if each.key.state == KeyState.ACTIVE:
+                store.change_state(tx, each.key.kid, KeyState.ACTIVE, KeyState.RETIRING, now)
+        store.change_state(tx, staged, KeyState.STAGED, KeyState.ACTIVE, now)
+
+    def _current(self, use: str) -> StoredKey:
+        remembered = self._active.get(use)
+        if remembered is not None and remembered[0] > self._monotonic():
+            return remembered[1]
+        with self._database.read() as tx:
+            stored = store.active_key(tx, use)
+        if stored is None:
+            raise NoActiveKey(f"the use {use} has no active key")
+        _remember(self._active, use, (self._monotonic() + ACTIVE_FOR, stored))
+        return stored
+
+    def _header(self, key: Key, typ: str) -> bytes:
+        prefix = self._headers.get((key.kid, typ))
+        if prefix is None:
+            prefix = _header(key, typ, {})
+            _remember(self._headers, (key.kid, typ), prefix)
+        return prefix
+
+    def _forget(self, use: str) -> None:
+        self._active.pop(use, None)
+        self._found.clear()
+
+
+def _header(key: Key, typ: str, more: Mapping[str, object]) -> bytes:
+    return encoded_header({**more, "alg": key.algorithm, "kid": key.kid, "typ": typ})
+
+
+def _remember(cache: dict[K, V], key: K, value: V) -> None:
+    """Keep `value`, and never more than `_CAPACITY` values: the oldest goes first."""
+    while len(cache) >= _CAPACITY:
+        cache.pop(next(iter(cache)), None)
+    cache[key] = value

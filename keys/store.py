@@ -1,0 +1,189 @@
+"""Questions the key room asks the database. Every function takes the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy import func as sql
+
+from foundation.database import Tx
+from keys.jose import public_key_of
+from keys.models import (
+    Key,
+    KeyCertificate,
+    KeyState,
+    RevocationReason,
+    key_certificates,
+    key_crls,
+    keys,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A row of `keys`: the public `key`, and where its private half is. Never leaves the room."""
+
+    key: Key
+    backend: str
+    handle: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrl:
+    number: int
+    der: bytes = field(repr=False)
+    this_update: datetime
+    next_update: datetime
+
+
+def active_key(tx: Tx, use: str) -> StoredKey | None:
+    row = tx.execute(
+        select(keys).where(keys.c.use == use, keys.c.state == KeyState.ACTIVE)
+    ).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def key_by_kid(tx: Tx, kid: str) -> StoredKey | None:
+    row = tx.execute(select(keys).where(keys.c.kid == kid)).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def keys_of(tx: Tx, uses: Sequence[str], states: Sequence[KeyState] = ()) -> list[StoredKey]:
+    """The keys of some uses, newest version first; of all states when none is named."""
+    query = select(keys).where(keys.c.use.in_(uses))
+    if states:
+        query = query.where(keys.c.state.in_(states))
+    return [_stored(row) for row in tx.execute(query.order_by(keys.c.use, keys.c.version.desc()))]
+
+
+def uses(tx: Tx) -> list[str]:
+    return list(tx.execute(select(keys.c.use).distinct().order_by(keys.c.use)).scalars())
+
+
+def next_version(tx: Tx, use: str) -> int:
+    highest = tx.execute(select(sql.max(keys.c.version)).where(keys.c.use == use)).scalar()
+    return int(highest or 0) + 1
+
+
+def key_values(stored: StoredKey) -> dict[str, Any]:
+    """The column values of a new row."""
+    key = stored.key
+    return {
+        "kid": key.kid,
+        "use": key.use,
+        "version": key.version,
+        "algorithm": key.algorithm,
+        "state": key.state,
+        "backend": stored.backend,
+        "handle": stored.handle,
+        "public_jwk": dict(key.public_jwk),
+        "created_at": key.created_at,
+        "activated_at": key.activated_at,
+    }
+
+
+def change_state(
+    tx: Tx, kid: str, before: KeyState, after: KeyState, now: datetime, **columns: Any
+) -> bool:
+    """Move one key from `before` to `after`; False when another process already did."""
+    stamp = {
+        KeyState.ACTIVE: "activated_at",
+        KeyState.RETIRING: "retiring_at",
+        KeyState.RETIRED: "retired_at",
+    }[after]
+    changed = tx.execute(
+        update(keys)
+        .where(keys.c.kid == kid, keys.c.state == before)
+        .values(state=after, **{stamp: now}, **columns)
+    )
+    return changed.rowcount == 1
+
+
+def certificate_of(tx: Tx, kid: str, profile: str | None = None) -> KeyCertificate | None:
+    """The newest certificate of a key that was not revoked."""
+    query = select(key_certificates).where(
+        key_certificates.c.kid == kid, key_certificates.c.revoked_at.is_(None)
+    )
+    if profile is not None:
+        query = query.where(key_certificates.c.profile == profile)
+    row = tx.execute(query.order_by(key_certificates.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else _certificate(row)
+
+
+def certificates_of(tx: Tx, kid: str) -> list[KeyCertificate]:
+    query = select(key_certificates).where(key_certificates.c.kid == kid)
+    return [_certificate(row) for row in tx.execute(query.order_by(key_certificates.c.number))]
+
+
+def certificate_by_serial(tx: Tx, serial: str) -> KeyCertificate | None:
+    row = tx.execute(
+        select(key_certificates).where(key_certificates.c.serial == serial)
+    ).one_or_none()
+    return None if row is None else _certificate(row)
+
+
+def next_certificate_number(tx: Tx, kid: str, profile: str) -> int:
+    query = select(sql.max(key_certificates.c.number)).where(
+        key_certificates.c.kid == kid, key_certificates.c.profile == profile
+    )
+    return int(tx.execute(query).scalar() or 0) + 1
+
+
+def revoke_certificate(tx: Tx, serial: str, reason: RevocationReason, now: datetime) -> bool:
+    """Revoke once; False when it already was (the first date and reason stand)."""
+    changed = tx.execute(
+        update(key_certificates)
+        .where(key_certificates.c.serial == serial, key_certificates.c.revoked_at.is_(None))
+        .values(revoked_at=now, reason=reason)
+    )
+    return changed.rowcount == 1
+
+
+def revoked_certificates(tx: Tx, issuer_kid: str) -> list[KeyCertificate]:
+    query = select(key_certificates).where(
+        key_certificates.c.issuer_kid == issuer_kid, key_certificates.c.revoked_at.is_not(None)
+    )
+    return [_certificate(row) for row in tx.execute(query.order_by(key_certificates.c.serial))]
+
+
+def latest_crl(tx: Tx, issuer_kid: str) -> StoredCrl | None:
+    query = select(key_crls).where(key_crls.c.issuer_kid == issuer_kid)
+    row = tx.execute(query.order_by(key_crls.c.number.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    return StoredCrl(row.number, bytes(row.der), row.this_update, row.next_update)
+
+
+def _stored(row: Row[Any]) -> StoredKey:
+    key = Key(
+        kid=row.kid,
+        use=row.use,
+        version=row.version,
+        algorithm=row.algorithm,
+        state=KeyState(row.state),
+        public_jwk=row.public_jwk,
+        public_key=public_key_of(row.public_jwk),
+        created_at=row.created_at,
+        activated_at=row.activated_at,
+        retiring_at=row.retiring_at,
+        retired_at=row.retired_at,
+    )
+    return StoredKey(key, row.backend, bytes(row.handle))
+
+
+def _certificate(row: Row[Any]) -> KeyCertificate:
+    return KeyCertificate(
+        serial=row.serial,
+        kid=row.kid,
+        issuer_kid=row.issuer_kid,
+        profile=row.profile,
+        number=row.number,
+        subject=row.subject,
+        der=bytes(row.der),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        revoked_at=row.revoked_at,
+        reason=None if row.reason is None else RevocationReason(row.reason),
+    )
