@@ -16,6 +16,8 @@ import pytest
 from foundation.database import Database, metadata
 from foundation.encryption import FieldCipher
 from foundation.jobs import procrastinate_schema
+from keys import Keys
+from keys.backends.software import SoftwareBackend
 from tests.simulators.clock import MovableClock
 from tests.simulators.postgresql import Cluster, find_binaries
 
@@ -150,6 +152,20 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def sqlite_database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Only SQLite, for tests whose subject is not the database."""
     yield from _sqlite(request)
+
+
+@pytest.fixture
+def keys(database: Database, clock: MovableClock, master_key: bytes) -> Keys:
+    return Keys(database, SoftwareBackend(master_key), clock)
+
+
+@pytest.fixture
+def ledger(database: Database, keys: Keys, clock: MovableClock):
+    from ledger.service import Ledger
+
+    ledger = Ledger(database, keys, clock, "yinzheng.test/log")
+    yield ledger
+    ledger.close()
 
 
 def _sqlite(request: pytest.FixtureRequest) -> Iterator[Database]:

@@ -1,0 +1,38 @@
+"""Who asks, and may they? Turns an access token into an `Actor`, the same way for both doors."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+
+from foundation.actor import Actor
+from foundation.errors import Refused
+from foundation.hot import HotRequest, collect_headers
+from idp import Idp
+
+
+class Access:
+    """Implements `foundation.hot.Require` over the identity provider's access tokens."""
+
+    def __init__(self, idp: Idp) -> None:
+        self._idp = idp
+
+    def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
+        async def dependency(request: Request) -> Actor:
+            hot = HotRequest(
+                method=request.method,
+                path=request.url.path,
+                query=request.scope["query_string"].decode("latin-1"),
+                headers=collect_headers(request.headers.raw),
+            )
+            return await self.hot(hot, *scopes)
+
+        return dependency
+
+    async def hot(self, request: HotRequest, *scopes: str) -> Actor:
+        actor = await self._idp.actor_of(request)
+        if missing := [scope for scope in scopes if not actor.may(scope)]:
+            raise Refused(
+                f"the access token lacks the scope {' '.join(missing)}",
+                next_step="ask for the scope at the token endpoint",
+            )
+        return actor
