@@ -62,17 +62,18 @@ class Custody:
 
     def sign(self, stored: StoredKey, message: bytes) -> bytes:
         """A signature in X.509/CMS form."""
-        return self._signer(stored)(message)
+        return self.signer(stored)(message)
 
     def sign_jose(self, stored: StoredKey, message: bytes) -> bytes:
         """A signature in JOSE/COSE form."""
         return self.jose_signer(stored)(message)
 
     def jose_signer(self, stored: StoredKey) -> Signer:
+        """The same in JOSE/COSE form."""
         kid = stored.key.kid
         signer = self._jose_signers.get(kid)
         if signer is None:
-            native = self._signer(stored)
+            native = self.signer(stored)
             signer = _translated(algorithm(stored.key.algorithm).to_jose, native)
             self._keep(self._jose_signers, kid, signer)
         return signer
@@ -91,7 +92,8 @@ class Custody:
         self._signers.pop(kid, None)
         self._jose_signers.pop(kid, None)
 
-    def _signer(self, stored: StoredKey) -> Signer:
+    def signer(self, stored: StoredKey) -> Signer:
+        """A function that signs whole messages in X.509/CMS form; opened once, then cached."""
         kid = stored.key.kid
         signer = self._signers.get(kid)
         if signer is None:

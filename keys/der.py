@@ -66,6 +66,21 @@ def generalized_time(moment: datetime) -> bytes:
     return tlv(0x18, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode())
 
 
+def time(moment: datetime) -> bytes:
+    """UTCTime through 2049, GeneralizedTime from 2050 on (RFC 5280 §4.1.2.5)."""
+    if moment.year >= 2050:
+        return generalized_time(moment)
+    return tlv(0x17, moment.astimezone(UTC).strftime("%y%m%d%H%M%SZ").encode())
+
+
+def named_bits(*bits: int) -> bytes:
+    """A BIT STRING of named bits: trailing zeros are left out (X.690 §11.2.2)."""
+    value = bytearray(max(bits) // 8 + 1)
+    for bit in bits:
+        value[bit // 8] |= 0x80 >> bit % 8
+    return tlv(0x03, bytes((7 - max(bits) % 8,)) + bytes(value))
+
+
 def read(data: bytes, offset: int = 0) -> tuple[int, bytes, int]:
     """The element at `offset`: (tag, content, offset behind it). Raises `Malformed` if not DER."""
     if offset + 2 > len(data):

@@ -23,15 +23,18 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Conflict
 from keys import rules, store
+from keys.authority import Authority
 from keys.backends import Backend
 from keys.custody import Custody
-from keys.errors import NoActiveKey, UnknownKey
+from keys.errors import NoActiveKey, UnknownCertificate, UnknownKey
 from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, Signature
 from keys.rules import Act, Change
 from keys.store import StoredKey
+from keys.timestamps import Credential, TimestampAuthority
 
 ACTIVE_FOR: Final = 5.0
+TSA: Final = "tsa"
 _CAPACITY: Final = 10_000
 K = TypeVar("K")
 V = TypeVar("V")
@@ -46,7 +49,12 @@ class ActiveKeyExists(Conflict):
 
 
 class Keys:
-    """Keys by use. `monotonic` counts seconds for the caches and is only replaced by tests."""
+    """Keys by use.
+
+    `public_url` is written into certificates as the place of `/pki/…` (left out when empty), `name`
+    is the organisation that the certificate authority says it is. `monotonic` counts seconds for
+    the caches and is only replaced by tests.
+    """
 
     def __init__(
         self,
@@ -54,15 +62,28 @@ class Keys:
         backend: Backend,
         clock: Clock,
         *,
+        public_url: str = "",
+        name: str = "Yinzheng",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._name = name
         self._monotonic = monotonic
         self._custody = Custody(database, backend, clock)
+        self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
+        self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
         self._active: dict[str, tuple[float, StoredKey]] = {}
         self._found: dict[str, tuple[float, Key]] = {}
         self._headers: dict[tuple[str, str], bytes] = {}
+        self._chains: dict[str, tuple[float, list[bytes]]] = {}
+
+    def establish(self) -> None:
+        """Make the certificate authority and the time-stamp authority, once; at start-up."""
+        with self._database.write() as tx:
+            self.authority.establish(tx)
+            self._custody.ensure(tx, TSA, "ES256")
+            self.authority.certificate_for(tx, TSA, "timestamp", self._timestamp_name())
 
     def ensure(self, use: str, algorithm: str = "ES256") -> Key:
         """The active key of `use`; made in a transaction of its own when there is none."""
@@ -148,6 +169,17 @@ class Keys:
         with self._database.read() as tx:
             return [stored.key for stored in store.keys_of(tx, uses or store.uses(tx))]
 
+    def chain(self, use: str) -> list[bytes]:
+        """DER certificates of the active key, leaf first. Raises `UnknownCertificate`."""
+        kid = self._current(use).key.kid
+        remembered = self._chains.get(kid)
+        if remembered is not None and remembered[0] > self._monotonic():
+            return remembered[1]
+        with self._database.read() as tx:
+            chain = [certificate.der for certificate in self.authority.chain_of(tx, kid)]
+        _remember(self._chains, kid, (self._monotonic() + ACTIVE_FOR, chain))
+        return chain
+
     def rotate(self, use: str, now: datetime | None = None, *, at_once: bool = False) -> Key:
         """Ask for the next key of `use`; answers the key that signs afterwards.
 
@@ -197,8 +229,11 @@ class Keys:
         active = next((each for each in stored.values() if each.key.state == KeyState.ACTIVE), None)
         algorithm = active.key.algorithm if active else "ES256"
         staged = self._custody.create(tx, use, algorithm, KeyState.STAGED)
-        if staged is not None:
-            stored[staged.key.kid] = staged
+        if staged is None:
+            return
+        stored[staged.key.kid] = staged
+        if active is not None:
+            self.authority.certify_successor(tx, active.key.kid, staged)
 
     def _activate(self, tx: Tx, kid: str, stored: dict[str, StoredKey], now: datetime) -> None:
         staged = kid or next(
@@ -220,6 +255,25 @@ class Keys:
         _remember(self._active, use, (self._monotonic() + ACTIVE_FOR, stored))
         return stored
 
+    def _timestamp_name(self) -> dict[str, str]:
+        return {
+            "organization_name": self._name,
+            "common_name": f"{self._name} Time-stamp Authority",
+        }
+
+    def _timestamp_credential(self) -> Credential:
+        try:
+            stored, chain = self._current(TSA), self.chain(TSA)
+        except (NoActiveKey, UnknownCertificate):
+            self.establish()
+            stored, chain = self._current(TSA), self.chain(TSA)
+        return Credential(
+            kid=stored.key.kid,
+            algorithm=stored.key.algorithm,
+            sign=self._custody.signer(stored),
+            chain=chain,
+        )
+
     def _header(self, key: Key, typ: str) -> bytes:
         prefix = self._headers.get((key.kid, typ))
         if prefix is None:
@@ -229,6 +283,7 @@ class Keys:
 
     def _forget(self, use: str) -> None:
         self._active.pop(use, None)
+        self._chains.clear()
         self._found.clear()
 
 
