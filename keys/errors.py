@@ -8,11 +8,14 @@
     │   │   ├── UnsupportedHeader   unsupported_header        crit, b64, nested or wrong typ
     │   │   ├── UntrustedKey        untrusted_key             no key of ours answers to this header
     │   │   └── SignatureMismatch   signature_mismatch        the signature is not by that key
-    │   └── MalformedJwk            malformed_jwk             not a public key we can use
+    │   ├── MalformedJwk            malformed_jwk             not a public key we can use
+    │   └── NotATimestampQuery      not_a_timestamp_query     wrong content type at /tsa
     ├── NotFound
     │   ├── UnknownKey              unknown_key               no key has this kid
     │   ├── NoActiveKey             no_active_key             the use has no key that may sign
     │   └── UnknownCertificate      unknown_certificate       no certificate for this name or serial
+    ├── Conflict
+    │   └── ActiveKeyExists         active_key_exists         the use already has its active key
     ├── Refused
     │   └── KeyMayNotSign           key_may_not_sign          retired or past its policy
     └── YinzhengError (ours)
@@ -22,7 +25,7 @@
 No message ever holds key material, and no cause is chained that might.
 """
 
-from foundation.errors import Malformed, NotFound, Refused, YinzhengError
+from foundation.errors import Conflict, Malformed, NotFound, Refused, YinzhengError
 
 
 class InvalidJws(Malformed):
@@ -53,6 +56,15 @@ class SignatureMismatch(InvalidJws):
 
 class MalformedJwk(Malformed):
     code = "malformed_jwk"
+
+
+class NotATimestampQuery(Malformed):
+    code = "not_a_timestamp_query"
+    status = 415
+
+
+class ActiveKeyExists(Conflict):
+    code = "active_key_exists"
 
 
 class UnknownKey(NotFound):

@@ -21,12 +21,11 @@ import orjson
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.errors import Conflict
 from keys import rules, store
 from keys.authority import Authority
 from keys.backends import Backend
 from keys.custody import Custody
-from keys.errors import NoActiveKey, UnknownCertificate, UnknownKey
+from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, Signature
 from keys.rules import Act, Change
@@ -40,12 +39,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 _KID = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _PUBLISHED = (KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRING)
-
-
-class ActiveKeyExists(Conflict):
-    """The use already has its active key; rotate it instead."""
-
-    code = "active_key_exists"
 
 
 class Keys:

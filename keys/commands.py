@@ -1,0 +1,80 @@
+"""`keys list`, `keys show`, `keys rotate`: what a keeper does at a terminal.
+
+Results go to stdout, as a table or with `--json`; nothing here can print a private key, because
+`Keys` never gives one out.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keys.models import Key
+from keys.service import Keys
+
+OpenKeys = Callable[[], AbstractContextManager[Keys]]
+AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
+Use = Annotated[str, typer.Argument(help='what the key is for: "idp.tokens", "tsa", "seal/…"')]
+
+
+def build(open_keys: OpenKeys) -> typer.Typer:
+    """The commands over a house that `open_keys` opens and closes."""
+    app = typer.Typer(help="Keys, their states and their rotation.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_keys(json: AsJson = False) -> None:
+        """Every key: use, version, state, algorithm, id."""
+        with open_keys() as keys:
+            _print(keys.inventory(), json)
+
+    @app.command()
+    def show(kid: str, json: AsJson = True) -> None:
+        """One key by its id, with its public JWK."""
+        with open_keys() as keys:
+            _print([keys.find(kid)], json)
+
+    @app.command()
+    def rotate(
+        use: Use,
+        at_once: Annotated[
+            bool, typer.Option("--at-once", help="sign with the new key now, without publishing it")
+        ] = False,
+        json: AsJson = False,
+    ) -> None:
+        """The next key of a use: published first, signing after a day (or at once)."""
+        with open_keys() as keys:
+            keys.rotate(use, at_once=at_once)
+            _print(keys.inventory(use), json)
+
+    return app
+
+
+def _print(keys: list[Key], as_json: bool) -> None:
+    if as_json:
+        typer.echo(orjson.dumps([_public(key) for key in keys], option=orjson.OPT_INDENT_2))
+        return
+    table = Table("use", "version", "state", "algorithm", "kid", "created", "signs since")
+    for key in keys:
+        since = "" if key.activated_at is None else f"{key.activated_at:%Y-%m-%d %H:%M}"
+        created = f"{key.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(key.use, str(key.version), key.state, key.algorithm, key.kid, created, since)
+    Console().print(table)
+
+
+def _public(key: Key) -> dict[str, Any]:
+    return {
+        "kid": key.kid,
+        "use": key.use,
+        "version": key.version,
+        "state": key.state,
+        "algorithm": key.algorithm,
+        "created_at": key.created_at,
+        "activated_at": key.activated_at,
+        "retiring_at": key.retiring_at,
+        "retired_at": key.retired_at,
+        "public_jwk": dict(key.public_jwk),
+    }

@@ -1,0 +1,136 @@
+"""What the key room publishes: keys, certificates, revocation lists and time-stamps.
+
+    GET  /keys/jwks.json        JWK Set (fast lane)
+    GET  /pki/ca.crt            the root certificate, DER
+    GET  /pki/{name}.crt        "root-1", "issuing-1": where AIA pointers lead
+    GET  /pki/crl/{name}.crl    where CRL distribution points lead
+    POST /tsa                   RFC 3161 §3.4 (fast lane)
+
+Everything here is public and holds no personal data.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import orjson
+from fastapi import APIRouter, Response
+
+from foundation.canonical import b64url
+from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, mount
+from keys.errors import NotATimestampQuery
+from keys.service import Keys
+from keys.timestamps import MAX_REQUEST
+
+PUBLISHED_USES: Final = (
+    "idp.tokens",
+    "exchange.receipts",
+    "certificates.status",
+    "certificates.qr",
+)
+# Shorter than the publishing period of a staged key (a day), so no verifier misses it.
+_JWKS_MAX_AGE: Final = 600
+_JWKS_REMEMBERED: Final = 2.0
+_QUERY: Final = "application/timestamp-query"
+_REPLY: Final = "application/timestamp-reply"
+_CERTIFICATE: Final = "application/pkix-cert"
+_CRL: Final = "application/pkix-crl"
+
+
+def router(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> APIRouter:
+    """The room's routes; the fast-lane ones are the same handlers as `hot_routes`."""
+    routes = APIRouter(tags=["keys"])
+
+    def answer_ca() -> Response:
+        return _published(keys.authority.certificate("root"), _CERTIFICATE, 86_400)
+
+    def answer_certificate(name: str) -> Response:
+        return _published(keys.authority.certificate(name), _CERTIFICATE, 86_400)
+
+    def answer_crl(name: str) -> Response:
+        return _published(keys.authority.crl(name), _CRL, 300)
+
+    for path, endpoint, name, summary in (
+        ("/pki/ca.crt", answer_ca, "ca_certificate", "The root certificate (DER)"),
+        ("/pki/crl/{name}.crl", answer_crl, "revocation_list", "A revocation list (DER)"),
+        ("/pki/{name}.crt", answer_certificate, "authority_certificate", "An authority (DER)"),
+    ):
+        routes.add_api_route(
+            path, endpoint, name=name, operation_id=name, summary=summary, response_class=Response
+        )
+    mount(routes, hot_routes(keys, uses))
+    return routes
+
+
+def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRoute]:
+    """The fast-lane routes of this room."""
+    return [
+        HotRoute(
+            "GET",
+            "/keys/jwks.json",
+            _jwks_handler(keys, tuple(uses)),
+            "jwks",
+            "Public keys (RFC 7517)",
+            tags=("keys",),
+        ),
+        HotRoute(
+            "POST",
+            "/tsa",
+            _tsa_handler(keys),
+            "timestamp",
+            "Time-stamp a digest (RFC 3161)",
+            body_limit=MAX_REQUEST,
+            openapi={
+                "requestBody": {"required": True, "content": {_QUERY: {}}},
+                "responses": {"200": {"description": "TimeStampResp", "content": {_REPLY: {}}}},
+            },
+            tags=("keys",),
+        ),
+    ]
+
+
+def _jwks_handler(keys: Keys, uses: tuple[str, ...]) -> HotHandler:
+    """The JWK Set as bytes, read again every two seconds; other processes rotate too."""
+    remembered: tuple[float, HotAnswer] | None = None
+
+    async def handler(request: HotRequest) -> HotAnswer:
+        nonlocal remembered
+        current = remembered
+        if current is None or current[0] < time.monotonic():
+            body = await asyncio.to_thread(lambda: orjson.dumps(keys.jwks(*uses)))
+            current = (time.monotonic() + _JWKS_REMEMBERED, _jwks_answer(body))
+            remembered = current
+        answer = current[1]
+        if request.headers.get("if-none-match") == dict(answer.headers)["etag"]:
+            return HotAnswer(304, b"", answer.media_type, answer.headers)
+        return answer
+
+    return handler
+
+
+def _jwks_answer(body: bytes) -> HotAnswer:
+    etag = f'"{b64url(hashlib.sha256(body).digest()[:12])}"'
+    headers = (("cache-control", f"public, max-age={_JWKS_MAX_AGE}"), ("etag", etag))
+    return HotAnswer(200, body, "application/jwk-set+json", headers)
+
+
+def _tsa_handler(keys: Keys) -> Callable[[HotRequest], Awaitable[HotAnswer]]:
+    async def handler(request: HotRequest) -> HotAnswer:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != _QUERY:
+            raise NotATimestampQuery(
+                f"the body must be {_QUERY}",
+                next_step="send a DER TimeStampReq, for example from `openssl ts -query`",
+            )
+        # A thread, because opening a key or asking an HSM may block.
+        reply = await asyncio.to_thread(keys.timestamps.respond, request.body)
+        return HotAnswer(200, reply, _REPLY, (("cache-control", "no-store"),))
+
+    return handler
+
+
+def _published(data: bytes, media_type: str, max_age: int) -> Response:
+    headers = {"cache-control": f"public, max-age={max_age}"}
+    return Response(data, media_type=media_type, headers=headers)
