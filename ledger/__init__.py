@@ -1,0 +1,37 @@
+"""The ledger: an append-only record that anybody can check and nobody, we included, can rewrite.
+
+Every act of the house (a licence issued, a look-up, a refusal) is one entry, committed in the same
+transaction as the act. Entries are leaves of a Merkle tree, served as C2SP tlog-tiles; the tree's
+head is signed as a checkpoint. Personal values are never in it, only salted commitments, so a
+person can be forgotten while every proof stays valid.
+
+An outside auditor reads this folder alone, from the bottom up:
+
+    merkle     RFC 6962 hashing and proof checking: no storage, no keys
+    tiles      the tree as strips of 256 hashes; roots and proofs from them
+    notes      signed notes and checkpoints
+    proofs     the offline proof file: `verify_proof`
+    monitor    following a log from outside: rewound or forked is noticed
+    entries    what one entry says, and what it only commits to
+    models     tables · store: questions to them
+    service    `Ledger`: append, integrate, prove, show, forget
+    fsck       recompute everything and compare
+"""
+
+from ledger.entries import Entry, EntryRef, Opening
+from ledger.models import Access, FsckReport
+from ledger.notes import VerifierKey
+from ledger.proofs import VerifiedProof, verify_proof
+from ledger.service import Ledger
+
+__all__ = [
+    "Access",
+    "Entry",
+    "EntryRef",
+    "FsckReport",
+    "Ledger",
+    "Opening",
+    "VerifiedProof",
+    "VerifierKey",
+    "verify_proof",
+]

@@ -1,0 +1,49 @@
+"""What can go wrong with the ledger, split by whose fault it is.
+
+YinzhengError
+├── LedgerDamaged             500  ledger_damaged      ours: the store contradicts what we signed
+├── Invalid
+│   └── EntryRefused          422  entry_refused       the caller's: this may not be written down
+└── EvidenceInvalid           422  evidence_invalid    whoever hands the evidence over
+    ├── NoteInvalid                note_invalid        a checkpoint is not signed as it must be
+    ├── ProofInvalid               proof_invalid       a proof does not lead to the signed root
+    ├── LogRewound                 log_rewound         the log is shorter than it once was
+    └── LogForked                  log_forked          the log tells two people two histories
+"""
+
+from foundation.errors import Invalid, YinzhengError
+
+
+class LedgerDamaged(YinzhengError):
+    """Stored entries or tiles do not lead to the root we signed; nothing more is appended."""
+
+    code = "ledger_damaged"
+
+
+class EntryRefused(Invalid):
+    """The entry may not be written: too long, not a code, or personal data in a public place."""
+
+    code = "entry_refused"
+
+
+class EvidenceInvalid(YinzhengError):
+    """Evidence that was shown to us does not prove what it claims."""
+
+    code = "evidence_invalid"
+    status = 422
+
+
+class NoteInvalid(EvidenceInvalid):
+    code = "note_invalid"
+
+
+class ProofInvalid(EvidenceInvalid):
+    code = "proof_invalid"
+
+
+class LogRewound(EvidenceInvalid):
+    code = "log_rewound"
+
+
+class LogForked(EvidenceInvalid):
+    code = "log_forked"

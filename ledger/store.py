@@ -1,0 +1,185 @@
+"""Questions to the ledger's tables; every function takes the caller's transaction."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, text, update
+
+from foundation.database import Database, Tx, try_advisory_lock
+from ledger import models
+from ledger.errors import LedgerDamaged
+from ledger.merkle import HASH_BYTES
+from ledger.notes import Checkpoint
+from ledger.tiles import WIDTH
+
+outbox = models.ledger_outbox
+entries = models.ledger_entries
+tiles = models.ledger_tiles
+checkpoints = models.ledger_checkpoints
+accesses = models.ledger_accesses
+openings = models.ledger_openings
+
+_POLL_SECONDS = 0.002
+
+
+# ── writing entries ──────────────────────────────────────────────────────────────────────────────
+
+
+def add_entries(
+    tx: Tx,
+    waiting: Sequence[Mapping[str, Any]],
+    concerned: Sequence[Mapping[str, Any]],
+    sealed: Sequence[Mapping[str, Any]],
+) -> None:
+    """Rows for the outbox, the accesses and the openings, one multi-row insert each."""
+    tx.execute(insert(outbox), waiting)
+    if concerned:
+        tx.execute(insert(accesses), concerned)
+    if sealed:
+        tx.execute(insert(openings), sealed)
+
+
+# ── the integrator ───────────────────────────────────────────────────────────────────────────────
+
+
+def take_turn(tx: Tx) -> None:
+    """Wait until this transaction is the only integrator; it stays so until it ends.
+
+    Raised isolation would read a head from before the wait; `write()` reads committed rows.
+    """
+    while not try_advisory_lock(tx, "ledger.integrate"):
+        time.sleep(_POLL_SECONDS)
+
+
+def is_waiting(tx: Tx) -> bool:
+    return tx.execute(select(outbox.c.entry_id).limit(1)).first() is not None
+
+
+def take_waiting(tx: Tx, limit: int) -> list[tuple[str, bytes]]:
+    """Remove the oldest waiting entries from the outbox: (entry id, leaf), in order of id."""
+    oldest = select(outbox.c.entry_id).order_by(outbox.c.entry_id).limit(limit)
+    taken = delete(outbox).where(outbox.c.entry_id.in_(oldest)).returning(*outbox.c)
+    return sorted((entry_id, bytes(leaf)) for entry_id, leaf in tx.execute(taken))
+
+
+def add_numbered(tx: Tx, first_seq: int, rows: Iterable[tuple[str, bytes]]) -> None:
+    tx.execute(
+        insert(entries),
+        [
+            {"seq": seq, "entry_id": entry_id, "leaf": leaf}
+            for seq, (entry_id, leaf) in enumerate(rows, first_seq)
+        ],
+    )
+
+
+def put_tiles(tx: Tx, database: Database, changed: Mapping[tuple[int, int], bytes]) -> None:
+    new = text("excluded.hashes")
+    put = database.upsert(tiles, ["level", "number"], {"hashes": new})
+    tx.execute(
+        put,
+        [
+            {"level": level, "number": number, "hashes": hashes}
+            for (level, number), hashes in changed.items()
+        ],
+    )
+
+
+def add_checkpoint(tx: Tx, head: Checkpoint, note: str, at: datetime) -> None:
+    tx.execute(insert(checkpoints).values(size=head.size, root=head.root, note=note, at=at))
+
+
+# ── reading the log ──────────────────────────────────────────────────────────────────────────────
+
+
+def head(tx: Tx) -> Row[Any] | None:
+    """The latest checkpoint: size, root, note, at."""
+    return tx.execute(select(checkpoints).order_by(checkpoints.c.size.desc()).limit(1)).first()
+
+
+def entry_count(tx: Tx) -> int:
+    """One more than the highest number given."""
+    last = tx.execute(select(func.max(entries.c.seq))).scalar()
+    return 0 if last is None else last + 1
+
+
+def seq_of(tx: Tx, entry_id: str) -> int | None:
+    query = select(entries.c.seq).where(entries.c.entry_id == entry_id)
+    return tx.execute(query).scalar()
+
+
+def tile(tx: Tx, level: int, number: int, width: int) -> bytes:
+    """The first `width` hashes of a tile. Raises `LedgerDamaged` when they are not there."""
+    hashes = tile_hashes(tx, level, number)
+    if len(hashes) < width * HASH_BYTES:
+        raise LedgerDamaged(f"tile {level}/{number} has fewer than {width} hashes")
+    return hashes[: width * HASH_BYTES]
+
+
+def tile_hashes(tx: Tx, level: int, number: int) -> bytes:
+    """All hashes a tile has so far; none when there is no such tile."""
+    query = select(tiles.c.hashes).where(tiles.c.level == level, tiles.c.number == number)
+    return bytes(tx.execute(query).scalar() or b"")
+
+
+def leaves(tx: Tx, first: int, count: int) -> list[tuple[int, str, bytes]]:
+    """(seq, entry id, leaf) of up to `count` entries from number `first` on."""
+    query = (
+        select(entries.c.seq, entries.c.entry_id, entries.c.leaf)
+        .where(entries.c.seq >= first, entries.c.seq < first + count)
+        .order_by(entries.c.seq)
+    )
+    return [(seq, entry_id, bytes(leaf)) for seq, entry_id, leaf in tx.execute(query)]
+
+
+def bundle(tx: Tx, number: int, width: int) -> list[bytes]:
+    return [leaf for _, _, leaf in leaves(tx, number * WIDTH, width)]
+
+
+# ── whom entries concern ─────────────────────────────────────────────────────────────────────────
+
+
+def concerning(
+    tx: Tx, who: ColumnElement[bool], before: str | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Newest first: entry_id, seq (None while waiting), leaf, sealed (None when erased)."""
+    query = _access_rows().where(who).order_by(accesses.c.entry_id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(accesses.c.entry_id < before)
+    return tx.execute(query).all()
+
+
+def by_subject(subject: str) -> ColumnElement[bool]:
+    return accesses.c.subject == subject
+
+
+def by_certificate(index: str) -> ColumnElement[bool]:
+    return accesses.c.certificate == index
+
+
+def forget(tx: Tx, entry_id: str, kept: bytes | None) -> None:
+    """Blank whom the entry concerned; replace its openings by `kept`, or delete them."""
+    tx.execute(
+        update(accesses)
+        .where(accesses.c.entry_id == entry_id)
+        .values(subject="", certificate="", erased=True)
+    )
+    if kept is None:
+        tx.execute(delete(openings).where(openings.c.entry_id == entry_id))
+    else:
+        tx.execute(update(openings).where(openings.c.entry_id == entry_id).values(sealed=kept))
+
+
+def _access_rows() -> Select[Any]:
+    return (
+        select(
+            accesses.c.entry_id,
+            entries.c.seq,
+            func.coalesce(entries.c.leaf, outbox.c.leaf).label("leaf"),
+            openings.c.sealed,
+        )
+        .outerjoin(entries, entries.c.entry_id == accesses.c.entry_id)
+        .outerjoin(outbox, outbox.c.entry_id == accesses.c.entry_id)
+        .outerjoin(openings, openings.c.entry_id == accesses.c.entry_id)
+    )
