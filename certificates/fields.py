@@ -1,0 +1,233 @@
+"""From what somebody typed or a register holds to the exact fields that will be sealed.
+
+Three steps, each pure:
+
+1. `normalise`: unwanted spaces and full-width digits and letters are put right, and said so;
+2. `complete`: a missing licence number is made, a missing end of validity computed;
+3. `check`: the type's JSON Schema, check digits, dates in order, characters nobody can see.
+
+Values never appear in an error, only names and rules: errors are logged and mailed, values are not.
+"""
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+
+from certificates.catalogue import FORMAT_CHECKS, CertificateType, Field
+from certificates.identifier import mod_11_10
+from foundation.errors import FieldError
+
+_FULL_WIDTH = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20}
+_FULL_WIDTH_ALPHANUMERIC = re.compile(r"[０-９Ａ-Ｚａ-ｚ]")
+_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+_EXACT_KINDS = frozenset({"code", "organisation-code", "resident-number", "date", "choice"})
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})  # Unicode general categories
+_LOOSE_DATE = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that was put right on the way in: which field, and what was done."""
+
+    field: str
+    code: str
+
+
+def normalise(kind: CertificateType, raw: Mapping[str, Any]) -> tuple[dict[str, str], list[Notice]]:
+    """Trim, straighten and drop empty values; what was changed is returned as notices."""
+    fields: dict[str, str] = {}
+    notices: list[Notice] = []
+    for name, given in raw.items():
+        field = kind.fields.get(name)
+        value = given if isinstance(given, str) else str(given)
+        clean = _clean(field, value) if field else value
+        if field and clean != value:
+            notices.append(Notice(name, _change(value, clean)))
+        if clean or field is None:
+            fields[name] = clean
+    return fields, notices
+
+
+def complete(
+    kind: CertificateType, fields: Mapping[str, str], authority: str, today: date
+) -> dict[str, str]:
+    """Fill what the type's rules can: issue date, start, end by `years`, and the number."""
+    done = dict(fields)
+    validity = kind.validity
+    done.setdefault(validity.issued, today.isoformat())
+    done.setdefault(validity.start, done[validity.issued])
+    start = as_date(done[validity.start])
+    if validity.years and validity.end not in done and start:
+        done[validity.end] = (_years_later(start, validity.years) - timedelta(days=1)).isoformat()
+    if kind.number.generate and kind.number.field not in done:
+        done[kind.number.field] = _generate_number(kind, done, authority)
+    return done
+
+
+def check(kind: CertificateType, fields: Mapping[str, str]) -> list[FieldError]:
+    """Every broken rule, one error each; an empty list means the fields can be sealed."""
+    errors = [_schema_error(problem) for problem in _validator(kind).iter_errors(dict(fields))]
+    wrong = {error.pointer for error in errors}
+    for name, value in fields.items():
+        kind_of = kind.fields[name].kind if name in kind.fields else "text"
+        hidden = invisible(value, allowed="\n" if kind_of == "multiline" else "")
+        if hidden and f"/fields/{name}" not in wrong:
+            errors.append(
+                FieldError(
+                    f"/fields/{name}",
+                    "invisible_character",
+                    f"holds characters nobody can see: {hidden}",
+                )
+            )
+    return errors + _date_errors(kind, fields, wrong)
+
+
+def invisible(text: str, allowed: str = "") -> str:
+    """The code points in `text` that a reader cannot see: controls, bidi, zero width, private use.
+
+    They make two different names look the same (attack 46), so they are refused, not removed.
+    """
+    found = sorted({c for c in text if unicodedata.category(c) in _UNSEEN and c not in allowed})
+    return ", ".join(f"U+{ord(character):04X}" for character in found)
+
+
+def as_date(text: str | None) -> date | None:
+    """An ISO date, None for anything else."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def _clean(field: Field, value: str) -> str:
+    text = unicodedata.normalize("NFC", value.removeprefix("\ufeff"))
+    if field.kind in _EXACT_KINDS:
+        text = _SPACES.sub("", text.translate(_FULL_WIDTH))
+        if field.kind == "date":
+            return _iso(text)
+        if field.kind == "choice":
+            return _choice_code(field, text)
+        return text.upper()
+    text = _FULL_WIDTH_ALPHANUMERIC.sub(lambda match: chr(ord(match[0]) - 0xFEE0), text)
+    if field.kind == "multiline":
+        lines = (_SPACES.sub(" ", line).strip() for line in text.splitlines())
+        return "\n".join(line for line in lines if line)
+    return _SPACES.sub(" ", text).strip(" ")
+
+
+def _change(before: str, after: str) -> str:
+    if any(0xFF01 <= ord(character) <= 0xFF5E for character in before):
+        return "full_width_characters"
+    if _SPACES.sub("", before) == _SPACES.sub("", after):
+        return "stray_spaces"
+    return "rewritten"
+
+
+def _iso(text: str) -> str:
+    """2026/3/2, 2026.3.2 and 2026年3月2日 are ISO dates in disguise; other orders are not guessed."""
+    match = _LOOSE_DATE.fullmatch(text)
+    return f"{match[1]}-{int(match[2]):02d}-{int(match[3]):02d}" if match else text
+
+
+def _choice_code(field: Field, text: str) -> str:
+    """A choice may be written by its code or by any of its labels."""
+    for choice in field.choices:
+        if text == choice.code or text.casefold() in {
+            _SPACES.sub("", label).casefold() for label in choice.labels.values()
+        }:
+            return choice.code
+    return text
+
+
+@lru_cache(maxsize=256)
+def _validator(kind: CertificateType) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(
+        kind.schema, validate_formats=True, formats=dict(FORMAT_CHECKS)
+    )
+
+
+_RULES = {
+    "Required": "missing",
+    "AdditionalProperties": "unknown_field",
+    "MaxLength": "too_long",
+    "MinLength": "empty",
+    "Pattern": "wrong_form",
+    "Enum": "not_a_choice",
+    "Format": "wrong_form",
+}
+
+
+def _schema_error(problem: jsonschema_rs.ValidationError) -> FieldError:
+    kind: Any = problem.kind
+    rule = _RULES.get(type(kind).__name__, "invalid")
+    name = "/".join(str(part) for part in problem.instance_path)
+    if rule == "missing":
+        name, detail = str(kind.property), "is required"
+    elif rule == "unknown_field":
+        name, detail = str(kind.unexpected[0])[:60], "is not a field of this type"
+    else:
+        rule, detail = _explain(kind, rule)
+    return FieldError(f"/fields/{name}", rule, detail)
+
+
+def _explain(kind: Any, rule: str) -> tuple[str, str]:
+    if rule == "too_long":
+        return rule, f"is longer than {kind.limit} characters"
+    if rule == "not_a_choice":
+        return rule, "is none of " + ", ".join(kind.options)
+    if rule == "wrong_form" and getattr(kind, "format", None):
+        return {
+            "date": ("bad_date", "is not a date that exists, written YYYY-MM-DD"),
+            "organisation-code": ("bad_check_character", "is not a valid organisation code"),
+            "resident-number": ("bad_check_character", "is not a valid resident number"),
+        }[kind.format]
+    if rule == "wrong_form":
+        return rule, f"does not have the form {kind.pattern[4:-2]}"
+    return rule, "is empty" if rule == "empty" else "breaks a rule of the type"
+
+
+def _date_errors(
+    kind: CertificateType, fields: Mapping[str, str], wrong: set[str]
+) -> list[FieldError]:
+    start, end = as_date(fields.get(kind.validity.start)), as_date(fields.get(kind.validity.end))
+    pointer = f"/fields/{kind.validity.end}"
+    if start and end and end < start and pointer not in wrong:
+        return [FieldError(pointer, "dates_out_of_order", "is earlier than the start")]
+    return []
+
+
+def _years_later(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year + years)
+    except ValueError:  # 29 February
+        return date(day.year + years, 3, 1)
+
+
+def _generate_number(kind: CertificateType, fields: Mapping[str, str], authority: str) -> str:
+    """Fill the `generate` form; see `Number`."""
+    chosen = fields.get(kind.number.choice, "")
+    codes = [choice.code for choice in kind.fields[kind.number.choice].choices] if chosen else []
+    values = {
+        "division": authority[2:8],
+        "year": fields.get(kind.validity.issued, "")[:4],
+        "choice": str(codes.index(chosen) + 1) if chosen in codes else "",
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        word, _, length = match[1].partition(":")
+        if word == "digits":
+            return "".join(secrets.choice("0123456789") for _ in range(int(length)))
+        return values.get(word, match[0])
+
+    number = re.sub(r"\{([a-z]+(?::\d+)?)\}", fill, kind.number.generate)
+    if number.endswith("{check}"):
+        body = number.removesuffix("{check}")
+        return body + mod_11_10(re.sub(r"\D", "", body))
+    return number

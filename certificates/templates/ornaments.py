@@ -1,0 +1,139 @@
+"""Draws the ornaments of a certificate page once, as SVG files beside this one.
+
+A guilloche is several sine waves laced around one line; printers used it because a copyist cannot
+redraw it. Here it only has to look dignified: what cannot be forged is the signature.
+
+    python -m certificates.templates.ornaments
+
+The files hold the colours BORDER_INK and ROSETTE_INK literally; a template replaces them with its
+palette. They are checked in, so that nothing is drawn while a certificate is being made.
+"""
+
+import math
+from pathlib import Path
+
+BORDER_INK = "#b08d3c"
+ROSETTE_INK = "#e9e2d0"
+PAPERS = {"portrait": (595.28, 841.89), "landscape": (841.89, 595.28)}
+
+_INSET = 27.0  # from the paper's edge to the middle of the band, in points
+_BAND = 6.2  # half the width of the band
+_PERIOD = 25.0
+_QUARTER = ((0.3261, 0.5123), (0.6381, 1.0), (1.0, 1.0))  # sin over a quarter period, as one Bézier
+
+
+def main() -> None:
+    folder = Path(__file__).parent
+    for paper, (width, height) in PAPERS.items():
+        (folder / f"border-{paper}.svg").write_text(border(width, height))
+    (folder / "rosette.svg").write_text(rosette(240))
+
+
+def border(width: float, height: float) -> str:
+    """The laced band around a page, with a rosette on each corner."""
+    strands = ((0, 1.0), (2, 1.0), (1, 0.55), (3, 0.55))
+    paths = []
+    for start, size in strands:
+        for along, across, turned in ((width, height, False), (height, width, True)):
+            for offset in (_INSET, across - _INSET):
+                paths.append(_wave(along - 2 * _INSET, offset, _BAND * size, start, turned=turned))
+    corners = [
+        _rosette_path(x, y, 15, petals=8, strands=4, depth=0.36)
+        for x in (_INSET, width - _INSET)
+        for y in (_INSET, height - _INSET)
+    ]
+    discs = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="16.5" fill="#fffefa" stroke-width=".8"/>'
+        for x in (_INSET, width - _INSET)
+        for y in (_INSET, height - _INSET)
+    )
+    rules = "".join(
+        f'<rect x="{_INSET - d:.1f}" y="{_INSET - d:.1f}" width="{width - 2 * (_INSET - d):.1f}"'
+        f' height="{height - 2 * (_INSET - d):.1f}" stroke-width="{w}"/>'
+        for d, w in ((9.5, 1.5), (-9.5, 0.5), (-11.6, 0.9))
+    )
+    lines = f'<path d="{"".join(paths)}" stroke-width=".55"/>'
+    flowers = f'<path d="{"".join(corners)}" stroke-width=".4"/>'
+    return _svg(width, height, BORDER_INK, rules + lines + discs + flowers)
+
+
+def rosette(radius: float) -> str:
+    """The large pale rosette behind the text."""
+    rings = ((0.98, 12, 6, 0.16), (0.66, 9, 6, 0.2), (0.36, 6, 5, 0.3))
+    path = "".join(
+        _rosette_path(radius, radius, radius * size, petals=petals, strands=strands, depth=depth)
+        for size, petals, strands, depth in rings
+    )
+    return _svg(2 * radius, 2 * radius, ROSETTE_INK, f'<path d="{path}" stroke-width=".6"/>')
+
+
+def _svg(width: float, height: float, ink: str, body: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        f' fill="none" stroke="{ink}">{body}</svg>\n'
+    )
+
+
+def _wave(length: float, offset: float, height: float, phase: int, *, turned: bool) -> str:
+    """A sine of whole periods along one side; `phase` counts quarter periods."""
+    quarter = length / round(length / _PERIOD) / 4
+    count = round(length / quarter)
+    x, path = _INSET, f"M{_pair(_INSET, offset + height * _sine(phase), turned)}"
+    for index in range(count):
+        points = _quarter_points(phase + index)
+        path += "C" + " ".join(
+            _pair(x + quarter * along, offset + height * up, turned) for along, up in points
+        )
+        x += quarter
+    return path
+
+
+def _quarter_points(phase: int) -> tuple[tuple[float, float], ...]:
+    rising = ((0.0, 0.0), *_QUARTER)
+    falling = tuple((1 - along, up) for along, up in reversed(rising))
+    sign = -1 if phase % 4 >= 2 else 1
+    return tuple((along, sign * up) for along, up in (falling if phase % 2 else rising)[1:])
+
+
+def _sine(phase: int) -> float:
+    return (0.0, 1.0, 0.0, -1.0)[phase % 4]
+
+
+def _pair(x: float, y: float, turned: bool) -> str:
+    return f"{y:.1f} {x:.1f}" if turned else f"{x:.1f} {y:.1f}"
+
+
+def _rosette_path(
+    cx: float, cy: float, radius: float, *, petals: int, strands: int, depth: float
+) -> str:
+    """`strands` copies of a wavy ring, each turned a little: their crossings make the pattern."""
+    steps = petals * 8
+    paths = []
+    for strand in range(strands):
+        shift = 2 * math.pi * strand / strands
+        points = []
+        for step in range(steps):
+            angle = 2 * math.pi * step / steps
+            distance = radius * (1 - depth + depth * math.sin(petals * angle + shift))
+            points.append((cx + distance * math.cos(angle), cy + distance * math.sin(angle)))
+        paths.append(_closed(points))
+    return "".join(paths)
+
+
+def _closed(points: list[tuple[float, float]]) -> str:
+    """A smooth closed curve through the points (Catmull-Rom as cubic Béziers)."""
+    count = len(points)
+    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+    for index in range(count):
+        before, here = points[index - 1], points[index]
+        there, beyond = points[(index + 1) % count], points[(index + 2) % count]
+        path += (
+            f"C{here[0] + (there[0] - before[0]) / 6:.1f} {here[1] + (there[1] - before[1]) / 6:.1f}"
+            f" {there[0] - (beyond[0] - here[0]) / 6:.1f} {there[1] - (beyond[1] - here[1]) / 6:.1f}"
+            f" {there[0]:.1f} {there[1]:.1f}"
+        )
+    return path + "Z"
+
+
+if __name__ == "__main__":
+    main()
