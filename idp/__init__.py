@@ -1,0 +1,55 @@
+"""The identity provider: one identity for every public service (OAuth 2.0, OpenID Connect).
+
+Somebody opens a service; the service sends them here; they prove who they are, see what the
+service wants to know and why, and go back with a code that the service turns into tokens.
+
+    rules          the authorization endpoint as pure decisions, one page
+    grants/        the token endpoint's grants: check, judge, redeem
+    registration   what a client may be registered with
+    authenticators/ ways to prove who one is
+    clients        who may ask, and client authentication, in one function
+    people, sessions, attempts      who can sign in, who is signed in, who failed to
+    tokens         signed statements      issuance  the token endpoint
+    access         tokens read back: APIs, userinfo, introspection, revocation
+    service        `Idp`, the use cases   http  the endpoints; pages are drawn by the portal
+
+Promises: an unknown client or redirect URI never redirects; a code is used once; a token that was
+revoked is refused from that commit on; a client learns no more than its registered purpose covers
+and the person agreed to; every token, sign-in and refusal is in the ledger.
+"""
+
+from idp.clients import ClientRegistration, Clients
+from idp.cookies import Cookies
+from idp.models import Client, Person, Session
+from idp.rules import Consent, Granted, Login, Refused
+from idp.service import (
+    Authenticated,
+    ClaimView,
+    ConfirmLogout,
+    ConsentGiven,
+    Idp,
+    Interaction,
+    LoggedOut,
+)
+from idp.sessions import Rejected
+
+__all__ = [
+    "Authenticated",
+    "ClaimView",
+    "Client",
+    "ClientRegistration",
+    "Clients",
+    "ConfirmLogout",
+    "Consent",
+    "ConsentGiven",
+    "Cookies",
+    "Granted",
+    "Idp",
+    "Interaction",
+    "LoggedOut",
+    "Login",
+    "Person",
+    "Refused",
+    "Rejected",
+    "Session",
+]

@@ -1,0 +1,311 @@
+"""Clients: who is registered, for what purpose, and how a program proves that it is one of them.
+
+- `Clients.authenticate` is the only place where a client's word is checked; every endpoint that
+  takes a client calls it.
+- A secret is made here (256 bits, shown once, "yzs_" and a readable prefix to tell two apart) and
+  stored as HMAC-SHA-256: nothing slow is needed for what cannot be guessed.
+- A client is registered with one method of authentication and may use no other.
+- A client assertion names exactly our issuer as its audience (RFC 7523bis, FAPI 2.0 §5.3.2.1),
+  lives at most ten minutes and is accepted once.
+"""
+
+import base64
+import binascii
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeGuard
+from urllib.parse import unquote_plus
+
+import orjson
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from foundation.actor import Actor
+from foundation.canonical import b64url_decode
+from foundation.clock import Clock
+from foundation.database import Database, Tx, is_unique_violation
+from foundation.errors import Malformed
+from foundation.lanes import Loader
+from idp import registration, store
+from idp.errors import ClientExists, ClientNotFound, InvalidClient, InvalidRequest
+from idp.models import AuthMethod, Client, RegisteredClient
+from idp.replays import Replays
+from keys.errors import InvalidJws, MalformedJwk
+from keys.jose import VerificationKey, verification_key, verify_compact
+from ledger import Entry, Ledger
+
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")
+LONGEST_ASSERTION: Final = timedelta(minutes=10)
+LEEWAY: Final = timedelta(seconds=10)
+SECRET_PREFIX: Final = "yzs_"  # noqa: S105 - marks a leaked secret as ours
+FAILED: Final = "client authentication failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says about its client, before anybody believes it."""
+
+    method: AuthMethod
+    client_id: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRegistration:
+    """A fresh registration. `client_secret` exists only in this value; "" when there is none."""
+
+    client: Client
+    client_secret: str = ""
+
+    @property
+    def client_id(self) -> str:
+        return self.client.client_id
+
+
+class Clients:
+    """The register of clients."""
+
+    def __init__(self, database: Database, ledger: Ledger, clock: Clock, issuer: str) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+        self._issuer = issuer
+        self._replays = Replays(database)
+        self._rows: Loader[str, Row[Any]] = Loader(database, store.client_rows)
+        self._parsed: dict[tuple[str, int], RegisteredClient] = {}
+
+    def register(self, tx: Tx, client: Client, *, by: Actor) -> ClientRegistration:
+        """Add a client whose registration is sound (`registration.check`); one ledger entry.
+
+        Raises `InvalidClientMetadata` or `ClientExists`.
+        """
+        registration.check(client)
+        secret, secret_hash = self._new_secret(client)
+        now = self._clock()
+        try:
+            with tx.begin_nested():
+                store.add_client(tx, client, secret_hash, secret[:12], now)
+        except IntegrityError as error:
+            if not is_unique_violation(error):
+                raise
+            raise ClientExists(f"the client {client.client_id} is registered already") from None
+        self._append(tx, "idp.client_registered", client, by, now)
+        return ClientRegistration(client, secret)
+
+    def new_secret(self, tx: Tx, client_id: str, *, by: Actor) -> str:
+        """Replace a client's secret; the old one stops working at the commit."""
+        client = self.get(tx, client_id).client
+        secret, secret_hash = self._new_secret(client)
+        store.set_client(tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12])
+        self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
+        return secret
+
+    def disable(self, tx: Tx, client_id: str, *, by: Actor) -> None:
+        """From the commit on, neither the client nor any of its tokens is accepted."""
+        client = self.get(tx, client_id).client
+        now = self._clock()
+        store.set_client(tx, client_id, disabled_at=now)
+        self._append(tx, "idp.client_disabled", client, by, now)
+
+    def get(self, tx: Tx, client_id: str) -> RegisteredClient:
+        """Raises `ClientNotFound`."""
+        row = store.client_rows(tx, [client_id]).get(client_id)
+        if row is None:
+            raise ClientNotFound("no such client is registered")
+        return self._parse(row)
+
+    def find(self, tx: Tx, client_id: str) -> Client | None:
+        """An enabled client, or None: for the authorization endpoint."""
+        row = store.client_rows(tx, [client_id]).get(client_id)
+        registered = None if row is None else self._parse(row)
+        return registered.client if registered and not registered.disabled else None
+
+    def all(self, organisation: str | None = None) -> list[RegisteredClient]:
+        with self._database.read() as tx:
+            return [self._parse(row) for row in store.all_client_rows(tx, organisation)]
+
+    def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
+        """Many at once, for a `Loader`."""
+        return {name: self._parse(row) for name, row in store.client_rows(tx, ids).items()}
+
+    async def authenticate(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Client:
+        """Which client sends this request? (RFC 6749 §2.3, RFC 7523 §3)
+
+        1. Exactly one method is used.
+        2. The client exists, is enabled, and is registered for this very method.
+        3. Its proof holds.
+        Raises `InvalidClient`, always in the same words, or `InvalidRequest` for step 1.
+        """
+        # 1.
+        credentials = read_credentials(headers, form)
+        # 2.
+        row = await self._rows.get(credentials.client_id)
+        registered = None if row is None else self._parse(row)
+        if registered is None or registered.disabled:
+            raise InvalidClient(FAILED)
+        if registered.client.token_endpoint_auth_method != credentials.method:
+            raise InvalidClient(FAILED)
+        # 3.
+        if credentials.method == "private_key_jwt":
+            await self._check_assertion(credentials.proof, registered.client)
+        elif credentials.method != "none":
+            offered = self._hash(credentials.proof)
+            if not secrets.compare_digest(offered, registered.secret_hash):
+                raise InvalidClient(FAILED)
+        return registered.client
+
+    def close(self) -> None:
+        self._rows.close()
+        self._replays.close()
+
+    async def _check_assertion(self, assertion: str, client: Client) -> None:
+        """RFC 7523 §3 with the narrow reading of FAPI 2.0: see `check_assertion_claims`."""
+        now = self._clock()
+        try:
+            verified = verify_compact(
+                assertion, typ=None, key_for=lambda header: assertion_key(header, client)
+            )
+        except InvalidJws:
+            raise InvalidClient(FAILED) from None
+        expires_at = check_assertion_claims(verified.claims, client, self._issuer, now)
+        jti = str(verified.claims["jti"])
+        until = expires_at + LEEWAY
+        if not await self._replays.first("client_assertion", client.client_id, jti, until):
+            raise InvalidClient("the client assertion was used before")
+
+    def _parse(self, row: Row[Any]) -> RegisteredClient:
+        """Parsed once per version of a registration."""
+        key = (row.client_id, row.version)
+        if (known := self._parsed.get(key)) is None:
+            if len(self._parsed) > 10_000:
+                self._parsed.clear()
+            known = self._parsed[key] = store.registered_client(row)
+        return known
+
+    def _new_secret(self, client: Client) -> tuple[str, str]:
+        if not client.token_endpoint_auth_method.startswith("client_secret"):
+            return "", ""
+        secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+        return secret, self._hash(secret)
+
+    def _hash(self, secret: str) -> str:
+        return self._database.cipher.blind_index(secret, "clients.secret_hash")
+
+    def _append(self, tx: Tx, kind: str, client: Client, by: Actor, now: datetime) -> None:
+        details = {
+            "client_id": client.client_id,
+            "profile": client.profile,
+            "scopes": " ".join(client.scopes),
+            "claims": " ".join(client.claims),
+        }
+        self._ledger.append(tx, Entry(kind=kind, actor=by, at=now, details=details))
+
+
+def read_credentials(headers: Mapping[str, str], form: Mapping[str, str]) -> Credentials:
+    """How the request authenticates its client; two ways at once are refused (RFC 6749 §2.3)."""
+    found: list[Credentials] = []
+    if "authorization" in headers:
+        found.append(_basic(headers["authorization"]))
+    if "client_assertion" in form or "client_assertion_type" in form:
+        found.append(_assertion(form))
+    if form.get("client_secret"):
+        client_id = _client_id(form)
+        found.append(Credentials("client_secret_post", client_id, form["client_secret"]))
+    if not found:
+        return Credentials("none", _client_id(form))
+    if len(found) > 1:
+        raise InvalidRequest("more than one way of client authentication was used")
+    if form.get("client_id", found[0].client_id) != found[0].client_id:
+        raise InvalidRequest("client_id differs from the authenticated client")
+    return found[0]
+
+
+def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey | None:
+    """The client's registered key that `header` names; never a key the header brings along.
+
+    A kid that two keys share names none (RFC 7517 §4.5). Without kid, the only key there is.
+    """
+    keys = (client.jwks or {}).get("keys", [])
+    kid = header.get("kid")
+    fitting = [jwk for jwk in keys if kid is None or jwk.get("kid") == kid]
+    if len(fitting) != 1:
+        return None
+    try:
+        return verification_key(fitting[0], ASSERTION_ALGORITHMS)
+    except MalformedJwk:
+        return None
+
+
+def check_assertion_claims(
+    claims: Mapping[str, Any], client: Client, issuer: str, now: datetime
+) -> datetime:
+    """What a client assertion must say (RFC 7523 §3, FAPI 2.0 §5.3.2.1). Answers its expiry.
+
+    1. iss and sub are the client.
+    2. aud is our issuer: one string, no list, no endpoint address.
+    3. exp is ahead, at most ten minutes; iat and nbf, when there, are not later than now + 10 s.
+    4. jti is there, so that it can be used once.
+    """
+    if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
+        raise InvalidClient(FAILED)
+    if claims.get("aud") != issuer:
+        raise InvalidClient("the client assertion's aud must be exactly the issuer, as a string")
+    seconds = now.timestamp()
+    exp = claims.get("exp")
+    if not is_time(exp) or not seconds < exp <= seconds + LONGEST_ASSERTION.total_seconds():
+        raise InvalidClient("the client assertion's exp must be ahead by at most ten minutes")
+    for name in ("iat", "nbf"):
+        given: Any = claims.get(name, 0)
+        if not is_time(given) or given > seconds + LEEWAY.total_seconds():
+            raise InvalidClient(f"the client assertion's {name} is in the future")
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
+        raise InvalidClient("the client assertion needs a jti")
+    return datetime.fromtimestamp(exp, UTC)
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """A NumericDate we accept: a whole or broken number of seconds, not boolean, not year 9999."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < 1 << 34
+
+
+def _basic(header: str) -> Credentials:
+    """RFC 6749 §2.3.1: both halves are form-encoded before base64."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise InvalidClient("the Authorization header must use Basic")
+    try:
+        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidClient("the Basic credentials are not base64") from None
+    if not colon:
+        raise InvalidClient("the Basic credentials have no colon")
+    return Credentials("client_secret_basic", unquote_plus(client_id), unquote_plus(secret))
+
+
+def _assertion(form: Mapping[str, str]) -> Credentials:
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise InvalidClient("client_assertion_type must be jwt-bearer (RFC 7523 §2.2)")
+    assertion = form.get("client_assertion", "")
+    return Credentials("private_key_jwt", unverified_subject(assertion), assertion)
+
+
+def unverified_subject(assertion: str) -> str:
+    """Whose key to look up. Not believed before the signature holds and `sub` is compared again."""
+    try:
+        claims = orjson.loads(b64url_decode(assertion.split(".")[1]))
+        return str(claims["sub"])
+    except (IndexError, KeyError, TypeError, Malformed, orjson.JSONDecodeError):
+        raise InvalidClient("the client assertion is not a JWT with a sub") from None
+
+
+def _client_id(form: Mapping[str, str]) -> str:
+    client_id = form.get("client_id", "")
+    if not client_id:
+        raise InvalidClient("the client did not authenticate")
+    return client_id

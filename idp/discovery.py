@@ -1,0 +1,51 @@
+"""What this provider can do, told to machines (OIDC Discovery 1.0 §3, RFC 8414 §2).
+
+Only what is really there is listed. The document never changes while a process runs, so it is
+encoded once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from idp.claims import CLAIMS, SCOPE_CLAIMS
+from idp.clients import ASSERTION_ALGORITHMS
+from idp.models import LOCALES
+from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
+
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+
+
+def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
+    """The authorization server's metadata, common to both documents."""
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/oauth/token",
+        "userinfo_endpoint": f"{issuer}/oauth/userinfo",
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "end_session_endpoint": f"{issuer}/oauth/logout",
+        "jwks_uri": f"{issuer}/keys/jwks.json",
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(grant_types),
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public", "pairwise"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
+        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "introspection_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "scopes_supported": list(SCOPE_CLAIMS),
+        "claim_types_supported": ["normal"],
+        "claims_supported": ["sub", "iss", "auth_time", "acr", "amr", "sid", *CLAIMS],
+        "claims_parameter_supported": True,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "acr_values_supported": [ACR_PASSWORD, ACR_TWO_FACTORS],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "ui_locales_supported": list(LOCALES),
+    }

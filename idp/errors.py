@@ -1,0 +1,167 @@
+"""What the identity provider refuses, by the name each standard gives it.
+
+    YinzhengError
+    ├── OAuthError                       answered as RFC 6749 §5.2 says, with error_description
+    │   ├── InvalidRequest        400    a parameter is missing, repeated, malformed (RFC 6749 §5.2)
+    │   ├── InvalidClient         401    client authentication failed
+    │   ├── InvalidGrant          400    code, refresh token or assertion is not (or no longer) good
+    │   ├── UnauthorizedClient    400    this client may not use this grant
+    │   ├── UnsupportedGrantType  400    nobody may
+    │   ├── InvalidScope          400    beyond what the client is registered for
+    │   ├── InvalidTarget         400    unknown resource (RFC 8707 §2)
+    │   ├── TokenRefused                 answered with a challenge (RFC 6750 §3)
+    │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
+    │   │   └── InsufficientScope 403    it is good, but not for this
+    │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
+    ├── AuthorizationRefused      400    an authorization request that must not redirect
+    ├── InteractionNotFound       410    the pending request is unknown or its time is over
+    ├── InteractionElsewhere      403    it was begun in another browser
+    ├── ClientNotFound            404
+    ├── ClientExists              409
+    └── PersonExists              409
+
+`error_description` names the rule that was broken and never repeats a secret or a personal value.
+"""
+
+from typing import ClassVar
+
+from foundation.errors import Conflict, Gone, Invalid, NotFound, Refused, YinzhengError
+
+
+class OAuthError(YinzhengError):
+    """`code` is the error code of the standard; `detail` becomes error_description."""
+
+    code: ClassVar[str] = "invalid_request"
+    status: ClassVar[int] = 400
+
+    @property
+    def error(self) -> str:
+        return self.code
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Extra response headers, such as a challenge."""
+        return ()
+
+    def body(self) -> dict[str, str]:
+        """The JSON object of RFC 6749 §5.2."""
+        return {"error": self.error, "error_description": self.detail}
+
+
+class InvalidRequest(OAuthError):
+    code = "invalid_request"
+
+
+class InvalidClient(OAuthError):
+    """RFC 6749 §5.2: 401 and, when the client tried the Authorization header, a challenge."""
+
+    code = "invalid_client"
+    status = 401
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (("WWW-Authenticate", 'Basic realm="oauth"'),)
+
+
+class InvalidGrant(OAuthError):
+    code = "invalid_grant"
+
+
+class UnauthorizedClient(OAuthError):
+    code = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthError):
+    code = "unsupported_grant_type"
+
+
+class InvalidScope(OAuthError):
+    code = "invalid_scope"
+
+
+class InvalidTarget(OAuthError):
+    code = "invalid_target"
+
+
+class TokenRefused(OAuthError):
+    """A protected resource's answer: the challenge repeats the error (RFC 6750 §3, RFC 9449 §7.1).
+
+    `scheme` is "Bearer" or "DPoP"; `attributes` are further challenge parameters.
+    """
+
+    def __init__(self, detail: str, *, scheme: str = "Bearer", **attributes: str) -> None:
+        super().__init__(detail)
+        self.scheme = scheme
+        self.attributes = attributes
+
+    @property
+    def challenge(self) -> str:
+        pairs = {"error": self.error, "error_description": self.detail, **self.attributes}
+        said = ", ".join(f'{name}="{_quotable(value)}"' for name, value in pairs.items())
+        return f"{self.scheme} {said}"
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (("WWW-Authenticate", self.challenge),)
+
+
+class InvalidToken(TokenRefused):
+    code = "invalid_token"
+    status = 401
+
+
+class InsufficientScope(TokenRefused):
+    code = "insufficient_scope"
+    status = 403
+
+
+class AuthorizationError(OAuthError):
+    """An authorization request that is refused; its code is one of RFC 6749 §4.1.2.1, OIDC Core
+    §3.1.2.6 or RFC 9101 §7. Whether it may redirect is decided by `rules.check_authorization`.
+    """
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self._error = error
+
+    @property
+    def error(self) -> str:
+        return self._error
+
+
+class AuthorizationRefused(YinzhengError):
+    """Shown on a page of ours: client or redirect URI are not trustworthy (RFC 6749 §4.1.2.1)."""
+
+    code = "authorization_refused"
+    status = 400
+
+
+class InteractionNotFound(Gone):
+    """`params["client_uri"]`, when known, is the way back to the service."""
+
+    code = "interaction_not_found"
+
+
+class InteractionElsewhere(Refused):
+    code = "interaction_elsewhere"
+
+
+class ClientNotFound(NotFound):
+    code = "client_not_found"
+
+
+class ClientExists(Conflict):
+    code = "client_exists"
+
+
+class InvalidClientMetadata(Invalid):
+    """RFC 7591 §3.2.2: what a client is registered with contradicts itself or this profile."""
+
+    code = "invalid_client_metadata"
+
+
+class PersonExists(Conflict):
+    code = "person_exists"
+
+
+def _quotable(value: str) -> str:
+    """Characters that a quoted-string of a challenge may carry (RFC 6750 §3)."""
+    kept = "".join(c if " " <= c <= "~" else "?" for c in value)
+    return kept.replace("\\", "\\\\").replace('"', "'")

@@ -1,0 +1,223 @@
+"""Token families in the database: codes, refresh tokens, revocations. Set-based, for the fast lane.
+
+Each function handles a whole batch with one statement, inside the caller's transaction. What must
+happen at most once is a DELETE or UPDATE … RETURNING: only the rows it answers were ours to take,
+whatever another process does at the same time.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, delete, insert, select, update
+
+from foundation.database import Database, Tx
+from idp.models import (
+    Authorization,
+    Family,
+    authorization_codes,
+    refresh_tokens,
+    revocations,
+    token_families,
+)
+
+CLOCK_LEEWAY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCode:
+    """An authorization code that has not been exchanged yet."""
+
+    code_hash: str
+    client_id: str
+    redirect_uri: str
+    code_challenge: str
+    authorization: Authorization
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRefreshToken:
+    """A refresh token with the family it belongs to. `used_at`: when it was rotated away."""
+
+    token_hash: str
+    family: Family
+    expires_at: datetime
+    used_at: datetime | None
+
+
+def add_code(tx: Tx, code: StoredCode) -> None:
+    tx.execute(
+        insert(authorization_codes).values(
+            code_hash=code.code_hash,
+            client_id=code.client_id,
+            redirect_uri=code.redirect_uri,
+            code_challenge=code.code_challenge,
+            person_id=code.authorization.person_id,
+            sid=code.authorization.sid,
+            authorization=msgspec.json.encode(code.authorization).decode(),
+            expires_at=code.expires_at,
+        )
+    )
+
+
+def codes(tx: Tx, hashes: Collection[str]) -> dict[str, StoredCode]:
+    query = select(authorization_codes).where(authorization_codes.c.code_hash.in_(hashes))
+    return {
+        row.code_hash: StoredCode(
+            row.code_hash,
+            row.client_id,
+            row.redirect_uri,
+            row.code_challenge,
+            _authorization(row),
+            row.expires_at,
+        )
+        for row in tx.execute(query)
+    }
+
+
+def take_codes(tx: Tx, hashes: Collection[str]) -> frozenset[str]:
+    """Remove these codes; answers those that were still there."""
+    if not hashes:
+        return frozenset()
+    table = authorization_codes
+    taken = delete(table).where(table.c.code_hash.in_(hashes)).returning(table.c.code_hash)
+    return frozenset(tx.execute(taken).scalars())
+
+
+def families_of_codes(tx: Tx, hashes: Collection[str]) -> dict[str, Family]:
+    """Families that grew from these codes: who finds one here has sent a code twice."""
+    if not hashes:
+        return {}
+    rows = tx.execute(select(token_families).where(token_families.c.code_hash.in_(hashes)))
+    return {row.code_hash: _family(row) for row in rows}
+
+
+def families(tx: Tx, ids: Collection[str]) -> dict[str, Family]:
+    rows = tx.execute(select(token_families).where(token_families.c.id.in_(ids)))
+    return {row.id: _family(row) for row in rows}
+
+
+def add_families(tx: Tx, new: Sequence[tuple[Family, str | None]]) -> None:
+    """Store families, each with the hash of the code it grew from."""
+    if new:
+        tx.execute(insert(token_families), [_family_row(family, code) for family, code in new])
+
+
+def add_refresh_tokens(
+    database: Database, tx: Tx, new: Sequence[tuple[str, str]], now: datetime, expires_at: datetime
+) -> None:
+    """Store (token_hash, family_id) pairs; one that is already there stays as it is."""
+    if not new:
+        return
+    rows = [
+        {"token_hash": token, "family_id": family, "issued_at": now, "expires_at": expires_at}
+        for token, family in new
+    ]
+    tx.execute(database.insert_or_ignore(refresh_tokens), rows)
+
+
+def refresh_tokens_of(tx: Tx, hashes: Collection[str]) -> dict[str, StoredRefreshToken]:
+    query = (
+        select(
+            refresh_tokens.c.token_hash,
+            refresh_tokens.c.expires_at.label("token_expires_at"),
+            refresh_tokens.c.used_at,
+            token_families,
+        )
+        .join_from(
+            refresh_tokens, token_families, refresh_tokens.c.family_id == token_families.c.id
+        )
+        .where(refresh_tokens.c.token_hash.in_(hashes))
+    )
+    return {
+        row.token_hash: StoredRefreshToken(
+            row.token_hash, _family(row), row.token_expires_at, row.used_at
+        )
+        for row in tx.execute(query)
+    }
+
+
+def use_refresh_tokens(tx: Tx, hashes: Collection[str], now: datetime) -> frozenset[str]:
+    """Mark these as rotated away; answers those that were still unused."""
+    if not hashes:
+        return frozenset()
+    used = (
+        update(refresh_tokens)
+        .where(refresh_tokens.c.token_hash.in_(hashes), refresh_tokens.c.used_at.is_(None))
+        .values(used_at=now)
+        .returning(refresh_tokens.c.token_hash)
+    )
+    return frozenset(tx.execute(used).scalars())
+
+
+def revoke_families(
+    database: Database,
+    tx: Tx,
+    ids: Collection[str],
+    reason: str,
+    now: datetime,
+    access_lifetime: timedelta,
+) -> frozenset[str]:
+    """End families and every access token of theirs; answers those that were alive."""
+    if not ids:
+        return frozenset()
+    table = token_families
+    ended = (
+        update(table)
+        .where(table.c.id.in_(ids), table.c.revoked_at.is_(None))
+        .values(revoked_at=now, revoked_reason=reason)
+        .returning(table.c.id)
+    )
+    alive = frozenset(tx.execute(ended).scalars())
+    revoke(database, tx, dict.fromkeys(alive, now + access_lifetime + CLOCK_LEEWAY))
+    return alive
+
+
+def revoke(database: Database, tx: Tx, ids: Mapping[str, datetime]) -> None:
+    """Remember that these ids (of tokens or families) no longer count, until the given time."""
+    if ids:
+        rows = [{"id": each, "expires_at": until} for each, until in ids.items()]
+        tx.execute(database.insert_or_ignore(revocations), rows)
+
+
+def revoked(tx: Tx, ids: Collection[str]) -> frozenset[str]:
+    query = select(revocations.c.id).where(revocations.c.id.in_(ids))
+    return frozenset(tx.execute(query).scalars())
+
+
+def live_families(tx: Tx, **where: str) -> list[Family]:
+    """Families that are not revoked, by any of client_id, person_id, sid."""
+    conditions = [token_families.c[column] == value for column, value in where.items()]
+    query = select(token_families).where(token_families.c.revoked_at.is_(None), *conditions)
+    return [_family(row) for row in tx.execute(query)]
+
+
+def _family_row(family: Family, code_hash: str | None) -> dict[str, Any]:
+    return {
+        "id": family.id,
+        "client_id": family.client_id,
+        "person_id": family.authorization.person_id,
+        "sid": family.authorization.sid,
+        "code_hash": code_hash,
+        "authorization": msgspec.json.encode(family.authorization).decode(),
+        "created_at": family.created_at,
+        "expires_at": family.expires_at,
+    }
+
+
+def _family(row: Row[Any]) -> Family:
+    return Family(
+        row.id,
+        row.client_id,
+        _authorization(row),
+        row.created_at,
+        row.expires_at,
+        row.revoked_at is not None,
+    )
+
+
+def _authorization(row: Row[Any]) -> Authorization:
+    return msgspec.json.decode(row.authorization, type=Authorization)

@@ -1,0 +1,225 @@
+"""The protocol endpoints. They decide nothing: read the request, ask `Idp`, render the answer.
+
+    GET/POST /oauth/authorize     a browser; answers 303, to a page of the portal or to the client
+    GET/POST /oauth/logout        a browser
+    POST     /oauth/token         fast lane
+    POST     /oauth/introspect    fast lane
+    POST     /oauth/revoke        fast lane
+    GET/POST /oauth/userinfo      fast lane
+    GET      /.well-known/…       fast lane
+
+- Every redirect is a 303 (RFC 9700 §4.12): a browser never repeats a POST with a password.
+- Errors of OAuth endpoints are RFC 6749 §5.2 objects; nothing with a token is ever cached (§5.1).
+- A request that must not redirect raises `AuthorizationRefused`; the house draws the page.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from foundation.errors import Malformed, TooLarge, Unavailable, YinzhengError
+from foundation.hot import (
+    HotAnswer,
+    HotHandler,
+    HotRequest,
+    HotRoute,
+    json_answer,
+    mount,
+    parse_form,
+    parse_pairs,
+)
+from idp import discovery
+from idp.cookies import Cookies, new_browser_id
+from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
+from idp.rules import Consent, Granted, Login, Refused
+from idp.service import ConfirmLogout, Decision, Idp
+
+NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
+LONGEST_BODY = 16_384
+TAGS = ("identity",)
+
+Answer = Callable[[HotRequest, Mapping[str, str]], Awaitable[HotAnswer]]
+Parameters = dict[str, str]
+
+
+def router(idp: Idp) -> APIRouter:
+    """Every endpoint of the identity provider, the fast-lane ones included."""
+    routes = APIRouter(tags=list(TAGS))
+    cookies = Cookies(idp.issuer)
+
+    def authorize(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
+        browser = cookies.browser(request) or new_browser_id()
+        decision = idp.begin(params, cookies.session(request), browser)
+        response = render(decision)
+        cookies.set_browser(response, browser)
+        return response
+
+    def authorize_by_post(params: Annotated[Parameters, Depends(_form)]) -> Response:
+        """OIDC Core §3.1.2.1 wants POST too. A cross-site POST comes without our cookies; a GET
+        with the same parameters brings them."""
+        return see_other(f"{idp.issuer}/oauth/authorize?{urlencode(params)}")
+
+    def logout(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
+        outcome = idp.begin_logout(params, cookies.session(request))
+        if isinstance(outcome, Refused):
+            return render(outcome)
+        if isinstance(outcome, ConfirmLogout):
+            return see_other(f"/signout?{urlencode({'logout': outcome.logout_id})}")
+        response = see_other(outcome.redirect_to or "/signed-out")
+        cookies.clear_session(response)
+        return response
+
+    def logout_by_post(params: Annotated[Parameters, Depends(_form)]) -> Response:
+        return see_other(f"{idp.issuer}/oauth/logout?{urlencode(params)}")
+
+    for path, method, endpoint, name, summary in (
+        ("/oauth/authorize", "GET", authorize, "authorize", "Begin signing in"),
+        ("/oauth/authorize", "POST", authorize_by_post, "authorize_by_post", "The same, by form"),
+        ("/oauth/logout", "GET", logout, "logout", "Sign out"),
+        ("/oauth/logout", "POST", logout_by_post, "logout_by_post", "The same, by form"),
+    ):
+        routes.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            name=name,
+            operation_id=name,
+            summary=summary,
+            response_class=Response,
+            status_code=303,
+        )
+    mount(routes, hot_routes(idp))
+    return routes
+
+
+def hot_routes(idp: Idp) -> list[HotRoute]:
+    """The fast-lane endpoints."""
+
+    async def token(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        return json_answer(await idp.issuance.token(request.headers, form), headers=NO_STORE)
+
+    async def introspect(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        return json_answer(await idp.access.introspect(request.headers, form), headers=NO_STORE)
+
+    async def revoke(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        await idp.access.revoke(request.headers, form)
+        return HotAnswer(200, b"", headers=NO_STORE)
+
+    async def userinfo(request: HotRequest) -> HotAnswer:
+        try:
+            return json_answer(
+                await idp.access.userinfo(_with_body_token(request)), headers=NO_STORE
+            )
+        except OAuthError as refusal:
+            return oauth_error(refusal)
+
+    document = orjson.dumps(discovery.metadata(idp.issuer, idp.issuance.grant_types))
+
+    async def configuration(_request: HotRequest) -> HotAnswer:
+        headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))
+        return HotAnswer(200, document, headers=headers)
+
+    posts = (
+        ("/oauth/token", token, "token", "Exchange a grant for tokens (RFC 6749 §3.2)"),
+        ("/oauth/introspect", introspect, "introspect", "Does this token count? (RFC 7662)"),
+        ("/oauth/revoke", revoke, "revoke", "Give a token back (RFC 7009)"),
+    )
+    known = "openid_configuration", "Provider metadata (OIDC Discovery §4)"
+    server = "oauth_server", "Authorization server metadata (RFC 8414 §3)"
+    return [
+        *(_route("POST", path, by_form(answer), name, what) for path, answer, name, what in posts),
+        _route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
+        _route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
+        _route("GET", "/.well-known/openid-configuration", configuration, *known),
+        _route("GET", "/.well-known/oauth-authorization-server", configuration, *server),
+    ]
+
+
+def by_form(answer: Answer) -> HotHandler:
+    """A handler that reads a form and turns refusals into RFC 6749 §5.2 answers."""
+
+    async def handler(request: HotRequest) -> HotAnswer:
+        try:
+            return await answer(request, parse_form(request))
+        except OAuthError as refusal:
+            return oauth_error(refusal)
+        except (Malformed, TooLarge) as problem:
+            return oauth_error(InvalidRequest(problem.detail))
+        except Unavailable as busy:
+            body = {"error": "temporarily_unavailable", "error_description": busy.detail}
+            headers = (*NO_STORE, ("retry-after", str(busy.retry_after)))
+            return json_answer(body, 503, headers)
+
+    return handler
+
+
+def oauth_error(refusal: OAuthError) -> HotAnswer:
+    return json_answer(refusal.body(), refusal.status, (*NO_STORE, *refusal.headers()))
+
+
+def render(decision: Decision) -> Response:
+    """A decision as a redirect; without a place to redirect to, as a page of ours."""
+    match decision:
+        case Login(interaction_id):
+            return see_other(f"/signin/{interaction_id}")
+        case Consent(interaction_id):
+            return see_other(f"/consent/{interaction_id}")
+        case Granted():
+            return see_other(decision.redirect_to)
+        case Refused(redirect_to=str(target)):
+            return see_other(target)
+        case Refused():
+            raise AuthorizationRefused(
+                decision.description,
+                next_step="go back to the service you came from; if it happens again, tell them",
+                error=decision.error,
+                client_uri=decision.client_uri,
+            )
+
+
+def see_other(target: str) -> Response:
+    """303 and nothing of where we were (RFC 9700 §4.2, §4.12)."""
+    headers = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+    response = RedirectResponse("/", status_code=303, headers=headers)
+    response.headers["location"] = target  # as it was registered: no quoting of ours
+    return response
+
+
+async def _query(request: Request) -> Parameters:
+    return parse_pairs(request.scope["query_string"])
+
+
+async def _form(request: Request) -> Parameters:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise TooLarge(f"the body is larger than {LONGEST_BODY} bytes")
+    headers = {"content-type": request.headers.get("content-type", "")}
+    return parse_form(
+        HotRequest(request.method, request.url.path, headers=headers, body=bytes(body))
+    )
+
+
+def _with_body_token(request: HotRequest) -> Mapping[str, str]:
+    """RFC 6750 §2.2: a form may carry the token; header and form at once are refused."""
+    if request.method != "POST" or not request.body:
+        return request.headers
+    try:
+        token = parse_form(request).get("access_token", "")
+    except YinzhengError as problem:
+        raise InvalidRequest(problem.detail) from None
+    if not token:
+        return request.headers
+    if "authorization" in request.headers:
+        raise InvalidToken("the access token was sent in two ways")
+    return {**request.headers, "authorization": f"Bearer {token}"}
+
+
+def _route(method: str, path: str, handler: HotHandler, name: str, summary: str) -> HotRoute:
+    extra: dict[str, Any] = {}
+    return HotRoute(method, path, handler, name, summary, LONGEST_BODY, extra, TAGS)

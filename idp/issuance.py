@@ -1,0 +1,194 @@
+"""The token endpoint (RFC 6749 §3.2): an authenticated client, a grant, a token response.
+
+    authenticate the client ─▶ check (pure) ─▶ redeem (one transaction per batch) ─▶ sign
+
+Everything here is fast lane. Codes and refresh tokens change state, so their redemption is a
+grouped atomic statement with its ledger entries in the same commit; the tokens are signed after it.
+A client's own token only leaves a trace, recorded before it is handed out. What is refused leaves
+a trace too.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from foundation.actor import ANONYMOUS
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.encryption import FieldCipher
+from foundation.lanes import GroupWriter
+from idp.clients import Clients
+from idp.errors import OAuthError, UnsupportedGrantType
+from idp.grants import authorization_code, client_credentials, parameter, refresh
+from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
+from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
+from idp.models import Client, Family
+from idp.subjects import subject_for
+from idp.tokens import Grant, Tokens
+from ledger import Entry, Ledger
+
+Form = Mapping[str, str]
+Handler = Callable[[Form, Client], Awaitable[Mapping[str, Any]]]
+
+
+class Issuance:
+    """`await issuance.token(headers, form)`: the token response, or an `OAuthError`."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, clients: Clients, tokens: Tokens, clock: Clock
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clients = clients
+        self._tokens = tokens
+        self._clock = clock
+        self._codes: GroupWriter[CodeRequest, Redeemed | NotRedeemed] = GroupWriter(
+            database, self._redeem_codes
+        )
+        self._refreshes: GroupWriter[RefreshRequest, Refreshed | NotRefreshed] = GroupWriter(
+            database, self._redeem_refreshes
+        )
+        self._grants: dict[str, Handler] = {
+            client_credentials.GRANT_TYPE: self._client_credentials,
+            authorization_code.GRANT_TYPE: self._authorization_code,
+            refresh.GRANT_TYPE: self._refresh,
+        }
+
+    @property
+    def grant_types(self) -> tuple[str, ...]:
+        return tuple(self._grants)
+
+    async def token(self, headers: Mapping[str, str], form: Form) -> Mapping[str, Any]:
+        """Answer a token request (RFC 6749 §5). Every outcome is a ledger entry."""
+        client: Client | None = None
+        try:
+            client = await self._clients.authenticate(headers, form)
+            grant_type = parameter(form, "grant_type")
+            handler = self._grants.get(grant_type)
+            if handler is None:
+                raise UnsupportedGrantType("this grant type is not offered here")
+            return await handler(form, client)
+        except OAuthError as refusal:
+            await self._ledger.record(self._refusal(client, refusal))
+            raise
+
+    def close(self) -> None:
+        self._codes.close()
+        self._refreshes.close()
+
+    async def _client_credentials(self, form: Form, client: Client) -> Mapping[str, Any]:
+        now = self._clock()
+        grant = client_credentials.check(form, client, api_audience=self._tokens.api_audience)
+        issued = self._tokens.issue(grant, client.client_id, now)
+        details = {
+            "grant_type": client_credentials.GRANT_TYPE,
+            "scope": " ".join(grant.scopes),
+            "jti": issued.jti,
+        }
+        await self._ledger.record(
+            Entry(kind="idp.token_issued", actor=client.actor, at=now, details=details)
+        )
+        return issued.response
+
+    async def _authorization_code(self, form: Form, client: Client) -> Mapping[str, Any]:
+        request = authorization_code.check(form, client, self._clock())
+        result = await self._codes.submit(request)
+        if isinstance(result, NotRedeemed):
+            raise result.error()
+        return self._respond(
+            client,
+            result.family,
+            result.family.authorization.scopes,
+            result.refresh_token,
+            nonce=result.family.authorization.nonce,
+        )
+
+    async def _refresh(self, form: Form, client: Client) -> Mapping[str, Any]:
+        request = refresh.check(form, client, self._database.cipher, self._clock())
+        result = await self._refreshes.submit(request)
+        if isinstance(result, NotRefreshed):
+            raise result.error()
+        return self._respond(client, result.family, result.scopes, result.refresh_token)
+
+    def _respond(
+        self,
+        client: Client,
+        family: Family,
+        scopes: tuple[str, ...],
+        refresh_token: str | None,
+        nonce: str | None = None,
+    ) -> Mapping[str, Any]:
+        authorization = family.authorization
+        grant = Grant(
+            client=client,
+            scopes=scopes,
+            audience=self._tokens.audience(client, scopes, authorization.resources),
+            family=family.id,
+            authorization=authorization,
+            refresh_token=refresh_token,
+            nonce=nonce,
+        )
+        subject = subject_for(self._cipher, client, authorization.person_id)
+        return self._tokens.issue(grant, subject, self._clock()).response
+
+    @property
+    def _cipher(self) -> FieldCipher:
+        return self._database.cipher
+
+    def _redeem_codes(
+        self, tx: Tx, requests: Sequence[CodeRequest]
+    ) -> Sequence[Redeemed | NotRedeemed]:
+        results = authorization_code.redeem(self._database, tx, requests)
+        for request, result in zip(requests, results, strict=True):
+            grant_type = authorization_code.GRANT_TYPE
+            if isinstance(result, Redeemed):
+                self._append_issued(tx, request.client, result.family, grant_type)
+            elif result.reused is not None:
+                self._append_ended(tx, request.client, result.reused, "code_reuse")
+        return results
+
+    def _redeem_refreshes(
+        self, tx: Tx, requests: Sequence[RefreshRequest]
+    ) -> Sequence[Refreshed | NotRefreshed]:
+        results = refresh.redeem(self._database, tx, requests)
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, Refreshed):
+                self._append_issued(tx, request.client, result.family, refresh.GRANT_TYPE)
+            elif result.ended is not None:
+                self._append_ended(tx, request.client, result.ended, "refresh_token_reuse")
+        return results
+
+    def _append_issued(self, tx: Tx, client: Client, family: Family, grant_type: str) -> None:
+        authorization = family.authorization
+        entry = Entry(
+            kind="idp.token_issued",
+            actor=client.actor,
+            at=self._clock(),
+            subject=authorization.subject,
+            purpose=client.purpose["zh-Hans"],
+            details={
+                "grant_type": grant_type,
+                "scope": " ".join(authorization.scopes),
+                "family": family.id,
+            },
+        )
+        self._ledger.append(tx, entry)
+
+    def _append_ended(self, tx: Tx, client: Client, family: Family, reason: str) -> None:
+        entry = Entry(
+            kind="idp.family_revoked",
+            actor=client.actor,
+            at=self._clock(),
+            subject=family.authorization.subject,
+            verdict=reason,
+            details={"family": family.id},
+        )
+        self._ledger.append(tx, entry)
+
+    def _refusal(self, client: Client | None, refusal: OAuthError) -> Entry:
+        return Entry(
+            kind="idp.token_refused",
+            actor=client.actor if client else ANONYMOUS,
+            at=self._clock(),
+            verdict=refusal.error,
+            details={"rule": refusal.detail},
+        )

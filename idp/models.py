@@ -1,0 +1,340 @@
+"""Tables and value types of the identity provider.
+
+- Nothing that opens a door is stored: session ids, codes and refresh tokens are kept as SHA-256 of
+  a 256-bit random value, client secrets as HMAC-SHA-256, passwords as argon2id.
+- A *token family* is everything that grew out of one authorization: the code, the refresh tokens,
+  the access tokens. It is revoked as one (RFC 9700 §4.14.2).
+- A *revocation* is the id of a token, a family or a client whose access tokens no longer count,
+  kept until the last of them would have expired anyway.
+- Flow state (pending requests, codes, sessions) lives here and nowhere else, so a restart loses
+  nothing and several processes may serve one sign-in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Column, Index, Integer, String, Table, Text
+
+from foundation.actor import Actor, ActorKind
+from foundation.columns import EncryptedText, JsonText, UtcDateTime
+from foundation.database import metadata
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("username", String(200), nullable=False, unique=True),
+    Column("kind", String(20), nullable=False),  # "citizen" | "officer"
+    Column("name", EncryptedText("people.name"), nullable=False),
+    Column("id_number", EncryptedText("people.id_number")),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("represents", JsonText, nullable=False),
+    Column("organisation", String(18), nullable=False),
+    Column("organisation_name", Text, nullable=False),
+    Column("roles", JsonText, nullable=False),
+    Column("locale", String(20), nullable=False),
+    Column("password_hash", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+idp_sessions = Table(
+    "idp_sessions",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("sid", String(43), nullable=False, unique=True),
+    Column("person_id", String(40), nullable=False, index=True),
+    Column("authenticated_at", UtcDateTime, nullable=False),
+    Column("amr", JsonText, nullable=False),
+    Column("acr", String(100), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("client_id", String(100), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("browser_hash", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("finished_at", UtcDateTime),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", String(100), primary_key=True),
+    Column("organisation", String(18), nullable=False, index=True),
+    Column(
+        "metadata", Text, nullable=False
+    ),  # `Client` as JSON, names of RFC 7591 where it has one
+    Column("secret_hash", String(64), nullable=False),
+    Column("secret_prefix", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+authorization_codes = Table(
+    "authorization_codes",
+    metadata,
+    Column("code_hash", String(64), primary_key=True),
+    Column("client_id", String(100), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", String(43), nullable=False),
+    Column("person_id", String(40), nullable=False, index=True),
+    Column("sid", String(43), nullable=False, index=True),
+    Column("authorization", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+token_families = Table(
+    "token_families",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("client_id", String(100), nullable=False),
+    Column("person_id", String(40), nullable=False, index=True),
+    Column("sid", String(43), nullable=False, index=True),
+    Column("code_hash", String(64), unique=True),
+    Column("authorization", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("revoked_at", UtcDateTime),
+    Column("revoked_reason", String(100)),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("family_id", String(43), nullable=False, index=True),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("used_at", UtcDateTime),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", String(120), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("person_id", String(40), primary_key=True),
+    Column("client_id", String(100), primary_key=True),
+    Column("scopes", JsonText, nullable=False),
+    Column("claims", JsonText, nullable=False),
+    Column("answered", JsonText, nullable=False),  # everything asked, whatever the answer
+    Column("granted_at", UtcDateTime, nullable=False),
+)
+
+logouts = Table(
+    "logouts",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("redirect_to", Text),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("id", String(64), primary_key=True),  # blind index of the account name tried
+    Column("failures", Integer, nullable=False),
+    Column("last_failure_at", UtcDateTime, nullable=False),
+)
+
+LOCALES = ("zh-Hans", "zh-Hant", "en")
+Texts = Mapping[str, str]  # one text in `LOCALES`
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can sign in. `subject` is the pseudonym under which certificates know them."""
+
+    id: str
+    username: str
+    kind: str
+    name: str
+    subject: str
+    represents: tuple[str, ...] = ()
+    organisation: str = ""
+    organisation_name: str = ""
+    roles: frozenset[str] = frozenset()
+    locale: str = "zh-Hans"
+    disabled: bool = False
+    id_number: str = field(default="", repr=False)
+
+    @property
+    def actor(self) -> Actor:
+        """What the rest of the house sees of this person."""
+        return Actor(
+            ActorKind.PERSON,
+            self.id,
+            name=self.name,
+            organisation=self.organisation,
+            organisation_name=self.organisation_name,
+            roles=self.roles,
+            subjects=frozenset({self.subject, *self.represents}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser in which somebody is signed in. `sid` is the public name (OIDC back-channel)."""
+
+    id_hash: str
+    sid: str
+    person: Person
+    authenticated_at: datetime
+    amr: tuple[str, ...]
+    acr: str
+    expires_at: datetime
+
+    @property
+    def actor(self) -> Actor:
+        return self.person.actor
+
+
+Profile = Literal["fapi2", "standard", "public"]
+AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A registered program, with its purpose and the most it may ask (purpose limitation).
+
+    Field names follow RFC 7591 where it has one. `name` and `purpose` hold every language of
+    `LOCALES`. `claims` are the personal data the client may ever be told; `scopes` what it may do;
+    `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
+    may introspect tokens meant for it.
+    """
+
+    client_id: str
+    name: Texts
+    purpose: Texts
+    organisation: str
+    organisation_name: str
+    profile: Profile = "standard"
+    token_endpoint_auth_method: AuthMethod = "client_secret_basic"  # noqa: S105
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    grant_types: tuple[str, ...] = ("authorization_code",)
+    scopes: tuple[str, ...] = ("openid",)
+    claims: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    jwks: Mapping[str, Any] | None = None
+    subject_type: Literal["public", "pairwise"] = "public"
+    first_party: bool = False
+    client_uri: str = ""
+    resource_server: str = ""
+
+    @property
+    def confidential(self) -> bool:
+        return self.token_endpoint_auth_method != "none"  # noqa: S105
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(
+            ActorKind.CLIENT,
+            self.client_id,
+            name=self.name["zh-Hans"],
+            organisation=self.organisation,
+            organisation_name=self.organisation_name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """A client as the token endpoint needs it: with what proves it is itself."""
+
+    client: Client
+    secret_hash: str
+    version: int
+    disabled: bool
+
+
+ClaimRequests = Mapping[str, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationRequest:
+    """A checked authorization request: every field obeys the client's registration.
+
+    Made by `rules.check_authorization` only; kept in an interaction until it is answered.
+    """
+
+    client_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    code_challenge: str = ""
+    state: str | None = None
+    nonce: str | None = None
+    response_mode: Literal["query"] = "query"
+    resources: tuple[str, ...] = ()
+    userinfo_claims: ClaimRequests = field(default_factory=dict)
+    id_token_claims: ClaimRequests = field(default_factory=dict)
+    prompt: tuple[str, ...] = ()
+    max_age: int | None = None
+    acr_values: tuple[str, ...] = ()
+    login_hint: str = ""
+    ui_locales: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """What one person allowed one client at one moment; the root of a token family.
+
+    `subject` is the pseudonym under which the ledger tells the person about it.
+    """
+
+    person_id: str
+    subject: str
+    sid: str
+    scopes: tuple[str, ...]
+    auth_time: int
+    acr: str
+    amr: tuple[str, ...]
+    resources: tuple[str, ...] = ()
+    userinfo_claims: tuple[str, ...] = ()
+    id_token_claims: tuple[str, ...] = ()
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A person's answer to a client: `answered` is all that was asked, the rest was granted."""
+
+    scopes: frozenset[str]
+    claims: frozenset[str]
+    answered: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A stored token family."""
+
+    id: str
+    client_id: str
+    authorization: Authorization
+    created_at: datetime
+    expires_at: datetime
+    revoked: bool
+
+
+Index("ix_token_families_client_person", token_families.c.client_id, token_families.c.person_id)

@@ -1,0 +1,126 @@
+"""What a client may be registered with: one pure check with the clause beside each rule.
+
+Used by the command line, the sandbox, and dynamic registration alike, so that a client that exists
+is a client that obeys.
+"""
+
+import re
+from typing import Final
+
+from foundation.errors import FieldError
+from idp.claims import CLAIMS, claims_of
+from idp.errors import InvalidClientMetadata
+from idp.models import LOCALES, Client
+from idp.rules import SCOPE, redirect_uri_problem
+from idp.tokens import PERSON_PREFIX
+from keys.errors import MalformedJwk
+from keys.jose import verification_key
+
+GRANT_TYPES: Final = frozenset({"authorization_code", "refresh_token", "client_credentials"})
+_CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
+
+
+def check(client: Client) -> None:
+    """Raises `InvalidClientMetadata` with every broken rule, each at its field (RFC 7591 §2).
+
+    1. client_id is readable and can never be a person's id.              RFC 9700 §4.15
+    2. Name and purpose are there in all three languages.                 purpose limitation
+    3. Redirect URIs can be compared exactly and are safe.                RFC 8252 §7, RFC 9700 §2.1
+    4. Grant types exist and fit each other.                              RFC 7591 §2.1
+    5. Authentication fits the profile; a key is there when one is needed.  RFC 7591 §2
+    6. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
+    """
+    problems = [
+        *_identity(client),
+        *_redirects(client),
+        *_grants(client),
+        *_authentication(client),
+        *_reach(client),
+    ]
+    if problems:
+        raise InvalidClientMetadata(
+            f"the registration of {client.client_id[:100]} breaks {len(problems)} rules, "
+            f"first: {problems[0].detail}",
+            errors=problems,
+            next_step="correct the named fields and register again",
+        )
+
+
+def _identity(client: Client) -> list[FieldError]:
+    problems = []
+    if not _CLIENT_ID.match(client.client_id) or client.client_id.startswith(PERSON_PREFIX):
+        problems.append(
+            FieldError("/client_id", "client_id", "3 to 100 letters, digits, . _ ~ -; not p_…")
+        )
+    for field in ("name", "purpose"):
+        missing = [each for each in LOCALES if not getattr(client, field).get(each, "").strip()]
+        problems += [
+            FieldError(f"/{field}/{each}", "text_missing", f"the {field} is missing in {each}")
+            for each in missing
+        ]
+    return problems
+
+
+def _redirects(client: Client) -> list[FieldError]:
+    problems = []
+    for field in ("redirect_uris", "post_logout_redirect_uris"):
+        for at, uri in enumerate(getattr(client, field)):
+            if (problem := redirect_uri_problem(uri)) is not None:
+                problems.append(FieldError(f"/{field}/{at}", "redirect_uri", problem))
+    if "authorization_code" in client.grant_types and not client.redirect_uris:
+        problems.append(FieldError("/redirect_uris", "redirect_uri", "at least one is needed"))
+    return problems
+
+
+def _grants(client: Client) -> list[FieldError]:
+    problems = [
+        FieldError("/grant_types", "grant_type", f"{each[:40]} is not a grant type offered here")
+        for each in client.grant_types
+        if each not in GRANT_TYPES
+    ]
+    if "client_credentials" in client.grant_types and not client.confidential:
+        problems.append(
+            FieldError("/grant_types", "grant_type", "client_credentials needs authentication")
+        )
+    if "refresh_token" in client.grant_types and "authorization_code" not in client.grant_types:
+        problems.append(
+            FieldError("/grant_types", "grant_type", "refresh_token needs authorization_code")
+        )
+    return problems
+
+
+def _authentication(client: Client) -> list[FieldError]:
+    method = client.token_endpoint_auth_method
+    where = "/token_endpoint_auth_method"
+    if (client.profile == "public") != (method == "none"):
+        return [FieldError(where, "auth_method", "none and the profile public belong together")]
+    if method != "private_key_jwt":
+        return []
+    keys = (client.jwks or {}).get("keys", [])
+    if not keys:
+        return [FieldError("/jwks", "jwks", "private_key_jwt needs a public key")]
+    try:
+        for jwk in keys:
+            verification_key(jwk)
+    except MalformedJwk as problem:
+        return [FieldError("/jwks", "jwks", problem.detail)]
+    return []
+
+
+def _reach(client: Client) -> list[FieldError]:
+    problems = [
+        FieldError("/scopes", "scope", f"{each[:40]!r} is not a scope")
+        for each in client.scopes
+        if not SCOPE.match(each) or " " in each
+    ]
+    problems += [
+        FieldError("/claims", "claim", f"{each[:40]} is not a claim of this provider")
+        for each in client.claims
+        if each not in CLAIMS
+    ]
+    problems += [
+        FieldError("/claims", "claim", f"the scopes release {each}, which is not in claims")
+        for each in claims_of(client.scopes)
+        if each not in client.claims
+    ]
+    return problems

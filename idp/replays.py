@@ -1,0 +1,39 @@
+"""Things that may be said once: ids of client assertions and DPoP proofs (RFC 7519 §4.1.7).
+
+An id is remembered until the statement it belongs to could no longer be accepted; the database
+decides who was first, across processes. Group-committed, because the fast lane waits for it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from foundation.database import Database, Tx
+from foundation.lanes import GroupWriter
+from idp.models import replays
+
+
+class Replays:
+    """`await first(...)` is True exactly once per (kind, speaker, name)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer: GroupWriter[tuple[str, datetime], bool] = GroupWriter(database, self._store)
+
+    async def first(self, kind: str, speaker: str, name: str, until: datetime) -> bool:
+        text = "\x00".join((kind, speaker, name))
+        return await self._writer.submit((hashlib.sha256(text.encode()).hexdigest(), until))
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _store(self, tx: Tx, items: Sequence[tuple[str, datetime]]) -> list[bool]:
+        unique = dict(items)
+        rows = [{"id": each, "expires_at": until} for each, until in unique.items()]
+        statement = self._database.insert_or_ignore(replays).values(rows).returning(replays.c.id)
+        new = set(tx.execute(statement).scalars())
+        answers = []
+        for each, _ in items:
+            answers.append(each in new)
+            new.discard(each)
+        return answers

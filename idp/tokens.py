@@ -1,0 +1,224 @@
+"""Tokens: what leaves this house signed, and how our own access tokens are read back.
+
+- Access tokens are JWTs of type `at+jwt` (RFC 9068); ID tokens are `JWT` with our issuer and the
+  client as audience (OIDC Core §2). The two types can never stand in for one another (RFC 8725
+  §3.11), because every reader demands its `typ`.
+- `sub` of a client's own token is its client_id; of a person's, an id that no client can have
+  (RFC 9700 §4.15).
+- `verify` answers only what a signature and a clock can tell. Whether a token was revoked is a
+  question to the database (`Idp.standing`), asked for every request.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from foundation.canonical import b64url
+from idp.errors import InvalidToken
+from idp.models import Authorization, Client, Person
+from keys import Keys
+from keys.errors import InvalidJws
+from keys.jose import VerifiedSignatures, verify_compact
+
+USE: Final = "idp.tokens"
+ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
+ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
+API_PATH: Final = "/api/v1"
+PERSON_PREFIX: Final = "p_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a grant type allows the token endpoint to issue.
+
+    `audience` are the resource servers. `family` and `authorization` are absent for a client's own
+    token. `binding` is the confirmation claim of a sender-constrained token (RFC 7800 §3.1).
+    """
+
+    client: Client
+    scopes: tuple[str, ...]
+    audience: tuple[str, ...]
+    family: str = ""
+    authorization: Authorization | None = None
+    person: Person | None = None
+    refresh_token: str | None = None
+    nonce: str | None = None
+    binding: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id_token(self) -> bool:
+        return self.authorization is not None and "openid" in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token response (RFC 6749 §5.1), and the id its access token goes by."""
+
+    response: Mapping[str, Any]
+    jti: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """An access token of ours with a good signature, type, audience and dates."""
+
+    claims: Mapping[str, Any]
+    scopes: frozenset[str]
+
+    @property
+    def client_id(self) -> str:
+        return str(self.claims["client_id"])
+
+    @property
+    def subject(self) -> str:
+        return str(self.claims["sub"])
+
+    @property
+    def family(self) -> str:
+        """The token family, "" for a client's own token."""
+        return str(self.claims.get("fam", ""))
+
+    @property
+    def jti(self) -> str:
+        return str(self.claims["jti"])
+
+    @property
+    def expires_at(self) -> int:
+        return int(self.claims["exp"])
+
+    @property
+    def binding(self) -> Mapping[str, str]:
+        return dict(self.claims.get("cnf", {}))
+
+
+class Tokens:
+    """Issues and verifies tokens under the use "idp.tokens"."""
+
+    def __init__(self, keys: Keys, issuer: str) -> None:
+        self._keys = keys
+        self.issuer = issuer
+        self.api_audience = issuer + API_PATH
+        self._seen = VerifiedSignatures()
+        self._trusted = keys.trusted(USE)
+
+    def audience(
+        self, client: Client, scopes: Sequence[str], resources: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Who may accept the token: the resources asked for, else the API of this house.
+
+        `openid` adds the userinfo endpoint, whose audience is the issuer itself (RFC 9068 §3).
+        """
+        named = tuple(resources) or client.resources[:1] or (self.api_audience,)
+        return (*named, self.issuer) if "openid" in scopes else named
+
+    def issue(self, grant: Grant, subject: str, now: datetime) -> Issued:
+        """The token response for a grant. `subject` is the person's name for this client."""
+        jti = secrets.token_urlsafe(16)
+        access_token = self._access_token(grant, subject, jti, now)
+        response: dict[str, Any] = {
+            "access_token": access_token,
+            "token_type": "DPoP" if "jkt" in grant.binding else "Bearer",
+            "expires_in": int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+            "scope": " ".join(grant.scopes),
+        }
+        if grant.refresh_token is not None:
+            response["refresh_token"] = grant.refresh_token
+        if grant.id_token:
+            response["id_token"] = self._id_token(grant, subject, access_token, now)
+        return Issued(response, jti)
+
+    def verify_access_token(
+        self, token: str, *, audience: str | None, now: datetime
+    ) -> VerifiedToken:
+        """Is this an access token of ours, for `audience`, at `now`? (RFC 9068 §4, RFC 8725)
+
+        1. JWS of type at+jwt under a key of ours.
+        2. iss is us, aud names the asked resource server.
+        3. Not expired, not from the future.
+        `audience` is None only where it is itself the question (introspection, revocation).
+        Raises `InvalidToken`.
+        """
+        try:
+            verified = verify_compact(token, typ="at+jwt", key_for=self._trusted, cache=self._seen)
+        except InvalidJws as problem:
+            raise InvalidToken(f"the access token is not ours: {problem.detail}") from None
+        claims = verified.claims
+        if claims.get("iss") != self.issuer:
+            raise InvalidToken("the access token is from another issuer")
+        if audience is not None and audience not in _as_tuple(claims.get("aud")):
+            raise InvalidToken("the access token is for another audience")
+        seconds = now.timestamp()
+        if not _is_time(claims.get("exp")) or claims["exp"] <= seconds:
+            raise InvalidToken("the access token has expired")
+        if not _is_time(claims.get("iat")) or claims["iat"] > seconds + 60:
+            raise InvalidToken("the access token is from the future")
+        return VerifiedToken(claims, frozenset(str(claims.get("scope", "")).split()))
+
+    def read_id_token(self, token: str) -> Mapping[str, Any] | None:
+        """The claims of an ID token of ours, even an expired one; None when it is not ours.
+
+        For `id_token_hint` (OIDC RP-Initiated Logout §2: an expired hint is still a hint).
+        """
+        try:
+            verified = verify_compact(token, typ="JWT", key_for=self._trusted)
+        except InvalidJws:
+            return None
+        return verified.claims if verified.claims.get("iss") == self.issuer else None
+
+    def _access_token(self, grant: Grant, subject: str, jti: str, now: datetime) -> str:
+        seconds = int(now.timestamp())
+        audience = grant.audience
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": audience[0] if len(audience) == 1 else list(audience),
+            "exp": seconds + int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+            "iat": seconds,
+            "jti": jti,
+            "client_id": grant.client.client_id,
+            "scope": " ".join(grant.scopes),
+        }
+        if grant.binding:
+            claims["cnf"] = dict(grant.binding)
+        if grant.authorization is not None:
+            claims["fam"] = grant.family
+            claims["auth_time"] = grant.authorization.auth_time
+            claims["acr"] = grant.authorization.acr
+            claims["amr"] = list(grant.authorization.amr)
+        return self._keys.jws(USE, claims, typ="at+jwt")
+
+    def _id_token(self, grant: Grant, subject: str, access_token: str, now: datetime) -> str:
+        authorization = grant.authorization
+        assert authorization is not None
+        seconds = int(now.timestamp())
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": grant.client.client_id,
+            "exp": seconds + int(ID_TOKEN_LIFETIME.total_seconds()),
+            "iat": seconds,
+            "auth_time": authorization.auth_time,
+            "acr": authorization.acr,
+            "amr": list(authorization.amr),
+            "sid": authorization.sid,
+            "at_hash": half_hash(access_token),
+        }
+        if grant.nonce is not None:
+            claims["nonce"] = grant.nonce
+        return self._keys.jws(USE, claims, typ="JWT")
+
+
+def half_hash(value: str) -> str:
+    """at_hash: the left half of SHA-256, base64url (OIDC Core §3.1.3.6)."""
+    return b64url(hashlib.sha256(value.encode("ascii")).digest()[:16])
+
+
+def _as_tuple(audience: object) -> tuple[object, ...]:
+    return tuple(audience) if isinstance(audience, list) else (audience,)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40
