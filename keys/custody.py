@@ -79,9 +79,10 @@ class Custody:
         return signer
 
     def retire(self, tx: Tx, stored: StoredKey, now: datetime) -> bool:
-        """Destroy the private key for ever; the public key stays for those who verify."""
-        kid, state = stored.key.kid, stored.key.state
-        if not store.change_state(tx, kid, state, KeyState.RETIRED, now, handle=b""):
+        """Destroy a retiring key's private half; the public one stays for those who verify."""
+        kid = stored.key.kid
+        retiring, retired = KeyState.RETIRING, KeyState.RETIRED
+        if not store.change_state(tx, kid, retiring, retired, now, handle=b""):
             return False
         self._backend.destroy(kid, stored.handle)
         self.forget(kid)

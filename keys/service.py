@@ -27,7 +27,7 @@ from keys.backends import Backend
 from keys.custody import Custody
 from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.jose import VerificationKey, assemble, encoded_header
-from keys.models import Key, KeyState, Signature
+from keys.models import Key, KeyState, RevocationReason, Signature
 from keys.rules import Act, Change
 from keys.store import StoredKey
 from keys.timestamps import Credential, TimestampAuthority
@@ -184,6 +184,29 @@ class Keys:
             now or self._clock(),
             lambda keys, at, policy: rules.asked_rotation(keys, at, policy, at_once=at_once),
         )
+        return self.active(use)
+
+    def compromised(self, use: str, now: datetime | None = None) -> Key:
+        """The active key is no longer ours alone: answers its successor, which signs at once.
+
+        The old key leaves the JWK Set, its private half is destroyed and its certificates are
+        revoked with reason key_compromise, all in one transaction.
+        """
+        at = now or self._clock()
+        with self._database.write() as tx:
+            stored = {each.key.kid: each for each in store.keys_of(tx, [use])}
+            old = next(
+                (each for each in stored.values() if each.key.state == KeyState.ACTIVE), None
+            )
+            if old is None:
+                raise NoActiveKey(f"the use {use} has no active key")
+            for change in rules.asked_rotation(
+                [each.key for each in stored.values()], at, rules.policy_for(use), at_once=True
+            ):
+                self._change(tx, use, change, stored, at)
+            self.authority.revoke_key(tx, old.key.kid, RevocationReason.KEY_COMPROMISE, at)
+            self._custody.retire(tx, old, at)
+        self._forget(use)
         return self.active(use)
 
     def rotate_due(self, now: datetime | None = None) -> list[Change]:

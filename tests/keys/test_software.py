@@ -1,0 +1,138 @@
+"""The encrypted envelope and the file that opens it."""
+
+import os
+import secrets
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from keys.algorithms import ALGORITHMS, ES256, RS256
+from keys.backends.software import SoftwareBackend, load_master_key
+from keys.errors import KeyDamaged, UnsafeMasterKey
+
+
+@pytest.mark.parametrize("row", ALGORITHMS.values(), ids=lambda row: row.name)
+def test_a_key_comes_back_out_of_its_envelope(backend: SoftwareBackend, row) -> None:
+    new = backend.generate(row, "idp.tokens", 1)
+
+    signature = backend.signer(row, new.kid, 1, new.handle)(b"message")
+
+    assert row.verify(new.public_key, signature, b"message")
+
+
+def test_an_envelope_moved_to_another_key_or_version_does_not_open(
+    backend: SoftwareBackend,
+) -> None:
+    one, two = (backend.generate(ES256, "idp.tokens", version) for version in (1, 2))
+
+    for kid, version in ((two.kid, 1), (one.kid, 2)):
+        with pytest.raises(KeyDamaged):
+            backend.signer(ES256, kid, version, one.handle)
+
+
+def test_an_envelope_under_another_master_key_does_not_open(backend: SoftwareBackend) -> None:
+    new = backend.generate(ES256, "idp.tokens", 1)
+
+    with pytest.raises(KeyDamaged, match=new.kid):
+        SoftwareBackend(secrets.token_bytes(32)).signer(ES256, new.kid, 1, new.handle)
+
+
+def test_every_flipped_byte_of_an_envelope_is_noticed(backend: SoftwareBackend) -> None:
+    new = backend.generate(ES256, "idp.tokens", 1)
+
+    for place in range(len(new.handle)):
+        damaged = bytearray(new.handle)
+        damaged[place] ^= 1
+        with pytest.raises(KeyDamaged):
+            backend.signer(ES256, new.kid, 1, bytes(damaged))
+    for length in (0, 1, 40, 80):
+        with pytest.raises(KeyDamaged):
+            backend.signer(ES256, new.kid, 1, new.handle[:length])
+
+
+def test_a_key_is_not_opened_for_another_algorithm(backend: SoftwareBackend) -> None:
+    new = backend.generate(ES256, "idp.tokens", 1)
+
+    with pytest.raises(KeyDamaged, match="RS256"):
+        backend.signer(RS256, new.kid, 1, new.handle)
+
+
+def test_nothing_private_is_in_a_repr_or_an_exception(backend: SoftwareBackend) -> None:
+    new = backend.generate(ES256, "idp.tokens", 1)
+    damaged = new.handle[:-1] + bytes((new.handle[-1] ^ 1,))
+
+    with pytest.raises(KeyDamaged) as raised:
+        backend.signer(ES256, new.kid, 1, damaged)
+
+    told = f"{backend!r} {new!r} {raised.value!r}"
+    assert repr(new.handle)[2:-1] not in told
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+def test_a_master_key_is_made_only_when_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "master.key"
+
+    with pytest.raises(UnsafeMasterKey):
+        load_master_key(path)
+    key = load_master_key(path, create=True)
+
+    assert len(key) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert load_master_key(path, create=True) == load_master_key(path) == key
+    assert [each.name for each in path.parent.iterdir()] == ["master.key"]
+
+
+def test_processes_that_start_at_once_agree_on_the_master_key(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    seen: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: seen.append(load_master_key(path, create=True)))
+        for _ in range(8)
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "accepted"),
+    [
+        (0o600, True),
+        (0o400, True),
+        (0o444, True),
+        (0o440, True),
+        (0o644, False),
+        (0o640, False),
+        (0o666, False),
+        (0o604, False),
+        (0o620, False),
+    ],
+)
+def test_a_master_key_open_to_others_is_refused(tmp_path: Path, mode: int, accepted: bool) -> None:
+    path = tmp_path / "master.key"
+    path.write_bytes(secrets.token_bytes(32))
+    path.chmod(mode)
+
+    if accepted:
+        assert load_master_key(path) == path.read_bytes()
+    else:
+        with pytest.raises(UnsafeMasterKey, match="open to others"):
+            load_master_key(path)
+
+
+@pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
+def test_a_master_key_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_bytes(os.urandom(length))
+
+    with pytest.raises(UnsafeMasterKey, match="32 bytes"):
+        load_master_key(path)
