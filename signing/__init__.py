@@ -1,0 +1,36 @@
+"""The signing room: documents leave it sealed, and come back to be judged.
+
+    appearance   the round red seal, drawn from its words
+    seals        the registry: whose seal, which certificate, valid when (tables in models, store)
+    rules        four eyes, seal states, names: pure decisions
+    cms          CMS/CAdES signatures from parts encoded once
+    trust        paths to our authority, time-stamps
+    formats/     sealed PDF (PAdES B-T), SD-JWT VC, compact QR text
+    validation   six named checks on any PDF; `foreign` and `examiner` for those of others
+    service      `Signing`, the door for the floors above
+
+Promises: nothing is sealed that two different people have not seen; what is sealed is read back
+before it leaves; a document to which anything was added after sealing is never called valid.
+"""
+
+from signing.models import (
+    Approval,
+    Check,
+    Seal,
+    SealedDocument,
+    SealState,
+    Validation,
+)
+from signing.seals import Seals
+from signing.service import Signing
+
+__all__ = [
+    "Approval",
+    "Check",
+    "Seal",
+    "SealState",
+    "SealedDocument",
+    "Seals",
+    "Signing",
+    "Validation",
+]

@@ -1,0 +1,77 @@
+"""What can be wrong with a seal, an approval or a document.
+
+YinzhengError
+├── NotFound      UnknownSeal            no such seal
+├── Conflict      SealNotUsable          suspended, revoked or outside its validity
+│                 SealExists             the owner's seal code is taken
+│                 IllegalSealChange      e.g. a revoked seal cannot become active again
+│                 ContentNotApproved     what is to be sealed is not what was approved
+├── Refused       FourEyesViolated       drafter and approver are the same person
+│                 ApprovalFromFuture     approved after the moment of sealing
+├── Invalid       GlyphMissing           no font has this character: never print a box
+│                 SealNameRefused        invisible, bidirectional or too many characters
+│                 PdfNotOurs             not a PDF that our renderer makes
+│                 CredentialRefused      an SD-JWT or QR that does not verify; see `reason`
+├── TooLarge      DocumentTooLarge       above `MAX_DOCUMENT` bytes
+└── (500)         SelfCheckFailed        we made something our own reader refuses
+"""
+
+from foundation.errors import Conflict, Invalid, NotFound, Refused, TooLarge, YinzhengError
+
+
+class UnknownSeal(NotFound):
+    code = "seal_unknown"
+
+
+class SealNotUsable(Conflict):
+    code = "seal_not_usable"
+
+
+class SealExists(Conflict):
+    code = "seal_exists"
+
+
+class IllegalSealChange(Conflict):
+    code = "seal_change_illegal"
+
+
+class ContentNotApproved(Conflict):
+    code = "content_not_approved"
+
+
+class FourEyesViolated(Refused):
+    code = "four_eyes_violated"
+
+
+class ApprovalFromFuture(Refused):
+    code = "approval_from_future"
+
+
+class GlyphMissing(Invalid):
+    code = "glyph_missing"
+
+
+class SealNameRefused(Invalid):
+    code = "seal_name_refused"
+
+
+class PdfNotOurs(Invalid):
+    code = "pdf_not_ours"
+
+
+class CredentialRefused(Invalid):
+    """`reason` is stable and says which rule was broken, e.g. "duplicate_digest"."""
+
+    code = "credential_refused"
+
+    def __init__(self, reason: str, detail: str = "", *, next_step: str = "") -> None:
+        super().__init__(detail or reason.replace("_", " "), next_step=next_step, reason=reason)
+        self.reason = reason
+
+
+class DocumentTooLarge(TooLarge):
+    code = "document_too_large"
+
+
+class SelfCheckFailed(YinzhengError):
+    code = "seal_self_check_failed"

@@ -1,0 +1,124 @@
+"""A program for one foreign PDF: read it from stdin, say on stdout what its signatures are.
+
+It runs alone, as its own process with little memory and little time (`foreign` starts it), because
+a PDF is a program somebody else wrote: loops, bombs and a million pages end here and nowhere else.
+It therefore imports nothing of ours, decides nothing about trust, and answers in JSON:
+
+    {"signatures": [{"intact": …, "valid": …, "coverage": …, "changes": …, …}]}
+    {"error": "unreadable", "detail": …}
+
+`coverage`: file (from the first byte to the last, with the signature exactly in the gap), revision
+(something was added later), other. `changes` since the signature: none, maintenance, form, other.
+"""
+
+import base64
+import io
+import json
+import resource
+import sys
+from typing import Any
+
+MEMORY = 1 << 30
+CPU_SECONDS = 20
+MOST_SIGNATURES = 20
+
+
+def main() -> None:
+    """Limit ourselves first; only then look at the file."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    answer = examine(sys.stdin.buffer.read())
+    sys.stdout.write(json.dumps(answer))
+
+
+def examine(data: bytes) -> dict[str, Any]:
+    """Everything a foreign file can make go wrong is an answer, not a crash."""
+    try:
+        return {"signatures": _signatures(data)}
+    except MemoryError:
+        return {"error": "too_complex", "detail": "reading the file takes too much memory"}
+    except RecursionError:
+        return {"error": "too_complex", "detail": "the file is nested too deeply"}
+    except Exception as problem:  # whatever a hostile file provokes in the reader
+        return {"error": "unreadable", "detail": f"{type(problem).__name__}: {problem}"[:300]}
+
+
+def _signatures(data: bytes) -> list[dict[str, Any]]:
+    from pyhanko.pdf_utils.reader import PdfFileReader
+
+    reader = PdfFileReader(io.BytesIO(data), strict=True)
+    if reader.encrypted:
+        return []
+    embedded = reader.embedded_signatures
+    if len(embedded) > MOST_SIGNATURES:
+        raise ValueError("too many signatures")
+    return [_signature(data, one) for one in embedded]
+
+
+def _signature(data: bytes, one: Any) -> dict[str, Any]:
+    from pyhanko.sign.validation import generic_cms
+
+    one.compute_integrity_info()
+    kind = str(one.sig_object_type)
+    content_type = "tst_info" if kind == "/DocTimeStamp" else "data"
+    digest = one.compute_digest()
+    intact, valid = generic_cms.validate_sig_integrity(
+        one.signer_info, one.signer_cert, expected_content_type=content_type, actual_digest=digest
+    )
+    claimed = one.self_reported_timestamp
+    return {
+        "kind": kind,
+        "intact": bool(intact),
+        "valid": bool(valid),
+        "coverage": _coverage(data, one),
+        "changes": _changes(one),
+        "allowed": bool(one.summarise_integrity_info()["docmdp_ok"]),
+        "certificate": _text(one.signer_cert.dump()),
+        "embedded": [_text(other.dump()) for other in one.other_embedded_certs[:10]],
+        "signature": _text(one.signer_info["signature"].native),
+        "token": _text(_token(one.signer_info)),
+        "claimed": claimed.isoformat() if claimed and claimed.tzinfo else "",
+    }
+
+
+def _coverage(data: bytes, one: Any) -> str:
+    """Our own eyes on /ByteRange: the reader trusts sums of lengths, we trust places."""
+    numbers = [int(number) for number in one.byte_range]
+    if len(numbers) != 4 or numbers[0] != 0:
+        return "other"
+    _zero, gap_start, gap_end, rest = numbers
+    gap = data[gap_start:gap_end]
+    if not 0 < gap_start < gap_end <= len(data) or gap[:1] != b"<" or gap[-1:] != b">":
+        return "other"
+    try:
+        contents = bytes.fromhex(gap[1:-1].decode("ascii"))
+    except ValueError:
+        return "other"
+    if contents != bytes(one.pkcs7_content) or gap_end + rest > len(data):
+        return "other"
+    if gap_end + rest == len(data):
+        return "file"
+    return "revision" if one.coverage.name == "ENTIRE_REVISION" else "other"
+
+
+def _changes(one: Any) -> str:
+    level = getattr(one.diff_result, "modification_level", None)
+    names = {"NONE": "none", "LTA_UPDATES": "maintenance", "FORM_FILLING": "form"}
+    return names.get(getattr(level, "name", ""), "other")
+
+
+def _token(signer_info: Any) -> bytes:
+    for attribute in signer_info["unsigned_attrs"] or ():
+        if attribute["type"].native == "signature_time_stamp_token":
+            return bytes(attribute["values"][0].dump())
+    return b""
+
+
+def _text(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What are the signatures of a PDF that we did not make, or that is no longer what we made?
+
+A library that reads every PDF there is (pyHanko) does it, in a process of its own (`examiner`) with
+a limit on memory, processor time and wall-clock time. What comes back are facts about integrity and
+the raw certificates and time-stamp; whether anybody trusts them is decided on this side.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+_PROGRAM = Path(__file__).with_name("examiner.py")
+WALL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSignature:
+    """One signature; see `examiner` for the words of `coverage` and `changes`."""
+
+    intact: bool
+    valid: bool
+    coverage: str
+    changes: str
+    allowed: bool
+    certificate: bytes
+    embedded: tuple[bytes, ...]
+    signature: bytes
+    token: bytes
+    claimed: datetime | None
+    document_stamp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The signatures in the order of the file, or why nothing could be said (`error`)."""
+
+    signatures: tuple[ForeignSignature, ...] = ()
+    error: str = ""
+    detail: str = ""
+
+
+def examine(data: bytes, seconds: float = WALL_SECONDS) -> Examination:
+    """Have a PDF examined. Errors: unreadable (the file), too_complex (a limit was reached)."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
+            [sys.executable, "-I", str(_PROGRAM)],
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+            env={},
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired:
+        return Examination(error="too_complex", detail="reading the file takes too long")
+    if done.returncode != 0:
+        return Examination(error="too_complex", detail="reading the file needs more than we give")
+    answer = json.loads(done.stdout)
+    if "error" in answer:
+        return Examination(error=answer["error"], detail=answer["detail"])
+    return Examination(tuple(_signature(found) for found in answer["signatures"]))
+
+
+def _signature(found: dict[str, Any]) -> ForeignSignature:
+    return ForeignSignature(
+        intact=found["intact"],
+        valid=found["valid"],
+        coverage=found["coverage"],
+        changes=found["changes"],
+        allowed=found["allowed"],
+        certificate=base64.b64decode(found["certificate"]),
+        embedded=tuple(base64.b64decode(other) for other in found["embedded"]),
+        signature=base64.b64decode(found["signature"]),
+        token=base64.b64decode(found["token"]),
+        claimed=datetime.fromisoformat(found["claimed"]) if found["claimed"] else None,
+        document_stamp=found["kind"] == "/DocTimeStamp",
+    )

@@ -1,0 +1,137 @@
+"""Seal the PDFs we render as PAdES B-T, and verify our seals without a PDF library.
+
+Sealing is composing (`pdf_layout`), one digest, one signature, one time-stamp; the file is then
+read back by the validator's own reader before anybody sees it. A time-stamp authority that is not
+there lowers the level to B-B explicitly; it never stops the seal.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from foundation.errors import Malformed, Unavailable
+from keys.der import read
+from signing import cms
+from signing.errors import PdfNotOurs, SelfCheckFailed
+from signing.formats.pdf_layout import (
+    Box,
+    SealedPdf,
+    SealField,
+    compose,
+    read_original,
+    read_sealed,
+)
+from signing.trust import Doubt, Stamp, verify_signer, verify_stamp
+
+# A P-256 time-stamp token without its certificates; they are added from the chain.
+_TOKEN_ROOM = 1024
+
+
+class PdfSealer:
+    """Seals with one version of one seal; everything that does not change is made once.
+
+    `sign` signs the DER of the signed attributes, `stamp` makes a time-stamp token over a SHA-256.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Sequence[bytes],
+        algorithm: str,
+        sign: Callable[[bytes], bytes],
+        stamp: Callable[[bytes, datetime], bytes],
+        stamp_chain: Sequence[bytes],
+        name: str,
+        picture: bytes,
+    ) -> None:
+        self._template = cms.SignerTemplate.of(chain, algorithm)
+        self._sign = sign
+        self._stamp = stamp
+        self._name = name
+        self._picture = picture
+        room = self._template.room(_TOKEN_ROOM + sum(len(der) for der in stamp_chain))
+        self._room = (room + 511) // 512 * 512
+
+    def seal(
+        self, pdf: bytes, *, now: datetime, box: Box, page: int = 0, reason: str = ""
+    ) -> tuple[bytes, Literal["B-B", "B-T"]]:
+        """The sealed file and its level. Raises `PdfNotOurs`, or what signing raises."""
+        field = SealField(self._name, self._picture, now, box, page, reason, self._room)
+        section = compose(read_original(pdf), field)
+        attributes = self._template.signed_attributes(
+            section.digest(self._template.algorithm.digest)
+        )
+        signature = self._sign(attributes)
+        token = self._token(signature, now)
+        contents = self._template.assemble(attributes, signature, token)
+        sealed = section.filled(contents)
+        _self_check(sealed, contents)
+        return sealed, "B-T" if token else "B-B"
+
+    def _token(self, signature: bytes, now: datetime) -> bytes:
+        try:
+            return self._stamp(hashlib.sha256(signature).digest(), now)
+        except Unavailable:
+            return b""
+
+
+def _self_check(sealed: bytes, contents: bytes) -> None:
+    """What we made must be what our validator reads, byte for byte."""
+    try:
+        found = read_sealed(sealed)
+    except PdfNotOurs as problem:
+        raise SelfCheckFailed(f"the sealed file cannot be read back: {problem}") from problem
+    if not found.signature.startswith(contents):
+        raise SelfCheckFailed("the sealed file carries another signature")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSeal:
+    """A seal whose mathematics are right; whether its signer is trusted is another question."""
+
+    sealed: SealedPdf
+    certificate: bytes
+    embedded: tuple[bytes, ...]
+    stamp: Stamp | None
+    stamp_doubt: Doubt | None
+
+    @property
+    def signed_at(self) -> datetime:
+        """Proved by time-stamp, or else only claimed."""
+        return self.stamp.at if self.stamp else self.sealed.field.signed_at
+
+
+def verify_seal(sealed: SealedPdf) -> VerifiedSeal:
+    """Verify digest, signature and time-stamp of a sealed file that has been taken apart.
+
+    `Doubt`: digest_mismatch, signature_malformed, signature_wrong.
+    """
+    try:
+        signed = cms.read_signed_data(_unpadded(sealed.signature))
+    except Malformed as problem:
+        raise Doubt("signature_malformed", str(problem)) from None
+    if signed.content is not None:
+        raise Doubt("signature_malformed", "the signature carries content of its own")
+    digest = sealed.section.digest(signed.algorithm.digest)
+    certificate = verify_signer(signed, cms.DATA, digest)
+    stamp, doubt = _stamp(signed)
+    return VerifiedSeal(sealed, certificate, signed.certificates, stamp, doubt)
+
+
+def _unpadded(gap: bytes) -> bytes:
+    _tag, _content, end = read(gap)
+    if gap.count(0, end) != len(gap) - end:
+        raise Malformed("something is hidden behind the signature")
+    return gap[:end]
+
+
+def _stamp(signed: cms.SignedData) -> tuple[Stamp | None, Doubt | None]:
+    token = signed.unsigned.get(cms.SIGNATURE_TIME_STAMP)
+    if token is None:
+        return None, Doubt("time_only_claimed", "the seal carries no time-stamp")
+    try:
+        return verify_stamp(token, signed.signature), None
+    except Doubt as doubt:
+        return None, doubt

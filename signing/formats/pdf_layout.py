@@ -1,0 +1,377 @@
+"""PAdES on the PDFs we render: one incremental section, written and read by the same few lines.
+
+The page comes from our renderer, so its layout is known: a classic cross-reference table, one
+revision, no encryption. Sealing therefore appends exactly five objects (the picture, the signature,
+the field with its widget, the page that shows it, the catalog that lists it) and a second
+cross-reference table, hashes everything but the gap for the signature, and fills the gap.
+
+    original = read_original(pdf)
+    section = compose(original, field)          # the whole file, with a gap of zeros
+    sealed = section.filled(cms_over(section.digest("sha256")))
+    read_sealed(sealed) == SealedPdf(…)          # composes it again and compares every byte
+
+- /ByteRange starts at 0, ends at the end of the file, and its gap is exactly /Contents.
+- The signature is a certification with DocMDP P=1: no change is allowed after it (ISO 32000-2
+  §12.8.2.2), and PDF/A-3 stays intact (ISO 19005-3 §6.1.12, §6.4.3: printed widget, appearance).
+- `read_sealed` knows no other file than those `compose` makes: everything in it, down to the object
+  numbers, is derived again from what was found and must be equal, so nothing can hide between.
+
+Standards: ISO 32000-2 §7.5.6, §12.8; EN 319 142-1 §5, §6.3.
+"""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from signing.errors import PdfNotOurs
+
+_TRAILER = re.compile(
+    rb"trailer\n<</Size (\d{1,7})/Root (\d{1,7}) 0 R(?P<info>/Info \d{1,7} 0 R)?"
+    rb"/ID\[(?P<id>\([A-Za-z0-9+/=]{1,64}\))\([A-Za-z0-9+/=]{1,64}\)\]>>\n"
+    rb"startxref\n(\d{1,10})\n%%EOF\Z"
+)
+_PAGES = re.compile(rb"/Pages (\d{1,7}) 0 R")
+_KIDS = re.compile(rb"<</Type/Pages/Count \d+/Kids\[([0-9R ]*)\]>>\Z")
+_MEDIA_BOX = re.compile(rb"/MediaBox\[(-?[\d.]+) (-?[\d.]+) (-?[\d.]+) (-?[\d.]+)\]")
+_ANNOTATIONS = re.compile(rb"/Annots\[((?:\d{1,7} 0 R ?)*)\]")
+_FIRST_ENTRY = b"0000000000 65535 f\r\n"
+_ENTRY_SIZE = 20
+
+_BYTE_RANGE_WIDTH = 46
+_REFERENCE = (
+    b"/Reference[<</Type/SigRef/TransformMethod/DocMDP"
+    b"/TransformParams<</Type/TransformParams/P 1/V/1.2>>>>]"
+)
+
+Box = tuple[float, float, float]
+
+
+# --- the page as our renderer wrote it --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A rendered PDF and where its catalog is; `data` ends with `%%EOF`."""
+
+    data: bytes
+    size: int
+    root: int
+    info: bytes
+    first_id: bytes
+    xref_at: int
+
+    def object(self, number: int) -> bytes:
+        """The dictionary of object `number`, found through the cross-reference table."""
+        entry_at = self.xref_at + len(b"xref\n0 %d\n" % self.size) + _ENTRY_SIZE * number
+        entry = self.data[entry_at : entry_at + _ENTRY_SIZE]
+        if not 0 < number < self.size or entry[10:] != b" 00000 n\r\n":
+            raise PdfNotOurs(f"object {number} is not where the table says")
+        head = b"%d 0 obj\n" % number
+        start = int(entry[:10]) + len(head)
+        end = self.data.find(b"\nendobj\n", start, self.xref_at)
+        if self.data[start - len(head) : start] != head or end < 0:
+            raise PdfNotOurs(f"object {number} is not where the table says")
+        return self.data[start:end]
+
+    def page(self, index: int) -> tuple[int, bytes]:
+        """Object number and dictionary of page `index`, counted from 0."""
+        found = _PAGES.search(self.object(self.root))
+        kids = _KIDS.match(self.object(int(found[1]))) if found else None
+        if kids is None:
+            raise PdfNotOurs("the page tree is not a plain list of pages")
+        numbers = kids[1].split()[::3]
+        if not 0 <= index < len(numbers):
+            raise PdfNotOurs(f"there is no page {index + 1}; the document has {len(numbers)}")
+        return int(numbers[index]), self.object(int(numbers[index]))
+
+
+def read_original(data: bytes) -> Original:
+    """Find the way around a PDF of our renderer; `PdfNotOurs` for any other."""
+    data = data.rstrip(b"\r\n") if data[-1:] in b"\r\n" else data
+    found = _TRAILER.search(data, max(0, len(data) - 512))
+    if not data.startswith(b"%PDF-1.") or found is None:
+        raise PdfNotOurs("not a PDF with the layout of our renderer")
+    size, root, xref_at = int(found[1]), int(found[2]), int(found[5])
+    head = b"xref\n0 %d\n" % size
+    if (
+        not data.startswith(head + _FIRST_ENTRY, xref_at)
+        or xref_at + len(head) + size * _ENTRY_SIZE != found.start()
+    ):
+        raise PdfNotOurs("the cross-reference table is not a plain one")
+    return Original(data, size, root, found["info"] or b"", found["id"], xref_at)
+
+
+_ATTACHED = re.compile(rb"/EmbeddedFiles<</Names\[((?:\([\w.-]{1,100}\)\d{1,7} 0 R ?)*)\]>>")
+_ATTACHMENT = re.compile(rb"\(([\w.-]{1,100})\)(\d{1,7}) 0 R")
+_FILE = re.compile(rb"/EF<</F (\d{1,7}) 0 R")
+_LARGEST_ATTACHMENT = 4 * 1024 * 1024
+
+
+def attachments(original: Original) -> dict[str, bytes]:
+    """Files that our renderer attached, by name; what cannot be read is left out."""
+    listed = _ATTACHED.search(original.object(original.root))
+    found: dict[str, bytes] = {}
+    for entry in _ATTACHMENT.finditer(listed[1]) if listed else ():
+        described = _FILE.search(original.object(int(entry[2])))
+        if described is not None:
+            content = _inflated(original.object(int(described[1])))
+            if content is not None:
+                found[entry[1].decode()] = content
+    return found
+
+
+def _inflated(body: bytes) -> bytes | None:
+    head, _, stream = body.partition(b"\nstream\n")
+    stream = stream.removesuffix(b"\nendstream")
+    if b"/Filter" not in head:
+        return stream
+    if b"/Filter/FlateDecode" not in head:
+        return None
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(stream, _LARGEST_ATTACHMENT)
+    except zlib.error:
+        return None
+    return content if inflater.eof else None
+
+
+# --- the section that seals it ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SealField:
+    """What a seal adds to a page. `box` is left, bottom and side in points; `room` in bytes."""
+
+    name: str
+    picture: bytes
+    signed_at: datetime
+    box: Box
+    page: int
+    reason: str
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A composed file whose signature gap is still empty."""
+
+    original: bytes
+    before: bytes
+    after: bytes
+    room: int
+
+    def digest(self, hash_name: str) -> bytes:
+        """The digest of everything outside the gap."""
+        hasher = hashlib.new(hash_name, self.original)
+        hasher.update(self.before)
+        hasher.update(self.after)
+        return hasher.digest()
+
+    def filled(self, signature: bytes) -> bytes:
+        """The finished file. `PdfNotOurs` when the signature does not fit its gap."""
+        if len(signature) > self.room:
+            raise PdfNotOurs("the signature is larger than the room kept for it")
+        text = signature.hex().encode().ljust(self.room * 2, b"0")
+        return b"".join((self.original, self.before, b"<", text, b">", self.after))
+
+
+def compose(original: Original, field: SealField) -> Section:
+    """Append the sealing section; a pure function of its arguments."""
+    picture, signature, widget = range(original.size, original.size + 3)
+    number, page = original.page(field.page)
+    _must_lie_on(page, field.box)
+    x, y, side = field.box
+    rectangle = " ".join(_point(value) for value in (x, y, x + side, y + side)).encode()
+    label = _text(field.name)
+    reason = b"/Reason" + _text(field.reason) if field.reason else b""
+    signature_head = (
+        b"<</Type/Sig/Filter/Adobe.PPKLite/SubFilter/ETSI.CAdES.detached/Name%b%b/M(%b)%b"
+        b"/ByteRange" % (label, reason, _date(field.signed_at), _REFERENCE)
+    )
+    annotation = (
+        b"<</Type/Annot/Subtype/Widget/FT/Sig/T(Seal)/TU%b/F 132/Rect[%b]/P %d 0 R/V %d 0 R"
+        b"/AP<</N %d 0 R>>>>" % (label, rectangle, number, signature, picture)
+    )
+    catalog = _with_seal(original.object(original.root), widget, signature)
+    after = [
+        (widget, annotation),
+        (number, _with_annotation(page, widget)),
+        (original.root, catalog),
+    ]
+    return _laid_out(original, (picture, field.picture), (signature, signature_head), after, field)
+
+
+def _laid_out(
+    original: Original,
+    picture: tuple[int, bytes],
+    signature: tuple[int, bytes],
+    others: Sequence[tuple[int, bytes]],
+    field: SealField,
+) -> Section:
+    """Place the objects one after another, and say in /ByteRange where the gap came to lie."""
+    base = len(original.data)
+    before = b"\n%d 0 obj\n%b\nendobj\n" % picture
+    offsets = {picture[0]: base + 1, signature[0]: base + len(before)}
+    before += b"%d 0 obj\n%b" % signature
+    gap_start = base + len(before) + _BYTE_RANGE_WIDTH + len(b"/Contents")
+    gap_end = gap_start + 2 * field.room + 2
+    after = b">>\nendobj\n"
+    for number, body in others:
+        offsets[number] = gap_end + len(after)
+        after += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    after += _table(original, offsets, gap_end + len(after))
+    byte_range = b"[0 %d %d %d]" % (gap_start, gap_end, len(after))
+    before += byte_range.ljust(_BYTE_RANGE_WIDTH) + b"/Contents"
+    return Section(original.data, before, after, field.room)
+
+
+def _table(original: Original, offsets: dict[int, int], at: int) -> bytes:
+    """Cross-reference section and trailer of the update, which begins at `at`."""
+    lines = [b"xref\n"]
+    numbers = sorted(offsets)
+    for place, number in enumerate(numbers):
+        if place == 0 or numbers[place - 1] != number - 1:
+            run = 1
+            while number + run in offsets:
+                run += 1
+            lines.append(b"%d %d\n" % (number, run))
+        lines.append(b"%010d 00000 n\r\n" % offsets[number])
+    identity = hashlib.sha256(b"%d" % at + original.first_id).digest()[:16].hex().encode()
+    lines.append(
+        b"trailer\n<</Size %d/Root %d 0 R%b/ID[%b<%b>]/Prev %d>>\nstartxref\n%d\n%%%%EOF\n"
+        % (
+            original.size + 3,
+            original.root,
+            original.info,
+            original.first_id,
+            identity,
+            original.xref_at,
+            at,
+        )
+    )
+    return b"".join(lines)
+
+
+def _with_seal(catalog: bytes, widget: int, signature: int) -> bytes:
+    if not catalog.startswith(b"<</Type/Catalog/") or re.search(rb"/(AcroForm|Perms)\b", catalog):
+        raise PdfNotOurs("the document already has a form or a signature")
+    return catalog[:-2] + (
+        b"/AcroForm<</Fields[%d 0 R]/SigFlags 3>>/Perms<</DocMDP %d 0 R>>>>" % (widget, signature)
+    )
+
+
+def _with_annotation(page: bytes, widget: int) -> bytes:
+    if not page.startswith(b"<</Type/Page/"):
+        raise PdfNotOurs("the page is not a plain page")
+    present = _ANNOTATIONS.search(page)
+    if present:
+        return page[: present.end() - 1] + b" %d 0 R]" % widget + page[present.end() :]
+    if b"/Annots" in page:
+        raise PdfNotOurs("the page's annotations are not a plain list")
+    return page[:-2] + b"/Annots[%d 0 R]>>" % widget
+
+
+def _must_lie_on(page: bytes, box: Box) -> None:
+    found = _MEDIA_BOX.search(page)
+    if found is None:
+        raise PdfNotOurs("the page does not say how large it is")
+    left, bottom, right, top = (float(value) for value in found.groups())
+    x, y, side = box
+    if not (left <= x < x + side <= right and bottom <= y < y + side <= top):
+        raise PdfNotOurs(
+            "the seal would lie outside the page",
+            next_step=f"Choose left, bottom and side within {right:g} × {top:g} points.",
+        )
+
+
+def _point(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _text(value: str) -> bytes:
+    """A PDF text string as hexadecimal UTF-16 (ISO 32000-2 §7.9.2.2)."""
+    return b"<FEFF%b>" % value.encode("utf-16-be").hex().upper().encode()
+
+
+def _date(moment: datetime) -> bytes:
+    return moment.astimezone(UTC).strftime("D:%Y%m%d%H%M%SZ").encode()
+
+
+# --- reading it back --------------------------------------------------------------------------
+
+_SEALED_TAIL = re.compile(rb"/Prev (\d{1,10})>>\nstartxref\n\d{1,10}\n%%EOF\n\Z")
+_SIGNATURE = re.compile(
+    rb"\nendobj\n\d+ 0 obj\n<</Type/Sig/Filter/Adobe\.PPKLite/SubFilter/ETSI\.CAdES\.detached"
+    rb"/Name<FEFF((?:[0-9A-F]{4})*)>(?:/Reason<FEFF((?:[0-9A-F]{4})*)>)?/M\(D:(\d{14})Z\)/Reference"
+)
+_CONTENTS = re.compile(rb"/Contents<([0-9a-f]+)>>>\nendobj\n")
+_RECTANGLE = re.compile(rb"/F 132/Rect\[([\d.]+) ([\d.]+) ([\d.]+) [\d.]+\]/P (\d+) 0 R")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPdf:
+    """One of our sealed files, taken apart; the signature in it is not verified yet."""
+
+    original: Original
+    field: SealField
+    section: Section
+    signature: bytes
+
+
+def looks_sealed(data: bytes) -> bool:
+    """A cheap first look: does the file end the way our sealed files end?"""
+    return _SEALED_TAIL.search(data, max(0, len(data) - 256)) is not None
+
+
+def read_sealed(data: bytes) -> SealedPdf:
+    """Take one of our sealed files apart. `PdfNotOurs` unless `compose` would write these bytes.
+
+    `signature` is the gap's content without the zero padding; it may still be nonsense.
+    """
+    tail = _SEALED_TAIL.search(data, max(0, len(data) - 256))
+    end = data.find(b"%%EOF", int(tail[1])) + 5 if tail else 0
+    found = _SIGNATURE.search(data, end)
+    contents = _CONTENTS.search(data, found.end()) if found else None
+    rectangle = _RECTANGLE.search(data, contents.end()) if contents else None
+    if found is None or contents is None or rectangle is None or len(contents[1]) % 2:
+        raise PdfNotOurs("not sealed by us, or changed after sealing")
+    original = read_original(data[:end])
+    picture_at = data.find(b" 0 obj\n", end) + len(b" 0 obj\n")
+    field = SealField(
+        name=_plain(found[1]),
+        picture=data[picture_at : found.start()],
+        signed_at=datetime.strptime(found[3].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC),
+        box=_box(rectangle),
+        page=_page_index(original, int(rectangle[4])),
+        reason=_plain(found[2] or b""),
+        room=len(contents[1]) // 2,
+    )
+    section = compose(original, field)
+    signature = bytes.fromhex(contents[1].decode())
+    if section.filled(signature) != data:
+        raise PdfNotOurs("not sealed by us, or changed after sealing")
+    return SealedPdf(original, field, section, signature)
+
+
+def _plain(text: bytes) -> str:
+    try:
+        return bytes.fromhex(text.decode()).decode("utf-16-be")
+    except UnicodeDecodeError:
+        raise PdfNotOurs("a text that is not UTF-16") from None
+
+
+def _box(rectangle: re.Match[bytes]) -> Box:
+    x, y, right = (float(rectangle[place]) for place in (1, 2, 3))
+    return x, y, right - x
+
+
+def _page_index(original: Original, number: int) -> int:
+    found = _PAGES.search(original.object(original.root))
+    kids = _KIDS.match(original.object(int(found[1]))) if found else None
+    numbers = [int(kid) for kid in kids[1].split()[::3]] if kids else []
+    if number not in numbers:
+        raise PdfNotOurs("the seal is on a page that is not in the document")
+    return numbers.index(number)

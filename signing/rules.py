@@ -1,0 +1,83 @@
+"""Decisions about seals and approvals. Pure: values and times in, an error or nothing out.
+
+The life of a seal follows 国办发〔2025〕33号 in its smallest form: a registered seal is active, may
+be suspended and made active again, and is revoked once and for ever.
+"""
+
+import re
+import unicodedata
+from datetime import datetime, timedelta
+
+from signing.errors import (
+    ApprovalFromFuture,
+    ContentNotApproved,
+    FourEyesViolated,
+    IllegalSealChange,
+    SealNameRefused,
+    SealNotUsable,
+)
+from signing.models import Approval, Seal, SealState
+
+_NEXT = {
+    SealState.ACTIVE: {SealState.SUSPENDED, SealState.REVOKED},
+    SealState.SUSPENDED: {SealState.ACTIVE, SealState.REVOKED},
+    SealState.REVOKED: set[SealState](),
+}
+_CODE = re.compile(r"[0-9A-Z]{6,20}\Z")
+_CLOCK_SKEW = timedelta(minutes=1)
+LONGEST_NAME = 60
+
+
+def must_be_a_name(name: str) -> None:
+    """Refuse a name that people cannot read as one line of visible characters."""
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise SealNameRefused(f"a seal's name has 1 to {LONGEST_NAME} characters")
+    if unicodedata.normalize("NFC", name) != name:
+        raise SealNameRefused("the name is not in Unicode normal form C")
+    for character in name:
+        if unicodedata.category(character)[0] not in "LNPS" and character != " ":
+            raise SealNameRefused(
+                f"the name holds U+{ord(character):04X}, which nobody can see",
+                next_step="Type the name again without copied control characters.",
+            )
+
+
+def must_be_a_code(code: str) -> None:
+    """A seal code is 13 digits in national practice; 6 to 20 digits or capitals are accepted."""
+    if not _CODE.match(code):
+        raise SealNameRefused(f"{code!r} is not a seal code: 6 to 20 digits or capital letters")
+
+
+def must_be_next(now: SealState, to: SealState) -> None:
+    """May a seal in state `now` change to `to`?"""
+    if to not in _NEXT[now]:
+        raise IllegalSealChange(f"a seal that is {now} cannot become {to}")
+
+
+def must_be_usable(seal: Seal, now: datetime) -> None:
+    """May this seal sign at this moment?"""
+    if seal.state != SealState.ACTIVE:
+        raise SealNotUsable(
+            f"the seal {seal.name} is {seal.state}",
+            next_step="Ask the keeper of the seal; another active seal of the owner may be used.",
+        )
+    if not seal.valid_from <= now <= seal.valid_until:
+        raise SealNotUsable(
+            f"the certificate of the seal {seal.name} is not valid now",
+            next_step="Ask the keeper to renew the seal.",
+        )
+
+
+def must_be_approved(approval: Approval, content_digest: str, now: datetime) -> None:
+    """Four eyes, the very content that was approved, and an approval that lies in the past."""
+    if not approval.drafter or not approval.approver or approval.drafter == approval.approver:
+        raise FourEyesViolated(
+            "the drafter cannot approve", next_step="Let another officer approve the draft."
+        )
+    if not approval.content_digest or approval.content_digest != content_digest:
+        raise ContentNotApproved(
+            "the content changed after it was approved",
+            next_step="Submit the draft again and let it be approved as it is now.",
+        )
+    if approval.approved_at > now + _CLOCK_SKEW:
+        raise ApprovalFromFuture("the approval is dated after the sealing")

@@ -1,0 +1,117 @@
+"""`Signing`: seal what two people have seen, and validate whatever comes in.
+
+Sealing checks the approval itself, although certificates has checked it before: the key room would
+sign anything, so this is the last place where four eyes can be insisted on.
+
+    sealed = signing.seal_pdf(seal, pdf, approval, content_digest=…, now=now, box=(400, 90, 119))
+    signing.validate_pdf(sealed.data).indication == "valid"
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from foundation.canonical import b64url
+from foundation.clock import Clock
+from keys import Keys
+from keys.algorithms import algorithm
+from signing import rules
+from signing.errors import SealNotUsable
+from signing.formats.pdf import PdfSealer
+from signing.formats.pdf_layout import Box
+from signing.models import Approval, Seal, SealedDocument, Validation
+from signing.seals import Seals
+from signing.trust import Trust, certificate_digest
+from signing.validation import validate
+
+_REMEMBERED = 1000
+
+
+class Signing:
+    """Seals and validates documents. `anchors` are further trusted roots (DER)."""
+
+    def __init__(self, seals: Seals, keys: Keys, clock: Clock) -> None:
+        self._seals = seals
+        self._keys = keys
+        self._clock = clock
+        self._sealers: dict[str, PdfSealer] = {}
+        self._trust: Trust | None = None
+
+    def seal_pdf(
+        self,
+        seal: Seal,
+        pdf: bytes,
+        approval: Approval,
+        *,
+        content_digest: str,
+        now: datetime,
+        box: Box,
+        page: int = 0,
+        reason: str = "",
+    ) -> SealedDocument:
+        """Seal a PDF of our renderer as PAdES B-T, visibly, allowing no later change.
+
+        `content_digest` is that of the content which `pdf` shows and must be the approved one;
+        `box` is left, bottom and side of the seal in points, from the lower left corner of `page`
+        (counted from 0). Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`,
+        `SealNotUsable`, `PdfNotOurs`. The level is "B-B" when no time-stamp could be had.
+        """
+        rules.must_be_approved(approval, content_digest, now)
+        rules.must_be_usable(seal, now)
+        data, level = self._sealer(seal).seal(pdf, now=now, box=box, page=page, reason=reason)
+        digest = b64url(hashlib.sha256(data).digest())
+        return SealedDocument(data, level, digest, seal.kid, now)
+
+    def validate_pdf(self, data: bytes) -> Validation:
+        """Answer what is known about any file that claims to be a PDF.
+
+        Raises `DocumentTooLarge`; a foreign file may take seconds, so call it off the event loop.
+        """
+        return validate(data, self._anchors(), self._seals.then, self._clock())
+
+    def _anchors(self) -> Trust:
+        if self._trust is None:
+            self._trust = Trust([self._keys.authority.certificate("root")])
+        return self._trust
+
+    def _sealer(self, seal: Seal) -> PdfSealer:
+        sealer = self._sealers.get(seal.certificate_digest)
+        if sealer is None:
+            sealer = self._new_sealer(seal)
+            while len(self._sealers) >= _REMEMBERED:
+                self._sealers.pop(next(iter(self._sealers)), None)
+            self._sealers[seal.certificate_digest] = sealer
+        return sealer
+
+    def _new_sealer(self, seal: Seal) -> PdfSealer:
+        key = self._keys.active(seal.use)
+        chain = self._keys.chain(seal.use)
+        if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
+            raise _outdated(seal)
+        return PdfSealer(
+            chain=chain,
+            algorithm=key.algorithm,
+            sign=self._signer(seal, key.algorithm),
+            stamp=self._keys.timestamps.stamp,
+            stamp_chain=self._keys.chain("tsa"),
+            name=seal.name,
+            picture=seal.picture,
+        )
+
+    def _signer(self, seal: Seal, algorithm_name: str) -> Callable[[bytes], bytes]:
+        """Sign with the key of the seal's certificate, and notice when it is no longer that key."""
+        to_der = algorithm(algorithm_name).from_jose
+
+        def sign(message: bytes) -> bytes:
+            signature = self._keys.sign(seal.use, message)
+            if signature.kid != seal.kid:
+                raise _outdated(seal)
+            return to_der(signature.value)
+
+        return sign
+
+
+def _outdated(seal: Seal) -> SealNotUsable:
+    return SealNotUsable(
+        f"the key of the seal {seal.name} was replaced", next_step="Ask the keeper to renew it."
+    )

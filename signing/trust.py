@@ -1,0 +1,212 @@
+"""Is this signature by somebody our authority vouches for, and since when did it exist?
+
+Three questions, each answered with a value or with `Doubt(code)`; validation turns doubts into
+checks. Only our own, small world is known here: few roots, their issuing authorities, four
+algorithms. Foreign documents go another way (`foreign_pdf`).
+
+- A path runs from the certificate through embedded authorities to an anchor; every signature on it
+  is verified, every authority is one (basic constraints, keyCertSign), and every certificate was
+  valid at the moment in question (RFC 5280 §6.1).
+- A time-stamp counts when its signer's certificate is for time-stamping only (RFC 3161 §2.3).
+- "These exact certificates form a path" is remembered: it is a fact that cannot change.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from foundation.canonical import b64url
+from foundation.errors import Malformed
+from keys.algorithms import SHA256_IDENTIFIER, PublicKey
+from keys.der import integer, read, read_all
+from signing import cms
+
+_LONGEST_PATH = 5
+_REMEMBERED = 4096
+
+
+class Doubt(Exception):
+    """A question that could not be answered with yes; `code` is stable."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A verified time-stamp: the moment, and the certificates that stand behind it."""
+
+    at: datetime
+    certificate: bytes
+    embedded: tuple[bytes, ...]
+
+
+def verify_signer(signed: cms.SignedData, content_type: bytes, content_digest: bytes) -> bytes:
+    """Verify a signature over content of this digest; answers the signer's certificate (DER).
+
+    `Doubt`: digest_mismatch, signature_malformed, signature_wrong. The certificate is not yet
+    trusted.
+    """
+    try:
+        certificate = signed.signer_certificate()
+        kind = signed.attributes.get(cms.CONTENT_TYPE)
+        digest, bound = signed.message_digest(), signed.binds(certificate)
+    except (Malformed, IndexError, ValueError) as problem:
+        raise Doubt("signature_malformed", str(problem)) from None
+    if kind != content_type or not bound:
+        raise Doubt("signature_malformed", "the signed attributes are not those of a seal")
+    if digest != content_digest:
+        raise Doubt("digest_mismatch", "the content is not the content that was signed")
+    if not _verifies(certificate, signed):
+        raise Doubt("signature_wrong", "the signature does not match the certificate's key")
+    return certificate
+
+
+def verify_stamp(token: bytes, stamped: bytes) -> Stamp:
+    """Verify an RFC 3161 token over the bytes `stamped`. `Doubt`: time_stamp_wrong."""
+    try:
+        signed = cms.read_signed_data(token)
+        if signed.content_type != cms.TST_INFO or signed.content is None:
+            raise Doubt("time_stamp_wrong", "the token holds no time-stamp")
+        content_digest = hashlib.new(signed.algorithm.digest, signed.content).digest()
+        certificate = verify_signer(signed, cms.TST_INFO, content_digest)
+        at = _stamped_at(signed.content, hashlib.sha256(stamped).digest())
+    except (Malformed, ValueError, IndexError) as problem:
+        raise Doubt("time_stamp_wrong", str(problem)) from None
+    except Doubt as doubt:
+        raise Doubt("time_stamp_wrong", doubt.detail) from None
+    if not _only_for_time_stamping(_certificate(certificate)):
+        raise Doubt("time_stamp_wrong", "the token's certificate is not for time-stamping")
+    return Stamp(at, certificate, signed.certificates)
+
+
+def _stamped_at(info: bytes, imprint: bytes) -> datetime:
+    """genTime of a TSTInfo (RFC 3161 §2.4.2) whose imprint is this SHA-256."""
+    tag, content, end = read(info)
+    fields = read_all(content)
+    if tag != 0x30 or end != len(info) or fields[0][2] != integer(1):
+        raise Malformed("not a TSTInfo")
+    algorithm, hashed = (part[2] for part in read_all(fields[2][1]))
+    name, value = read_all(read(algorithm)[1])[0][2], read(hashed)[1]
+    if name != read(SHA256_IDENTIFIER)[1] or value != imprint:
+        raise Doubt("time_stamp_wrong", "the token stamps something else")
+    moment = fields[4]
+    if moment[0] != 0x18:
+        raise Malformed("no genTime")
+    text = moment[1].decode("ascii")
+    pattern = "%Y%m%d%H%M%S.%fZ" if "." in text else "%Y%m%d%H%M%SZ"
+    return datetime.strptime(text, pattern).replace(tzinfo=UTC)
+
+
+class Trust:
+    """Paths to a few anchors (DER certificates of our roots)."""
+
+    def __init__(self, anchors: Sequence[bytes]) -> None:
+        self.anchors = tuple(anchors)
+        self._paths: dict[tuple[bytes, ...], tuple[x509.Certificate, ...]] = {}
+
+    def confirm(self, certificate: bytes, embedded: Sequence[bytes], at: datetime) -> None:
+        """Was this certificate vouched for at that moment?
+
+        `Doubt`: authority_unknown, certificate_not_valid_then.
+        """
+        key = (certificate, *embedded)
+        path = self._paths.get(key)
+        if path is None:
+            path = _path(certificate, embedded, self.anchors)
+            while len(self._paths) >= _REMEMBERED:
+                self._paths.pop(next(iter(self._paths)), None)
+            self._paths[key] = path
+        for member in path:
+            if not member.not_valid_before_utc <= at <= member.not_valid_after_utc:
+                raise Doubt("certificate_not_valid_then", "a certificate was not valid at the time")
+
+
+def certificate_digest(certificate: bytes) -> str:
+    """Base64url SHA-256 of a DER certificate: how the seal registry finds a version."""
+    return b64url(hashlib.sha256(certificate).digest())
+
+
+def common_name(certificate: bytes) -> str:
+    """The subject's common name, or its whole name."""
+    subject = _certificate(certificate).subject
+    names = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[0].value) if names else subject.rfc4514_string()
+
+
+# --- paths ------------------------------------------------------------------------------------
+
+
+def _path(
+    certificate: bytes, embedded: Sequence[bytes], anchors: Sequence[bytes]
+) -> tuple[x509.Certificate, ...]:
+    try:
+        trusted = [_certificate(anchor) for anchor in anchors]
+        others = [_certificate(other) for other in embedded[:10]]
+        path = [_certificate(certificate)]
+        while len(path) <= _LONGEST_PATH:
+            anchor = _issuer_among(trusted, path[-1])
+            if anchor is not None:
+                return (*path, anchor)
+            issuer = _issuer_among(others, path[-1])
+            if issuer is None or issuer in path:
+                break
+            path.append(issuer)
+    except ValueError as problem:
+        raise Doubt("authority_unknown", f"a certificate cannot be read: {problem}") from None
+    raise Doubt("authority_unknown", "no path leads from the certificate to our authority")
+
+
+def _issuer_among(
+    candidates: Sequence[x509.Certificate], issued: x509.Certificate
+) -> x509.Certificate | None:
+    for candidate in candidates:
+        if candidate.subject == issued.issuer and _is_authority(candidate):
+            try:
+                issued.verify_directly_issued_by(candidate)
+            except (InvalidSignature, TypeError, ValueError):
+                continue
+            return candidate
+    return None
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except x509.ExtensionNotFound:
+        return False
+    return basic.value.ca and usage.value.key_cert_sign
+
+
+def _only_for_time_stamping(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return usage.critical and list(usage.value) == [ExtendedKeyUsageOID.TIME_STAMPING]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _certificate(der: bytes) -> x509.Certificate:
+    return x509.load_der_x509_certificate(der)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _public_key(der: bytes) -> PublicKey:
+    return _certificate(der).public_key()
+
+
+def _verifies(certificate: bytes, signed: cms.SignedData) -> bool:
+    """The signature over the signed attributes, by a key that goes with the algorithm."""
+    key = _public_key(certificate)
+    row = signed.algorithm
+    return row.accepts(key) and row.verify(key, signed.signature, signed.signed_attributes)

@@ -1,0 +1,91 @@
+"""A registered seal over real keys, and a page sealed with it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from foundation.actor import Actor, ActorKind
+from foundation.database import Database
+from keys import Keys
+from keys.backends.software import SoftwareBackend
+from signing import Approval, Seal, SealedDocument, Seals, Signing
+from tests.signing.pages import page
+from tests.simulators.clock import MovableClock
+
+KEEPER = Actor(ActorKind.PERSON, "keeper-1", name="印章管理员", roles=frozenset({"keeper"}))
+OWNER = "11350100003605137H"
+NAME = "临江市市场监督管理局"
+BOX = (400.0, 150.0, 119.0)
+
+
+class House:
+    """Seals and signing over one database, as the composition root would put them together."""
+
+    def __init__(self, database: Database, master_key: bytes, clock: MovableClock) -> None:
+        self.database = database
+        self.clock = clock
+        self.keys = Keys(database, SoftwareBackend(master_key), clock)
+        self.keys.establish()
+        self.seals = Seals(database, self.keys, clock)
+        self.signing = Signing(self.seals, self.keys, clock)
+
+    def register(self, name: str = NAME, code: str = "3501000012345", **more: str) -> Seal:
+        with self.database.write() as tx:
+            return self.seals.register(
+                tx,
+                owner=OWNER,
+                owner_name=name,
+                name=name,
+                code=code,
+                by=KEEPER,
+                now=self.clock(),
+                **more,
+            )
+
+    def approval(self, content_digest: str = "content") -> Approval:
+        earlier = self.clock() - timedelta(minutes=5)
+        return Approval(content_digest, "drafter-1", "approver-1", earlier)
+
+    def sealed(self, seal: Seal, pdf: bytes | None = None, **more: object) -> SealedDocument:
+        return self.signing.seal_pdf(
+            seal,
+            page() if pdf is None else pdf,
+            self.approval(),
+            content_digest="content",
+            now=self.clock(),
+            **{"box": BOX, **more},  # type: ignore[arg-type]
+        )
+
+
+@pytest.fixture
+def house(sqlite_database: Database, master_key: bytes, clock: MovableClock) -> House:
+    return House(sqlite_database, master_key, clock)
+
+
+@pytest.fixture
+def house_on_each_database(database: Database, master_key: bytes, clock: MovableClock) -> House:
+    return House(database, master_key, clock)
+
+
+@pytest.fixture
+def seal(house: House) -> Seal:
+    return house.register()
+
+
+@pytest.fixture
+def sealed(house: House, seal: Seal) -> bytes:
+    return house.sealed(seal).data
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[bytes], Path]:
+    """Put bytes into a file for an outside program."""
+
+    def save(data: bytes) -> Path:
+        path = tmp_path / "document.pdf"
+        path.write_bytes(data)
+        return path
+
+    return save
