@@ -1,4 +1,4 @@
-"""Who asks, and may they? Turns an access token into an `Actor`, the same way for both doors."""
+"""Who asks, and may they? Access tokens to actors, the same way at both doors."""
 
 from collections.abc import Awaitable, Callable
 
@@ -29,10 +29,11 @@ class Access:
         return dependency
 
     async def hot(self, request: HotRequest, *scopes: str) -> Actor:
-        actor = await self._idp.actor_of(request)
-        if missing := [scope for scope in scopes if not actor.may(scope)]:
+        audience = self._idp.api_audience
+        authorized = await self._idp.access.authorize(request.headers, audience=audience)
+        if missing := set(scopes) - authorized.scopes:
             raise Refused(
-                f"the access token lacks the scope {' '.join(missing)}",
+                f"the access token lacks the scope {' '.join(sorted(missing))}",
                 next_step="ask for the scope at the token endpoint",
             )
-        return actor
+        return authorized.actor

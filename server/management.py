@@ -75,13 +75,17 @@ class Management:
             case _:
                 return 404, "text/plain", b"/livez /readyz /startupz /metrics\n"
 
-    def _ready(self) -> tuple[int, str, bytes]:
-        findings = {name: _outcome(check) for name, check in self._checks.items()}
+    def findings(self) -> dict[str, str]:
+        """Each check's finding; "ok" when all is well."""
+        found = {name: _outcome(check) or "ok" for name, check in self._checks.items()}
         if self.draining.is_set():
-            findings["draining"] = "this process is stopping"
-        ready = not any(findings.values())
-        body = {name: finding or "ok" for name, finding in findings.items()}
-        return (200 if ready else 503), "application/json", orjson.dumps(body)
+            found["draining"] = "this process is stopping"
+        return found
+
+    def _ready(self) -> tuple[int, str, bytes]:
+        found = self.findings()
+        ready = all(finding == "ok" for finding in found.values())
+        return (200 if ready else 503), "application/json", orjson.dumps(found)
 
 
 def _outcome(check: Check) -> str:

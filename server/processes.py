@@ -18,6 +18,7 @@ import uvicorn
 
 from server.management import Management
 from server.settings import Settings
+from server.worker import Worker
 
 DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 10
@@ -26,6 +27,31 @@ GRACE_SECONDS = 10
 def serve(app: Any, management: Management, settings: Settings, *, index: int = 0) -> None:
     """Serve `app` on the public port and `management` on its own, until a signal says stop."""
     asyncio.run(_serve(app, management, settings, index))
+
+
+def work(worker: Worker, management: Management, settings: Settings) -> None:
+    """Run the background loops and the management port until a signal says stop."""
+
+    def stop(_signum: int, _frame: Any) -> None:
+        management.draining.set()
+        worker.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    worker.start()
+    if settings.management_port:
+        listener = _listen("127.0.0.1", settings.management_port)
+        asyncio.run(_manage(uvicorn.Server(_config(management)), worker, listener))
+    worker.stopping.wait()
+    worker.stop()
+
+
+async def _manage(inner: uvicorn.Server, worker: Worker, listener: socket.socket) -> None:
+    task = asyncio.create_task(inner._serve(sockets=[listener]))  # noqa: SLF001 — as in `_follow`
+    while not (worker.stopping.is_set() or task.done()):
+        await asyncio.sleep(0.1)
+    inner.should_exit = True
+    await task
 
 
 async def _serve(app: Any, management: Management, settings: Settings, index: int) -> None:

@@ -1,0 +1,180 @@
+"""Builds the house: every room gets its collaborators here and nowhere else.
+
+    settings → database → keys → ledger, signing → idp, certificates → exchange → portal → doors
+
+`House` is a value with the rooms as attributes. Opening one has no side effect beyond the database
+connection and the keys the rooms need; starting threads or listening is the caller's decision.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+import certificates.http
+import exchange.http
+import idp.http
+import keys.http
+import ledger.http
+import portal
+from certificates import Batches, Catalogue, Certificates
+from exchange import Purposes, Verifications
+from foundation.clock import Clock, system_clock
+from foundation.database import Database
+from foundation.encryption import FieldCipher, derive_key
+from foundation.hot import HotRoute
+from foundation.jobs import open_jobs
+from idp import Idp
+from keys import Keys
+from keys.backends.software import SoftwareBackend, load_master_key
+from ledger import Ledger
+from server import migrations, problems
+from server.access import Access
+from server.hotpath import HotPath
+from server.management import Management, Metrics
+from server.middleware import Envelope
+from server.settings import Settings
+from server.worker import Worker
+from signing import Seals, Signing
+
+TITLE = "Yinzheng"
+VERSION = "0.1.0"
+
+
+class House:
+    """All rooms of one process."""
+
+    def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        master_key = open_master_key(settings)
+        self.database = open_database(settings, master_key)
+        if self.database.dialect == "sqlite":
+            migrations.upgrade(self.database)  # one file, one process: nobody to coordinate with
+        self.jobs = open_jobs(self.database, clock)
+        self.keys = Keys(self.database, SoftwareBackend(master_key), clock, settings.issuer)
+        self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
+        self.seals = Seals(self.database, self.keys, clock)
+        self.signing = Signing(self.seals, self.keys, clock)
+        self.idp = Idp(self.database, self.keys, self.ledger, clock, settings.issuer)
+        self.catalogue = Catalogue.load()
+        self.certificates = Certificates(
+            self.database,
+            self.keys,
+            self.signing,
+            self.ledger,
+            self.jobs,
+            clock,
+            self.catalogue,
+            settings.issuer,
+        )
+        self.batches = Batches(self.certificates)
+        self.purposes = Purposes(self.database, self.catalogue)
+        self.verifications = Verifications(
+            self.database,
+            self.certificates,
+            self.signing,
+            self.ledger,
+            self.keys,
+            self.purposes,
+            clock,
+            settings.issuer,
+        )
+        self.access = Access(self.idp)
+        self.metrics = Metrics()
+
+    def worker(self) -> Worker:
+        return Worker(self.jobs, self.ledger, self.keys)
+
+    def hot_routes(self) -> list[HotRoute]:
+        return [
+            *keys.http.hot_routes(self.keys),
+            *ledger.http.hot_routes(self.ledger),
+            *idp.http.hot_routes(self.idp),
+            *certificates.http.hot_routes(self.certificates),
+            *exchange.http.hot_routes(self.verifications, self.access),
+        ]
+
+    def routers(self) -> list[APIRouter]:
+        return [
+            keys.http.router(self.keys),
+            ledger.http.router(self.ledger),
+            idp.http.router(self.idp),
+            certificates.http.router(self.certificates),
+            exchange.http.router(self.verifications, self.access),
+        ]
+
+    def api(self) -> FastAPI:
+        """The framework's application: every route, the fast-lane twins included."""
+        app = FastAPI(
+            title=TITLE,
+            version=VERSION,
+            openapi_url="/api/openapi.json",
+            docs_url=None,
+            redoc_url=None,
+            generate_unique_id_function=lambda route: route.name,
+        )
+        for router in self.routers():
+            app.include_router(router)
+        desk = portal.open_desk(self)
+        app.include_router(portal.build(self, desk))
+        problems.install(app, desk.error_page)
+        return app
+
+    def app(self) -> HotPath:
+        """The whole ASGI application: the fast lane's door in front of the framework."""
+        https = self.settings.issuer.startswith("https://")
+        return HotPath(Envelope(self.api(), https=https), self.hot_routes(), https=https)
+
+    def management(self) -> Management:
+        return Management(
+            self.metrics,
+            {
+                "database": self._check_database,
+                "schema": self._check_schema,
+                "signing_key": self._check_signing_key,
+            },
+        )
+
+    def close(self) -> None:
+        for room in (self.verifications, self.certificates, self.idp, self.ledger):
+            room.close()
+        self.database.close()
+
+    def _check_database(self) -> str:
+        with self.database.read() as tx:
+            tx.exec_driver_sql("SELECT 1")
+        return ""
+
+    def _check_schema(self) -> str:
+        return "" if migrations.is_current(self.database) else "run: python -m server migrate"
+
+    def _check_signing_key(self) -> str:
+        self.keys.sign("idp.tokens", b"readiness")
+        return ""
+
+
+def open_master_key(settings: Settings) -> bytes:
+    """The master key; a sandbox makes one at its first start, production never does."""
+    return load_master_key(settings.master_key, create=settings.mode == "sandbox")
+
+
+def open_database(settings: Settings, master_key: bytes) -> Database:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Database(settings.database, FieldCipher(derive_key(master_key, "database columns")))
+
+
+@contextmanager
+def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[House]:
+    """A house for the length of a block."""
+    house = House(settings, clock)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+def _origin(settings: Settings) -> str:
+    """The ledger's name: the public address without its scheme (C2SP tlog-checkpoint)."""
+    return settings.issuer.partition("://")[2] + "/ledger"

@@ -1,0 +1,217 @@
+"""`python -m server WORD`: everything an operator, an auditor or a script does at a terminal.
+
+Results on stdout, progress on stderr, `--json` where a program might read. Exit codes: 0 good,
+1 unexpected, 2 usage, 3 verified but bad, 4 could not decide, 5 refused, 6 conflict.
+"""
+
+import os
+import secrets
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import orjson
+import typer
+
+import certificates.commands
+import exchange.commands
+import idp.commands
+import keys.commands
+import ledger.commands
+from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
+from server import demo, logs, migrations, processes, sandbox
+from server.assembly import House, open_database, open_master_key, opened
+from server.settings import Settings, load
+
+REFUSED = 5
+CONFLICT = 6
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        help=__doc__, no_args_is_help=True, add_completion=True, rich_markup_mode=None
+    )
+    app.command()(serve)
+    app.command()(worker)
+    app.command()(migrate)
+    app.command()(health)
+    app.command()(doctor)
+    app.command()(openapi)
+    app.command("demo")(demo_command)
+    app.command("sandbox")(sandbox_command)
+    app.command("master-key")(master_key)
+    app.add_typer(keys.commands.build(_room(lambda house: house.keys)), name="keys")
+    app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
+    app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
+    app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")
+    exchange.commands.add_verify(app, _room(lambda house: house.verifications))
+    return app
+
+
+def main() -> None:
+    """Run one command; an error of ours becomes one sentence, a next step and an exit code."""
+    logs.configure()
+    try:
+        build()(standalone_mode=True)
+    except YinzhengError as error:
+        print(f"{error.code}: {error.detail}", file=sys.stderr)
+        for each in error.errors:
+            print(f"  {each.pointer}: {each.detail}", file=sys.stderr)
+        if error.next_step:
+            print(f"next: {error.next_step}", file=sys.stderr)
+        sys.exit(_exit_code(error))
+
+
+def serve(
+    child: Annotated[int, typer.Option(hidden=True, help="set by the supervising process")] = -1,
+) -> None:
+    """Serve the pages and the API; with the embedded default also do the background work."""
+    settings = load()
+    if settings.processes > 1 and child < 0:
+        raise typer.Exit(processes.supervise(settings))
+    with opened(settings) as house:
+        _prepare(house)
+        run_house(house, index=max(child, 0))
+
+
+def run_house(house: House, index: int = 0) -> None:
+    """Serve until a signal says stop, with the worker beside it where settings say so."""
+    settings = house.settings
+    background = house.worker() if settings.embedded_worker and index == 0 else None
+    if background:
+        background.start()
+    print(f"serving {settings.issuer} ({settings.mode})", file=sys.stderr, flush=True)
+    try:
+        processes.serve(house.app(), house.management(), settings, index=index)
+    finally:
+        if background:
+            background.stop()
+
+
+def worker() -> None:
+    """Do background work only: jobs, the ledger's integrator, what is due."""
+    with opened(load()) as house:
+        _refuse_old_schema(house)
+        processes.work(house.worker(), house.management(), house.settings)
+
+
+def migrate() -> None:
+    """Bring the database schema to this version; safe to repeat."""
+    settings = load()
+    database = open_database(settings, open_master_key(settings))
+    migrations.upgrade(database)
+    database.close()
+    typer.echo("the schema is current")
+
+
+def health() -> None:
+    """Ask this machine's management port whether it is ready; for container health checks."""
+    settings = load()
+    url = f"http://127.0.0.1:{settings.management_port}/readyz"
+    try:
+        answer = httpx.get(url, timeout=2.0)
+    except httpx.HTTPError as failure:
+        typer.echo(f"not reachable: {type(failure).__name__}")
+        raise typer.Exit(1) from None
+    typer.echo(answer.text)
+    raise typer.Exit(0 if answer.status_code == 200 else 1)
+
+
+def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Show the effective settings and whether each part works."""
+    settings = load()
+    report: dict[str, Any] = {"settings": _shown(settings)}
+    with opened(settings) as house:
+        checks = house.management().findings()
+        report["checks"] = checks
+    if json:
+        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    else:
+        for name, value in report["settings"].items():
+            typer.echo(f"{name:24} {value}")
+        for name, finding in checks.items():
+            typer.echo(f"{name:24} {finding}")
+    if any(finding != "ok" for finding in checks.values()):
+        raise typer.Exit(4)
+
+
+def openapi() -> None:
+    """Print the OpenAPI 3.1 description."""
+    with opened(load()) as house:
+        typer.echo(orjson.dumps(house.api().openapi(), option=orjson.OPT_INDENT_2))
+
+
+def demo_command(
+    once: Annotated[
+        bool, typer.Option("--once", help="end with 0 or 1 instead of serving on")
+    ] = False,
+) -> None:
+    """Walk the whole mission once in the terminal, then keep serving."""
+    raise typer.Exit(demo.run(load(), once=once))
+
+
+def sandbox_command() -> None:
+    """Load the made-up people, departments, seals and clients; safe to repeat."""
+    with opened(load()) as house:
+        sandbox.seed(house)
+    typer.echo("the sandbox people are here; the README names them")
+
+
+def master_key(
+    file: Annotated[Path, typer.Argument(help="where to write it; must not exist")],
+) -> None:
+    """Write a new master key, readable by nobody else."""
+    descriptor = _open_new(file)
+    with open(descriptor, "wb") as stream:
+        stream.write(b64encode(secrets.token_bytes(32)) + b"\n")
+    typer.echo(f"{file}: keep a copy where the database backups are not")
+
+
+def _open_new(file: Path) -> int:
+    try:
+        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Conflict(f"{file} exists; a master key is never overwritten") from None
+
+
+def _prepare(house: House) -> None:
+    _refuse_old_schema(house)
+    if house.settings.mode == "sandbox":
+        sandbox.seed(house)
+
+
+def _refuse_old_schema(house: House) -> None:
+    if not migrations.is_current(house.database):
+        raise Refused(
+            "the database schema is not this program's", next_step="python -m server migrate"
+        )
+
+
+def _room(choose: Callable[[House], Any]) -> Callable[[], AbstractContextManager[Any]]:
+    """How a room's commands reach their service: a house opened for one command."""
+
+    @contextmanager
+    def open_room() -> Iterator[Any]:
+        with opened(load()) as house:
+            yield choose(house)
+
+    return open_room
+
+
+def _shown(settings: Settings) -> dict[str, str]:
+    values = {name: str(value) for name, value in settings.model_dump().items()}
+    values["database_url"] = settings.database.partition("://")[0] + "://…"
+    return values
+
+
+def _exit_code(error: YinzhengError) -> int:
+    if isinstance(error, Conflict):
+        return CONFLICT
+    if isinstance(error, Refused | Unauthenticated):
+        return REFUSED
+    return 2 if error.status < 500 else 1

@@ -1,0 +1,68 @@
+"""Background work: jobs, the ledger's integrator, and what is due now and then.
+
+Three threads, each a loop that survives its own failures. The embedded default runs them inside the
+web process; an office or a country runs `python -m server worker` beside its web processes. Any
+number of workers may run: the job engine, the integrator's lock and the key states see to it that
+nothing is done twice.
+"""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from foundation.jobs import Jobs
+from keys import Keys
+from ledger.service import Ledger
+
+INTEGRATE_SECONDS = 0.1
+DUTIES_SECONDS = 600.0
+
+log = structlog.get_logger("worker")
+
+
+class Worker:
+    """Starts and stops the loops of one process."""
+
+    def __init__(self, jobs: Jobs, ledger: Ledger, keys: Keys) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._jobs, args=(jobs,), name="jobs", daemon=True),
+            self._loop("integrator", ledger.integrate_all, INTEGRATE_SECONDS),
+            self._loop("duties", keys.rotate_due, DUTIES_SECONDS),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let what is under way finish, then end."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    @property
+    def stopping(self) -> threading.Event:
+        return self._stop
+
+    def _loop(self, name: str, step: Callable[[], object], seconds: float) -> threading.Thread:
+        def run() -> None:
+            while True:
+                self._guarded(name, step)
+                if self._stop.wait(seconds):
+                    return
+
+        return threading.Thread(target=run, name=name, daemon=True)
+
+    def _jobs(self, jobs: Jobs) -> None:
+        while not self._stop.is_set():
+            self._guarded("jobs", lambda: jobs.run_forever(self._stop))
+            self._stop.wait(1.0)
+
+    def _guarded(self, name: str, step: Callable[[], object]) -> None:
+        """A database that restarts or a disk that fills must not end the loop."""
+        try:
+            step()
+        except Exception as failure:
+            log.warning("step_failed", loop=name, failure=type(failure).__name__)
