@@ -57,11 +57,13 @@ def _print(keys: list[Key], as_json: bool) -> None:
     if as_json:
         typer.echo(orjson.dumps([_public(key) for key in keys], option=orjson.OPT_INDENT_2))
         return
-    table = Table("use", "version", "state", "algorithm", "kid", "created", "signs since")
+    table = Table(box=None)
+    for heading in ("use", "version", "state", "algorithm", "signs since"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("kid", overflow="fold")
     for key in keys:
         since = "" if key.activated_at is None else f"{key.activated_at:%Y-%m-%d %H:%M}"
-        created = f"{key.created_at:%Y-%m-%d %H:%M}"
-        table.add_row(key.use, str(key.version), key.state, key.algorithm, key.kid, created, since)
+        table.add_row(key.use, str(key.version), key.state, key.algorithm, since, key.kid)
     Console().print(table)
 
 

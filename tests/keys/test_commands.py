@@ -1,0 +1,61 @@
+"""The keeper's commands."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from keys import Keys
+from keys.commands import build
+
+
+class Terminal:
+    def __init__(self, keys: Keys) -> None:
+        self._app = build(lambda: nullcontext(keys))
+
+    def __call__(self, *arguments: str) -> Result:
+        return CliRunner().invoke(self._app, arguments, catch_exceptions=False)
+
+
+@pytest.fixture
+def terminal(keys: Keys) -> Terminal:
+    return Terminal(keys)
+
+
+def test_the_list_names_every_key_and_shows_none(keys: Keys, terminal: Terminal) -> None:
+    kids = {keys.ensure(use).kid for use in ("idp.tokens", "tsa")}
+
+    answer = json.loads(terminal("list", "--json").stdout)
+
+    assert {each["kid"] for each in answer} == kids
+    assert {each["state"] for each in answer} == {"active"}
+    assert not any("d" in each["public_jwk"] for each in answer)
+
+
+def test_the_list_is_a_table_for_people(keys: Keys, terminal: Terminal) -> None:
+    keys.ensure("idp.tokens")
+
+    answer = terminal("list")
+
+    assert answer.exit_code == 0
+    assert "idp.tokens" in answer.stdout
+
+
+def test_one_key_by_its_id(keys: Keys, terminal: Terminal) -> None:
+    key = keys.ensure("idp.tokens")
+
+    (shown,) = json.loads(terminal("show", key.kid).stdout)
+
+    assert shown["public_jwk"] == key.public_jwk
+
+
+def test_rotation_shows_the_staged_key_first(keys: Keys, terminal: Terminal) -> None:
+    old = keys.ensure("idp.tokens")
+
+    staged = json.loads(terminal("rotate", "idp.tokens", "--json").stdout)
+    at_once = json.loads(terminal("rotate", "idp.tokens", "--at-once", "--json").stdout)
+
+    assert [each["state"] for each in staged] == ["staged", "active"]
+    assert [each["state"] for each in at_once] == ["active", "retiring"]
+    assert keys.active("idp.tokens").kid != old.kid
