@@ -54,8 +54,8 @@ class Keys:
         database: Database,
         backend: Backend,
         clock: Clock,
-        *,
         public_url: str = "",
+        *,
         name: str = "Yinzheng",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
