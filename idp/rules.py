@@ -447,16 +447,15 @@ def _max_age(given: Mapping[str, str]) -> int | None:
 
 
 def _must_sign_in_again(request: AuthorizationRequest, session: Session, now: datetime) -> bool:
-    forced = {"login", "select_account"} & set(request.prompt)
-    if forced and session.authenticated_at < request.created_at:
+    """A sign-in that came after the request answers whatever the request wanted of it."""
+    if session.authenticated_at > request.created_at:
+        return False
+    if {"login", "select_account"} & set(request.prompt) or request.max_age == 0:
         return True
     if request.max_age is not None:
-        oldest = min(now - timedelta(seconds=request.max_age), request.created_at)
-        if session.authenticated_at < oldest:
+        if session.authenticated_at < now - timedelta(seconds=request.max_age):
             return True
-    return not acr_satisfies(session.acr, request.acr_values) and (
-        session.authenticated_at < request.created_at
-    )
+    return not acr_satisfies(session.acr, request.acr_values)
 
 
 def _must_consent(

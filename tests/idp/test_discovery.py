@@ -1,0 +1,37 @@
+"""The provider tells machines what it can do, and tells the truth."""
+
+from tests.idp.world import ISSUER, World
+
+
+def test_both_documents_say_the_same_and_name_this_issuer(world: World):
+    openid = world.http.get("/.well-known/openid-configuration")
+    oauth = world.http.get("/.well-known/oauth-authorization-server")
+
+    assert openid.json() == oauth.json()
+    assert openid.json()["issuer"] == ISSUER
+    assert openid.headers["access-control-allow-origin"] == "*"
+
+
+def test_every_endpoint_it_names_exists(world: World):
+    known = {getattr(route, "path", "") for route in _routes(world)}
+    document = world.http.get("/.well-known/openid-configuration").json()
+    named = {
+        value.removeprefix(ISSUER) for key, value in document.items() if key.endswith("_endpoint")
+    }
+
+    assert named <= known
+
+
+def test_it_promises_no_flow_that_is_refused(world: World):
+    document = world.http.get("/.well-known/openid-configuration").json()
+
+    assert document["response_types_supported"] == ["code"]
+    assert document["code_challenge_methods_supported"] == ["S256"]
+    assert "none" not in document["id_token_signing_alg_values_supported"]
+    assert document["authorization_response_iss_parameter_supported"] is True
+
+
+def _routes(world: World):
+    from idp.http import router
+
+    return router(world.idp).routes
