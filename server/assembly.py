@@ -8,7 +8,6 @@ connection and the keys the rooms need; starting threads or listening is the cal
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import uvicorn
 
+from foundation.errors import Conflict
 from server.management import Management
 from server.settings import Settings
 from server.worker import Worker
@@ -24,9 +25,22 @@ DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 10
 
 
-def serve(app: Any, management: Management, settings: Settings, *, index: int = 0) -> None:
-    """Serve `app` on the public port and `management` on its own, until a signal says stop."""
-    asyncio.run(_serve(app, management, settings, index))
+class PortTaken(Conflict):
+    """Another program listens there."""
+
+    code = "port_taken"
+
+
+def serve(
+    app: Any,
+    management: Management,
+    settings: Settings,
+    *,
+    index: int = 0,
+    until: threading.Event | None = None,
+) -> None:
+    """Serve `app` on the public port and `management` on its own, until a signal (or `until`)."""
+    asyncio.run(_serve(app, management, settings, index, until or threading.Event()))
 
 
 def work(worker: Worker, management: Management, settings: Settings) -> None:
@@ -54,14 +68,24 @@ async def _manage(inner: uvicorn.Server, worker: Worker, listener: socket.socket
     await task
 
 
-async def _serve(app: Any, management: Management, settings: Settings, index: int) -> None:
+async def _serve(
+    app: Any, management: Management, settings: Settings, index: int, until: threading.Event
+) -> None:
     public = _Server(_config(app), management)
-    servers = [public.serve(sockets=[_listen(settings.host, settings.port)])]
+    listener = _listen(settings.host, settings.port, shared=settings.processes > 1)
+    servers = [public.serve(sockets=[listener]), _stop_when(until, public)]
     if settings.management_port:
         inner = uvicorn.Server(_config(management))
         port = settings.management_port + index
         servers.append(_follow(inner, public, _listen("127.0.0.1", port)))
     await asyncio.gather(*servers)
+
+
+async def _stop_when(until: threading.Event, public: uvicorn.Server) -> None:
+    while not public.should_exit:
+        if until.is_set():
+            public.should_exit = True
+        await asyncio.sleep(0.1)
 
 
 async def _follow(inner: uvicorn.Server, public: uvicorn.Server, listener: socket.socket) -> None:
@@ -108,12 +132,20 @@ def _config(app: Any) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((host, port))
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as problem:
+        listener.close()
+        raise PortTaken(
+            f"{host}:{port} cannot be used: {problem.strerror}",
+            next_step="stop the other program, or set YINZHENG_PORT or YINZHENG_MANAGEMENT_PORT",
+        ) from None
     listener.listen(2048)
     listener.setblocking(False)
     return listener
