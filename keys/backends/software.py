@@ -11,6 +11,7 @@
 import os
 import secrets
 import stat
+from base64 import b64decode, b64encode
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from keys.errors import KeyDamaged, UnsafeMasterKey
 from keys.jose import jwk_of, thumbprint
 
 MASTER_KEY_BYTES = 32
+_MAX_FILE = 256
 _FORMAT = b"\x01"
 _NONCE = 12
 _WRAPPED_DATA_KEY = _NONCE + 32 + 16
@@ -88,7 +90,7 @@ class SoftwareBackend:
 
 
 def load_master_key(path: Path, *, create: bool = False) -> bytes:
-    """The 32 bytes of the master-key file. Raises `UnsafeMasterKey`.
+    """The 32 bytes in the master-key file, which holds them as base64. Raises `UnsafeMasterKey`.
 
     The file must belong to its reader alone (mode 0600 or stricter), or be a secret that this
     process cannot write. It is made only when `create` says so, and never overwritten.
@@ -98,14 +100,21 @@ def load_master_key(path: Path, *, create: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
             _check_mode(path, os.fstat(file.fileno()).st_mode)
-            key = file.read(MASTER_KEY_BYTES + 1)
+            text = file.read(_MAX_FILE)
     except OSError as problem:
         raise UnsafeMasterKey(
             f"the master key file {path} cannot be read: {problem.strerror}",
             next_step="name the file that this installation was set up with",
         ) from None
+    try:
+        key = b64decode(text.strip(), validate=True)
+    except ValueError:
+        key = b""
     if len(key) != MASTER_KEY_BYTES:
-        raise UnsafeMasterKey(f"{path} does not hold exactly {MASTER_KEY_BYTES} bytes")
+        raise UnsafeMasterKey(
+            f"{path} does not hold exactly {MASTER_KEY_BYTES} bytes in base64",
+            next_step="openssl rand -base64 32",
+        )
     return key
 
 
@@ -116,7 +125,7 @@ def _create(path: Path) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(MASTER_KEY_BYTES))
+            file.write(b64encode(secrets.token_bytes(MASTER_KEY_BYTES)) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)
