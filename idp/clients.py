@@ -95,20 +95,27 @@ class Clients:
         self._append(tx, "idp.client_registered", client, by, now)
         return ClientRegistration(client, secret)
 
-    def new_secret(self, tx: Tx, client_id: str, *, by: Actor) -> str:
-        """Replace a client's secret; the old one stops working at the commit."""
-        client = self.get(tx, client_id).client
-        secret, secret_hash = self._new_secret(client)
-        store.set_client(tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12])
-        self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
+    def add(self, client: Client, *, by: Actor) -> ClientRegistration:
+        """`register` as a use case of its own."""
+        with self._database.write() as tx:
+            return self.register(tx, client, by=by)
+
+    def replace_secret(self, client_id: str, *, by: Actor) -> str:
+        """A new secret for a client; the old one stops working at the commit."""
+        with self._database.write() as tx:
+            client = self.get(tx, client_id).client
+            secret, secret_hash = self._new_secret(client)
+            store.set_client(tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12])
+            self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
         return secret
 
-    def disable(self, tx: Tx, client_id: str, *, by: Actor) -> None:
+    def disable(self, client_id: str, *, by: Actor) -> None:
         """From the commit on, neither the client nor any of its tokens is accepted."""
-        client = self.get(tx, client_id).client
-        now = self._clock()
-        store.set_client(tx, client_id, disabled_at=now)
-        self._append(tx, "idp.client_disabled", client, by, now)
+        with self._database.write() as tx:
+            client = self.get(tx, client_id).client
+            now = self._clock()
+            store.set_client(tx, client_id, disabled_at=now)
+            self._append(tx, "idp.client_disabled", client, by, now)
 
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""

@@ -452,9 +452,9 @@ def _must_sign_in_again(request: AuthorizationRequest, session: Session, now: da
         return False
     if {"login", "select_account"} & set(request.prompt) or request.max_age == 0:
         return True
-    if request.max_age is not None:
-        if session.authenticated_at < now - timedelta(seconds=request.max_age):
-            return True
+    max_age = request.max_age
+    if max_age is not None and session.authenticated_at < now - timedelta(seconds=max_age):
+        return True
     return not acr_satisfies(session.acr, request.acr_values)
 
 

@@ -318,8 +318,7 @@ def test_a_disabled_client_and_its_tokens_stop_at_once(world: World, client: Rel
     from foundation.actor import SYSTEM
 
     token = client.tokens()["access_token"]
-    with world.database.write() as tx:
-        world.idp.clients.disable(tx, client.id, by=SYSTEM)
+    world.idp.clients.disable(client.id, by=SYSTEM)
 
     assert client.userinfo(token).status_code == 401
     assert client.token({"grant_type": "client_credentials"}).status_code == 401

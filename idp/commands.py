@@ -1,0 +1,153 @@
+"""`idp people …` and `idp clients …`: the registers at a terminal.
+
+The provider is opened by whoever assembles the house, so importing this file opens nothing.
+Results go to standard output, one JSON object a line with `--json`.
+"""
+
+import getpass
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from foundation.actor import SYSTEM
+from foundation.errors import Invalid
+from idp.models import Client, Person, RegisteredClient
+from idp.service import Idp
+
+OpenIdp = Callable[[], AbstractContextManager[Idp]]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Words = Annotated[list[str] | None, typer.Option()]
+
+
+def build(open_idp: OpenIdp) -> typer.Typer:
+    """The commands over a house that `open_idp` opens and closes."""
+    app = typer.Typer(help="People and client programs.", no_args_is_help=True)
+    app.add_typer(_people(open_idp), name="people")
+    app.add_typer(_clients(open_idp), name="clients")
+    return app
+
+
+def _people(open_idp: OpenIdp) -> typer.Typer:
+    app = typer.Typer(help="Who can sign in.", no_args_is_help=True)
+
+    @app.command("add")
+    def add(
+        username: str,
+        name: str,
+        id_number: Annotated[str, typer.Option(help="GB 11643 number.")] = "",
+        organisation: Annotated[str, typer.Option(help="Department (credit code).")] = "",
+        organisation_name: str = "",
+        role: Words = None,
+        represents: Words = None,
+        locale: str = "zh-Hans",
+        as_json: AsJson = False,
+    ) -> None:
+        """Register somebody. The password is asked for, or read from standard input."""
+        with open_idp() as idp:
+            person = idp.people.add(
+                username,
+                name,
+                _password(),
+                id_number=id_number,
+                by=SYSTEM,
+                represents=represents or (),
+                organisation=organisation,
+                organisation_name=organisation_name,
+                roles=role or (),
+                locale=locale,
+            )
+        _print(_person(person), as_json)
+
+    @app.command("list")
+    def list_(as_json: AsJson = False) -> None:
+        """Everybody, by user name."""
+        with open_idp() as idp:
+            for person in idp.people.all():
+                _print(_person(person), as_json)
+
+    return app
+
+
+def _clients(open_idp: OpenIdp) -> typer.Typer:
+    app = typer.Typer(help="Which programs may ask, and what for.", no_args_is_help=True)
+
+    @app.command("register")
+    def register(file: Path, as_json: AsJson = False) -> None:
+        """Register the client described in a JSON file; prints its secret once."""
+        client = _client(file.read_bytes())
+        with open_idp() as idp:
+            made = idp.clients.add(client, by=SYSTEM)
+        shown = {"client_id": made.client_id, "client_secret": made.client_secret}
+        _print({name: value for name, value in shown.items() if value}, as_json)
+
+    @app.command("list")
+    def list_(organisation: str | None = None, as_json: AsJson = False) -> None:
+        """Every client, oldest first."""
+        with open_idp() as idp:
+            for each in idp.clients.all(organisation):
+                _print(_shown(each), as_json)
+
+    @app.command("new-secret")
+    def new_secret(client_id: str, as_json: AsJson = False) -> None:
+        """Replace a client's secret; the old one stops working at once."""
+        with open_idp() as idp:
+            secret = idp.clients.replace_secret(client_id, by=SYSTEM)
+        _print({"client_id": client_id, "client_secret": secret}, as_json)
+
+    @app.command("disable")
+    def disable(client_id: str) -> None:
+        """Refuse a client and all its tokens from now on."""
+        with open_idp() as idp:
+            idp.clients.disable(client_id, by=SYSTEM)
+
+    return app
+
+
+def _client(data: bytes) -> Client:
+    try:
+        return msgspec.json.decode(data, type=Client)
+    except msgspec.DecodeError as problem:
+        raise Invalid(f"the file does not describe a client: {problem}") from None
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {
+        "id": person.id,
+        "username": person.username,
+        "kind": person.kind,
+        "organisation": person.organisation,
+        "roles": " ".join(sorted(person.roles)),
+        "state": "disabled" if person.disabled else "enabled",
+    }
+
+
+def _shown(registered: RegisteredClient) -> dict[str, Any]:
+    client = registered.client
+    return {
+        "client_id": client.client_id,
+        "profile": client.profile,
+        "organisation": client.organisation,
+        "purpose": client.purpose["zh-Hans"],
+        "scopes": " ".join(client.scopes),
+        "claims": " ".join(client.claims),
+        "state": "disabled" if registered.disabled else "enabled",
+    }
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass("password: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _print(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+    else:
+        typer.echo("  ".join(f"{name}={value}" for name, value in shown.items() if value))

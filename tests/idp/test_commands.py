@@ -1,0 +1,65 @@
+"""The registers at a terminal."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from typer.testing import CliRunner
+
+from idp.commands import build
+from idp.errors import ClientNotFound
+from tests.idp.world import PURPOSE, REDIRECT_URI, World
+
+
+@pytest.fixture
+def run(world: World):
+    @contextmanager
+    def open_idp():
+        yield world.idp
+
+    def run(*words: str, typed: str = ""):
+        result = CliRunner().invoke(build(open_idp), list(words), input=typed)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    return run
+
+
+def test_a_person_is_added_with_a_password_from_standard_input(run, world: World):
+    [shown] = run(
+        "people", "add", "wang", "王敏", "--organisation", "11990000MB1A0001XX",
+        "--role", "drafter", "--json", typed="a good long password\n",
+    )  # fmt: skip
+
+    assert shown["kind"] == "officer"
+    assert world.idp.sign_in("wang", "a good long password").person.roles == {"drafter"}
+    assert [each["username"] for each in run("people", "list", "--json")] == ["chen", "wang"]
+
+
+def test_a_client_is_registered_from_a_file_and_its_secret_shown_once(run, world, tmp_path):
+    description = {
+        "client_id": "school",
+        "name": PURPOSE,
+        "purpose": PURPOSE,
+        "organisation": "11990000MB1A0001XX",
+        "organisation_name": "示例市教育局",
+        "redirect_uris": [REDIRECT_URI],
+    }
+    file = tmp_path / "client.json"
+    file.write_text(json.dumps(description))
+
+    [made] = run("clients", "register", str(file), "--json")
+    [listed] = run("clients", "list", "--json")
+    [again] = run("clients", "new-secret", "school", "--json")
+    run("clients", "disable", "school")
+
+    assert made["client_secret"].startswith("yzs_")
+    assert "client_secret" not in listed
+    assert again["client_secret"] != made["client_secret"]
+    assert run("clients", "list", "--json")[0]["state"] == "disabled"
+
+
+def test_an_unknown_client_is_not_found(run):
+    with pytest.raises(ClientNotFound):
+        run("clients", "disable", "nobody")
