@@ -62,11 +62,11 @@ class Entry:
     certificate: str = ""
     purpose: str = ""
     legal_basis: str = ""
-    case_ref: str = ""
+    case_ref: str = field(default="", repr=False)
     verdict: str = ""
     disclosed: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
-    private: Mapping[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ class LedgerDamaged(YinzhengError):
 
     code = "ledger_damaged"
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, next_step="stop writing and run `ledger fsck`")
+
 
 class EntryRefused(Invalid):
     """The entry may not be written: too long, not a code, or personal data in a public place."""

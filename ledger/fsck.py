@@ -77,6 +77,8 @@ class Fsck:
                     self._tree.append(leaf_hash(row.leaf))
                     awaited = self._compare(awaited, heads)
             self._check_tiles(rows)
+        if (stored := self._rows(store.entries)) != seen:
+            self._note("number", f"{stored} entries are stored under {seen} numbers")
         self._check_end(awaited, heads)
         self._check_edge()
         self._check_strays()

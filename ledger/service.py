@@ -252,22 +252,28 @@ class Ledger:
         """
         head = store.head(tx)
         if head is None:
-            if store.entry_count(tx):
-                raise _damaged("there are entries but no checkpoint")
+            if self._grown is not None or store.entry_count(tx):
+                raise LedgerDamaged("there are entries but no checkpoint")
             return Edge()
-        if self._grown is not None and self._grown[0] == bytes(head.root):
-            return self._grown[1]
+        if self._grown is not None:
+            root, edge = self._grown
+            if root == bytes(head.root):
+                return edge
+            if head.size <= edge.size:
+                raise LedgerDamaged(
+                    f"the log had {edge.size} entries and was set back to {head.size}"
+                )
         try:  # 1
             signed = open_checkpoint(head.note, self.verifier_keys(), self.origin)
         except NoteInvalid as problem:
-            raise _damaged(f"the latest checkpoint is not ours: {problem.detail}") from None
+            raise LedgerDamaged(f"the latest checkpoint is not ours: {problem.detail}") from None
         if (signed.size, signed.root) != (head.size, bytes(head.root)):
-            raise _damaged("the latest checkpoint says something else than its row")
+            raise LedgerDamaged("the latest checkpoint says something else than its row")
         if store.entry_count(tx) != head.size:  # 2
-            raise _damaged(f"the entries do not end where the checkpoint does, at {head.size}")
+            raise LedgerDamaged(f"the entries do not end where the checkpoint does, at {head.size}")
         edge = Edge.load(head.size, lambda *tile: store.tile(tx, *tile))
         if edge.root() != signed.root:  # 3
-            raise _damaged(f"the tiles do not lead to the root signed at {head.size}")
+            raise LedgerDamaged(f"the tiles do not lead to the root signed at {head.size}")
         return edge
 
     def _sign_head(self, tx: Tx, edge: Edge, root: bytes) -> str:
@@ -325,7 +331,3 @@ def _insert(tx: Tx, all_written: Sequence[_Written]) -> None:
 def _latest_note(tx: Tx, keys: Sequence[str]) -> dict[str, str]:
     head = store.head(tx)
     return {} if head is None else dict.fromkeys(keys, head.note)
-
-
-def _damaged(detail: str) -> LedgerDamaged:
-    return LedgerDamaged(detail, next_step="stop writing and run `ledger fsck`")

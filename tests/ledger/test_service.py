@@ -78,9 +78,13 @@ def test_an_entry_that_was_changed_is_not_proved(ledger, database, clock):
 
 
 def test_no_commit_no_entry(ledger, database, clock):
-    with pytest.raises(RuntimeError), database.write() as tx:
-        ledger.append(tx, looked_up(clock))
-        raise RuntimeError
+    def fail_after_appending():
+        with database.write() as tx:
+            ledger.append(tx, looked_up(clock))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_after_appending()
 
     assert ledger.integrate() == 0
     assert ledger.about([SUBJECT]).items == ()
