@@ -1,33 +1,33 @@
 """What can go wrong with a certificate, and whose fault it is.
 
-    YinzhengError
-    ├── NotFound
-    │   ├── CertificateNotFound     certificate_not_found      no such certificate, or not yours
-    │   ├── DraftNotFound           draft_not_found            no such draft in your authority
-    │   ├── BatchNotFound           batch_not_found            no such batch in your authority
-    │   └── UnknownType             unknown_certificate_type   the catalogue has no such type
-    ├── Refused
-    │   ├── RoleMissing             role_missing               the office needed is not yours
-    │   ├── OwnDraft                own_draft                  four eyes: the drafter cannot approve
-    │   └── OtherAuthority          other_authority            approver of another authority
-    ├── Conflict
-    │   ├── WrongState              wrong_state                not possible in the present state
-    │   ├── ContentChanged          content_changed            not the content that was approved
-    │   ├── NumberTaken             number_taken               the licence number already exists
-    │   └── IllegalTransition       illegal_transition         the law knows no such change
-    ├── Invalid
-    │   ├── InvalidFields           invalid_fields             fields against the type's rules
-    │   ├── InvalidReason           invalid_reason             reason code not of this act
-    │   ├── MissingGlyph            missing_glyph              a character no font can print
-    │   ├── LayoutOverflow          layout_overflow            the content does not fit the page
-    │   ├── BatchHasErrors          batch_has_errors           the dry run found errors
-    │   └── InvalidCatalogue        invalid_catalogue          a type's TOML contradicts itself
-    ├── Malformed
-    │   └── UnreadableFile          unreadable_file            an upload that is not a CSV text
-    ├── TooLarge
-    │   └── UploadTooLarge          upload_too_large           more bytes or rows than allowed
-    └── Unavailable
-        └── NoSeal                  no_usable_seal             the authority has no valid seal
+YinzhengError
+├── NotFound
+│   ├── CertificateNotFound     certificate_not_found      no such certificate, or not yours
+│   ├── DraftNotFound           draft_not_found            no such draft in your authority
+│   ├── BatchNotFound           batch_not_found            no such batch in your authority
+│   └── UnknownType             unknown_certificate_type   the catalogue has no such type
+├── Refused
+│   ├── RoleMissing             role_missing               the office needed is not yours
+│   ├── OwnDraft                own_draft                  four eyes: the drafter cannot approve
+│   └── OtherAuthority          other_authority            approver of another authority
+├── Conflict
+│   ├── WrongState              wrong_state                not possible in the present state
+│   ├── ContentChanged          content_changed            not the content that was approved
+│   ├── NumberTaken             number_taken               the licence number already exists
+│   └── IllegalTransition       illegal_transition         the law knows no such change
+├── Invalid
+│   ├── InvalidFields           invalid_fields             fields against the type's rules
+│   ├── InvalidReason           invalid_reason             reason code not of this act
+│   ├── MissingGlyph            missing_glyph              a character no font can print
+│   ├── LayoutOverflow          layout_overflow            the content does not fit the page
+│   ├── BatchHasErrors          batch_has_errors           the dry run found errors
+│   └── InvalidCatalogue        invalid_catalogue          a type's TOML contradicts itself
+├── Malformed
+│   └── UnreadableFile          unreadable_file            an upload that is not a CSV text
+├── TooLarge
+│   └── UploadTooLarge          upload_too_large           more bytes or rows than allowed
+└── Unavailable
+    └── NoSeal                  no_usable_seal             the authority has no valid seal
 """
 
 from foundation.errors import (

@@ -131,7 +131,7 @@ def _change(before: str, after: str) -> str:
 
 
 def _iso(text: str) -> str:
-    """2026/3/2, 2026.3.2 and 2026年3月2日 are ISO dates in disguise; other orders are not guessed."""
+    """2026/3/2 and 2026年3月2日 are ISO dates in disguise; other orders are not guessed."""
     match = _LOOSE_DATE.fullmatch(text)
     return f"{match[1]}-{int(match[2]):02d}-{int(match[3]):02d}" if match else text
 

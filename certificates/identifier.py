@@ -1,4 +1,4 @@
-"""Numbers that carry their own check: certificate identifiers, organisation codes, resident numbers.
+"""Numbers with a check of their own: certificate identifiers, organisation and resident numbers.
 
 A certificate identifier (GB/T 36904) is one dotted line that is unique in the whole country::
 

@@ -1,11 +1,11 @@
 """Tables and values of certificates.
 
-One row is one certificate; its PDF, credential and offline code are renditions of that row, with one
-identifier, one state and one status slot. The database itself guards what must never happen twice
+One row is one certificate; its PDF, credential and offline code are renditions of that row, with
+one identifier, one state and one status slot. The database guards what must never happen twice
 (identifier, licence number per authority, status slot, one certificate per draft or batch row) and
 what must never happen at all (a certificate whose drafter approved it).
 
-Holder and fields are encrypted; `subject` is the holder's blind index, `name_index` that of the name.
+Holder and fields are encrypted; `subject` is the holder's blind index, `name_index` the name's.
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,17 @@ from sqlalchemy import (
 
 from certificates.rules import DraftState, State
 from foundation.canonical import digest
-from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
+from foundation.columns import EncryptedJson, JsonText, UtcDateTime
 from foundation.database import metadata
 from foundation.encryption import FieldCipher
 
 # Prefix search needs byte order; SQLite has no other order anyway.
 _ByteOrdered = Text().with_variant(String(collation="C"), "postgresql")
-_FIELDS = "certificates.fields"
+
+# Where an encrypted value belongs; it opens nowhere else.
+FIELDS = "certificates.fields"
+HOLDER_CODE = "certificates.holder_code"
+HOLDER_NAME = "certificates.holder_name"
 
 drafts = Table(
     "drafts",
@@ -61,6 +65,7 @@ drafts = Table(
     Column("returned_because", Text, nullable=False, default=""),
     Column("created_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
+    Column("revision", Integer, nullable=False),
     CheckConstraint("approver IS NULL OR approver <> drafter", name="four_eyes"),
     CheckConstraint(
         "state NOT IN ('approved', 'sealed') OR (approver IS NOT NULL AND content_digest <> '')",
@@ -69,6 +74,7 @@ drafts = Table(
     CheckConstraint(
         "state IN ('draft', 'submitted', 'returned', 'approved', 'sealed')", name="state"
     ),
+    UniqueConstraint("authority", "number"),
     Index(None, "authority", "state", "id"),
 )
 
@@ -83,11 +89,11 @@ certificates = Table(
     Column("issuing_authority", Text, nullable=False),
     Column("authority_name", Text, nullable=False),
     Column("holder_kind", Text, nullable=False),
-    Column("holder_code", EncryptedText("certificates.holder_code"), nullable=False),
-    Column("holder_name", EncryptedText("certificates.holder_name"), nullable=False),
+    Column("holder_code", LargeBinary, nullable=False),  # encrypted, as `fields`
+    Column("holder_name", LargeBinary, nullable=False),  # encrypted
     Column("subject", Text, nullable=False),
     Column("name_index", Text, nullable=False),
-    Column("fields", LargeBinary, nullable=False),
+    Column("fields", LargeBinary, nullable=False),  # encrypted JSON
     Column("issued_on", Date, nullable=False),
     Column("valid_from", Date, nullable=False),
     Column("valid_until", Date),
@@ -213,6 +219,7 @@ batch_rows = Table(
     Column("state", Text, nullable=False),
     Column("problem", Text, nullable=False, default=""),
     CheckConstraint("state IN ('waiting', 'issued', 'failed')", name="state"),
+    Index(None, "batch_id", "state", "row"),
 )
 
 # The work list of a batch: one row a job. Progress is a sum over these, never over a million rows.
@@ -222,6 +229,7 @@ batch_chunks = Table(
     Column("batch_id", Text, ForeignKey("batches.id"), primary_key=True),
     Column("first", Integer, primary_key=True, autoincrement=False),
     Column("last", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
     Column("issued", Integer, nullable=False, default=0),
     Column("failed", Integer, nullable=False, default=0),
     Column("changed_at", UtcDateTime),
@@ -254,15 +262,13 @@ class Content:
     @cached_property
     def digest(self) -> str:
         """Base64url SHA-256 of the canonical JSON of all of it."""
-        facts = {name: value for name, value in vars(self).items() if name != "digest"}
-        for name in ("issued_on", "valid_from", "valid_until"):
-            facts[name] = facts[name].isoformat() if facts[name] else None
+        facts = {name: _plain(value) for name, value in vars(self).items() if name != "digest"}
         return digest(facts | {"fields": dict(self.fields)})
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A certificate on its way to the seal. `content` is None while fields are incomplete."""
+    """A certificate on its way to the seal; its fields always satisfy its type."""
 
     id: str
     type: str
@@ -283,14 +289,16 @@ class Draft:
     qr_token: str
     created_at: datetime
     changed_at: datetime
+    revision: int
 
 
 @dataclass(frozen=True)
-class CertificateRecord:
-    """One certificate as the registry holds it; `fields` is decrypted when first looked at.
+class Certificate:
+    """One certificate as the registry holds it; what is encrypted opens when first looked at.
 
     `state` is the stored one; `rules.state_at` says what counts at an instant. `credential` is the
-    SD-JWT VC text, "" when the type has none.
+    SD-JWT VC text, "" when the type has none. `record_digest` covers every fact of the certificate
+    that never changes, and stands in the ledger entry of its issue.
     """
 
     id: str
@@ -320,25 +328,63 @@ class CertificateRecord:
     approved_at: datetime
     credential: str = field(repr=False)
     sealed_fields: bytes = field(repr=False)
+    sealed_holder_code: bytes = field(repr=False)
+    sealed_holder_name: bytes = field(repr=False)
     cipher: FieldCipher = field(repr=False)
 
     @cached_property
     def fields(self) -> Mapping[str, str]:
         """The certificate's fields by name."""
-        opened: dict[str, str] = orjson.loads(self.cipher.decrypt(self.sealed_fields, _FIELDS))
+        opened: dict[str, str] = orjson.loads(self.cipher.decrypt(self.sealed_fields, FIELDS))
         return opened
 
+    @cached_property
+    def holder_code(self) -> str:
+        return self.cipher.decrypt(self.sealed_holder_code, HOLDER_CODE).decode()
+
+    @cached_property
+    def holder_name(self) -> str:
+        return self.cipher.decrypt(self.sealed_holder_name, HOLDER_NAME).decode()
+
     @property
-    def status_uri_path(self) -> str:
-        return f"/status-lists/{self.status_list}"
+    def is_intact(self) -> bool:
+        """Is the row still what was issued? Opens the fields."""
+        return self.record_digest == digest_of_record(
+            {name: getattr(self, name) for name in RECORD_FACTS}, self.fields
+        )
 
 
-@dataclass(frozen=True)
-class Certificate(CertificateRecord):
-    """A certificate for its own authority or its holder: the record, and who holds it."""
+CertificateRecord = Certificate
 
-    holder_code: str = field(repr=False, default="")
-    holder_name: str = field(repr=False, default="")
+# The facts of a row that never change after issue, in no particular order.
+RECORD_FACTS = (
+    "identifier",
+    "number",
+    "type",
+    "type_version",
+    "issuing_authority",
+    "authority_name",
+    "subject",
+    "issued_on",
+    "valid_from",
+    "valid_until",
+    "status_list",
+    "status_index",
+    "qr_token",
+    "content_digest",
+    "seal_id",
+    "drafter",
+    "approver",
+)
+
+
+def digest_of_record(facts: Mapping[str, Any], fields: Mapping[str, str]) -> str:
+    """Base64url SHA-256 over `RECORD_FACTS` and the fields."""
+    return digest({**{k: _plain(facts[k]) for k in RECORD_FACTS}, "fields": dict(fields)})
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,16 +402,6 @@ class Listing:
     valid_until: date | None
 
 
-def seal_fields(cipher: FieldCipher, fields: Mapping[str, str]) -> bytes:
-    """Fields as they are stored in `certificates`."""
-    return cipher.encrypt(orjson.dumps(dict(fields)), _FIELDS)
-
-
 def new_id(now: datetime, randomness: bytes) -> str:
     """32 hexadecimal digits that order by time: 48 bits of milliseconds, 80 random bits."""
     return f"{int(now.astimezone(UTC).timestamp() * 1000):012x}{randomness.hex()[:20]}"
-
-
-def row_values(row: Any) -> dict[str, Any]:
-    """A result row as keyword arguments."""
-    return dict(row._mapping)

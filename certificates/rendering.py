@@ -12,6 +12,7 @@ Fonts come from the wheel `justmytype-intl-cjk` (OFL), with the machine's own fo
 rare characters. PDF/A-3 because it may carry an attachment (ISO 19005-3).
 """
 
+import calendar
 import json
 import re
 import threading
@@ -43,9 +44,7 @@ _WORDS = {
     "offline": {"zh-Hans": "离线核验", "zh-Hant": "離線核驗", "en": "Verify offline"},
     "specimen": {"zh-Hans": "封印后生成", "zh-Hant": "封印後產生", "en": "made at sealing"},
 }
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = tuple(calendar.month_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +176,7 @@ def page_data(
 def written_date(day: date, language: str) -> str:
     """A date in words: 2026年3月2日, 2 March 2026."""
     if language == "en":
-        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+        return f"{day.day} {_MONTHS[day.month]} {day.year}"
     return f"{day.year}年{day.month}月{day.day}日"
 
 
@@ -193,8 +192,8 @@ def written_period(start: date, end: date | None, language: str) -> str:
 def symbol(text: str) -> dict[str, Any]:
     """The QR symbol of `text`, error correction M: `size` modules a side, one byte a module."""
     barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level="M")
-    pixels = memoryview(barcode.to_image(scale=1, add_quiet_zones=False))
-    return {"size": pixels.shape[0], "modules": list(pixels.tobytes())}
+    image: Any = barcode.to_image(scale=1, add_quiet_zones=False)
+    return {"size": image.shape[0], "modules": list(memoryview(image).tobytes())}
 
 
 def _rows(

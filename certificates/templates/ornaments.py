@@ -35,8 +35,11 @@ def border(width: float, height: float) -> str:
     paths = []
     for start, size in strands:
         for along, across, turned in ((width, height, False), (height, width, True)):
-            for offset in (_INSET, across - _INSET):
-                paths.append(_wave(along - 2 * _INSET, offset, _BAND * size, start, turned=turned))
+            length = along - 2 * _INSET
+            paths += [
+                _wave(length, offset, _BAND * size, start, turned=turned)
+                for offset in (_INSET, across - _INSET)
+            ]
     corners = [
         _rosette_path(x, y, 15, petals=8, strands=4, depth=0.36)
         for x in (_INSET, width - _INSET)
@@ -127,11 +130,9 @@ def _closed(points: list[tuple[float, float]]) -> str:
     for index in range(count):
         before, here = points[index - 1], points[index]
         there, beyond = points[(index + 1) % count], points[(index + 2) % count]
-        path += (
-            f"C{here[0] + (there[0] - before[0]) / 6:.1f} {here[1] + (there[1] - before[1]) / 6:.1f}"
-            f" {there[0] - (beyond[0] - here[0]) / 6:.1f} {there[1] - (beyond[1] - here[1]) / 6:.1f}"
-            f" {there[0]:.1f} {there[1]:.1f}"
-        )
+        leave = tuple(here[axis] + (there[axis] - before[axis]) / 6 for axis in (0, 1))
+        arrive = tuple(there[axis] - (beyond[axis] - here[axis]) / 6 for axis in (0, 1))
+        path += "C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in (leave, arrive, there))
     return path + "Z"
 
 

@@ -1,0 +1,43 @@
+"""The certificate room: what was granted to whom, by which authority, and whether it still holds.
+
+One certificate is one row; the sealed PDF, the SD-JWT credential and the offline QR code are
+renditions of that row, under one identifier, one state and one status slot. The room's story:
+
+    identifier   numbers that carry their own check (GB/T 36904, GB 32100, GB 11643)
+    catalogue/   certificate types, one TOML each; templates/ the pages they are printed on
+    fields       from what was typed to the exact fields, with one error per broken rule
+    rules        states as legal acts, four eyes, validity: pure decisions
+    service      `Certificates`: draft → submit → approve → issue → change_state
+    issuing      make everything outside the transaction, keep it in one commit
+    rendering    one A4 page as PDF/A-3b; a missing glyph fails it
+    status       Token Status List: public a moment after the commit
+    sheets, batch, batches    bulk upload: read, dry run, second officer, resumable issue
+    http, commands            public machine routes; the command line
+
+Promises: nothing is sealed that two different people have not seen, and only exactly that; a draft
+becomes at most one certificate; whoever opens a certificate in office leaves an entry that its
+holder can read; a change of state is public when the call returns.
+"""
+
+from certificates.batches import Batch, Batches, Progress
+from certificates.catalogue import Catalogue, CertificateType, load
+from certificates.models import Certificate, CertificateRecord, Content, Draft, Listing
+from certificates.rules import DraftState, State
+from certificates.service import Certificates
+
+__all__ = [
+    "Batch",
+    "Batches",
+    "Catalogue",
+    "Certificate",
+    "CertificateRecord",
+    "CertificateType",
+    "Certificates",
+    "Content",
+    "Draft",
+    "DraftState",
+    "Listing",
+    "Progress",
+    "State",
+    "load",
+]

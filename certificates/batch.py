@@ -1,0 +1,348 @@
+"""The dry run of a bulk upload: every row through the same rules as a single draft, nothing issued.
+
+A mapping file says how the columns of a register become the fields of a type. Each mistake is told
+with row, column, rule and fix; what was put right on the way (full-width digits, stray spaces,
+another encoding) is told as a notice. No value of the file is repeated in either.
+
+    checked = dry_run(kind, mapping, data, …)
+    checked.errors      []  →  the batch may be submitted to a second officer
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from certificates.catalogue import LANGUAGES, CertificateType
+from certificates.errors import InvalidCatalogue
+from certificates.fields import as_date, check, complete, normalise
+from certificates.rules import State
+from certificates.sheets import Record, Sheet, plain, read_sheet
+
+MAPPINGS = Path(__file__).parent / "mappings"
+KEPT = 1000  # errors and notices kept per batch; the count is always exact
+_PLACE = re.compile(r"\{([^{}]+)\}")
+
+FIXES = {
+    "missing": "fill the cell",
+    "empty": "fill the cell",
+    "too_long": "shorten the text",
+    "wrong_form": "write it in the form that is named",
+    "not_a_choice": "use one of the values that are named",
+    "bad_check_character": "compare it with the original document: a character is wrong",
+    "bad_date": "write a date that exists, in the form of this column",
+    "dates_out_of_order": "the end of validity must not lie before its start",
+    "invisible_character": "type the text again without copied control characters",
+    "unknown_outcome": "use one of the states that are named",
+    "missing_column": "add the column, or choose the mapping that fits this file",
+    "duplicate_column": "remove one of the two columns",
+    "wrong_cell_count": "put texts that hold the separator between quotes",
+    "cell_too_large": "shorten the cell: a form field holds a few hundred characters at most",
+    "unreadable_from_here": "close the quotes of the row above",
+    "duplicate_in_file": "remove one of the two rows",
+    "number_taken": "remove the row, or correct its number",
+    "missing_glyph": "correct the character, or have a font installed that has it",
+    "layout_overflow": "shorten the longest texts",
+    "no_rows": "add at least one row below the header",
+}
+
+
+class MappedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a field comes from: a column (or `also` one of other names), or several in `compose`.
+
+    `date` is the form of a date ("MM/DD/YYYY"); `otherwise` is the column to take instead when the
+    cell is empty, which is told as a notice.
+    """
+
+    column: str = ""
+    also: tuple[str, ...] = ()
+    compose: str = ""
+    date: str = ""
+    otherwise: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The column that says in which state a certificate of the register is now, and since when."""
+
+    column: str
+    values: Mapping[str, str]
+    on: str = ""
+    date: str = ""
+
+
+class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mapping file."""
+
+    name: str
+    type: str
+    fields: Mapping[str, MappedField]
+    source: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """One mistake: where it is, which rule it breaks, and what to do."""
+
+    row: int
+    column: str
+    rule: str
+    detail: str
+
+    @property
+    def fix(self) -> str:
+        return FIXES.get(self.rule, "correct the cell")
+
+
+@dataclass(frozen=True, slots=True)
+class RowNotice:
+    """Something that was put right in a row."""
+
+    row: int
+    column: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row that can be issued as it is."""
+
+    row: int
+    number: str
+    fields: Mapping[str, str] = field(repr=False)
+    outcome: State = State.ACTIVE
+    outcome_on: date | None = None
+
+
+@dataclass(slots=True)
+class DryRun:
+    """What is known about a file after reading it, before anything is decided."""
+
+    encoding: str
+    rows: list[CheckedRow] = field(default_factory=list)
+    errors: list[RowError] = field(default_factory=list)
+    notices: list[RowNotice] = field(default_factory=list)
+
+
+def read_mapping(name: str, folder: Path = MAPPINGS) -> ColumnMapping:
+    """A mapping file by name. Raises `InvalidCatalogue` for an unknown or broken one."""
+    path = folder / f"{name}.toml"
+    if not re.fullmatch(r"[a-z0-9-]{1,60}", name) or not path.is_file():
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.toml")))
+        raise InvalidCatalogue(f"there is no mapping {name[:60]!r}; there are: {known}")
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=ColumnMapping)
+    except msgspec.DecodeError as problem:
+        raise InvalidCatalogue(f"{path.name}: {problem}") from None
+
+
+def mapping_for(kind: CertificateType) -> ColumnMapping:
+    """The mapping of a file that was made for the type: columns named like its fields."""
+    return ColumnMapping(
+        name="",
+        type=kind.name,
+        fields={
+            name: MappedField(
+                column=name, also=tuple(each.labels[language] for language in LANGUAGES)
+            )
+            for name, each in kind.fields.items()
+        },
+    )
+
+
+def dry_run(
+    kind: CertificateType,
+    mapping: ColumnMapping,
+    data: bytes,
+    *,
+    authority: str,
+    today: date,
+    taken: Callable[[Sequence[str]], set[str]],
+    unprintable: Callable[[Mapping[str, str]], tuple[str, str]],
+) -> DryRun:
+    """Check a file. `taken` answers which numbers the registry has already; `unprintable` answers
+    rule and detail when a page with these fields cannot be drawn, ("", "") otherwise.
+
+    Raises `UnreadableFile` or `UploadTooLarge` when there are no rows to speak of.
+    """
+    sheet = read_sheet(data)
+    run = DryRun(sheet.encoding)
+    reader = _RowReader(kind, mapping, sheet, run)
+    if not run.errors:
+        if not sheet.records:
+            run.errors.append(RowError(1, "", "no_rows", "the file has a header and no rows"))
+        for record in sheet.records:
+            row = reader.read(record, authority, today)
+            if row is not None:
+                _check_page(row, run, unprintable)
+        _check_duplicates(run, reader.number_column, taken)
+    run.errors.sort(key=lambda error: error.row)
+    return run
+
+
+class _RowReader:
+    """Turns the records of one sheet into checked rows, errors and notices."""
+
+    def __init__(
+        self, kind: CertificateType, mapping: ColumnMapping, sheet: Sheet, run: DryRun
+    ) -> None:
+        self._kind = kind
+        self._mapping = mapping
+        self._width = len(sheet.header)
+        self._run = run
+        self._positions: dict[str, int] = {}
+        self._columns: dict[str, str] = {}
+        self._find_columns(sheet)
+        self.number_column = self._columns.get(kind.number.field, kind.number.field)
+
+    def read(self, record: Record, authority: str, today: date) -> CheckedRow | None:
+        """The row, or None when it has errors."""
+        known = len(self._run.errors)
+        if record.problem:
+            self._error(record.row, "", record.problem, "the row cannot be read")
+        elif len(record.cells) != self._width:
+            found = f"{len(record.cells)} cells under {self._width} column names"
+            self._error(record.row, "", "wrong_cell_count", found)
+        if len(self._run.errors) > known:
+            return None
+        raw = {name: self._value(record, name) for name in self._mapping.fields}
+        wrong = {name for name, value in raw.items() if value is None}
+        normal, notices = normalise(self._kind, {k: v for k, v in raw.items() if v})
+        for notice in notices:
+            self._notice(record.row, self._columns.get(notice.field, notice.field), notice.code)
+        fields = complete(self._kind, normal, authority, today)
+        for error in check(self._kind, fields):
+            name = error.pointer.removeprefix("/fields/")
+            if name not in wrong:
+                column = self._columns.get(name, name)
+                self._error(record.row, column, error.code, error.detail)
+        outcome, since = self._outcome(record)
+        if len(self._run.errors) > known:
+            return None
+        return CheckedRow(record.row, fields[self._kind.number.field], fields, outcome, since)
+
+    def _find_columns(self, sheet: Sheet) -> None:
+        names = [plain(cell) for cell in sheet.header if cell]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self._error(1, name, "duplicate_column", "two columns have this name")
+        for name, mapped in self._mapping.fields.items():
+            if mapped.compose:
+                self._columns[name] = " + ".join(_PLACE.findall(mapped.compose))
+                for part in _PLACE.findall(mapped.compose):
+                    self._must_find(sheet, part)
+                continue
+            found = next(
+                (each for each in (mapped.column, *mapped.also) if sheet.column(each) is not None),
+                mapped.column,
+            )
+            self._columns[name] = found
+            optional = not self._mapping.name and not self._needed(name)
+            self._must_find(sheet, found, optional=optional)
+            if mapped.otherwise:
+                self._must_find(sheet, mapped.otherwise)
+        if self._mapping.outcome:
+            self._must_find(sheet, self._mapping.outcome.column)
+            if self._mapping.outcome.on:
+                self._must_find(sheet, self._mapping.outcome.on)
+
+    def _needed(self, name: str) -> bool:
+        """Must a plain file have this column? Not when the value is optional or can be made."""
+        kind = self._kind
+        made = {kind.validity.issued, kind.validity.start}
+        if kind.validity.years:
+            made.add(kind.validity.end)
+        if kind.number.generate:
+            made.add(kind.number.field)
+        return kind.fields[name].required and name not in made
+
+    def _must_find(self, sheet: Sheet, column: str, *, optional: bool = False) -> None:
+        position = sheet.column(column)
+        if position is not None:
+            self._positions[column] = position
+        elif not optional:
+            self._error(1, column, "missing_column", "the file has no such column")
+
+    def _value(self, record: Record, name: str) -> str | None:
+        """The text of a field, "" when the register has none, None when it is wrong (and told)."""
+        mapped = self._mapping.fields[name]
+        if mapped.compose:
+            return _PLACE.sub(lambda part: self._cell(record, part[1]), mapped.compose)
+        column = self._columns[name]
+        text = self._cell(record, column)
+        if not text and mapped.otherwise:
+            column = mapped.otherwise
+            text = self._cell(record, column)
+            self._notice(record.row, column, f"stands_in_for_{name}")
+        if not text or not mapped.date:
+            return text
+        day = read_date(text, mapped.date)
+        if day is None:
+            self._error(record.row, column, "bad_date", f"is not a date written {mapped.date}")
+            return None
+        return day.isoformat()
+
+    def _outcome(self, record: Record) -> tuple[State, date | None]:
+        outcome = self._mapping.outcome
+        if outcome is None:
+            return State.ACTIVE, None
+        name = outcome.values.get(self._cell(record, outcome.column).upper())
+        if name is None:
+            known = "is none of " + ", ".join(outcome.values)
+            self._error(record.row, outcome.column, "unknown_outcome", known)
+            return State.ACTIVE, None
+        since = self._cell(record, outcome.on) if outcome.on and name != State.ACTIVE else ""
+        day = read_date(since, outcome.date) if since else None
+        if since and day is None:
+            detail = f"is not a date written {outcome.date}"
+            self._error(record.row, outcome.on, "bad_date", detail)
+        return State(name), day
+
+    def _cell(self, record: Record, column: str) -> str:
+        position = self._positions.get(column)
+        return record.cells[position].strip() if position is not None else ""
+
+    def _error(self, row: int, column: str, rule: str, detail: str) -> None:
+        self._run.errors.append(RowError(row, column, rule, detail))
+
+    def _notice(self, row: int, column: str, code: str) -> None:
+        self._run.notices.append(RowNotice(row, column, code))
+
+
+def read_date(text: str, form: str) -> date | None:
+    """A date in a form made of YYYY, MM and DD; full-width digits are digits."""
+    pattern = re.escape(form)
+    for token, digits in (("YYYY", 4), ("MM", 2), ("DD", 2)):
+        least = "1," if digits == 2 else ""
+        pattern = pattern.replace(token, rf"(?P<{token}>\d{{{least}{digits}}})")
+    match = re.fullmatch(pattern, text.strip())
+    if match is None:
+        return None
+    year, month, day = (int(match[token]) for token in ("YYYY", "MM", "DD"))
+    return as_date(f"{year:04d}-{month:02d}-{day:02d}")
+
+
+def _check_page(
+    row: CheckedRow, run: DryRun, unprintable: Callable[[Mapping[str, str]], tuple[str, str]]
+) -> None:
+    rule, detail = unprintable(row.fields)
+    if rule:
+        run.errors.append(RowError(row.row, "", rule, detail))
+    else:
+        run.rows.append(row)
+
+
+def _check_duplicates(run: DryRun, column: str, taken: Callable[[Sequence[str]], set[str]]) -> None:
+    first: dict[str, int] = {}
+    for row in run.rows:
+        if row.number in first:
+            detail = f"the same number as row {first[row.number]}"
+            run.errors.append(RowError(row.row, column, "duplicate_in_file", detail))
+        first.setdefault(row.number, row.row)
+    used = taken(list(first))
+    for row in run.rows:
+        if row.number in used:
+            detail = "your authority has used this number already"
+            run.errors.append(RowError(row.row, column, "number_taken", detail))

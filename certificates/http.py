@@ -1,0 +1,109 @@
+"""Public machine routes of the certificate room. They need no token and leave no trace: nothing
+here is about a person.
+
+    GET /status-lists/{id}                    signed status list (fast lane)
+    GET /.well-known/jwt-vc-issuer            where the issuer's keys are (SD-JWT VC §5)
+    GET /types                                the catalogue
+    GET /types/{name}/{version}               type metadata: what a credential's `vct` points to
+    GET /types/{name}/{version}/schema        JSON Schema of the fields
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from certificates.catalogue import CertificateType
+from certificates.errors import UnknownType
+from certificates.service import Certificates
+from foundation.hot import HotAnswer, HotRequest, HotRoute, json_answer, mount
+
+_CACHE = ("cache-control", "public, max-age=3600")
+
+
+def hot_routes(certificates: Certificates) -> Sequence[HotRoute]:
+    """The fast-lane routes."""
+    public_url = certificates.public_url
+
+    async def issuer(_: HotRequest) -> HotAnswer:
+        value = {"issuer": public_url, "jwks_uri": f"{public_url}/keys/jwks.json"}
+        return json_answer(value, headers=(_CACHE,))
+
+    return (
+        *certificates.status_lists.routes(),
+        HotRoute(
+            "GET",
+            "/.well-known/jwt-vc-issuer",
+            issuer,
+            "get_jwt_vc_issuer",
+            "The credential issuer and the place of its keys",
+            tags=("certificate types",),
+        ),
+    )
+
+
+def router(certificates: Certificates) -> APIRouter:
+    """All routes of the room, the fast-lane ones as twins."""
+    routes = APIRouter()
+    mount(routes, hot_routes(certificates))
+    tags: list[Any] = ["certificate types"]
+
+    @routes.get("/types", operation_id="list_certificate_types", tags=tags)
+    def list_types() -> list[dict[str, Any]]:
+        """Every certificate type: its words, its fields, and who may see which of them."""
+        return [describe(kind, certificates.public_url) for kind in certificates.types()]
+
+    @routes.get("/types/{name}/{version}", operation_id="get_type_metadata", tags=tags)
+    def get_metadata(name: str, version: int) -> dict[str, Any]:
+        """SD-JWT VC type metadata; the value of `vct` in every credential of the type."""
+        return _version(certificates, name, version).metadata(certificates.public_url)
+
+    @routes.get("/types/{name}/{version}/schema", operation_id="get_type_schema", tags=tags)
+    def get_schema(name: str, version: int) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the fields of one certificate."""
+        kind = _version(certificates, name, version)
+        return {"$id": f"{kind.vct(certificates.public_url)}/schema", **kind.schema}
+
+    return routes
+
+
+def describe(kind: CertificateType, public_url: str) -> dict[str, Any]:
+    """A type as the catalogue shows it."""
+    return {
+        "name": kind.name,
+        "code": kind.code,
+        "version": kind.version,
+        "labels": dict(kind.labels),
+        "description": dict(kind.description),
+        "vct": kind.vct(public_url),
+        "holder": kind.holder.kind,
+        "formats": list(kind.formats),
+        "fields": [
+            {
+                "name": field.name,
+                "labels": dict(field.labels),
+                "kind": field.kind,
+                "required": field.required,
+                "personal": field.personal,
+                "example": field.example,
+            }
+            for field in kind.fields.values()
+        ],
+        "purposes": [
+            {
+                "code": code,
+                "names": dict(purpose.names),
+                "fields": list(purpose.fields),
+                "legal_basis": purpose.legal_basis,
+                "case_required": purpose.case_required,
+            }
+            for code, purpose in kind.purposes.items()
+        ],
+    }
+
+
+def _version(certificates: Certificates, name: str, version: int) -> CertificateType:
+    kind = certificates.catalogue.get(name)
+    if kind is None or kind.version != version:
+        raise UnknownType("there is no such version of a certificate type")
+    return kind

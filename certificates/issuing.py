@@ -1,0 +1,291 @@
+"""From approved content to an issued certificate: make everything first, then one commit.
+
+`make` does the slow work outside any transaction: it checks that the content is still exactly what
+two people agreed to, signs the credential and the offline code, draws the page and seals it.
+`keep` writes what was made into the caller's transaction: certificate, renditions, ledger entry,
+and for register imports the legal act that already ended it. Nothing can be half done.
+
+What is sealed is the approved content or nothing: the digest covers the fields, the type's
+definition, the templates and the seal (attack 49), and `signing` checks approval and digest again.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+
+from certificates import store
+from certificates.catalogue import CertificateType
+from certificates.errors import ContentChanged
+from certificates.models import (
+    FIELDS,
+    HOLDER_CODE,
+    HOLDER_NAME,
+    Content,
+    digest_of_record,
+    new_id,
+)
+from certificates.rendering import Issued, Renderer
+from certificates.rules import REASONS, STATES, State, ends, starts
+from certificates.status import Slot, record_change
+from foundation.actor import Actor, ActorKind
+from foundation.canonical import b64url
+from foundation.database import Tx
+from foundation.encryption import FieldCipher, subject_of
+from keys import Keys
+from ledger import Entry, Ledger
+from signing.formats import cwt_qr, sd_jwt_vc
+from signing.models import Approval, Seal
+from signing.service import Signing
+
+QR_USE = "certificates.qr"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One approved content to issue, and where it comes from.
+
+    `outcome` is the state it ends in (register imports may be cancelled or revoked already) and
+    `outcome_on` the civil day of that act.
+    """
+
+    kind: CertificateType
+    content: Content
+    approval: Approval
+    approver_name: str
+    draft_id: str | None = None
+    batch_id: str | None = None
+    batch_row: int | None = None
+    outcome: State = State.ACTIVE
+    outcome_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A certificate that is made and signed, and not yet in the registry."""
+
+    order: Order
+    slot: Slot
+    subject: str
+    at: datetime
+    row: Mapping[str, Any] = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def certificate_id(self) -> str:
+        return str(self.row["id"])
+
+
+class Issuer:
+    """Makes certificates and keeps them. Holds no state of its own."""
+
+    def __init__(
+        self,
+        cipher: FieldCipher,
+        keys: Keys,
+        signing: Signing,
+        ledger: Ledger,
+        renderer: Renderer,
+        public_url: str,
+    ) -> None:
+        self._cipher = cipher
+        self._keys = keys
+        self._signing = signing
+        self._ledger = ledger
+        self._renderer = renderer
+        self._public_url = public_url
+
+    def make(self, order: Order, seal: Seal, slot: Slot, now: datetime) -> Made:
+        """Sign, draw and seal one order. Raises `ContentChanged` and what signing raises."""
+        kind, content = order.kind, order.content
+        if content.digest != order.approval.content_digest:
+            raise ContentChanged(
+                "the content is not the one that was approved",
+                next_step="return the draft, look at it again and submit it once more",
+            )
+        credential = self._credential(kind, content, seal, slot, now)
+        files = {"dc+sd-jwt": credential.encode()}
+        if "cwt-qr" in kind.formats:
+            files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
+        if "pdf" in kind.formats:
+            issued = Issued(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
+            page = self._renderer.pdf(kind, content, now, issued)
+            files["pdf"] = self._signing.seal_pdf(
+                seal,
+                page,
+                order.approval,
+                content_digest=content.digest,
+                now=now,
+                box=kind.layout.seal_box,
+                reason=kind.labels[kind.layout.languages[0]],
+            ).data
+        subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
+        row = self._row(order, slot, subject, now)
+        return Made(order, slot, subject, now, row, files)
+
+    def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
+        """Write certificates into the registry, each with its ledger entry, in `tx`.
+
+        Unique violations rise as `IntegrityError`: nothing of the transaction remains.
+        """
+        rows = [dict(made.row) for made in all_made]
+        store.insert_issued(tx, rows, [each for made in all_made for each in _renditions(made)])
+        for made in all_made:
+            self._ledger.append(tx, self._issued_entry(made))
+        for made in sorted(all_made, key=lambda made: made.slot):  # one lock order for all writers
+            if made.order.outcome is not State.ACTIVE:
+                self._end(tx, made)
+
+    def approver(self, order: Order) -> Actor:
+        """The approving officer as an actor: issuing happens later, in their name."""
+        return Actor(
+            ActorKind.PERSON,
+            order.approval.approver,
+            name=order.approver_name,
+            organisation=order.content.authority,
+            organisation_name=order.content.authority_name,
+            roles=frozenset({"approver"}),
+        )
+
+    def _credential(
+        self, kind: CertificateType, content: Content, seal: Seal, slot: Slot, now: datetime
+    ) -> str:
+        return sd_jwt_vc.issue(
+            self._keys,
+            seal.use,
+            vct=kind.vct(self._public_url),
+            claims={
+                "identifier": content.identifier,
+                "type_code": kind.code,
+                "issuing_authority": {"code": content.authority, "name": content.authority_name},
+                **content.fields,
+            },
+            disclosable=tuple(content.fields),
+            iss=self._public_url,
+            iat=now,
+            nbf=starts(content.valid_from),
+            exp=ends(content.valid_until) if content.valid_until else None,
+            status=self._status(slot),
+            chain=self._keys.chain(seal.use)[:-1],
+        )
+
+    def _offline_code(
+        self, kind: CertificateType, content: Content, slot: Slot, now: datetime
+    ) -> str:
+        """What a phone without a network can check: who, what, until when, and by whom.
+
+        No `exp`: an old certificate is still genuine, and its reader sees `valid_until`.
+        """
+        self._keys.ensure(QR_USE)
+        claims: dict[str, Any] = {
+            "identifier": content.identifier,
+            "number": content.number,
+            "type": kind.name,
+            "holder": content.fields[kind.holder.name],
+            "authority": content.authority_name,
+            "valid_from": content.valid_from.isoformat(),
+            "status": self._status(slot)["status_list"],
+        }
+        if content.valid_until:
+            claims["valid_until"] = content.valid_until.isoformat()
+        return cwt_qr.issue(self._keys, QR_USE, claims, iss=self._public_url, iat=now)
+
+    def _status(self, slot: Slot) -> dict[str, Any]:
+        uri = f"{self._public_url}/status-lists/{slot.list_id}"
+        return {"status_list": {"idx": slot.index, "uri": uri}}
+
+    def _row(self, order: Order, slot: Slot, subject: str, now: datetime) -> dict[str, Any]:
+        kind, content, approval = order.kind, order.content, order.approval
+        code, name = content.fields[kind.holder.code], content.fields[kind.holder.name]
+        facts: dict[str, Any] = {
+            "identifier": content.identifier,
+            "number": content.number,
+            "type": content.type,
+            "type_version": content.type_version,
+            "issuing_authority": content.authority,
+            "authority_name": content.authority_name,
+            "subject": subject,
+            "issued_on": content.issued_on,
+            "valid_from": content.valid_from,
+            "valid_until": content.valid_until,
+            "status_list": slot.list_id,
+            "status_index": slot.index,
+            "qr_token": content.qr_token,
+            "content_digest": content.digest,
+            "seal_id": content.seal_id,
+            "drafter": approval.drafter,
+            "approver": approval.approver,
+        }
+        ended = order.outcome is not State.ACTIVE
+        effective = starts(order.outcome_on) if ended and order.outcome_on else now
+        return facts | {
+            "id": new_id(now, secrets.token_bytes(10)),
+            "record_digest": digest_of_record(facts, content.fields),
+            "holder_kind": kind.holder.kind,
+            "holder_code": self._cipher.encrypt(code.encode(), HOLDER_CODE),
+            "holder_name": self._cipher.encrypt(name.encode(), HOLDER_NAME),
+            "fields": self._cipher.encrypt(orjson.dumps(dict(content.fields)), FIELDS),
+            "name_index": name_index(self._cipher, name),
+            "state": order.outcome,
+            "state_since": effective,
+            "state_reason": "register_record" if ended else "",
+            "issued_at": now,
+            "approved_at": approval.approved_at,
+            "draft_id": order.draft_id,
+            "batch_id": order.batch_id,
+            "batch_row": order.batch_row,
+        }
+
+    def _issued_entry(self, made: Made) -> Entry:
+        order = made.order
+        return Entry(
+            kind="certificate.issued",
+            actor=self.approver(order),
+            at=made.at,
+            subject=made.subject,
+            certificate=order.content.identifier,
+            details={
+                "type": order.content.type,
+                "record_digest": made.row["record_digest"],
+                "content_digest": order.content.digest,
+            },
+        )
+
+    def _end(self, tx: Tx, made: Made) -> None:
+        order = made.order
+        record_change(tx, made.slot, STATES[order.outcome].status_value, made.at)
+        reason = next(each for each in REASONS[order.outcome] if each.code == "register_record")
+        details = {"type": order.content.type, "reason": reason.code}
+        if order.outcome_on:
+            details["effective_on"] = order.outcome_on.isoformat()
+        entry = Entry(
+            kind=f"certificate.{order.outcome}",
+            actor=self.approver(order),
+            at=made.at,
+            subject=made.subject,
+            certificate=order.content.identifier,
+            legal_basis=reason.legal_basis,
+            details=details,
+        )
+        self._ledger.append(tx, entry)
+
+
+def name_index(cipher: FieldCipher, name: str) -> str:
+    """Blind index to find a holder by exact name, without regard to case and spaces."""
+    return cipher.blind_index("".join(name.split()).casefold(), "certificates.name_index")
+
+
+def _renditions(made: Made) -> list[dict[str, Any]]:
+    return [
+        {
+            "certificate_id": made.certificate_id,
+            "format": name,
+            "data": data,
+            "digest": b64url(hashlib.sha256(data).digest()),
+        }
+        for name, data in made.files.items()
+    ]

@@ -1,0 +1,159 @@
+"""Reads the spreadsheets that offices really have: CSV text of unknown origin, without surprises.
+
+* UTF-8 (with or without BOM), UTF-16 with BOM and GB18030 are recognised; anything else is refused
+  with the place where it stops being text.
+* Comma, semicolon and tabulator separate; quotes follow RFC 4180.
+* A cell that is too large is an error of its row, and the rows after it are still read.
+* Rows are numbered as a spreadsheet shows them: the header is row 1.
+
+Nothing here knows what a certificate is. `safe_cell` is the way out: a cell that a spreadsheet
+would take for a formula is written so that it stays text (CSV injection).
+"""
+
+import codecs
+import csv
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from certificates.errors import UnreadableFile, UploadTooLarge
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_ROWS = 100_000
+MAX_COLUMNS = 200
+MAX_CELL = 10_000
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row: its number in the spreadsheet, its cells, and why it cannot be read ("" if it can)."""
+
+    row: int
+    cells: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A header and its records."""
+
+    encoding: str
+    header: tuple[str, ...]
+    records: Sequence[Record]
+
+    def column(self, name: str) -> int | None:
+        """The position of a column, found without regard to case, width and spacing."""
+        wanted = plain(name)
+        return next((at for at, cell in enumerate(self.header) if plain(cell) == wanted), None)
+
+
+def read_sheet(data: bytes) -> Sheet:
+    """Read an upload. Raises `UploadTooLarge` or `UnreadableFile`."""
+    if len(data) > MAX_BYTES:
+        raise UploadTooLarge(
+            f"the file is larger than {MAX_BYTES // 1024 // 1024} MB",
+            next_step="split it into several files",
+        )
+    encoding, text = decode(data)
+    records = list(_records(text))
+    if not records or not any(cell.strip() for cell in records[0].cells):
+        raise UnreadableFile("the file has no header row", next_step="name the columns in row 1")
+    header = tuple(cell.strip() for cell in records[0].cells)
+    if len(header) > MAX_COLUMNS:
+        raise UnreadableFile(f"the header has more than {MAX_COLUMNS} columns")
+    rows = [
+        each for each in records[1:] if each.problem or any(cell.strip() for cell in each.cells)
+    ]
+    if len(rows) > MAX_ROWS:
+        raise UploadTooLarge(
+            f"the file has more than {MAX_ROWS} rows", next_step="split it into several files"
+        )
+    return Sheet(encoding, header, rows)
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """The encoding's name and the text. Raises `UnreadableFile`."""
+    marked = next((name for bom, name in _BOMS if data.startswith(bom)), None)
+    for encoding in (marked,) if marked else ("utf-8", "gb18030"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError as problem:
+            failure = problem
+            continue
+        if "\0" in text:
+            break
+        return encoding, text
+    else:
+        raise UnreadableFile(
+            f"the file is not text in UTF-8 or GB18030 (byte {failure.start})",
+            next_step="save it as CSV in UTF-8",
+        )
+    raise UnreadableFile(
+        "the file holds zero bytes: it is no CSV text", next_step="save it as CSV in UTF-8"
+    )
+
+
+def plain(name: str) -> str:
+    """A column name without case, width and spacing."""
+    return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
+
+
+def safe_cell(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula: a leading apostrophe keeps it text."""
+    return "'" + value if value[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else value
+
+
+def write_sheet(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """CSV that every spreadsheet opens: UTF-8 with BOM, CRLF, every cell safe."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([safe_cell(cell) for cell in header])
+    writer.writerows([safe_cell(cell) for cell in row] for row in rows)
+    return codecs.BOM_UTF8 + out.getvalue().encode()
+
+
+class _Lines:
+    """Hands lines to the CSV reader and remembers whether it stands inside quotes."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = iter(io.StringIO(text, newline=""))
+        self.quotes = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.quotes += line.count('"')
+        return line
+
+
+def _records(text: str) -> Iterator[Record]:
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=_separator(text))
+    for row in range(1, MAX_ROWS + 3):  # one more than allowed, to notice it
+        lines.quotes = 0
+        try:
+            cells = tuple(next(reader))
+        except StopIteration:
+            return
+        except csv.Error:  # a cell beyond the module's own limit; the next line starts afresh
+            yield Record(row, (), "cell_too_large")
+            if lines.quotes % 2:  # the cell goes on over the next lines: no row boundary is certain
+                yield Record(row + 1, (), "unreadable_from_here")
+                return
+            continue
+        large = any(len(cell) > MAX_CELL for cell in cells)
+        yield Record(row, cells, "cell_too_large" if large else "")
+
+
+def _separator(text: str) -> str:
+    first = text.partition("\n")[0][:MAX_CELL]
+    return max(",;\t", key=first.count)

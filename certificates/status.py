@@ -1,0 +1,244 @@
+"""Token Status List: two bits per certificate, public, signed, and never older than a moment.
+
+* An index is drawn at random and never used twice (`UNIQUE(status_list, status_index)`), so a list
+  says nothing about order or number of certificates (draft-ietf-oauth-status-list §13).
+* 2^20 slots a list; when about half of a list is taken the next one is opened, so that a random
+  draw keeps finding free slots.
+* A change takes the list's next version under a lock on the list's row: whoever has read version n
+  has read all before it. Each process keeps the bits in memory and reads only what is newer.
+* Every request asks the database for the version (one coalesced query), so a revocation is public
+  as soon as it is committed. Compressing and signing happen once a version.
+
+Values: 0 valid, 1 invalid, 2 suspended. Bits are packed from the least significant end (§4.1).
+"""
+
+import asyncio
+import secrets
+import threading
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, insert, select, update
+
+from certificates.models import certificates, status_changes, status_lists
+from foundation.canonical import b64url
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.errors import NotFound
+from foundation.hot import HotAnswer, HotRequest, HotRoute
+from foundation.lanes import Loader
+from keys import Keys
+
+BITS = 2
+SIZE = 1 << 20
+TTL_SECONDS = 60  # how long a relying party may use its copy
+LIFETIME = timedelta(days=1)
+REFRESH = timedelta(hours=1)  # a list without changes is signed anew this often
+USE = "certificates.status"
+MEDIA_TYPE = "application/statuslist+jwt"
+
+_PROBES = 32
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """A place in a status list."""
+
+    list_id: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A signed status list token and what it is made from."""
+
+    version: int
+    signed_at: datetime
+    token: str
+    etag: str
+
+
+@dataclass(slots=True)
+class _Bits:
+    """The packed values of one list, up to `version`."""
+
+    version: int = 0
+    packed: bytearray = field(default_factory=lambda: bytearray(SIZE * BITS // 8))
+
+
+def put(packed: bytearray, index: int, value: int) -> None:
+    """Write a two-bit value; slot 0 is the two lowest bits of byte 0."""
+    shift = index % 4 * BITS
+    byte = index // 4
+    packed[byte] = packed[byte] & ~(0b11 << shift) & 0xFF | value << shift
+
+
+def get(packed: bytes | bytearray, index: int) -> int:
+    """Read a two-bit value."""
+    return packed[index // 4] >> index % 4 * BITS & 0b11
+
+
+def compress(packed: bytes | bytearray) -> str:
+    """The `lst` member: zlib, base64url. Level 6 costs milliseconds, level 9 tens of them."""
+    return b64url(zlib.compress(bytes(packed), 6))
+
+
+def choose_slots(database: Database, count: int, now: datetime) -> list[Slot]:
+    """`count` random slots that are free now; the unique constraint has the last word."""
+    while True:
+        with database.read() as tx:
+            newest = tx.execute(select(func.max(status_lists.c.id))).scalar()
+            chosen = _draw(tx, newest, count) if newest is not None else None
+        if chosen is not None:
+            return chosen
+        with database.write() as tx:
+            opening = {"id": (newest or 0) + 1, "size": SIZE, "version": 0, "opened_at": now}
+            tx.execute(database.insert_or_ignore(status_lists).values(**opening))
+
+
+def record_change(tx: Tx, slot: Slot, value: int, at: datetime) -> int:
+    """Append a change to a list's history; answers the list's new version."""
+    taking = (
+        update(status_lists)
+        .where(status_lists.c.id == slot.list_id)
+        .values(version=status_lists.c.version + 1)
+        .returning(status_lists.c.version)
+    )
+    version = int(tx.execute(taking).scalar_one())
+    change = {"list_id": slot.list_id, "version": version, "slot": slot.index, "value": value}
+    tx.execute(insert(status_changes).values(**change, at=at))
+    return version
+
+
+class StatusLists:
+    """Publishes the lists; one per process, shared by all requests."""
+
+    def __init__(self, database: Database, keys: Keys, clock: Clock, public_url: str) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._public_url = public_url
+        self._bits: dict[int, _Bits] = {}
+        self._published: dict[int, Published] = {}
+        self._building = threading.Lock()
+        self._versions: Loader[int, int] = Loader(database, _versions)
+
+    def uri(self, list_id: int) -> str:
+        return f"{self._public_url}/status-lists/{list_id}"
+
+    def close(self) -> None:
+        self._versions.close()
+
+    def publish(self, list_id: int) -> Published:
+        """The list as it is now. Raises `NotFound`."""
+        with self._database.read() as tx:
+            version = _versions(tx, [list_id]).get(list_id)
+        if version is None:
+            raise NotFound("there is no such status list")
+        return self._current(list_id, version) or self._build(list_id, version)
+
+    async def answer(self, request: HotRequest) -> HotAnswer:
+        """GET /status-lists/{id}: the signed list, or 304 when the asker has it already."""
+        text = request.path_params["id"]
+        list_id = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+        version = await self._versions.get(list_id)
+        if version is None:
+            raise NotFound("there is no such status list")
+        published = self._current(list_id, version)
+        if published is None:
+            published = await asyncio.to_thread(self._build, list_id, version)
+        headers = (("etag", published.etag), ("cache-control", "no-cache"))
+        known = request.headers.get("if-none-match", "")
+        if published.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return HotAnswer(304, b"", MEDIA_TYPE, headers)
+        return HotAnswer(200, published.token.encode(), MEDIA_TYPE, headers)
+
+    def routes(self) -> Sequence[HotRoute]:
+        return (
+            HotRoute(
+                "GET",
+                "/status-lists/{id}",
+                self.answer,
+                "get_status_list",
+                "A status list: two bits for each certificate, as a signed token",
+                openapi=_OPENAPI,
+                tags=("status",),
+            ),
+        )
+
+    def _current(self, list_id: int, version: int) -> Published | None:
+        published = self._published.get(list_id)
+        if published is None or published.version < version:
+            return None
+        return published if self._clock() - published.signed_at < REFRESH else None
+
+    def _build(self, list_id: int, version: int) -> Published:
+        with self._building:
+            ready = self._current(list_id, version)  # another request may have been first
+            if ready is not None:
+                return ready
+            bits = self._bits.setdefault(list_id, _Bits())
+            with self._database.read() as tx:
+                _catch_up(tx, list_id, bits)
+            published = self._published[list_id] = self._sign(list_id, bits)
+            return published
+
+    def _sign(self, list_id: int, bits: _Bits) -> Published:
+        now = self._clock()
+        self._keys.ensure(USE)
+        claims = {
+            "sub": self.uri(list_id),
+            "iss": self._public_url,
+            "iat": int(now.timestamp()),
+            "exp": int((now + LIFETIME).timestamp()),
+            "ttl": TTL_SECONDS,
+            "status_list": {"bits": BITS, "lst": compress(bits.packed)},
+        }
+        token = self._keys.jws(USE, claims, typ="statuslist+jwt")
+        return Published(bits.version, now, token, f'"{list_id}.{bits.version}.{claims["iat"]}"')
+
+
+def _draw(tx: Tx, list_id: int, count: int) -> list[Slot] | None:
+    """Random free slots of a list, None when about half of it is taken."""
+    drawn = list(dict.fromkeys(secrets.randbelow(SIZE) for _ in range(2 * count + _PROBES)))
+    taken: set[int] = set()
+    for start in range(0, len(drawn), 500):
+        query = select(certificates.c.status_index).where(
+            certificates.c.status_list == list_id,
+            certificates.c.status_index.in_(drawn[start : start + 500]),
+        )
+        taken.update(tx.execute(query).scalars())
+    free = [index for index in drawn if index not in taken]
+    if len(taken) * 2 > len(drawn) or len(free) < count:
+        return None
+    return [Slot(list_id, index) for index in free[:count]]
+
+
+def _catch_up(tx: Tx, list_id: int, bits: _Bits) -> None:
+    query = (
+        select(status_changes.c.version, status_changes.c.slot, status_changes.c.value)
+        .where(status_changes.c.list_id == list_id, status_changes.c.version > bits.version)
+        .order_by(status_changes.c.version)
+    )
+    for version, slot, value in tx.execute(query):
+        put(bits.packed, slot, value)
+        bits.version = version
+
+
+def _versions(tx: Tx, list_ids: Sequence[int]) -> Mapping[int, int]:
+    query = select(status_lists.c.id, status_lists.c.version)
+    return {row.id: row.version for row in tx.execute(query.where(status_lists.c.id.in_(list_ids)))}
+
+
+_OPENAPI = {
+    "responses": {
+        "200": {
+            "description": "The list as a JWT of type statuslist+jwt",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
+        "304": {"description": "The asker's copy is current"},
+        "404": {"description": "There is no such list"},
+    }
+}

@@ -1,0 +1,256 @@
+"""Questions to the database about certificates; functions that take the caller's `tx`.
+
+`load_many` is the hot one: any number of certificates by number or identifier in one query.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, insert, or_, select, update
+
+from certificates.identifier import ROOT
+from certificates.models import (
+    HOLDER_NAME,
+    Certificate,
+    Draft,
+    Listing,
+    certificates,
+    drafts,
+    renditions,
+)
+from certificates.rules import DraftState, State, masked_name
+from foundation.columns import cipher_of
+from foundation.database import Tx
+
+_OPEN = ("draft", "submitted", "returned", "approved")
+
+_RECORD: Select[Any] = select(
+    *(
+        certificates.c[name]
+        for name in Certificate.__dataclass_fields__
+        if name in certificates.c and name not in {"fields", "holder_code", "holder_name"}
+    ),
+    certificates.c.fields.label("sealed_fields"),
+    certificates.c.holder_code.label("sealed_holder_code"),
+    certificates.c.holder_name.label("sealed_holder_name"),
+    renditions.c.data.label("credential"),
+).select_from(
+    certificates.outerjoin(
+        renditions,
+        and_(
+            renditions.c.certificate_id == certificates.c.id,
+            renditions.c.format == "dc+sd-jwt",
+        ),
+    )
+)
+
+
+def load_many(tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
+    """Certificates by licence number or identifier, in one query (a `Loader` fetch function).
+
+    A number that two authorities both use answers with neither: ask by identifier.
+    """
+    wanted = set(keys)
+    identifiers = [key for key in wanted if key.startswith(ROOT)]
+    numbers = [key for key in wanted if not key.startswith(ROOT)]
+    either: list[ColumnElement[bool]] = []
+    if identifiers:
+        either.append(certificates.c.identifier.in_(identifiers))
+    if numbers:
+        either.append(certificates.c.number.in_(numbers))
+    if not either:
+        return {}
+    found: dict[str, Certificate] = {}
+    twice: set[str] = set()
+    for row in tx.execute(_RECORD.where(or_(*either))):
+        certificate = _certificate(tx, row)
+        key = row.identifier if row.identifier in wanted else row.number
+        if key in found:
+            twice.add(key)
+        found[key] = certificate
+    return {key: certificate for key, certificate in found.items() if key not in twice}
+
+
+def load_by_tokens(tx: Tx, tokens: Sequence[str]) -> Mapping[str, Certificate]:
+    """Certificates by the token in their printed QR code (a `Loader` fetch function)."""
+    rows = tx.execute(_RECORD.where(certificates.c.qr_token.in_(set(tokens))))
+    return {row.qr_token: _certificate(tx, row) for row in rows}
+
+
+def load_by_ids(tx: Tx, ids: Sequence[str]) -> Mapping[str, Certificate]:
+    """Certificates by row id."""
+    rows = tx.execute(_RECORD.where(certificates.c.id.in_(set(ids))))
+    return {row.id: _certificate(tx, row) for row in rows}
+
+
+def by_identifier(tx: Tx, identifier: str) -> Certificate | None:
+    return load_many(tx, [identifier]).get(identifier) if identifier.startswith(ROOT) else None
+
+
+def by_draft(tx: Tx, draft_id: str) -> Certificate | None:
+    row = tx.execute(_RECORD.where(certificates.c.draft_id == draft_id)).first()
+    return _certificate(tx, row) if row else None
+
+
+def held_by(tx: Tx, subjects: Collection[str], limit: int) -> list[Certificate]:
+    """The certificates of some holders, newest first."""
+    query = _RECORD.where(certificates.c.subject.in_(set(subjects)))
+    rows = tx.execute(query.order_by(certificates.c.id.desc()).limit(limit))
+    return [_certificate(tx, row) for row in rows]
+
+
+def lock_state(tx: Tx, identifier: str) -> Row[Any] | None:
+    """Id, state and slot of one certificate, its row locked until the transaction ends."""
+    columns = ("id", "state", "status_list", "status_index", "issuing_authority", "subject")
+    query = select(*(certificates.c[name] for name in columns))
+    return tx.execute(
+        query.where(certificates.c.identifier == identifier).with_for_update()
+    ).first()
+
+
+def set_state(tx: Tx, certificate_id: str, state: State, since: datetime, reason: str) -> None:
+    tx.execute(
+        update(certificates)
+        .where(certificates.c.id == certificate_id)
+        .values(state=state, state_since=since, state_reason=reason)
+    )
+
+
+def rendition(tx: Tx, certificate_id: str, kind: str) -> bytes | None:
+    query = select(renditions.c.data).where(
+        renditions.c.certificate_id == certificate_id, renditions.c.format == kind
+    )
+    data = tx.execute(query).scalar()
+    return None if data is None else bytes(data)
+
+
+def insert_issued(tx: Tx, rows: list[dict[str, Any]], files: list[dict[str, Any]]) -> None:
+    tx.execute(insert(certificates), rows)
+    tx.execute(insert(renditions), files)
+
+
+def taken_numbers(tx: Tx, authority: str, numbers: Sequence[str]) -> set[str]:
+    """Which of these licence numbers an authority has used already, in certificates or drafts."""
+    found: set[str] = set()
+    for start in range(0, len(numbers), 500):
+        some = numbers[start : start + 500]
+        for table, owner in ((certificates, "issuing_authority"), (drafts, "authority")):
+            query = select(table.c.number).where(table.c[owner] == authority)
+            found.update(tx.execute(query.where(table.c.number.in_(some))).scalars())
+    return found
+
+
+def number_in_use(tx: Tx, authority: str, number: str) -> bool:
+    """Does a certificate of this authority carry the number?"""
+    query = select(certificates.c.id).where(
+        certificates.c.issuing_authority == authority, certificates.c.number == number
+    )
+    return tx.execute(query).first() is not None
+
+
+def listed(
+    tx: Tx, authority: str, *, before: str | None, state: State | None, limit: int
+) -> list[Listing]:
+    """An authority's certificates, newest first; `before` is the id of the last one seen."""
+    query = _listing(authority)
+    if before is not None:
+        query = query.where(certificates.c.id < before)
+    if state is not None:
+        query = query.where(certificates.c.state == state)
+    rows = tx.execute(query.order_by(certificates.c.id.desc()).limit(limit))
+    return [_listed(tx, row) for row in rows]
+
+
+def matching(
+    tx: Tx, authority: str, text: str, subjects: Sequence[str], name_index: str, limit: int
+) -> list[Listing]:
+    """An authority's certificates by identifier, holder code or name, or start of the number."""
+    exact = _listing(authority).where(
+        or_(
+            certificates.c.identifier == text,
+            certificates.c.subject.in_(subjects),
+            certificates.c.name_index == name_index,
+        )
+    )
+    found = {row.id: row for row in tx.execute(exact.limit(limit))}
+    by_number = _listing(authority).where(
+        certificates.c.number >= text, certificates.c.number < text + "\U0010ffff"
+    )
+    for row in tx.execute(by_number.order_by(certificates.c.number).limit(limit)):
+        found.setdefault(row.id, row)
+    return [_listed(tx, row) for row in list(found.values())[:limit]]
+
+
+def insert_draft(tx: Tx, values: Mapping[str, Any]) -> None:
+    tx.execute(insert(drafts).values(**values))
+
+
+def draft_by_id(tx: Tx, draft_id: str) -> Draft | None:
+    row = tx.execute(select(drafts).where(drafts.c.id == draft_id)).first()
+    return _draft(row) if row else None
+
+
+def change_draft(tx: Tx, seen: Draft, values: Mapping[str, Any]) -> bool:
+    """Change the draft that was seen; False when somebody changed it since."""
+    changed = tx.execute(
+        update(drafts).where(_same(seen)).values(**values, revision=seen.revision + 1)
+    )
+    return changed.rowcount == 1
+
+
+def delete_draft(tx: Tx, seen: Draft) -> bool:
+    """Delete the draft that was seen; False when somebody changed it since."""
+    return tx.execute(delete(drafts).where(_same(seen))).rowcount == 1
+
+
+def _same(seen: Draft) -> ColumnElement[bool]:
+    return and_(drafts.c.id == seen.id, drafts.c.revision == seen.revision)
+
+
+def drafts_of(
+    tx: Tx, authority: str, *, state: DraftState | None, before: str | None, limit: int
+) -> list[Draft]:
+    """An authority's drafts, newest first; the open ones when no state is asked for."""
+    states = (state,) if state else _OPEN
+    query = select(drafts).where(drafts.c.authority == authority, drafts.c.state.in_(states))
+    if before is not None:
+        query = query.where(drafts.c.id < before)
+    return [_draft(row) for row in tx.execute(query.order_by(drafts.c.id.desc()).limit(limit))]
+
+
+_LISTED = (
+    "id",
+    "identifier",
+    "number",
+    "type",
+    "state",
+    "issued_on",
+    "valid_from",
+    "valid_until",
+    "holder_kind",
+    "holder_name",
+)
+
+
+def _listing(authority: str) -> Select[Any]:
+    columns = [certificates.c[name] for name in _LISTED]
+    return select(*columns).where(certificates.c.issuing_authority == authority)
+
+
+def _listed(tx: Tx, row: Row[Any]) -> Listing:
+    values = row._asdict()
+    name = cipher_of(tx.dialect).decrypt(bytes(values.pop("holder_name")), HOLDER_NAME).decode()
+    masked = masked_name(name, values.pop("holder_kind"))
+    return Listing(**values | {"state": State(row.state), "holder_name": masked})
+
+
+def _certificate(tx: Tx, row: Row[Any]) -> Certificate:
+    values = row._asdict()
+    values["state"] = State(values["state"])
+    values["credential"] = bytes(values["credential"] or b"").decode()
+    return Certificate(**values, cipher=cipher_of(tx.dialect))
+
+
+def _draft(row: Row[Any]) -> Draft:
+    return Draft(**row._asdict() | {"state": DraftState(row.state)})
