@@ -7,7 +7,7 @@
 - A key belongs to the backend that made it; a key of another backend cannot be opened here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Lock
 
@@ -25,11 +25,16 @@ _CAPACITY = 10_000
 
 
 class Custody:
-    """Private keys behind `backend`, known by their rows in `database`."""
+    """Private keys behind `backends`, known by their rows in `database`.
 
-    def __init__(self, database: Database, backend: Backend, clock: Clock) -> None:
+    The first backend makes new keys; the others still open what they made, so that a house can move
+    into a hardware module key by key.
+    """
+
+    def __init__(self, database: Database, backends: Sequence[Backend], clock: Clock) -> None:
         self._database = database
-        self._backend = backend
+        self._backend = backends[0]
+        self._backends = {each.scheme: each for each in backends}
         self._clock = clock
         self._signers: dict[str, Signer] = {}
         self._jose_signers: dict[str, Signer] = {}
@@ -84,7 +89,7 @@ class Custody:
         retiring, retired = KeyState.RETIRING, KeyState.RETIRED
         if not store.change_state(tx, kid, retiring, retired, now, handle=b""):
             return False
-        self._backend.destroy(kid, stored.handle)
+        self._backend_of(stored).destroy(kid, stored.handle)
         self.forget(kid)
         return True
 
@@ -106,13 +111,17 @@ class Custody:
         key = stored.key
         if key.state == KeyState.RETIRED or not stored.handle:
             raise KeyMayNotSign(f"the key {key.kid} is retired")
-        if stored.backend != self._backend.scheme:
+        row = algorithm(key.algorithm)
+        return self._backend_of(stored).signer(row, key.kid, key.version, stored.handle)
+
+    def _backend_of(self, stored: StoredKey) -> Backend:
+        backend = self._backends.get(stored.backend)
+        if backend is None:
             raise KeyDamaged(
-                f"the key {key.kid} is kept by {stored.backend}, not by {self._backend.scheme}",
+                f"the key {stored.key.kid} is kept by {stored.backend}, which is not open here",
                 next_step="start with the key backend that made this key",
             )
-        row = algorithm(key.algorithm)
-        return self._backend.signer(row, key.kid, key.version, stored.handle)
+        return backend
 
     def _keep(self, cache: dict[str, Signer], kid: str, signer: Signer) -> None:
         with self._lock:

@@ -18,14 +18,18 @@
     │   └── ActiveKeyExists         active_key_exists         the use already has its active key
     ├── Refused
     │   └── KeyMayNotSign           key_may_not_sign          retired or past its policy
+    ├── Unavailable
+    │   └── KeyStoreUnavailable     key_store_unavailable     the hardware module does not answer
     └── YinzhengError (ours)
+        ├── UnusableBackend         unusable_key_backend      the URI names no key store we have
+        ├── UnsafeSecretFile        unsafe_secret_file        absent, or open to others
         ├── UnsafeMasterKey         unsafe_master_key         absent, open to others or too short
         └── KeyDamaged              key_damaged               a stored private key does not open
 
 No message ever holds key material, and no cause is chained that might.
 """
 
-from foundation.errors import Conflict, Malformed, NotFound, Refused, YinzhengError
+from foundation.errors import Conflict, Malformed, NotFound, Refused, Unavailable, YinzhengError
 
 
 class InvalidJws(Malformed):
@@ -81,6 +85,18 @@ class UnknownCertificate(NotFound):
 
 class KeyMayNotSign(Refused):
     code = "key_may_not_sign"
+
+
+class KeyStoreUnavailable(Unavailable):
+    code = "key_store_unavailable"
+
+
+class UnusableBackend(YinzhengError):
+    code = "unusable_key_backend"
+
+
+class UnsafeSecretFile(YinzhengError):
+    code = "unsafe_secret_file"
 
 
 class UnsafeMasterKey(YinzhengError):

@@ -44,8 +44,9 @@ _PUBLISHED = (KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRING)
 class Keys:
     """Keys by use.
 
-    `public_url` is written into certificates as the place of `/pki/…` (left out when empty), `name`
-    is the organisation that the certificate authority says it is. `monotonic` counts seconds for
+    `backend` makes new keys; `older_backends` still open theirs. `public_url` is written into
+    certificates as the place of `/pki/…` (left out when empty), `name` is the organisation that the
+    certificate authority says it is. `monotonic` counts seconds for
     the caches and is only replaced by tests.
     """
 
@@ -56,6 +57,7 @@ class Keys:
         clock: Clock,
         public_url: str = "",
         *,
+        older_backends: Sequence[Backend] = (),
         name: str = "Yinzheng",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,7 +65,7 @@ class Keys:
         self._clock = clock
         self._name = name
         self._monotonic = monotonic
-        self._custody = Custody(database, backend, clock)
+        self._custody = Custody(database, [backend, *older_backends], clock)
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
         self._active: dict[str, tuple[float, StoredKey]] = {}

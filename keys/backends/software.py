@@ -10,7 +10,6 @@
 
 import os
 import secrets
-import stat
 from base64 import b64decode, b64encode
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from foundation.encryption import derive_key
 from keys.algorithms import Algorithm
 from keys.backends import NewKey, Signer
-from keys.errors import KeyDamaged, UnsafeMasterKey
+from keys.backends.files import read_secret
+from keys.errors import KeyDamaged, UnsafeMasterKey, UnsafeSecretFile
 from keys.jose import jwk_of, thumbprint
 
 MASTER_KEY_BYTES = 32
@@ -92,20 +92,15 @@ class SoftwareBackend:
 def load_master_key(path: Path, *, create: bool = False) -> bytes:
     """The 32 bytes in the master-key file, which holds them as base64. Raises `UnsafeMasterKey`.
 
-    The file must belong to its reader alone (mode 0600 or stricter), or be a secret that this
-    process cannot write. It is made only when `create` says so, and never overwritten.
+    The rules of `read_secret` apply. The file is made only when `create` says so, with mode 0600,
+    and never overwritten.
     """
     if create and not path.exists():
         _create(path)
     try:
-        with path.open("rb") as file:
-            _check_mode(path, os.fstat(file.fileno()).st_mode)
-            text = file.read(_MAX_FILE)
-    except OSError as problem:
-        raise UnsafeMasterKey(
-            f"the master key file {path} cannot be read: {problem.strerror}",
-            next_step="name the file that this installation was set up with",
-        ) from None
+        text = read_secret(path, _MAX_FILE)
+    except UnsafeSecretFile as problem:
+        raise UnsafeMasterKey(problem.detail, next_step=problem.next_step) from None
     try:
         key = b64decode(text.strip(), validate=True)
     except ValueError:
@@ -133,17 +128,6 @@ def _create(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-
-
-def _check_mode(path: Path, mode: int) -> None:
-    """Owner only; a mounted secret (0444, 0440) is accepted when nobody may write it."""
-    shared = mode & (stat.S_IRWXG | stat.S_IRWXO)
-    writable = mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
-    if shared and writable:
-        raise UnsafeMasterKey(
-            f"the master key file {path} is open to others",
-            next_step=f"chmod 600 {path}",
-        )
 
 
 def _bound_to(kid: str, version: int) -> bytes:

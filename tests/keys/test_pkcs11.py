@@ -1,0 +1,224 @@
+"""Keys in a PKCS#11 module: the same house, the same answers, and no private key outside."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from foundation.database import Database
+from keys import Keys
+from keys.algorithms import ALGORITHMS, ES256
+from keys.backends import Backend
+from keys.backends.selection import open_backend
+from keys.backends.software import SoftwareBackend
+from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, UnusableBackend
+from keys.jose import verify_compact
+from keys.store import key_by_kid
+from tests.keys.softhsm import Token, make_token
+from tests.simulators.clock import MovableClock
+
+USE = "seal/4711"
+in_softhsm = pytest.mark.softhsm
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    return make_token(tmp_path_factory.mktemp("softhsm"))
+
+
+@pytest.fixture(scope="session")
+def hsm(token: Token) -> Backend:
+    return open_backend(token.uri(), bytes(32))
+
+
+@pytest.fixture
+def keys(sqlite_database: Database, hsm: Backend, clock: MovableClock) -> Keys:
+    return Keys(sqlite_database, hsm, clock)
+
+
+@in_softhsm
+@pytest.mark.parametrize("row", ALGORITHMS.values(), ids=lambda row: row.name)
+def test_every_row_of_the_table_signs_inside_the_module(hsm: Backend, row) -> None:
+    new = hsm.generate(row, USE, 1)
+
+    signature = hsm.signer(row, new.kid, 1, new.handle)(b"a licence")
+
+    assert row.accepts(new.public_key)
+    assert row.verify(new.public_key, signature, b"a licence")
+    assert not row.verify(new.public_key, signature, b"another")
+
+
+@in_softhsm
+def test_a_house_over_a_module_gives_tokens_chains_and_time_stamps(
+    keys: Keys, sqlite_database: Database, clock: MovableClock
+) -> None:
+    keys.establish()
+    with sqlite_database.write() as tx:
+        keys.create(tx, USE)
+        keys.authority.certificate_for(tx, USE, "seal", {"common_name": "某局"})
+
+    token = keys.jws(USE, {"sub": "citizen"}, typ="x+jwt")
+
+    verified = verify_compact(token, typ="x+jwt", key_for=keys.trusted(USE))
+    assert verified.claims["sub"] == "citizen"
+    assert len(keys.chain(USE)) == 3
+    assert len(keys.timestamps.stamp(bytes(32), clock())) > 1_000
+
+
+@in_softhsm
+def test_the_private_key_cannot_be_taken_out(hsm: Backend, token: Token) -> None:
+    import pkcs11
+
+    hsm.generate(ES256, "seal/closed", 1)
+    module = pkcs11.lib(token.module)
+    with module.get_token(token_label=token.label).open() as session:
+        template = {
+            pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY,
+            pkcs11.Attribute.LABEL: "seal/closed 1",
+        }
+        (private_key,) = session.get_objects(template)
+
+        assert private_key[pkcs11.Attribute.EXTRACTABLE] is False
+        assert private_key[pkcs11.Attribute.SENSITIVE] is True
+        with pytest.raises(pkcs11.exceptions.AttributeSensitive):
+            private_key[pkcs11.Attribute.VALUE]
+
+
+@in_softhsm
+def test_threads_sign_side_by_side(keys: Keys) -> None:
+    key = keys.ensure(USE)
+    good: list[bool] = []
+
+    def sign() -> None:
+        for number in range(25):
+            message = f"licence {number}".encode()
+            good.append(ES256.verify(key.public_key, keys.sign_der(USE, message), message))
+
+    threads = [threading.Thread(target=sign) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert good == [True] * 150
+
+
+@in_softhsm
+def test_a_module_that_forgot_its_sessions_is_asked_again(keys: Keys, token: Token) -> None:
+    import pkcs11
+
+    key = keys.ensure(USE)
+    keys.sign_der(USE, b"before")
+
+    pkcs11.lib(token.module).reinitialize()
+
+    assert ES256.verify(key.public_key, keys.sign_der(USE, b"after"), b"after")
+
+
+@in_softhsm
+def test_a_retired_key_is_destroyed_inside_the_module(
+    keys: Keys, hsm: Backend, sqlite_database: Database
+) -> None:
+    old = keys.ensure("idp.tokens")
+    with sqlite_database.read() as tx:
+        handle = key_by_kid(tx, old.kid).handle
+
+    keys.compromised("idp.tokens")
+
+    with pytest.raises(KeyDamaged, match="0 keys"):
+        hsm.signer(ES256, old.kid, old.version, handle)
+
+
+@in_softhsm
+def test_a_house_moves_into_a_module_key_by_key(
+    sqlite_database: Database, hsm: Backend, backend: SoftwareBackend, clock: MovableClock
+) -> None:
+    before = Keys(sqlite_database, backend, clock)
+    old = before.ensure("idp.tokens")
+
+    after = Keys(sqlite_database, hsm, clock, older_backends=[backend])
+    with_old = after.sign("idp.tokens", b"message")
+    new = after.rotate("idp.tokens", at_once=True)
+
+    assert with_old.kid == old.kid
+    assert after.sign("idp.tokens", b"message").kid == new.kid
+    with pytest.raises(KeyDamaged, match="pkcs11"):
+        Keys(sqlite_database, backend, clock).sign("idp.tokens", b"message")
+
+
+@in_softhsm
+@pytest.mark.parametrize("handle", [b"", b"pkcs11:id=%00;type=private", b"pkcs11:object=x"])
+def test_an_address_that_is_not_ours_is_refused(hsm: Backend, handle: bytes) -> None:
+    with pytest.raises(KeyDamaged):
+        hsm.signer(ES256, "kid", 1, handle)
+
+
+@in_softhsm
+def test_a_token_that_is_not_there_is_unavailable_for_now(token: Token) -> None:
+    absent = open_backend(token.uri().replace(token.label, "absent"), bytes(32))
+
+    with pytest.raises(KeyStoreUnavailable) as raised:
+        absent.generate(ES256, USE, 1)
+
+    assert raised.value.retry_after == 5
+
+
+@in_softhsm
+def test_a_wrong_pin_is_refused_and_not_shown(token: Token, tmp_path: Path) -> None:
+    """In a process of its own: a module keeps one login for a whole process."""
+    pin = tmp_path / "pin"
+    pin.touch(mode=0o600)
+    pin.write_text("00000-wrong")
+    uri = token.uri(**{"pin-source": f"file:{pin}"})
+    program = (
+        "from keys.algorithms import ES256\n"
+        "from keys.backends.selection import open_backend\n"
+        f"open_backend({uri!r}, bytes(32)).generate(ES256, 'x', 1)\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert "PinIncorrect" in ended.stderr
+    assert "00000" not in ended.stderr
+
+
+@in_softhsm
+def test_a_pin_file_open_to_others_is_refused(token: Token, tmp_path: Path) -> None:
+    pin = tmp_path / "pin"
+    pin.write_text("86420")
+    pin.chmod(0o644)
+    backend = open_backend(token.uri(**{"pin-source": f"file:{pin}"}), bytes(32))
+
+    with pytest.raises(UnsafeSecretFile, match="open to others"):
+        backend.generate(ES256, USE, 1)
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("pkcs11:token=x?module-path=/a.so&pin-source=file:/p&pin-value=1", "PIN"),
+        ("pkcs11:token=x?module-path=/a.so", "pin-source"),
+        ("pkcs11:token=x?pin-source=file:/p", "module-path"),
+        ("pkcs11:?module-path=/a.so&pin-source=file:/p", "token"),
+        ("pkcs11:tokn=x;token=y?module-path=/a.so&pin-source=file:/p", "tokn"),
+        ("vault:transit", "vault"),
+        ("", "called ''"),
+        ("software:/tmp/keys", "no address"),
+    ],
+)
+def test_an_address_of_no_key_store_is_refused(uri: str, why: str) -> None:
+    pytest.importorskip("pkcs11")
+
+    with pytest.raises(UnusableBackend, match=why) as raised:
+        open_backend(uri, bytes(32))
+
+    assert raised.value.next_step
+
+
+def test_the_software_store_is_chosen_by_its_scheme() -> None:
+    assert open_backend("software:", bytes(32)).scheme == "software"
