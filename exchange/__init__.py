@@ -1,0 +1,44 @@
+"""Between departments: may this department ask, is the certificate good, and who may see what.
+
+A department names a certificate (number, file or QR code) and its reason (purpose, legal basis,
+case); the answer is one verdict with six named checks, only the fields its purpose allows, and a
+signed receipt. Before it leaves, the look is in the ledger, where the holder reads it.
+
+    models         tables and values: Purpose, VerificationRequest, Verdict, ShowCode
+    rules          six checks, one verdict, what is shown; pure
+    decisions      from facts to an answer and its ledger entry; pure
+    requests       what a department sends, read strictly
+    documents      what a file or a QR code says of itself
+    provenance     what speaks for a record: its signature, its seal's history
+    purposes       the registry: who may ask what about which type, and why
+    consent        one-time codes by which a holder shows a certificate
+    receipts       signed, provable, checked offline by `verify_receipt`
+    verification   `Verifications`: the use cases
+    http · commands
+
+Promises: no answer without purpose, basis and case; no answer before its entry is committed; an
+unknown number and a forbidden one look the same; status is never cached.
+"""
+
+from exchange.models import (
+    BatchVerdict,
+    Purpose,
+    ShowCode,
+    Verdict,
+    VerificationRequest,
+)
+from exchange.purposes import Purposes
+from exchange.receipts import VerifiedReceipt, verify_receipt
+from exchange.verification import Verifications
+
+__all__ = [
+    "BatchVerdict",
+    "Purpose",
+    "Purposes",
+    "ShowCode",
+    "Verdict",
+    "VerificationRequest",
+    "Verifications",
+    "VerifiedReceipt",
+    "verify_receipt",
+]

@@ -1,0 +1,253 @@
+"""From facts to an answer, pure: may they ask, what is true, what is shown, what is kept.
+
+The order is the order of the law, and it never depends on whether a certificate exists until the
+asker has shown a purpose and a basis of its own:
+
+1. the department holds the purpose, for some type                else not_permitted
+2. the legal basis is one the purpose was registered with         else not_permitted
+3. there is such a certificate                                    else not_found
+4. the purpose covers certificates of this type, on this basis    else not_permitted
+5. six checks, one verdict                                        `rules.assess`
+6. the fields and yes/no answers that purpose and catalogue allow
+
+Whatever the outcome, there is one ledger entry of the same form. When nothing may be said, the
+entry commits to random words in place of a certificate and a holder that are not there, so that
+even the public log does not tell an unknown number from a forbidden one.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from certificates.models import CertificateRecord
+from exchange import rules
+from exchange.models import OPEN_PURPOSES, Purpose, Verdict, VerificationRequest
+from exchange.requests import asked_text
+from exchange.rules import Assessment, Evidence, Outcome
+from foundation.actor import Actor
+from ledger import Entry, EntryRef
+from signing.models import Check
+
+KIND = "verification"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the database said to one question at one moment."""
+
+    grants: Mapping[str, Purpose]
+    record: CertificateRecord | None
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """What a file or a code says of itself, before the register is asked.
+
+    `identifier` is what it claims to be; `credential` the credential it carries, `seal_id` the seal
+    it bears, `facts` what else it says. `checks` are the checks made on it.
+    """
+
+    checks: Mapping[str, Check]
+    identifier: str = ""
+    credential: str = ""
+    seal_id: str = ""
+    facts: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything about an answer but the ledger entry's name."""
+
+    assessment: Assessment
+    reason: str
+    record: CertificateRecord | None
+    fields: Mapping[str, Any]
+    predicates: Mapping[str, bool]
+    legal_basis: str
+    basis_registered: bool
+
+
+def decide(
+    request: VerificationRequest,
+    found: Found,
+    at: datetime,
+    *,
+    visible: Callable[[Purpose], tuple[str, ...]],
+    handed_in: HandedIn | None = None,
+) -> Decision:
+    """The answer to one question. `visible` says what the catalogue shows a purpose today."""
+    if not found.grants:  # 1
+        return _refusal(request, found, "purpose_not_held", basis_registered=False)
+    bases = {basis for purpose in found.grants.values() for basis in purpose.legal_bases}
+    open_purpose = request.purpose in OPEN_PURPOSES
+    if request.legal_basis not in bases and not open_purpose:  # 2
+        return _refusal(request, found, "legal_basis_not_registered", basis_registered=False)
+    record = found.record
+    if record is None:  # 3
+        return _not_found(request, handed_in)
+    purpose = found.grants.get(record.type)
+    if purpose is None:  # 4
+        return _refusal(request, found, "purpose_not_for_this_type")
+    basis = purpose.legal_bases[0] if open_purpose else request.legal_basis
+    if basis not in purpose.legal_bases:
+        return _refusal(request, found, "legal_basis_not_registered")
+    checks = _against_register(handed_in, record, found.evidence) if handed_in else None
+    assessment = rules.assess(record, at, found.evidence, checks)  # 5
+    names = rules.disclose(visible(purpose), purpose.fields)  # 6
+    return Decision(
+        assessment,
+        _deciding(assessment),
+        record,
+        rules.select(record.fields, names),
+        _predicates(purpose, assessment, record, at),
+        basis,
+        True,
+    )
+
+
+def entry_of(
+    request: VerificationRequest,
+    decision: Decision,
+    actor: Actor,
+    at: datetime,
+    batch: str = "",
+) -> Entry:
+    """What the ledger keeps of an answer, given or refused."""
+    record = decision.record
+    details = {"checks": " ".join(_short(check) for check in decision.assessment.checks)}
+    private = {"asked": asked_text(request)}
+    legal_basis = decision.legal_basis
+    if not decision.basis_registered:  # a free text nobody checked does not go into a public log
+        private["legal_basis"], legal_basis = decision.legal_basis, ""
+    if decision.reason:
+        details["reason"] = decision.reason
+    if batch:
+        details["batch"] = batch
+    for name, value in decision.fields.items():
+        private[f"field.{name}"] = value
+    for name, answer in decision.predicates.items():
+        private[f"answer.{name}"] = "true" if answer else "false"
+    return Entry(
+        kind=KIND,
+        actor=actor,
+        at=at,
+        subject=record.subject if record else secrets.token_hex(32),
+        certificate=record.identifier if record else secrets.token_hex(32),
+        purpose=request.purpose,
+        legal_basis=legal_basis,
+        case_ref=request.case_ref,
+        verdict=decision.assessment.outcome.value,
+        disclosed=(*decision.fields, *decision.predicates),
+        details=details,
+        private=private,
+    )
+
+
+def verdict_of(
+    request: VerificationRequest,
+    decision: Decision,
+    at: datetime,
+    ref: EntryRef,
+    receipt_id: str,
+    receipt: str,
+) -> Verdict:
+    """The answer as it leaves; the same members whatever the outcome."""
+    outcome = decision.assessment.outcome
+    record = None if outcome in rules.SILENT else decision.record
+    return Verdict(
+        verdict=outcome.value,
+        checks=decision.assessment.checks,
+        fields=decision.fields,
+        predicates=decision.predicates,
+        type=record.type if record else "",
+        issuing_authority=record.issuing_authority if record else "",
+        authority_name=record.authority_name if record else "",
+        purpose=request.purpose,
+        legal_basis=decision.legal_basis,
+        case_ref=request.case_ref,
+        checked_at=at,
+        entry_id=ref.id,
+        receipt_id=receipt_id,
+        receipt=receipt,
+        reason=decision.reason,
+        next_step=rules.NEXT_STEPS[outcome],
+        identifier=record.identifier if record else "",
+    )
+
+
+def _refusal(
+    request: VerificationRequest, found: Found, reason: str, *, basis_registered: bool = True
+) -> Decision:
+    """Said nothing, shown nothing; the holder still sees that somebody asked."""
+    assessment = rules.silent(Outcome.NOT_PERMITTED)
+    return Decision(assessment, reason, found.record, {}, {}, request.legal_basis, basis_registered)
+
+
+def _not_found(request: VerificationRequest, handed_in: HandedIn | None) -> Decision:
+    """A file is judged by what it says of itself; the register only adds that it knows nothing."""
+    assessment = rules.silent(Outcome.NOT_FOUND)
+    if handed_in is not None:
+        checks = tuple(handed_in.checks.get(check.name, check) for check in rules.NOTHING_CHECKED)
+        altered = any(check.result == "fail" for check in checks)
+        assessment = Assessment(Outcome.TAMPERED if altered else Outcome.NOT_FOUND, checks)
+    return Decision(assessment, _deciding(assessment), None, {}, {}, request.legal_basis, True)
+
+
+def _against_register(
+    handed_in: HandedIn, record: CertificateRecord, evidence: Evidence
+) -> Mapping[str, Check]:
+    """A genuine seal is not enough: the file must say what the register says, under its seal."""
+    checks = dict(handed_in.checks)
+    if checks["integrity"].result == "pass" and not _says_the_same(handed_in, record):
+        checks["integrity"] = rules.FAIL["integrity", "document_differs"]
+    elif checks["integrity"].result == "pass" and evidence.intact is False:
+        checks["integrity"] = rules.FAIL["integrity", "record_altered"]
+    if "seal" in checks and checks["seal"].result == "pass" and handed_in.seal_id != record.seal_id:
+        checks["seal"] = rules.FAIL["seal", "seal_not_ours"]
+    if (
+        "authority" in checks
+        and checks["authority"].result == "pass"
+        and evidence.seal_owner != record.issuing_authority
+    ):
+        checks["authority"] = rules.FAIL["authority", "authority_differs"]
+    return checks
+
+
+def _says_the_same(handed_in: HandedIn, record: CertificateRecord) -> bool:
+    if not handed_in.credential and not handed_in.facts:
+        return False  # nothing ties it to this record
+    if handed_in.credential and not _is_part_of(handed_in.credential, record.credential):
+        return False
+    return all(
+        str(getattr(record, name, None) or record.fields.get(name, "")) == value
+        for name, value in (handed_in.facts or {}).items()
+    )
+
+
+def _is_part_of(shown: str, whole: str) -> bool:
+    """The same signed part, and no disclosure that the whole credential does not have."""
+    signed, *disclosures = shown.split("~")
+    all_signed, *all_disclosures = whole.split("~")
+    return signed == all_signed and set(disclosures) <= set(all_disclosures)
+
+
+def _predicates(
+    purpose: Purpose, assessment: Assessment, record: CertificateRecord, at: datetime
+) -> dict[str, bool]:
+    if not purpose.predicates:
+        return {}
+    code = record.holder_code if "holder_is_adult" in purpose.predicates else ""
+    return rules.answer_predicates(purpose.predicates, assessment, code, at)
+
+
+def _deciding(assessment: Assessment) -> str:
+    """The reason code of the check that decided, "" when nothing speaks against it."""
+    failed = (check.code for check in assessment.checks if check.result == "fail")
+    return next(failed, "")
+
+
+def _short(check: Check) -> str:
+    return f"{check.result}:{check.code}"

@@ -1,0 +1,97 @@
+"""What can go wrong between departments; the verdict about a certificate is never an error.
+
+Invalid
+├── IncompleteVerification    422  incomplete_verification   what is missing, by pointer
+├── PurposeNotAllowed         422  purpose_not_allowed       more than the catalogue allows
+└── IdempotencyKeyReused      422  idempotency_key_reused    same key, another body
+NotFound
+├── ReceiptNotFound           404  receipt_not_found         not there, or another department's
+├── CertificateNotHeld        404  certificate_not_held      not there, or somebody else's
+└── ShowCodeUnknown           404  show_code_unknown
+Gone
+└── ShowCodeExpired           410  show_code_expired         too old, or opened before
+Conflict
+└── RequestInFlight           409  request_in_flight         same key, the first is running
+ReceiptInvalid                422  receipt_invalid           one code per step of the check
+├── ReceiptFileMalformed           receipt_file_malformed
+├── ReceiptKeyUntrusted            receipt_key_untrusted
+├── ReceiptSignatureInvalid        receipt_signature_invalid
+├── ReceiptEntryDiffers            receipt_entry_differs
+├── ReceiptContradictsEntry        receipt_contradicts_entry
+├── ReceiptOpeningWrong            receipt_opening_wrong
+└── ReceiptProofInvalid            receipt_proof_invalid
+"""
+
+from foundation.errors import Conflict, Gone, Invalid, NotFound
+
+
+class IncompleteVerification(Invalid):
+    """The request does not say what to check, or why; `errors` names each missing member."""
+
+    code = "incomplete_verification"
+
+
+class PurposeNotAllowed(Invalid):
+    """A purpose asks for fields, a type or a predicate that the catalogue does not allow."""
+
+    code = "purpose_not_allowed"
+
+
+class IdempotencyKeyReused(Invalid):
+    code = "idempotency_key_reused"
+
+
+class ReceiptNotFound(NotFound):
+    code = "receipt_not_found"
+
+
+class CertificateNotHeld(NotFound):
+    """A holder asks for a certificate that is not theirs: the same answer as "not there"."""
+
+    code = "certificate_not_held"
+
+
+class ShowCodeUnknown(NotFound):
+    code = "show_code_unknown"
+
+
+class ShowCodeExpired(Gone):
+    code = "show_code_expired"
+
+
+class RequestInFlight(Conflict):
+    code = "request_in_flight"
+
+
+class ReceiptInvalid(Invalid):
+    """A receipt file that does not prove what it says; the code names the step that failed."""
+
+    code = "receipt_invalid"
+
+
+class ReceiptFileMalformed(ReceiptInvalid):
+    code = "receipt_file_malformed"
+
+
+class ReceiptKeyUntrusted(ReceiptInvalid):
+    code = "receipt_key_untrusted"
+
+
+class ReceiptSignatureInvalid(ReceiptInvalid):
+    code = "receipt_signature_invalid"
+
+
+class ReceiptEntryDiffers(ReceiptInvalid):
+    code = "receipt_entry_differs"
+
+
+class ReceiptContradictsEntry(ReceiptInvalid):
+    code = "receipt_contradicts_entry"
+
+
+class ReceiptOpeningWrong(ReceiptInvalid):
+    code = "receipt_opening_wrong"
+
+
+class ReceiptProofInvalid(ReceiptInvalid):
+    code = "receipt_proof_invalid"

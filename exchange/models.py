@@ -1,0 +1,158 @@
+"""Tables and values of the exchange between departments.
+
+    purposes            who may ask what about which type, and why
+    batch_receipts      which ledger entries one batch answer was made of
+    show_codes          one-time codes by which a holder shows a certificate
+    answered_requests   answers kept a day, so that a repeated Idempotency-Key repeats the answer
+
+There is no table of single receipts: a receipt is a signed reading of its ledger entry, which is
+kept there, with its salts and values, under the ledger's own rules of erasure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, LargeBinary, String, Table
+
+from foundation.columns import EncryptedText, JsonText, UtcDateTime
+from foundation.database import metadata
+from signing.models import Check
+
+CHECK_NAMES = ("integrity", "seal", "authority", "time", "status", "validity")
+
+EVERYONE = "*"  # the organisation of a purpose that anybody may use, signed in or not
+PUBLIC_CHECK = "public-check"  # somebody holds the paper in hand and looks it up on /verify
+HOLDER_SHOW = "holder-show"  # the holder shows the certificate by a one-time code
+OPEN_PURPOSES = frozenset({PUBLIC_CHECK, HOLDER_SHOW})
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What one department may ask about certificates of one type, and on which legal bases.
+
+    `names` maps a language ("zh-Hans", "zh-Hant", "en") to the purpose's name there. `fields` are
+    catalogue field names; `predicates` are names of yes/no answers (`rules.PREDICATES`).
+    """
+
+    organisation: str
+    type: str
+    code: str
+    names: Mapping[str, str]
+    legal_bases: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    predicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRequest:
+    """What to check (exactly one of the first three) and why (all of the last three).
+
+    `number` is a certificate number or a full identifier, `document` the bytes of a file, `qr_text`
+    what a QR code says. `media_type` of the document is not trusted and therefore not asked for.
+    """
+
+    number: str = ""
+    document: bytes = b""
+    qr_text: str = ""
+    purpose: str = ""
+    legal_basis: str = ""
+    case_ref: str = ""
+
+    @property
+    def asked_by(self) -> str:
+        """Which of the three ways was used: "number", "document" or "qr"."""
+        if self.document:
+            return "document"
+        return "qr" if self.qr_text else "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer: one verdict, the six checks behind it, the fields the purpose allows.
+
+    `receipt` is a compact JWS (typ "yinzheng-receipt+jwt"); `entry_id` names the ledger entry that
+    was committed before this answer left. `type` and the authority are empty when nothing was
+    found or nothing may be said.
+    """
+
+    verdict: str
+    checks: tuple[Check, ...]
+    fields: Mapping[str, Any]
+    predicates: Mapping[str, bool]
+    type: str
+    issuing_authority: str
+    authority_name: str
+    purpose: str
+    legal_basis: str
+    case_ref: str
+    checked_at: datetime
+    entry_id: str
+    receipt_id: str
+    receipt: str
+    reason: str = ""
+    next_step: str = ""
+    identifier: str = field(default="", compare=False)  # for pages of ours; never sent to an asker
+
+
+@dataclass(frozen=True, slots=True)
+class BatchVerdict:
+    """Many answers and one receipt over all of them. Each item has its own ledger entry."""
+
+    items: tuple[Verdict, ...]
+    receipt_id: str
+    receipt: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCode:
+    """A code for one certificate, one look, one minute. `token` is shown once, never stored."""
+
+    token: str
+    identifier: str
+    expires_at: datetime
+
+
+purposes = Table(
+    "purposes",
+    metadata,
+    Column("organisation", String(18), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("type", String(64), primary_key=True),
+    Column("names", JsonText, nullable=False),
+    Column("legal_bases", JsonText, nullable=False),
+    Column("fields", JsonText, nullable=False),
+    Column("predicates", JsonText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+batch_receipts = Table(
+    "batch_receipts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("entry_ids", JsonText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+show_codes = Table(
+    "show_codes",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("certificate", String(128), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("shown_by", String(128), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("opened_at", UtcDateTime),
+)
+
+answered_requests = Table(
+    "answered_requests",
+    metadata,
+    Column("client", String(128), primary_key=True),
+    Column("idempotency_key", String(255), primary_key=True),
+    Column("body_digest", String(43), nullable=False),
+    Column("answer", EncryptedText("answered_requests.answer")),  # NULL while it is running
+    Column("started_at", UtcDateTime, nullable=False),
+)

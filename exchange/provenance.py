@@ -1,0 +1,135 @@
+"""What speaks for a record: the signature over its credential, and the history of its seal.
+
+Two kinds of facts are remembered, both immutable:
+
+- "this credential verified under a key of ours, and these very facts are what it and the record's
+  digest vouch for". Only digests are kept, never the words.
+- "until this moment the seal's history was so": states are only ever added with the present date,
+  so the past up to the moment of reading cannot change. A certificate sealed after it is looked up
+  again.
+
+Status and validity are not here: they are read from the database for every question.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from operator import attrgetter
+
+import orjson
+from sqlalchemy import select
+
+from certificates.models import RECORD_FACTS, CertificateRecord
+from exchange.rules import Evidence
+from foundation.clock import Clock
+from foundation.database import Tx
+from signing.models import SealState, seal_states, seal_versions, seals
+
+CAPACITY = 200_000
+_MARGIN = timedelta(seconds=5)  # clocks of several processes on one database
+_facts_of = attrgetter(*RECORD_FACTS)
+
+# Is the record what its credential and its digest say? Slow: verifies a signature.
+Vouch = Callable[[CertificateRecord], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class SealHistory:
+    """Owner, certificate periods and dated states of one seal, known up to `known_until`."""
+
+    owner: str
+    periods: tuple[tuple[datetime, datetime], ...]
+    states: tuple[tuple[datetime, str], ...]
+    known_until: datetime
+
+    def in_force(self, at: datetime) -> bool:
+        """Was it active at that moment, with a certificate in its period?"""
+        state = next((state for since, state in reversed(self.states) if since <= at), None)
+        covered = any(begin <= at <= end for begin, end in self.periods)
+        return state == SealState.ACTIVE and covered
+
+
+class Provenance:
+    """Evidence for records. `vouch` is asked once for each record as it stands."""
+
+    def __init__(self, vouch: Vouch, clock: Clock) -> None:
+        self._vouch = vouch
+        self._clock = clock
+        self._vouched: dict[bytes, bytes] = {}
+        self._seals: dict[str, SealHistory] = {}
+
+    def of(self, tx: Tx, records: Collection[CertificateRecord]) -> dict[str, Evidence]:
+        """The evidence for each record, by identifier; three small queries, usually none."""
+        histories = self._histories(tx, records)
+        return {
+            record.identifier: _evidence(record, self._intact(record), histories)
+            for record in records
+        }
+
+    def _intact(self, record: CertificateRecord) -> bool | None:
+        if not record.credential:
+            return record.is_intact
+        key = sha256(record.credential.encode()).digest()
+        facts = fingerprint(record)
+        if (known := self._vouched.get(key)) is not None and known == facts:
+            return True
+        if not self._vouch(record):
+            return False
+        while len(self._vouched) >= CAPACITY:
+            self._vouched.pop(next(iter(self._vouched)), None)
+        self._vouched[key] = facts
+        return True
+
+    def _histories(
+        self, tx: Tx, records: Collection[CertificateRecord]
+    ) -> Mapping[str, SealHistory]:
+        wanted = {
+            record.seal_id
+            for record in records
+            if (known := self._seals.get(record.seal_id)) is None
+            or record.issued_at > known.known_until
+        }
+        if wanted:
+            self._seals.update(read_histories(tx, wanted, self._clock() - _MARGIN))
+        return self._seals
+
+
+def fingerprint(record: CertificateRecord) -> bytes:
+    """SHA-256 over every fact of a record that never changes, fields included."""
+    facts = [*_facts_of(record), record.fields]
+    return sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _evidence(
+    record: CertificateRecord, intact: bool | None, histories: Mapping[str, SealHistory]
+) -> Evidence:
+    seal = histories.get(record.seal_id)
+    if seal is None:
+        return Evidence(intact)
+    return Evidence(intact, seal.in_force(record.issued_at), seal.owner)
+
+
+def read_histories(
+    tx: Tx, seal_ids: Iterable[str], known_until: datetime
+) -> dict[str, SealHistory]:
+    """The histories of some seals, from three small queries."""
+    ids = list(seal_ids)
+    versions = select(
+        seal_versions.c.seal_id, seal_versions.c.valid_from, seal_versions.c.valid_until
+    )
+    periods: dict[str, list[tuple[datetime, datetime]]] = {}
+    for seal_id, begin, end in tx.execute(versions.where(seal_versions.c.seal_id.in_(ids))):
+        periods.setdefault(seal_id, []).append((begin, end))
+    changes = select(seal_states.c.seal_id, seal_states.c.since, seal_states.c.state)
+    changes = changes.order_by(seal_states.c.since, seal_states.c.id)
+    states: dict[str, list[tuple[datetime, str]]] = {}
+    for seal_id, since, state in tx.execute(changes.where(seal_states.c.seal_id.in_(ids))):
+        states.setdefault(seal_id, []).append((since, state))
+    owners = select(seals.c.id, seals.c.owner).where(seals.c.id.in_(ids))
+    return {
+        seal_id: SealHistory(
+            owner, tuple(periods.get(seal_id, ())), tuple(states.get(seal_id, ())), known_until
+        )
+        for seal_id, owner in tx.execute(owners)
+    }

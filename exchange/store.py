@@ -1,0 +1,189 @@
+"""Questions to the exchange's tables; every function takes the caller's transaction."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, insert, select, tuple_, update
+
+from exchange.models import (
+    Purpose,
+    answered_requests,
+    batch_receipts,
+    purposes,
+    show_codes,
+)
+from foundation.database import Database, Tx
+from ledger import EntryRef
+from ledger import store as ledger_store
+from ledger.entries import unseal_openings
+from ledger.merkle import leaf_hash
+from ledger.models import ledger_accesses
+
+# ── purposes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def put_purpose(tx: Tx, database: Database, purpose: Purpose, now: datetime) -> None:
+    """Insert or replace."""
+    values = {
+        "names": dict(purpose.names),
+        "legal_bases": list(purpose.legal_bases),
+        "fields": list(purpose.fields),
+        "predicates": list(purpose.predicates),
+        "created_at": now,
+    }
+    put = database.upsert(purposes, ["organisation", "code", "type"], values)
+    key = {"organisation": purpose.organisation, "code": purpose.code, "type": purpose.type}
+    tx.execute(put.values(**key, **values))
+
+
+def purposes_of(tx: Tx, organisation: str) -> list[Purpose]:
+    query = _purposes().where(purposes.c.organisation == organisation)
+    return [_purpose(row) for row in tx.execute(query.order_by(purposes.c.code, purposes.c.type))]
+
+
+def purposes_by_code(tx: Tx, asked: Collection[tuple[str, str]]) -> list[Purpose]:
+    """The purposes of several (organisation, code) pairs, over all types."""
+    pairs = tuple_(purposes.c.organisation, purposes.c.code).in_(list(asked))
+    return [_purpose(row) for row in tx.execute(_purposes().where(pairs))]
+
+
+def _purposes() -> Select[Any]:
+    return select(
+        purposes.c.organisation,
+        purposes.c.type,
+        purposes.c.code,
+        purposes.c.names,
+        purposes.c.legal_bases,
+        purposes.c.fields,
+        purposes.c.predicates,
+    )
+
+
+def _purpose(row: Row[Any]) -> Purpose:
+    return Purpose(
+        row.organisation,
+        row.type,
+        row.code,
+        row.names,
+        tuple(row.legal_bases),
+        tuple(row.fields),
+        tuple(row.predicates),
+    )
+
+
+# ── receipts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def add_batch_receipt(tx: Tx, receipt_id: str, entry_ids: Sequence[str], now: datetime) -> None:
+    row = {"id": receipt_id, "entry_ids": list(entry_ids), "created_at": now}
+    tx.execute(insert(batch_receipts).values(row))
+
+
+def batch_entry_ids(tx: Tx, receipt_id: str) -> list[str] | None:
+    query = select(batch_receipts.c.entry_ids).where(batch_receipts.c.id == receipt_id)
+    found: list[str] | None = tx.execute(query).scalar()
+    return found
+
+
+def written_entry(tx: Tx, database: Database, entry_id: str) -> EntryRef | None:
+    """A ledger entry as it was written, with the openings that were not erased since."""
+    rows = ledger_store.concerning(tx, ledger_accesses.c.entry_id == entry_id, None, 1)
+    if not rows:
+        return None
+    row = rows[0]
+    leaf = bytes(row.leaf)
+    sealed = row.sealed
+    openings = {} if sealed is None else unseal_openings(database.cipher, entry_id, bytes(sealed))
+    return EntryRef(entry_id, leaf, leaf_hash(leaf), openings)
+
+
+# ── show codes ───────────────────────────────────────────────────────────────────────────────────
+
+
+def add_show_code(
+    tx: Tx, token_hash: bytes, certificate: str, subject: str, shown_by: str, expires_at: datetime
+) -> None:
+    tx.execute(
+        insert(show_codes).values(
+            token_hash=token_hash,
+            certificate=certificate,
+            subject=subject,
+            shown_by=shown_by,
+            expires_at=expires_at,
+        )
+    )
+
+
+def open_show_code(tx: Tx, token_hash: bytes, now: datetime) -> str | None:
+    """The identifier behind a code that is still good, which this uses up; None otherwise.
+
+    One statement, so of two simultaneous openings the database lets exactly one through.
+    """
+    opened = (
+        update(show_codes)
+        .where(
+            show_codes.c.token_hash == token_hash,
+            show_codes.c.opened_at.is_(None),
+            show_codes.c.expires_at > now,
+        )
+        .values(opened_at=now)
+        .returning(show_codes.c.certificate)
+    )
+    return tx.execute(opened).scalar()
+
+
+def certificate_of_code(tx: Tx, token_hash: bytes) -> str | None:
+    """The identifier behind a code, good or not."""
+    query = select(show_codes.c.certificate).where(show_codes.c.token_hash == token_hash)
+    return tx.execute(query).scalar()
+
+
+def delete_show_codes(tx: Tx, before: datetime) -> int:
+    """Forget codes that ended before an instant."""
+    return tx.execute(delete(show_codes).where(show_codes.c.expires_at < before)).rowcount
+
+
+# ── idempotency ──────────────────────────────────────────────────────────────────────────────────
+
+ANSWERS_KEPT = timedelta(hours=24)
+GIVEN_UP_AFTER = timedelta(seconds=60)
+
+
+def begin_request(
+    tx: Tx, database: Database, client: str, key: str, body_digest: str, now: datetime
+) -> Row[Any] | None:
+    """Claim (client, key); None when it is ours to answer, else the row of whoever was first."""
+    tx.execute(
+        delete(answered_requests).where(
+            answered_requests.c.client == client,
+            answered_requests.c.idempotency_key == key,
+            (answered_requests.c.started_at < now - ANSWERS_KEPT)
+            | (
+                answered_requests.c.answer.is_(None)
+                & (answered_requests.c.started_at < now - GIVEN_UP_AFTER)
+            ),
+        )
+    )
+    claim = database.insert_or_ignore(answered_requests).values(
+        client=client, idempotency_key=key, body_digest=body_digest, started_at=now
+    )
+    if tx.execute(claim).rowcount:
+        return None
+    query = select(answered_requests.c.body_digest, answered_requests.c.answer)
+    earlier: Row[Any] | None = tx.execute(query.where(*_claimed(client, key))).first()
+    return earlier
+
+
+def finish_request(tx: Tx, client: str, key: str, answer: str) -> None:
+    done = update(answered_requests).where(*_claimed(client, key)).values(answer=answer)
+    tx.execute(done)
+
+
+def drop_request(tx: Tx, client: str, key: str) -> None:
+    """Give a claim back: the request failed and may be tried again."""
+    tx.execute(delete(answered_requests).where(*_claimed(client, key)))
+
+
+def _claimed(client: str, key: str) -> tuple[Any, Any]:
+    return answered_requests.c.client == client, answered_requests.c.idempotency_key == key

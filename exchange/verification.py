@@ -1,0 +1,332 @@
+"""`Verifications`: is this certificate good, and may you know?
+
+    verify        one certificate by number, on the fast lane: one shared read, one shared commit
+    verify_batch  up to 100 numbers: one read, one commit, one receipt
+    verify_now    anything, synchronously: portal pages, CLI, files and QR codes
+    create_show_code, open_code     the holder shows a certificate for a minute
+
+All of them ask the same facts (`_fetch`), decide by the same rules (`decisions.decide`), write the
+same ledger entry and answer with the same receipt. The entry is committed before the answer exists,
+refusals and unknown numbers included; status is read from the database for every question.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from certificates.service import Certificates
+from exchange import consent, documents, receipts, store
+from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
+from exchange.errors import CertificateNotHeld, ReceiptNotFound
+from exchange.idempotency import Replays
+from exchange.models import (
+    HOLDER_SHOW,
+    PUBLIC_CHECK,
+    BatchVerdict,
+    ShowCode,
+    Verdict,
+    VerificationRequest,
+)
+from exchange.provenance import Provenance
+from exchange.purposes import Purposes
+from exchange.requests import BatchRequest, checked, checked_batch
+from exchange.rules import Evidence
+from foundation.actor import Actor, ActorKind
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.lanes import Loader
+from keys import Keys
+from keys.errors import NoActiveKey, UnknownCertificate
+from ledger import Entry, EntryRef, Ledger
+from ledger.entries import read_leaf
+from signing.service import Signing
+
+PROOF_WAIT: Final = 1.0
+_PROOF_STEP: Final = 0.05
+
+# One question to the database: (organisation, purpose), by what, and the number or token.
+_Key = tuple[str, str, str, str]
+_NUMBER, _TOKEN = "number", "token"
+
+
+class Verifications:
+    """Verification between departments. `issuer` is the public URL of this house."""
+
+    def __init__(
+        self,
+        database: Database,
+        certificates: Certificates,
+        signing: Signing,
+        ledger: Ledger,
+        keys: Keys,
+        purposes: Purposes,
+        clock: Clock,
+        issuer: str,
+    ) -> None:
+        self.purposes = purposes
+        self.issuer = issuer
+        self.replays = Replays(database, clock)
+        self._database = database
+        self._certificates = certificates
+        self._signing = signing
+        self._ledger = ledger
+        self._keys = keys
+        self._clock = clock
+        self._provenance = Provenance(
+            lambda record: documents.vouched_by_credential(keys, record), clock
+        )
+        self._loader: Loader[_Key, Found] = Loader(database, self._fetch)
+
+    def close(self) -> None:
+        self._loader.close()
+
+    # ── asking ───────────────────────────────────────────────────────────────────────────────
+
+    async def verify(self, actor: Actor, request: VerificationRequest) -> Verdict:
+        """One answer, after its ledger entry is committed. Raises `IncompleteVerification`.
+
+        A number takes the fast lane; a file or a QR code is examined on a thread.
+        """
+        if request.document or request.qr_text:
+            return await asyncio.to_thread(self.verify_now, actor, request)
+        request, now = checked(request), self._clock()
+        key = (actor.organisation, request.purpose, _NUMBER, request.number)
+        found = await self._loader.get(key)
+        decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
+        ref = await self._ledger.record(entry_of(request, decision, actor, now))
+        return self._answer(request, decision, now, ref)
+
+    async def verify_batch(self, actor: Actor, batch: BatchRequest) -> BatchVerdict:
+        """Many answers after one commit, and one receipt over all of them."""
+        batch, now = checked_batch(batch), self._clock()
+        receipt_id = f"batch-{secrets.token_hex(13)}"
+        keys = [(actor.organisation, batch.purpose, _NUMBER, each) for each in batch.numbers]
+        found = await self._load_all(keys)
+        decided = []
+        for key, number in zip(keys, batch.numbers, strict=True):
+            request = batch.single(number)
+            facts = found.get(key, _NOTHING)
+            decided.append((request, decide(request, facts, now, visible=self.purposes.visible)))
+        refs = await self._ledger.record_all(
+            [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
+        )
+        await asyncio.to_thread(self._keep_batch, receipt_id, refs, now)
+        receipt = self._sign(self._batch_claims(receipt_id, refs))
+        items = tuple(
+            verdict_of(request, one, now, ref, ref.id, "")
+            for (request, one), ref in zip(decided, refs, strict=True)
+        )
+        return BatchVerdict(items, receipt_id, receipt, now)
+
+    def verify_now(self, actor: Actor, request: VerificationRequest) -> Verdict:
+        """The synchronous twin: facts and entry in one transaction. Examining a file comes first.
+
+        Raises `IncompleteVerification`, and for a show code `ShowCodeExpired`.
+        """
+        request, now = checked(request), self._clock()
+        handed_in, by, what = self._read(request, now)
+        visible = self.purposes.visible
+        if by == _TOKEN and consent.is_show_code(what):
+            return self._open(actor, request, what, now)
+        key = (actor.organisation, request.purpose, by, what)
+        with self._database.write() as tx:
+            found = self._fetch(tx, [key]).get(key, _NOTHING)
+            decision = decide(request, found, now, visible=visible, handed_in=handed_in)
+            ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
+        return self._answer(request, decision, now, ref)
+
+    # ── the holder shows ─────────────────────────────────────────────────────────────────────
+
+    def create_show_code(self, actor: Actor, identifier: str) -> ShowCode:
+        """A one-time code for a certificate that `actor` holds. Raises `CertificateNotHeld`."""
+        now = self._clock()
+        code = consent.new_show_code(identifier, now)
+        with self._database.write() as tx:
+            record = self._certificates.load_many(tx, [identifier]).get(identifier)
+            if record is None or record.subject not in actor.subjects:
+                raise CertificateNotHeld("you hold no such certificate")
+            store.add_show_code(
+                tx,
+                consent.hash_of(code.token),
+                record.identifier,
+                record.subject,
+                actor.id,
+                code.expires_at,
+            )
+            shown = Entry(
+                kind="certificate.shown",
+                actor=actor,
+                at=now,
+                subject=record.subject,
+                certificate=record.identifier,
+                purpose=HOLDER_SHOW,
+            )
+            self._ledger.append(tx, shown)
+        return code
+
+    def open_code(self, actor: Actor, token: str) -> Verdict:
+        """What stands behind "/v/{token}": a shown certificate, or the code printed on one.
+
+        A show code is used up by this. Raises `ShowCodeExpired` and `ShowCodeUnknown`.
+        """
+        request = VerificationRequest(qr_text=f"/v/{token}", purpose=_purpose_of(token))
+        return self.verify_now(actor, request)
+
+    # ── receipts ─────────────────────────────────────────────────────────────────────────────
+
+    def receipt_file(self, receipt_id: str, actor: Actor | None = None) -> dict[str, object]:
+        """The receipt file of an answer: see `exchange/receipts.py`. Raises `ReceiptNotFound`.
+
+        With `actor`, only the department (or the client) that asked finds it. A single receipt has
+        the id of its ledger entry. It repeats a past answer and says nothing newer.
+        """
+        with self._database.read() as tx:
+            batch = store.batch_entry_ids(tx, receipt_id)
+            ids = [receipt_id] if batch is None else batch
+            refs = [store.written_entry(tx, self._database, entry_id) for entry_id in ids]
+        written = [ref for ref in refs if ref is not None and _is_answer(ref)]
+        if len(written) != len(refs) or (actor and not _asked_by(actor, written[0])):
+            raise ReceiptNotFound("there is no such receipt of your department")
+        claims = (
+            self._single_claims(written[0])
+            if batch is None
+            else self._batch_claims(receipt_id, written)
+        )
+        return receipts.write_file(
+            self._sign(claims),
+            [(receipts.for_asker(ref), self._ledger.proof(ref.id)) for ref in written],
+            certificates=self._certificate_chain(),
+            ledger_keys=[str(key) for key in self._ledger.verifier_keys()],
+        )
+
+    async def proved_receipt_file(self, receipt_id: str, actor: Actor) -> dict[str, object]:
+        """The receipt file once the log has taken its entries in, waiting about a second for it."""
+        waited = 0.0
+        while True:
+            file = await asyncio.to_thread(self.receipt_file, receipt_id, actor)
+            if receipts.is_proved(file) or waited >= PROOF_WAIT:
+                return file
+            await asyncio.sleep(_PROOF_STEP)
+            waited += _PROOF_STEP
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _fetch(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
+        """Purposes, records and their evidence for many questions: one query each."""
+        grants = self.purposes.load(tx, {(key[0], key[1]) for key in keys})
+        numbers = {key[3] for key in keys if key[2] == _NUMBER and key[3]}
+        tokens = {key[3] for key in keys if key[2] == _TOKEN and key[3]}
+        records = {
+            _NUMBER: self._certificates.load_many(tx, list(numbers)) if numbers else {},
+            _TOKEN: self._certificates.load_by_tokens(tx, list(tokens)) if tokens else {},
+        }
+        evidence = self._provenance.of(
+            tx, [record for found in records.values() for record in found.values()]
+        )
+        answers = {}
+        for key in keys:
+            record = records[key[2]].get(key[3])
+            proof = evidence[record.identifier] if record else _NO_EVIDENCE
+            answers[key] = Found(grants[key[0], key[1]], record, proof)
+        return answers
+
+    async def _load_all(self, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
+        def load() -> Mapping[_Key, Found]:
+            with self._database.read() as tx:
+                return self._fetch(tx, keys)
+
+        return await asyncio.to_thread(load)
+
+    def _read(
+        self, request: VerificationRequest, now: datetime
+    ) -> tuple[HandedIn | None, str, str]:
+        """What to look for, and what the file or code says of itself."""
+        if request.document:
+            handed_in = documents.read_document(self._signing, request.document)
+            return handed_in, _NUMBER, handed_in.identifier
+        if not request.qr_text:
+            return None, _NUMBER, request.number
+        if documents.is_offline_code(request.qr_text):
+            handed_in = documents.read_code(self._keys, request.qr_text, now)
+            return handed_in, _NUMBER, handed_in.identifier
+        return None, _TOKEN, documents.token_of(request.qr_text, self.issuer)
+
+    def _open(
+        self, actor: Actor, request: VerificationRequest, token: str, now: datetime
+    ) -> Verdict:
+        """Use up a show code and answer; a used or old one is refused, and the holder sees it."""
+        hashed = consent.hash_of(token)
+        with self._database.write() as tx:
+            identifier = store.open_show_code(tx, hashed, now)
+            asked = identifier or store.certificate_of_code(tx, hashed)
+            key = (actor.organisation, request.purpose, _NUMBER, asked or "")
+            found = self._fetch(tx, [key])[key]
+            if identifier is None:
+                found = replace(found, grants={})  # the consent is over: nothing may be said
+            decision = decide(request, found, now, visible=self.purposes.visible)
+            if identifier is None:
+                decision = replace(decision, reason="show_code_expired")
+            ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
+        if asked is None:
+            raise consent.unknown()
+        if identifier is None:
+            raise consent.expired()
+        return self._answer(request, decision, now, ref)
+
+    def _answer(
+        self, request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
+    ) -> Verdict:
+        receipt = self._sign(self._single_claims(ref))
+        return verdict_of(request, decision, now, ref, ref.id, receipt)
+
+    def _single_claims(self, ref: EntryRef) -> bytes:
+        return receipts.single_claims(ref, issuer=self.issuer, log=self._ledger.origin)
+
+    def _batch_claims(self, receipt_id: str, refs: Sequence[EntryRef]) -> bytes:
+        return receipts.batch_claims(receipt_id, refs, issuer=self.issuer, log=self._ledger.origin)
+
+    def _sign(self, claims: bytes) -> str:
+        try:
+            return self._keys.jws(receipts.KEY_USE, claims, typ=receipts.TYP)
+        except NoActiveKey:
+            self._keys.ensure(receipts.KEY_USE)
+            return self._keys.jws(receipts.KEY_USE, claims, typ=receipts.TYP)
+
+    def _keep_batch(self, receipt_id: str, refs: Sequence[EntryRef], now: datetime) -> None:
+        with self._database.write() as tx:
+            store.add_batch_receipt(tx, receipt_id, [ref.id for ref in refs], now)
+
+    def _certificate_chain(self) -> list[str]:
+        """PEM certificates of the key that signs receipts, up to the root; made when missing."""
+        self._keys.ensure(receipts.KEY_USE)
+        subject = {"common_name": receipts.SIGNER_NAME}
+        try:
+            chain = self._keys.chain(receipts.KEY_USE)
+        except UnknownCertificate:
+            with self._database.write() as tx:
+                self._keys.authority.certificate_for(tx, receipts.KEY_USE, "receipt", subject)
+            chain = self._keys.chain(receipts.KEY_USE)
+        return [receipts.to_pem(der) for der in chain]
+
+
+_NO_EVIDENCE = Evidence()
+_NOTHING = Found({}, None, _NO_EVIDENCE)
+
+
+def _purpose_of(token: str) -> str:
+    return HOLDER_SHOW if consent.is_show_code(token) else PUBLIC_CHECK
+
+
+def _is_answer(ref: EntryRef) -> bool:
+    """Not every ledger entry is an answer; the others have no receipt."""
+    return bool(read_leaf(ref.leaf).get("kind") == KIND)
+
+
+def _asked_by(actor: Actor, ref: EntryRef) -> bool:
+    asker = read_leaf(ref.leaf)["actor"]
+    if actor.organisation:
+        return bool(asker.get("organisation") == actor.organisation)
+    return actor.kind is ActorKind.CLIENT and bool(asker.get("id") == actor.id)
