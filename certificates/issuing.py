@@ -178,20 +178,20 @@ class Issuer:
     ) -> str:
         """What a phone without a network can check: who, what, until when, and by whom.
 
-        No `exp`: an old certificate is still genuine, and its reader sees `valid_until`.
+        Short names keep the symbol coarse enough for paper; `status` is list and index under the
+        issuer's /status-lists. No `exp`: an old certificate is still genuine, `until` says its end.
         """
         self._keys.ensure(QR_USE)
         claims: dict[str, Any] = {
-            "identifier": content.identifier,
+            "id": content.identifier,
             "number": content.number,
-            "type": kind.name,
             "holder": content.fields[kind.holder.name],
-            "authority": content.authority_name,
-            "valid_from": content.valid_from.isoformat(),
-            "status": self._status(slot)["status_list"],
+            "by": content.authority_name,
+            "from": content.valid_from.isoformat(),
+            "status": [slot.list_id, slot.index],
         }
         if content.valid_until:
-            claims["valid_until"] = content.valid_until.isoformat()
+            claims["until"] = content.valid_until.isoformat()
         return cwt_qr.issue(self._keys, QR_USE, claims, iss=self._public_url, iat=now)
 
     def _status(self, slot: Slot) -> dict[str, Any]:

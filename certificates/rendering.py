@@ -12,7 +12,6 @@ Fonts come from the wheel `justmytype-intl-cjk` (OFL), with the machine's own fo
 rare characters. PDF/A-3 because it may carry an attachment (ISO 19005-3).
 """
 
-import calendar
 import json
 import re
 import threading
@@ -36,15 +35,25 @@ TEMPLATES = Path(__file__).parent / "templates"
 _UNDRAWABLE = re.compile(r"the text `\"(?P<text>.*)\"` could not be displayed", re.DOTALL)
 _ESCAPE = re.compile(r"\\u\{([0-9a-fA-F]+)\}")
 
+_ONE_PAGE = b"/Type/Pages/Count 1/"
+_ROW_INSETS = (9, 6.5, 4.5, 3)  # points above and below a row, the airiest that fits
+
 _REGIONS = {"zh-Hans": ("zh", "cn"), "zh-Hant": ("zh", "tw"), "en": ("en", "us")}
 _WORDS = {
     "validity": {"zh-Hans": "有效期限", "zh-Hant": "有效期限", "en": "Valid"},
-    "authority": {"zh-Hans": "发证机关", "zh-Hant": "發證機關", "en": "Issuing authority"},
+    "sealed": {
+        "zh-Hans": "发证机关、发证日期",
+        "zh-Hant": "發證機關、發證日期",
+        "en": "Issuing authority and date",
+    },
     "online": {"zh-Hans": "在线核验", "zh-Hant": "線上核驗", "en": "Verify online"},
     "offline": {"zh-Hans": "离线核验", "zh-Hant": "離線核驗", "en": "Verify offline"},
     "specimen": {"zh-Hans": "封印后生成", "zh-Hant": "封印後產生", "en": "made at sealing"},
 }
-_MONTHS = tuple(calendar.month_name)
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +81,14 @@ class Renderer:
     ) -> bytes:
         """The page as PDF/A-3b. Without `issued` it is the preview of the same page."""
         data = page_data(kind, content, self._public_url, made_at, issued)
-        return self._compile(kind.layout.template, data, format="pdf", pdf_standards=["a-3b"])
+        return self._fitting(kind.layout.template, data)
 
     def png(
         self, kind: CertificateType, content: Content, made_at: datetime, ppi: float = 110
     ) -> bytes:
         """The preview as a picture; drawn as PDF/A first, because only that checks the glyphs."""
-        self.pdf(kind, content, made_at, None)
         data = page_data(kind, content, self._public_url, made_at, None)
+        self._fitting(kind.layout.template, data)
         return self._compile(kind.layout.template, data, format="png", ppi=ppi)
 
     def undrawable(self, text: str) -> str:
@@ -93,6 +102,16 @@ class Renderer:
         missing = [character for character in unknown if not self._draws(character)]
         self._drawable.update(set(unknown) - set(missing))
         return "".join(missing)
+
+    def _fitting(self, template: str, data: dict[str, Any]) -> bytes:
+        """The page with rows as airy as fits; `data` is left with the spacing that did."""
+        for data["row_inset"] in _ROW_INSETS:
+            page = self._compile(template, data, format="pdf", pdf_standards=["a-3b"])
+            if _ONE_PAGE in page:
+                return page
+        raise LayoutOverflow(
+            "the content does not fit the page", next_step="shorten the longest fields"
+        )
 
     def _draws(self, text: str) -> bool:
         try:
@@ -113,9 +132,7 @@ class Renderer:
                 page = compiler.compile(sys_inputs={"data": text}, **how)
             except typst.TypstError as problem:
                 raise _explain(problem) from None
-        if not isinstance(page, bytes):
-            raise LayoutOverflow("the content takes more than one page")
-        return page
+        return page if isinstance(page, bytes) else b"".join(page or [])
 
 
 @lru_cache(maxsize=1)
@@ -150,14 +167,11 @@ def page_data(
         "number": _labels(number.labels, first, second) | {"value": content.number},
         "rows": _rows(kind, content, first, second),
         "authority": {
-            "label": _pair(_WORDS["authority"], first, second),
+            "label": _pair(_WORDS["sealed"], first, second),
             "name": content.authority_name,
             "size": 13 if len(content.authority_name) <= 14 else 10.5,
         },
-        "issued": {
-            "label": _pair(kind.fields[kind.validity.issued].labels, first, second),
-            "value": written_date(content.issued_on, first),
-        },
+        "issued": {"value": written_date(content.issued_on, first)},
         "seal_box": list(layout.seal_box),
         "statement": _statement(layout.statement, first, second),
         "identifier": content.identifier,
@@ -176,7 +190,7 @@ def page_data(
 def written_date(day: date, language: str) -> str:
     """A date in words: 2026年3月2日, 2 March 2026."""
     if language == "en":
-        return f"{day.day} {_MONTHS[day.month]} {day.year}"
+        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
     return f"{day.year}年{day.month}月{day.day}日"
 
 
@@ -248,8 +262,4 @@ def _explain(problem: typst.TypstError) -> YinzhengError:
     if (found := _UNDRAWABLE.search(message)) is not None:
         text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), found["text"])
         return MissingGlyph("".join(dict.fromkeys(text)))
-    if "layout_overflow" in message:
-        return LayoutOverflow(
-            "the content does not fit the page", next_step="shorten the longest fields"
-        )
     return YinzhengError(f"the template failed: {message[:200]}")

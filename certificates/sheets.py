@@ -33,7 +33,7 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row: its number in the spreadsheet, its cells, and why it cannot be read ("" if it can)."""
+    """One row: its number in the spreadsheet, its cells, and why it cannot be read, if so."""
 
     row: int
     cells: tuple[str, ...]

@@ -19,7 +19,7 @@ PAPERS = {"portrait": (595.28, 841.89), "landscape": (841.89, 595.28)}
 _INSET = 27.0  # from the paper's edge to the middle of the band, in points
 _BAND = 6.2  # half the width of the band
 _PERIOD = 25.0
-_QUARTER = ((0.3261, 0.5123), (0.6381, 1.0), (1.0, 1.0))  # sin over a quarter period, as one Bézier
+_HALF = ((0.3642, 1.3173), (0.6358, 1.3173), (1.0, 0.0))  # sin over half a period, as one Bézier
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def border(width: float, height: float) -> str:
                 for offset in (_INSET, across - _INSET)
             ]
     corners = [
-        _rosette_path(x, y, 15, petals=8, strands=4, depth=0.36)
+        _rosette_path(x, y, 15, petals=7, strands=3, depth=0.36)
         for x in (_INSET, width - _INSET)
         for y in (_INSET, height - _INSET)
     ]
@@ -62,7 +62,7 @@ def border(width: float, height: float) -> str:
 
 def rosette(radius: float) -> str:
     """The large pale rosette behind the text."""
-    rings = ((0.98, 12, 6, 0.16), (0.66, 9, 6, 0.2), (0.36, 6, 5, 0.3))
+    rings = ((0.98, 12, 5, 0.16), (0.66, 9, 5, 0.2), (0.36, 6, 4, 0.3))
     path = "".join(
         _rosette_path(radius, radius, radius * size, petals=petals, strands=strands, depth=depth)
         for size, petals, strands, depth in rings
@@ -79,27 +79,17 @@ def _svg(width: float, height: float, ink: str, body: str) -> str:
 
 def _wave(length: float, offset: float, height: float, phase: int, *, turned: bool) -> str:
     """A sine of whole periods along one side; `phase` counts quarter periods."""
-    quarter = length / round(length / _PERIOD) / 4
-    count = round(length / quarter)
-    x, path = _INSET, f"M{_pair(_INSET, offset + height * _sine(phase), turned)}"
-    for index in range(count):
-        points = _quarter_points(phase + index)
+    half = length / round(length / _PERIOD) / 2
+    shift = phase % 2  # of half a half-wave: it begins and ends under the corner rosettes
+    start = _INSET - half * shift / 2
+    path = f"M{_pair(start, offset, turned)}"
+    for index in range(round(length / half) + shift):
+        side = -height if (index + phase // 2) % 2 else height
         path += "C" + " ".join(
-            _pair(x + quarter * along, offset + height * up, turned) for along, up in points
+            _pair(start + half * along, offset + side * up, turned) for along, up in _HALF
         )
-        x += quarter
+        start += half
     return path
-
-
-def _quarter_points(phase: int) -> tuple[tuple[float, float], ...]:
-    rising = ((0.0, 0.0), *_QUARTER)
-    falling = tuple((1 - along, up) for along, up in reversed(rising))
-    sign = -1 if phase % 4 >= 2 else 1
-    return tuple((along, sign * up) for along, up in (falling if phase % 2 else rising)[1:])
-
-
-def _sine(phase: int) -> float:
-    return (0.0, 1.0, 0.0, -1.0)[phase % 4]
 
 
 def _pair(x: float, y: float, turned: bool) -> str:
@@ -110,7 +100,7 @@ def _rosette_path(
     cx: float, cy: float, radius: float, *, petals: int, strands: int, depth: float
 ) -> str:
     """`strands` copies of a wavy ring, each turned a little: their crossings make the pattern."""
-    steps = petals * 8
+    steps = petals * 4
     paths = []
     for strand in range(strands):
         shift = 2 * math.pi * strand / strands
