@@ -9,9 +9,11 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     custody      makes keys and signs with them; the only caller of a backend
     rules        when a key changes state: staged → active → retiring → retired
     authority    X.509: offline-style root, issuing authority, profiles, revocation lists
+    ocsp         what became of a certificate, asked one by one
     timestamps   RFC 3161 time-stamp tokens
     service      `Keys`, the door for the floors above
     http         /keys/jwks.json, /pki/…, /tsa
+    commands     what a keeper does at a terminal
 
 Promises: a private key is never in a log, an exception or a repr; one use has at most one active
 key; what signs has been published before; a certificate is never changed, only renewed or revoked.

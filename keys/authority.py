@@ -2,7 +2,8 @@
 
     ca.root     signs the issuing authority and its own revocation list; kept offline in style: no
                 other code path reaches its use
-    ca.issuing  signs seals, time-stamp, status, QR and receipt certificates and their list
+    ca.issuing  signs seals, time-stamp, status, QR and receipt certificates and their list; its
+                OCSP responder has a key and a certificate of its own
 
 - A certificate is never longer valid than its issuer, and never changed: renewal adds another.
 - Names carry the version of their key ("issuing-2"), so what was published stays where it was.
@@ -12,9 +13,7 @@
 """
 
 import re
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,55 +27,20 @@ from keys.custody import Custody
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import (
     KeyCertificate,
+    KeyState,
     RevocationReason,
     key_certificates,
     key_crls,
     keys,
 )
+from keys.ocsp import Responder, Status
+from keys.profiles import PROFILES, Profile
 from keys.store import StoredKey
-from keys.x509 import CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN, NON_REPUDIATION
 
 ROOT: Final = "ca.root"
 ISSUING: Final = "ca.issuing"
 
-# Our own arc: a random UUID under 2.25 (X.667), which needs no registration.
-OWN_ARC: Final = "2.25.78684738376090541441742926238556002538"
-DOCUMENT_SIGNING: Final = "1.3.6.1.5.5.7.3.36"  # RFC 9336
-TIME_STAMPING: Final = "1.3.6.1.5.5.7.3.8"
-OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
-# id-kp-oauthStatusSigning of the Token Status List still reads "id-kp TBD" in the last draft we
-# could read (and 1.3.6.1.5.5.7.3.30 is taken by BGPsec routers, RFC 8209): our own arc until then.
-OAUTH_STATUS_SIGNING: Final = f"{OWN_ARC}.1"
-
-_YEAR = timedelta(days=365)
 _NAME = re.compile(r"(root|issuing)(?:-([1-9][0-9]{0,5}))?\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a kind of certificate may be used for, and for how long at most."""
-
-    lifetime: timedelta
-    key_usage: tuple[int, ...]
-    extended_key_usage: tuple[str, ...] = ()
-    critical_usage: bool = False
-    authority: bool = False
-    path_length: int | None = None
-    no_check: bool = False
-
-
-PROFILES: Final[Mapping[str, Profile]] = {
-    "root": Profile(25 * _YEAR, (KEY_CERT_SIGN, CRL_SIGN), authority=True),
-    "issuing": Profile(15 * _YEAR, (KEY_CERT_SIGN, CRL_SIGN), authority=True, path_length=0),
-    "seal": Profile(5 * _YEAR, (DIGITAL_SIGNATURE, NON_REPUDIATION), (DOCUMENT_SIGNING,)),
-    "timestamp": Profile(
-        12 * _YEAR, (DIGITAL_SIGNATURE, NON_REPUDIATION), (TIME_STAMPING,), critical_usage=True
-    ),
-    "status": Profile(5 * _YEAR, (DIGITAL_SIGNATURE,), (OAUTH_STATUS_SIGNING,)),
-    "qr": Profile(5 * _YEAR, (DIGITAL_SIGNATURE,), (DOCUMENT_SIGNING,)),
-    "receipt": Profile(5 * _YEAR, (DIGITAL_SIGNATURE, NON_REPUDIATION), (DOCUMENT_SIGNING,)),
-    "ocsp": Profile(_YEAR, (DIGITAL_SIGNATURE,), (OCSP_SIGNING,), no_check=True),
-}
 # How long a revocation list is good, and after which time a new one is made.
 _CRL_LIFE: Final = {
     ROOT: (timedelta(days=180), timedelta(days=30)),
@@ -134,9 +98,24 @@ class Authority:
         latest = {each.profile: each for each in store.certificates_of(tx, old_kid)}
         for profile, certificate in latest.items():
             subject = certificate.subject
-            if profile in {"root", "issuing"}:
+            if PROFILES[profile].authority:
                 subject = self._own_name(successor)
             self._issue(tx, successor, profile, subject)
+
+    def renew_due(self, tx: Tx, now: datetime) -> list[KeyCertificate]:
+        """Renew what ends within a tenth of its lifetime, where the profile says so."""
+        issuer, renewed = store.active_key(tx, ISSUING), []
+        if issuer is None:
+            return []
+        ends = self._certificate_of_authority(tx, issuer).not_after
+        names = [name for name, profile in PROFILES.items() if profile.renewed]
+        for old in store.certificates_in_use(tx, names):
+            due = old.not_after - PROFILES[old.profile].lifetime / 10
+            stored = store.key_by_kid(tx, old.kid)
+            # Under an issuer that ends just as soon nothing would be won.
+            if stored is not None and now >= due and ends > old.not_after:
+                renewed.append(self._issue(tx, stored, old.profile, old.subject))
+        return renewed
 
     def revoke(
         self, tx: Tx, serial: str, reason: RevocationReason, now: datetime
@@ -185,6 +164,54 @@ class Authority:
                 return chain
             kid = certificate.issuer_kid
 
+    def responders(self) -> list[Responder]:
+        """Who answers OCSP for each issuing authority that may still sign, newest first."""
+        states = (KeyState.ACTIVE, KeyState.RETIRING)
+        with self._database.read() as tx:
+            issuers = store.keys_of(tx, [ISSUING], states)
+            found = [(issuer, self._responder(tx, issuer)) for issuer in issuers]
+        return [each or self._make_responder(issuer) for issuer, each in found]
+
+    def status_of(self, issuer_kid: str, serial: int) -> Status:
+        """What is known about a serial number of one authority."""
+        with self._database.read() as tx:
+            certificate = store.certificate_by_serial(tx, f"{serial:x}")
+        if certificate is None or certificate.issuer_kid != issuer_kid:
+            return Status(known=False)
+        since = certificate.revoked_at or certificate.not_before
+        revoked = certificate.revoked_at is not None
+        return Status(known=True, revoked=revoked, since=since, reason=certificate.reason)
+
+    def _responder(self, tx: Tx, issuer: StoredKey) -> Responder | None:
+        stored = store.active_key(tx, _ocsp_use(issuer))
+        certificate = None if stored is None else store.certificate_of(tx, stored.key.kid, "ocsp")
+        if stored is None or certificate is None:
+            return None
+        if self._clock() > certificate.not_after - PROFILES["ocsp"].lifetime / 10:
+            return None
+        return Responder(
+            issuer_kid=issuer.key.kid,
+            issuer=self._certificate_of_authority(tx, issuer).der,
+            certificate=certificate.der,
+            algorithm=stored.key.algorithm,
+            sign=self._custody.signer(stored),
+        )
+
+    def _make_responder(self, issuer: StoredKey) -> Responder:
+        name = {
+            "organization_name": self._name,
+            "common_name": f"{self._name} OCSP {_published_name(issuer)}",
+        }
+        with self._database.write() as tx:
+            stored = self._custody.ensure(tx, _ocsp_use(issuer), "ES256")
+            responder = self._responder(tx, issuer)
+            if responder is None:
+                self._issue(tx, stored, "ocsp", name, issuer=issuer)
+                responder = self._responder(tx, issuer)
+        if responder is None:
+            raise UnknownCertificate(f"the authority {_published_name(issuer)} is at its end")
+        return responder
+
     def _issue(
         self,
         tx: Tx,
@@ -192,13 +219,17 @@ class Authority:
         profile: str,
         subject: Mapping[str, str],
         not_after: datetime | None = None,
+        issuer: StoredKey | None = None,
     ) -> KeyCertificate:
         kid, now = stored.key.kid, self._clock().replace(microsecond=0)
-        issuer, issuer_certificate = self._issuer(tx, stored, profile)
+        issuer = issuer or self._issuer(tx, stored, profile)
+        issuer_certificate = None
+        if issuer.key.kid != kid:
+            issuer_certificate = self._certificate_of_authority(tx, issuer)
         end = now + PROFILES[profile].lifetime if not_after is None else not_after
         if issuer_certificate is not None:
             end = min(end, issuer_certificate.not_after)
-        serial = new_serial()
+        serial = x509.new_serial()
         tbs = x509.Tbs(
             serial=serial,
             issuer=x509.name(subject if issuer_certificate is None else issuer_certificate.subject),
@@ -235,17 +266,15 @@ class Authority:
         kept = store.certificate_of(tx, certificate.kid, certificate.profile)
         return kept or certificate
 
-    def _issuer(
-        self, tx: Tx, stored: StoredKey, profile: str
-    ) -> tuple[StoredKey, KeyCertificate | None]:
+    def _issuer(self, tx: Tx, stored: StoredKey, profile: str) -> StoredKey:
         """Who signs: the root itself, the root for issuing authorities, else the issuing one."""
         if profile == "root":
-            return stored, None
+            return stored
         use = ROOT if profile == "issuing" else ISSUING
         issuer = store.active_key(tx, use)
         if issuer is None:
             raise NoActiveKey(f"the authority {use} has no active key")
-        return issuer, self._certificate_of_authority(tx, issuer)
+        return issuer
 
     def _extensions(self, stored: StoredKey, profile: Profile, issuer: StoredKey) -> list[bytes]:
         own = x509.key_identifier(spki(stored.key.public_key))
@@ -264,15 +293,19 @@ class Authority:
         if profile.no_check:
             extensions.append(x509.ocsp_no_check())
         if self._public_url and issuer.key.kid != stored.key.kid:
-            extensions += self._pointers(_published_name(issuer), revocable=not profile.no_check)
+            extensions += self._pointers(issuer, profile)
         return extensions
 
-    def _pointers(self, issuer: str, *, revocable: bool) -> list[bytes]:
-        pki = f"{self._public_url}/pki"
-        pointers = [x509.authority_information(issuer_url=f"{pki}/{issuer}.crt")]
-        if revocable:
-            pointers.append(x509.crl_distribution_point(f"{pki}/crl/{issuer}.crl"))
-        return pointers
+    def _pointers(self, issuer: StoredKey, profile: Profile) -> list[bytes]:
+        """Where verifiers find the issuer, its list and its responder (the root has none)."""
+        pki, name = f"{self._public_url}/pki", _published_name(issuer)
+        if profile.no_check:
+            return [x509.authority_information(issuer_url=f"{pki}/{name}.crt")]
+        ocsp = "" if profile.authority else f"{pki}/ocsp"
+        return [
+            x509.authority_information(issuer_url=f"{pki}/{name}.crt", ocsp_url=ocsp),
+            x509.crl_distribution_point(f"{pki}/crl/{name}.crl"),
+        ]
 
     def _issue_crl(self, tx: Tx, issuer: StoredKey, now: datetime) -> bytes:
         at = now.replace(microsecond=0)
@@ -338,13 +371,12 @@ class Authority:
         }
 
 
-def new_serial() -> int:
-    """A serial number nobody can guess: 16 bytes, positive, the same length each time."""
-    return 1 << 126 | secrets.randbits(126)
-
-
 def _published_name(issuer: StoredKey) -> str:
     return f"{issuer.key.use.removeprefix('ca.')}-{issuer.key.version}"
+
+
+def _ocsp_use(issuer: StoredKey) -> str:
+    return f"ocsp/{_published_name(issuer)}"
 
 
 def _revocation(certificate: KeyCertificate) -> x509.Revocation:

@@ -111,6 +111,22 @@ def read_all(data: bytes) -> list[tuple[int, bytes, bytes]]:
     return elements
 
 
+def read_integer(content: bytes) -> int:
+    """The value of an INTEGER's content, which must be in its shortest form."""
+    padded = len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}
+    if not content or padded:
+        raise Malformed("the INTEGER is not in its shortest form")
+    return int.from_bytes(content, "big", signed=True)
+
+
+def read_digest_algorithm(content: bytes) -> bytes:
+    """The encoded OID in a digest's AlgorithmIdentifier; parameters are absent or NULL."""
+    parts = read_all(content)
+    if not parts or parts[0][0] != 0x06 or [each[2] for each in parts[1:]] not in ([], [NULL]):
+        raise Malformed("the digest algorithm is not an identifier with no parameters")
+    return parts[0][2]
+
+
 def _base128(value: int) -> bytes:
     septets = [value & 0x7F]
     while value := value >> 7:

@@ -9,7 +9,7 @@
     │   │   ├── UntrustedKey        untrusted_key             no key of ours answers to this header
     │   │   └── SignatureMismatch   signature_mismatch        the signature is not by that key
     │   ├── MalformedJwk            malformed_jwk             not a public key we can use
-    │   └── NotATimestampQuery      not_a_timestamp_query     wrong content type at /tsa
+    │   └── UnexpectedMediaType     unexpected_media_type     not what /tsa or /pki/ocsp takes
     ├── NotFound
     │   ├── UnknownKey              unknown_key               no key has this kid
     │   ├── NoActiveKey             no_active_key             the use has no key that may sign
@@ -62,8 +62,8 @@ class MalformedJwk(Malformed):
     code = "malformed_jwk"
 
 
-class NotATimestampQuery(Malformed):
-    code = "not_a_timestamp_query"
+class UnexpectedMediaType(Malformed):
+    code = "unexpected_media_type"
     status = 415
 
 

@@ -1,9 +1,10 @@
-"""What the key room publishes: keys, certificates, revocation lists and time-stamps.
+"""What the key room publishes: keys, certificates, their status, and time-stamps.
 
     GET  /keys/jwks.json        JWK Set (fast lane)
     GET  /pki/ca.crt            the root certificate, DER
     GET  /pki/{name}.crt        "root-1", "issuing-1": where AIA pointers lead
     GET  /pki/crl/{name}.crl    where CRL distribution points lead
+    POST /pki/ocsp              RFC 6960 appendix A; GET /pki/ocsp/{request} is its cacheable form
     POST /tsa                   RFC 3161 §3.4 (fast lane)
 
 Everything here is public and holds no personal data.
@@ -12,7 +13,9 @@ Everything here is public and holds no personal data.
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -20,7 +23,7 @@ from fastapi import APIRouter, Response
 
 from foundation.canonical import b64url
 from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, mount
-from keys.errors import NotATimestampQuery
+from keys.errors import UnexpectedMediaType
 from keys.service import Keys
 from keys.timestamps import MAX_REQUEST
 
@@ -33,10 +36,33 @@ PUBLISHED_USES: Final = (
 # Shorter than the publishing period of a staged key (a day), so no verifier misses it.
 _JWKS_MAX_AGE: Final = 600
 _JWKS_REMEMBERED: Final = 2.0
-_QUERY: Final = "application/timestamp-query"
-_REPLY: Final = "application/timestamp-reply"
+_OCSP_REPLY: Final = "application/ocsp-response"
 _CERTIFICATE: Final = "application/pkix-cert"
 _CRL: Final = "application/pkix-crl"
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A binary protocol over POST: its media types, and what to tell who sends something else."""
+
+    request: str
+    reply: str
+    summary: str
+    advice: str
+
+
+_TIMESTAMPS: Final = _Exchange(
+    "application/timestamp-query",
+    "application/timestamp-reply",
+    "Time-stamp a digest (RFC 3161)",
+    "send a DER TimeStampReq, for example from `openssl ts -query`",
+)
+_OCSP: Final = _Exchange(
+    "application/ocsp-request",
+    _OCSP_REPLY,
+    "Certificate status (RFC 6960)",
+    "send a DER OCSPRequest, for example from `openssl ocsp -reqout`",
+)
 
 
 def router(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> APIRouter:
@@ -52,10 +78,15 @@ def router(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> APIRouter:
     def answer_crl(name: str) -> Response:
         return _published(keys.authority.crl(name), _CRL, 300)
 
+    def answer_ocsp(request: str) -> Response:
+        reply = keys.ocsp.respond(_from_base64(request))
+        return _published(reply, _OCSP_REPLY, 3_600)
+
     for path, endpoint, name, summary in (
         ("/pki/ca.crt", answer_ca, "ca_certificate", "The root certificate (DER)"),
         ("/pki/crl/{name}.crl", answer_crl, "revocation_list", "A revocation list (DER)"),
         ("/pki/{name}.crt", answer_certificate, "authority_certificate", "An authority (DER)"),
+        ("/pki/ocsp/{request:path}", answer_ocsp, "ocsp_get", "Certificate status (RFC 6960)"),
     ):
         routes.add_api_route(
             path, endpoint, name=name, operation_id=name, summary=summary, response_class=Response
@@ -75,19 +106,8 @@ def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRout
             "Public keys (RFC 7517)",
             tags=("keys",),
         ),
-        HotRoute(
-            "POST",
-            "/tsa",
-            _tsa_handler(keys),
-            "timestamp",
-            "Time-stamp a digest (RFC 3161)",
-            body_limit=MAX_REQUEST,
-            openapi={
-                "requestBody": {"required": True, "content": {_QUERY: {}}},
-                "responses": {"200": {"description": "TimeStampResp", "content": {_REPLY: {}}}},
-            },
-            tags=("keys",),
-        ),
+        _posted("/tsa", keys.timestamps.respond, _TIMESTAMPS, "timestamp"),
+        _posted("/pki/ocsp", keys.ocsp.respond, _OCSP, "ocsp"),
     ]
 
 
@@ -116,19 +136,38 @@ def _jwks_answer(body: bytes) -> HotAnswer:
     return HotAnswer(200, body, "application/jwk-set+json", headers)
 
 
-def _tsa_handler(keys: Keys) -> Callable[[HotRequest], Awaitable[HotAnswer]]:
+def _posted(path: str, respond: Callable[[bytes], bytes], kind: _Exchange, name: str) -> HotRoute:
+    """A route that takes one DER request and always answers with a DER response."""
+
     async def handler(request: HotRequest) -> HotAnswer:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _QUERY:
-            raise NotATimestampQuery(
-                f"the body must be {_QUERY}",
-                next_step="send a DER TimeStampReq, for example from `openssl ts -query`",
-            )
-        # A thread, because opening a key or asking an HSM may block.
-        reply = await asyncio.to_thread(keys.timestamps.respond, request.body)
-        return HotAnswer(200, reply, _REPLY, (("cache-control", "no-store"),))
+        if media_type != kind.request:
+            raise UnexpectedMediaType(f"the body must be {kind.request}", next_step=kind.advice)
+        # A thread, because opening a key, asking an HSM or the database may block.
+        reply = await asyncio.to_thread(respond, request.body)
+        return HotAnswer(200, reply, kind.reply, (("cache-control", "no-store"),))
 
-    return handler
+    return HotRoute(
+        "POST",
+        path,
+        handler,
+        name,
+        kind.summary,
+        body_limit=MAX_REQUEST,
+        openapi={
+            "requestBody": {"required": True, "content": {kind.request: {}}},
+            "responses": {"200": {"description": "DER", "content": {kind.reply: {}}}},
+        },
+        tags=("keys",),
+    )
+
+
+def _from_base64(text: str) -> bytes:
+    """The request in a GET path (RFC 6960 appendix A.1); what is not base64 is no request."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _published(data: bytes, media_type: str, max_age: int) -> Response:

@@ -58,7 +58,7 @@ class Change:
 
 def policy_for(use: str) -> RotationPolicy:
     """Token keys turn over by themselves; keys with certificates when their keeper asks."""
-    if use.startswith(("seal/", "ca.")) or use in {"tsa", "ledger.checkpoint"}:
+    if use.startswith(("seal/", "ca.", "ocsp/")) or use in {"tsa", "ledger.checkpoint"}:
         return RotationPolicy(lifetime=None, overlap=timedelta(days=3650))
     if use.startswith("certificates."):
         return RotationPolicy(lifetime=timedelta(days=365), overlap=timedelta(days=3650))

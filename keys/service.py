@@ -28,6 +28,7 @@ from keys.custody import Custody
 from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, RevocationReason, Signature
+from keys.ocsp import OcspResponder
 from keys.rules import Act, Change
 from keys.store import StoredKey
 from keys.timestamps import Credential, TimestampAuthority
@@ -68,6 +69,7 @@ class Keys:
         self._custody = Custody(database, [backend, *older_backends], clock)
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
+        self.ocsp = OcspResponder(self.authority.responders, self.authority.status_of, clock)
         self._active: dict[str, tuple[float, StoredKey]] = {}
         self._found: dict[str, tuple[float, Key]] = {}
         self._headers: dict[tuple[str, str], bytes] = {}
@@ -212,10 +214,11 @@ class Keys:
         return self.active(use)
 
     def rotate_due(self, now: datetime | None = None) -> list[Change]:
-        """The nightly job: every change that is due, use by use."""
-        with self._database.read() as tx:
-            all_uses = store.uses(tx)
+        """The nightly job: certificates near their end, then every key state that is due."""
         at = now or self._clock()
+        with self._database.write() as tx:
+            self.authority.renew_due(tx, at)
+            all_uses = store.uses(tx)
         return [change for use in all_uses for change in self._apply(use, at, rules.next_states)]
 
     def _apply(

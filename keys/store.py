@@ -1,6 +1,6 @@
 """Questions the key room asks the database. Every function takes the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -115,6 +115,18 @@ def certificate_of(tx: Tx, kid: str, profile: str | None = None) -> KeyCertifica
 def certificates_of(tx: Tx, kid: str) -> list[KeyCertificate]:
     query = select(key_certificates).where(key_certificates.c.kid == kid)
     return [_certificate(row) for row in tx.execute(query.order_by(key_certificates.c.number))]
+
+
+def certificates_in_use(tx: Tx, profiles: Collection[str]) -> list[KeyCertificate]:
+    """The newest certificate of each active key and profile, unless it was revoked."""
+    query = (
+        select(key_certificates)
+        .join(keys, keys.c.kid == key_certificates.c.kid)
+        .where(keys.c.state == KeyState.ACTIVE, key_certificates.c.profile.in_(profiles))
+        .order_by(key_certificates.c.number)
+    )
+    latest = {(row.kid, row.profile): row for row in tx.execute(query)}
+    return [_certificate(row) for row in latest.values() if row.revoked_at is None]
 
 
 def certificate_by_serial(tx: Tx, serial: str) -> KeyCertificate | None:

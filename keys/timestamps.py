@@ -21,7 +21,7 @@ from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
 from keys import der, x509
 from keys.algorithms import SHA256_IDENTIFIER, algorithm
-from keys.authority import OWN_ARC, new_serial
+from keys.profiles import OWN_ARC
 
 POLICY: Final = f"{OWN_ARC}.2"
 MAX_REQUEST: Final = 4_096
@@ -177,7 +177,7 @@ def _tst_info(imprint: bytes, now: datetime, nonce: bytes) -> bytes:
     return der.sequence(
         _TST_HEAD,
         imprint,
-        der.integer(new_serial()),
+        der.integer(x509.new_serial()),
         der.tlv(0x18, generated.encode()),
         _ACCURACY,
         nonce,
@@ -235,10 +235,7 @@ def _check_imprint(content: bytes) -> None:
     parts = der.read_all(content)
     if [tag for tag, _, _ in parts] != [0x30, 0x04]:
         raise Malformed("the message imprint is not an algorithm and a digest")
-    identifier = der.read_all(parts[0][1])
-    if not identifier or [each[2] for each in identifier[1:]] not in ([], [der.NULL]):
-        raise Malformed("the digest algorithm has parameters")
-    length = _DIGESTS.get(identifier[0][2])
+    length = _DIGESTS.get(der.read_digest_algorithm(parts[0][1]))
     if length is None:
         raise _Rejected(Failure.BAD_ALG, "the digest algorithm is not accepted")
     if len(parts[1][1]) != length:
@@ -246,9 +243,9 @@ def _check_imprint(content: bytes) -> None:
 
 
 def _checked_nonce(content: bytes, encoded: bytes) -> bytes:
-    padded = len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}
-    if not content or len(content) > _MAX_NONCE or padded:
-        raise Malformed("the nonce is not a DER INTEGER of at most 64 bytes")
+    if len(content) > _MAX_NONCE:
+        raise Malformed("the nonce has more than 64 bytes")
+    der.read_integer(content)
     return encoded
 
 

@@ -5,6 +5,7 @@ table; `cryptography`'s builders know neither hardware keys nor SM2.
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -127,9 +128,7 @@ def name(attributes: Mapping[str, str]) -> bytes:
 
 def key_identifier(spki: bytes) -> bytes:
     """The leftmost 160 bits of the SHA-256 of the public key bits (RFC 7093 §2 method 1)."""
-    _, content, _ = der.read(spki)
-    key_bits = der.read_all(content)[1][1]
-    return hashlib.sha256(key_bits[1:]).digest()[:20]
+    return hashlib.sha256(_key_bits(spki)).digest()[:20]
 
 
 def extension(oid: str, value: bytes, *, critical: bool = False) -> bytes:
@@ -185,15 +184,41 @@ def ocsp_no_check() -> bytes:
     return extension("1.3.6.1.5.5.7.48.1.5", der.NULL)
 
 
+def new_serial() -> int:
+    """A serial number nobody can guess: 16 bytes, positive, the same length each time."""
+    return 1 << 126 | secrets.randbits(126)
+
+
 def subject_of(certificate_der: bytes) -> bytes:
     """The subject name of a certificate, as its DER."""
     return _tbs_fields(certificate_der)[5]
+
+
+def issuer_of(certificate_der: bytes) -> bytes:
+    """The issuer name of a certificate, as its DER."""
+    return _tbs_fields(certificate_der)[3]
+
+
+def public_key_bits(certificate_der: bytes) -> bytes:
+    """The value of subjectPublicKey without tag, length and unused bits (RFC 6960 §4.1.1)."""
+    return _key_bits(_tbs_fields(certificate_der)[6])
+
+
+def reason_code(reason: RevocationReason | None) -> int | None:
+    """CRLReason (§5.3.1); None for unspecified, which is said by saying nothing."""
+    return None if reason is None else _REASON_CODES.get(reason)
 
 
 def issuer_and_serial(certificate_der: bytes) -> bytes:
     """IssuerAndSerialNumber, how CMS names a signer's certificate (RFC 5652 §10.2.4)."""
     fields = _tbs_fields(certificate_der)
     return der.sequence(fields[3], fields[1])
+
+
+def _key_bits(spki: bytes) -> bytes:
+    _, content, _ = der.read(spki)
+    bits: bytes = der.read_all(content)[1][1]
+    return bits[1:]
 
 
 def _tbs_fields(certificate_der: bytes) -> list[bytes]:
@@ -217,8 +242,7 @@ def _attribute(oid: str, printable: bool, value: str, key: str) -> bytes:
 
 
 def _revoked(revocation: Revocation) -> bytes:
-    code = _REASON_CODES.get(revocation.reason)
-    # The reason "unspecified" is said by saying nothing (§5.3.1).
+    code = reason_code(revocation.reason)
     reason = b"" if code is None else extension("2.5.29.21", der.tlv(0x0A, bytes((code,))))
     return der.sequence(
         der.integer(revocation.serial),

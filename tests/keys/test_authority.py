@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 from foundation.database import Database
 from foundation.errors import Malformed
-from keys import Keys
+from keys import Keys, store
 from keys.algorithms import ALGORITHMS
-from keys.authority import OAUTH_STATUS_SIGNING, PROFILES
 from keys.backends.software import SoftwareBackend
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import KeyCertificate, RevocationReason, key_certificates
+from keys.profiles import OAUTH_STATUS_SIGNING, PROFILES
 from tests.simulators.clock import MovableClock
 
 BUREAU = {
@@ -405,6 +405,24 @@ def test_openssl_verifies_the_chain_and_honours_the_list(
     assert plain.returncode == 0, plain.stderr
     assert revoked.returncode == 2
     assert "certificate revoked" in revoked.stderr
+
+
+def test_the_nightly_job_renews_what_nobody_has_to_decide(
+    keys: Keys, database: Database, clock: MovableClock, certify: Callable[..., Any]
+) -> None:
+    seal = certify("seal/4711", "seal")
+    status = certify("certificates.status", "status")
+    clock.advance(4.8 * 365 * DAY)
+
+    keys.rotate_due()
+    keys.rotate_due()
+
+    def numbers(kid: str) -> list[int]:
+        with database.read() as tx:
+            return [each.number for each in store.certificates_of(tx, kid)]
+
+    assert numbers(seal.kid) == [1], "its keeper decides"
+    assert numbers(status.kid) == [1, 2]
 
 
 def test_dates_are_whole_seconds(certify: Callable[..., Any], clock: MovableClock) -> None:

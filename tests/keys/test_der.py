@@ -93,3 +93,17 @@ def test_reading_arbitrary_bytes_answers_or_refuses(data: bytes) -> None:
 def test_what_is_ber_but_not_der_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(Malformed, match=why):
         der.read(data)
+
+
+@given(st.binary(max_size=24))
+def test_an_integer_is_read_only_in_the_form_it_is_written(content: bytes) -> None:
+    try:
+        value = der.read_integer(content)
+    except Malformed:
+        return
+    assert der.integer(value)[2:] == content
+
+
+@given(st.integers(-(2**140), 2**140))
+def test_every_integer_can_be_read_back(value: int) -> None:
+    assert der.read_integer(der.read(der.integer(value))[1]) == value

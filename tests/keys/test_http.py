@@ -144,7 +144,7 @@ def test_another_content_type_is_refused(door: Door, media_type: str) -> None:
     answer = door("POST", "/tsa", content=QUERY, headers={"content-type": media_type})
 
     assert answer.status_code == 415
-    assert answer.json()["code"] == "not_a_timestamp_query"
+    assert answer.json()["code"] == "unexpected_media_type"
 
 
 def test_a_query_that_is_too_large_is_refused(door: Door) -> None:
@@ -166,5 +166,6 @@ def test_every_route_is_described(door: Door) -> None:
     }
 
     assert operations == {
-        *("jwks", "timestamp", "ca_certificate", "authority_certificate", "revocation_list"),
+        *("jwks", "timestamp", "ocsp", "ocsp_get"),
+        *("ca_certificate", "authority_certificate", "revocation_list"),
     }
