@@ -67,7 +67,9 @@ def complete(
     if validity.years and validity.end not in done and start:
         done[validity.end] = (_years_later(start, validity.years) - timedelta(days=1)).isoformat()
     if kind.number.generate and kind.number.field not in done:
-        done[kind.number.field] = _generate_number(kind, done, authority)
+        number = _generate_number(kind, done, authority)
+        if number:
+            done[kind.number.field] = number
     return done
 
 
@@ -86,7 +88,7 @@ def check(kind: CertificateType, fields: Mapping[str, str]) -> list[FieldError]:
                     f"holds characters nobody can see: {hidden}",
                 )
             )
-    return errors + _date_errors(kind, fields, wrong)
+    return _causes(kind, errors + _date_errors(kind, fields, wrong))
 
 
 def invisible(text: str, allowed: str = "") -> str:
@@ -203,6 +205,13 @@ def _date_errors(
     return []
 
 
+def _causes(kind: CertificateType, errors: list[FieldError]) -> list[FieldError]:
+    """Leave out that a computed field is missing when another field's mistake is the reason."""
+    computed = {f"/fields/{kind.validity.end}", f"/fields/{kind.number.field}"}
+    causes = [each for each in errors if each.code != "missing" or each.pointer not in computed]
+    return causes or errors
+
+
 def _years_later(day: date, years: int) -> date:
     try:
         return day.replace(year=day.year + years)
@@ -211,13 +220,15 @@ def _years_later(day: date, years: int) -> date:
 
 
 def _generate_number(kind: CertificateType, fields: Mapping[str, str], authority: str) -> str:
-    """Fill the `generate` form; see `Number`."""
+    """Fill the `generate` form (see `Number`), "" while the choice it counts is wrong."""
     chosen = fields.get(kind.number.choice, "")
     codes = [choice.code for choice in kind.fields[kind.number.choice].choices] if chosen else []
+    if kind.number.choice and chosen not in codes:
+        return ""
     values = {
         "division": authority[2:8],
         "year": fields.get(kind.validity.issued, "")[:4],
-        "choice": str(codes.index(chosen) + 1) if chosen in codes else "",
+        "choice": str(codes.index(chosen) + 1) if chosen else "",
     }
 
     def fill(match: re.Match[str]) -> str:

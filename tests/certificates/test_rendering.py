@@ -1,0 +1,146 @@
+"""The page: right characters or none, one page or none, the same bytes for the same content."""
+
+import io
+from datetime import UTC, date, datetime
+
+import pytest
+import zxingcpp
+from PIL import Image
+
+from certificates.errors import LayoutOverflow, MissingGlyph
+from certificates.models import Content
+from certificates.rendering import Issued, Renderer, written_period
+
+NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+UNASSIGNED = "\U000323ae"  # a rare character that no font here has
+
+
+@pytest.fixture
+def page(types, renderer):
+    def make(name="food-business-licence", **over):
+        kind = types[name]
+        fields = {each.name: each.example for each in kind.fields.values()} | over
+        content = Content(
+            identifier="1.2.156.3005.2.11100000MB0143028R901.11430000006122244L.A1.001.X",
+            number=fields[kind.number.field],
+            type=name,
+            type_version=1,
+            type_digest=kind.digest,
+            template_hash=renderer.template_hash,
+            authority="11430000006122244L",
+            authority_name="示例市市场监督管理局",
+            seal_id="seal",
+            qr_token="Zk3v8Qm1Xo9sT2cW5yBn7A",
+            fields=fields,
+            issued_on=date(2026, 3, 2),
+            valid_from=date(2026, 3, 2),
+            valid_until=date(2031, 3, 1),
+        )
+        return kind, content
+
+    return make
+
+
+ISSUED = Issued("eyJ.eyJ.sig~a~b~", "YZ1:" + "ABC123" * 70)
+
+
+@pytest.mark.parametrize(
+    "name", ["food-business-licence", "residence-permit", "chicago-business-licence"]
+)
+def test_every_type_prints_one_archivable_page_with_its_credential(renderer, page, name):
+    pdf = renderer.pdf(*page(name), NOW, ISSUED)
+
+    assert pdf.startswith(b"%PDF-1.7")
+    assert b"<pdfaid:part>3</pdfaid:part>" in pdf
+    assert b"credential.sd-jwt" in pdf
+
+
+def test_the_same_content_gives_the_same_bytes(page):
+    kind, content = page()
+
+    first = Renderer("https://yinzheng.test").pdf(kind, content, NOW, ISSUED)
+    again = Renderer("https://yinzheng.test").pdf(kind, content, NOW, ISSUED)
+
+    assert first == again
+
+
+def test_a_missing_glyph_fails_the_render_and_names_the_character(renderer, page):
+    kind, content = page(operator_name=f"王{UNASSIGNED}饭店")
+
+    with pytest.raises(MissingGlyph) as caught:
+        renderer.pdf(kind, content, NOW, None)
+
+    assert caught.value.characters == UNASSIGNED
+    assert "U+323AE" in caught.value.detail
+    assert "fonts-" in caught.value.next_step
+
+
+def test_the_picture_of_a_page_fails_on_a_missing_glyph_too(renderer, page):
+    with pytest.raises(MissingGlyph):
+        renderer.png(*page(operator_name=UNASSIGNED), NOW)
+
+
+@pytest.mark.parametrize("name", ["龙龘", "𠮷野家", "Ñandú Żółw & Söhne", "Ω-Market"])
+def test_rare_names_are_drawn(renderer, page, name):
+    assert renderer.undrawable(name) == ""
+    assert renderer.pdf(*page(operator_name=name), NOW, None)
+
+
+def test_undrawable_characters_are_found_before_anything_is_rendered(renderer):
+    assert renderer.undrawable(f"王{UNASSIGNED}五") == UNASSIGNED
+
+
+def test_a_name_is_never_markup(renderer, page):
+    tricky = '#panic("x") *a* $x$ \\u{41} <b> "quoted"'
+
+    assert renderer.pdf(*page(operator_name=tricky), NOW, None)
+
+
+def test_long_content_gets_a_tighter_page_and_too_long_content_is_refused(renderer, page):
+    renderer.pdf(*page(business_items="热食类食品制售；" * 30), NOW, None)
+
+    with pytest.raises(LayoutOverflow):
+        renderer.pdf(*page(business_items="热食类食品制售；" * 200), NOW, None)
+
+
+def test_both_codes_on_a_page_can_be_read_from_a_picture(renderer, page):
+    kind, content = page()
+    renderer.pdf(kind, content, NOW, ISSUED)
+    from certificates.rendering import page_data
+
+    data = page_data(kind, content, "https://yinzheng.test", NOW, ISSUED) | {"row_inset": 9}
+    picture = renderer._compile("standard.typ", data, format="png", ppi=100)
+    codes = {code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))}
+
+    assert codes == {"https://yinzheng.test/v/Zk3v8Qm1Xo9sT2cW5yBn7A", ISSUED.offline_code}
+
+
+def test_a_preview_holds_no_signed_code_and_no_credential(renderer, page):
+    kind, content = page()
+    picture = renderer.png(kind, content, NOW, ppi=100)
+    codes = [code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))]
+
+    assert codes == ["https://yinzheng.test/v/Zk3v8Qm1Xo9sT2cW5yBn7A"]
+    assert b"credential.sd-jwt" not in renderer.pdf(kind, content, NOW, None)
+
+
+def test_a_changed_template_has_another_hash(renderer, tmp_path):
+    from certificates.rendering import TEMPLATES
+
+    for path in TEMPLATES.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    same = Renderer("https://yinzheng.test", tmp_path)
+    with (tmp_path / "standard.typ").open("a") as template:
+        template.write("// a comment\n")
+    changed = Renderer("https://yinzheng.test", tmp_path)
+
+    assert same.template_hash == renderer.template_hash
+    assert changed.template_hash != renderer.template_hash
+
+
+def test_periods_are_written_in_the_reader_s_language():
+    start, end = date(2005, 2, 16), date(2006, 2, 15)
+
+    assert written_period(start, end, "en") == "16 February 2005 to 15 February 2006"
+    assert written_period(start, end, "zh-Hans") == "2005年2月16日 至 2006年2月15日"
+    assert written_period(start, None, "zh-Hant") == "2005年2月16日 起，长期"
