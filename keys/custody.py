@@ -9,13 +9,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from threading import Lock
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import store
 from keys.algorithms import Algorithm, algorithm
 from keys.backends import Backend, Signer
+from keys.bounded import Bounded
 from keys.errors import KeyDamaged, KeyMayNotSign
 from keys.jose import jwk_of
 from keys.models import Key, KeyState, keys
@@ -36,9 +36,8 @@ class Custody:
         self._backend = backends[0]
         self._backends = {each.scheme: each for each in backends}
         self._clock = clock
-        self._signers: dict[str, Signer] = {}
-        self._jose_signers: dict[str, Signer] = {}
-        self._lock = Lock()
+        self._signers: Bounded[str, Signer] = Bounded(_CAPACITY)
+        self._jose_signers: Bounded[str, Signer] = Bounded(_CAPACITY)
 
     def ensure(self, tx: Tx, use: str, algorithm_name: str) -> StoredKey:
         """The active key of `use`, made now if there is none."""
@@ -79,8 +78,8 @@ class Custody:
         signer = self._jose_signers.get(kid)
         if signer is None:
             native = self.signer(stored)
-            signer = _translated(algorithm(stored.key.algorithm).to_jose, native)
-            self._keep(self._jose_signers, kid, signer)
+            translate = algorithm(stored.key.algorithm).to_jose
+            signer = self._jose_signers.put(kid, _translated(translate, native))
         return signer
 
     def retire(self, tx: Tx, stored: StoredKey, now: datetime) -> bool:
@@ -95,16 +94,15 @@ class Custody:
 
     def forget(self, kid: str) -> None:
         """Drop an opened key from this process."""
-        self._signers.pop(kid, None)
-        self._jose_signers.pop(kid, None)
+        self._signers.drop(kid)
+        self._jose_signers.drop(kid)
 
     def signer(self, stored: StoredKey) -> Signer:
         """A function that signs whole messages in X.509/CMS form; opened once, then cached."""
         kid = stored.key.kid
         signer = self._signers.get(kid)
         if signer is None:
-            signer = self._opened(stored)
-            self._keep(self._signers, kid, signer)
+            signer = self._signers.put(kid, self._opened(stored))
         return signer
 
     def _opened(self, stored: StoredKey) -> Signer:
@@ -122,12 +120,6 @@ class Custody:
                 next_step="start with the key backend that made this key",
             )
         return backend
-
-    def _keep(self, cache: dict[str, Signer], kid: str, signer: Signer) -> None:
-        with self._lock:
-            while len(cache) >= _CAPACITY:
-                cache.pop(next(iter(cache)))
-            cache[kid] = signer
 
     def _generate(
         self, row: Algorithm, use: str, version: int, state: KeyState, now: datetime

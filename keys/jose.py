@@ -30,6 +30,7 @@ import orjson
 from foundation.canonical import b64url, b64url_decode, canonical
 from foundation.errors import Malformed
 from keys.algorithms import ALGORITHMS, KEY_TYPES, PublicKey, key_type_of
+from keys.bounded import Bounded
 from keys.errors import (
     AlgorithmNotAllowed,
     InvalidJws,
@@ -80,8 +81,7 @@ class VerifiedSignatures:
     """
 
     def __init__(self, capacity: int = 8_192) -> None:
-        self._capacity = capacity
-        self._facts: dict[tuple[bytes, str], VerifiedJws] = {}
+        self._facts: Bounded[tuple[bytes, str], VerifiedJws] = Bounded(capacity)
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -90,11 +90,8 @@ class VerifiedSignatures:
         return self._facts.get(_fact(token, key))
 
     def remember(self, token: str, verified: VerifiedJws) -> None:
-        if len(token) > _MAX_CACHED_TOKEN:
-            return
-        while len(self._facts) >= self._capacity:
-            self._facts.pop(next(iter(self._facts)), None)
-        self._facts[_fact(token, verified.key)] = verified
+        if len(token) <= _MAX_CACHED_TOKEN:
+            self._facts.put(_fact(token, verified.key), verified)
 
 
 def verify_compact(

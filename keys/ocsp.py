@@ -19,6 +19,7 @@ from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
 from keys import der, x509
 from keys.algorithms import algorithm
+from keys.bounded import Bounded
 from keys.models import KeyCertificate, RevocationReason
 
 MAX_REQUEST: Final = 4_096
@@ -94,7 +95,7 @@ class OcspResponder:
         self._responders = responders
         self._status = status
         self._clock = clock
-        self._signed: dict[tuple[bytes, bytes], bytes] = {}
+        self._signed: Bounded[tuple[bytes, bytes], bytes] = Bounded(_CAPACITY)
 
     def respond(self, request: bytes) -> bytes:
         """Answer an OCSPRequest with an OCSPResponse. Never raises."""
@@ -135,13 +136,9 @@ class OcspResponder:
         hour = now.replace(minute=0, second=0, microsecond=0)
         singles, at = self._facts(responder, questions, hour)
         known = (hashlib.sha256(singles).digest(), responder.certificate)
-        signed = self._signed.get(known)
-        if signed is None:
-            signed = self._sign(responder, singles, at, b"")
-            while len(self._signed) >= _CAPACITY:
-                self._signed.pop(next(iter(self._signed)), None)
-            self._signed[known] = signed
-        return signed
+        return self._signed.get(known) or self._signed.put(
+            known, self._sign(responder, singles, at, b"")
+        )
 
     def _facts(
         self, responder: Responder, questions: Sequence[_Question], now: datetime

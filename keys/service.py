@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -24,6 +24,7 @@ from foundation.database import Database, Tx
 from keys import rules, store
 from keys.authority import Authority
 from keys.backends import Backend
+from keys.bounded import Bounded
 from keys.custody import Custody
 from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.jose import VerificationKey, assemble, encoded_header
@@ -36,8 +37,6 @@ from keys.timestamps import Credential, TimestampAuthority
 ACTIVE_FOR: Final = 5.0
 TSA: Final = "tsa"
 _CAPACITY: Final = 10_000
-K = TypeVar("K")
-V = TypeVar("V")
 _KID = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 _PUBLISHED = (KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRING)
 
@@ -70,10 +69,10 @@ class Keys:
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
         self.ocsp = OcspResponder(self.authority.responders, self.authority.status_of, clock)
-        self._active: dict[str, tuple[float, StoredKey]] = {}
-        self._found: dict[str, tuple[float, Key]] = {}
-        self._headers: dict[tuple[str, str], bytes] = {}
-        self._chains: dict[str, tuple[float, list[bytes]]] = {}
+        self._active: Bounded[str, tuple[float, StoredKey]] = Bounded(_CAPACITY)
+        self._found: Bounded[str, tuple[float, Key]] = Bounded(_CAPACITY)
+        self._headers: Bounded[tuple[str, str], bytes] = Bounded(_CAPACITY)
+        self._chains: Bounded[str, tuple[float, list[bytes]]] = Bounded(_CAPACITY)
 
     def establish(self) -> None:
         """Make the certificate authority and the time-stamp authority, once; at start-up."""
@@ -116,7 +115,7 @@ class Keys:
                 stored = store.key_by_kid(tx, kid)
         if stored is None:
             raise UnknownKey("no key has this kid")
-        _remember(self._found, kid, (self._monotonic() + ACTIVE_FOR, stored.key))
+        self._found.put(kid, (self._monotonic() + ACTIVE_FOR, stored.key))
         return stored.key
 
     def trusted(self, *uses: str) -> Callable[[Mapping[str, Any]], VerificationKey | None]:
@@ -174,7 +173,7 @@ class Keys:
             return remembered[1]
         with self._database.read() as tx:
             chain = [certificate.der for certificate in self.authority.chain_of(tx, kid)]
-        _remember(self._chains, kid, (self._monotonic() + ACTIVE_FOR, chain))
+        self._chains.put(kid, (self._monotonic() + ACTIVE_FOR, chain))
         return chain
 
     def rotate(self, use: str, now: datetime | None = None, *, at_once: bool = False) -> Key:
@@ -273,7 +272,7 @@ class Keys:
             stored = store.active_key(tx, use)
         if stored is None:
             raise NoActiveKey(f"the use {use} has no active key")
-        _remember(self._active, use, (self._monotonic() + ACTIVE_FOR, stored))
+        self._active.put(use, (self._monotonic() + ACTIVE_FOR, stored))
         return stored
 
     def _timestamp_name(self) -> dict[str, str]:
@@ -299,21 +298,14 @@ class Keys:
         prefix = self._headers.get((key.kid, typ))
         if prefix is None:
             prefix = _header(key, typ, {})
-            _remember(self._headers, (key.kid, typ), prefix)
+            self._headers.put((key.kid, typ), prefix)
         return prefix
 
     def _forget(self, use: str) -> None:
-        self._active.pop(use, None)
+        self._active.drop(use)
         self._chains.clear()
         self._found.clear()
 
 
 def _header(key: Key, typ: str, more: Mapping[str, object]) -> bytes:
     return encoded_header({**more, "alg": key.algorithm, "kid": key.kid, "typ": typ})
-
-
-def _remember(cache: dict[K, V], key: K, value: V) -> None:
-    """Keep `value`, and never more than `_CAPACITY` values: the oldest goes first."""
-    while len(cache) >= _CAPACITY:
-        cache.pop(next(iter(cache)), None)
-    cache[key] = value
