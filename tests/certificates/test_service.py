@@ -368,9 +368,7 @@ def test_expiry_is_computed_and_counts_from_the_day_after(issued, clock):
 # ── who may look ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_officer_who_looks_leaves_an_entry_the_holder_sees(
-    certificates, issued, ledger, clock
-):
+def test_an_officer_who_looks_leaves_an_entry_the_holder_sees(certificates, issued, ledger, clock):
     clock.advance(timedelta(seconds=1))
     certificates.get(LI, issued.identifier)
 
