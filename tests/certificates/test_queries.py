@@ -1,0 +1,75 @@
+"""The hot queries use an index on both databases, so their cost does not grow with the registry."""
+
+import pytest
+from sqlalchemy import event, text
+
+from certificates import store
+from certificates.batches import _counts, _failures, _latest, _waiting
+from certificates.status import _Bits, _catch_up, _draw, _versions
+from tests.certificates.conftest import LI
+
+QUERIES = {
+    "by number": lambda tx: store.load_many(tx, ["JY1"]),
+    "by identifier": lambda tx: store.load_many(tx, ["1.2.156.3005.2.x"]),
+    "by both": lambda tx: store.load_many(tx, ["JY1", "1.2.156.3005.2.x"]),
+    "by token": lambda tx: store.load_by_tokens(tx, ["a", "b"]),
+    "by id": lambda tx: store.load_by_ids(tx, ["a", "b"]),
+    "by draft": lambda tx: store.by_draft(tx, "a"),
+    "held by": lambda tx: store.held_by(tx, ["a"], 50),
+    "listed": lambda tx: store.listed(tx, "a", before="b", state=None, limit=50),
+    "matching": lambda tx: store.matching(tx, "a", "JY1", ["s"], "n", 50),
+    "numbers taken": lambda tx: store.taken_numbers(tx, "a", ["JY1", "JY2"]),
+    "number in use": lambda tx: store.number_in_use(tx, "a", "JY1"),
+    "rendition": lambda tx: store.rendition(tx, "a", "pdf"),
+    "free slots": lambda tx: _draw(tx, 1, 1),
+    "list version": lambda tx: _versions(tx, [1]),
+    "list changes": lambda tx: _catch_up(tx, 1, _Bits()),
+    "drafts": lambda tx: store.drafts_of(tx, "a", state=None, before="b", limit=50),
+    "rows waiting": lambda tx: _waiting(tx, "a", 2),
+    "progress": lambda tx: _counts(tx, "a"),
+    "latest rows": lambda tx: _latest(tx, "a"),
+    "failed rows": lambda tx: _failures(tx, "a"),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_hot_query_scans_no_table(database, name):
+    for statement, parameters in _statements(database, QUERIES[name]):
+        plan = _plan(database, statement, parameters)
+        assert "Seq Scan" not in plan, plan
+        assert not [line for line in plan.splitlines() if line.startswith("SCAN")], plan
+
+
+def test_many_certificates_are_one_query(database):
+    keys = [f"JY{number}" for number in range(200)]
+
+    assert len(_statements(database, lambda tx: store.load_many(tx, keys))) == 1
+
+
+def test_a_page_of_the_registry_is_one_query(certificates, database, issued):
+    assert len(_statements(database, lambda _: certificates.search(LI, limit=50))) == 1
+
+
+def _statements(database, ask):
+    seen = []
+
+    def listen(connection, cursor, statement, parameters, context, many):
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        with database.read() as tx:
+            ask(tx)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+    return seen
+
+
+def _plan(database, statement, parameters):
+    with database.read() as tx:
+        if database.dialect == "sqlite":
+            rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            return "\n".join(row[3] for row in rows)
+        tx.execute(text("SET LOCAL enable_seqscan = off"))
+        return "\n".join(row[0] for row in tx.exec_driver_sql(f"EXPLAIN {statement}", parameters))
