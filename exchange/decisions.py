@@ -47,7 +47,8 @@ class HandedIn:
     """What a file or a code says of itself, before the register is asked.
 
     `identifier` is what it claims to be; `credential` the credential it carries, `seal_id` the seal
-    it bears, `facts` what else it says. `checks` are the checks made on it.
+    it bears, `facts` what else it says, by the record's attribute names. `checks` are those made on
+    the file itself.
     """
 
     checks: Mapping[str, Check]
@@ -222,8 +223,7 @@ def _says_the_same(handed_in: HandedIn, record: CertificateRecord) -> bool:
     if handed_in.credential and not _is_part_of(handed_in.credential, record.credential):
         return False
     return all(
-        str(getattr(record, name, None) or record.fields.get(name, "")) == value
-        for name, value in (handed_in.facts or {}).items()
+        str(getattr(record, name)) == value for name, value in (handed_in.facts or {}).items()
     )
 
 

@@ -32,6 +32,15 @@ from signing.service import Signing
 QR_USE: Final = "certificates.qr"
 _WHENEVER: Final = timedelta(days=400 * 365)  # the register, not the document, says what ran out
 _TOKEN_LENGTH: Final = 64
+# What an offline code says → what the record calls it.
+_CODE_CLAIMS: Final = {
+    "id": "identifier",
+    "number": "number",
+    "holder": "holder_name",
+    "by": "authority_name",
+    "from": "valid_from",
+    "until": "valid_until",
+}
 
 
 def read_document(signing: Signing, data: bytes) -> HandedIn:
@@ -72,13 +81,9 @@ def read_code(keys: Keys, text: str, now: datetime) -> HandedIn:
     checks = {"integrity": rules.PASS["code_intact"]}
     if verified.issued_at > now + rules.CLOCK_SKEW:
         checks["time"] = rules.FAIL["time", "time_in_future"]
-    claims = verified.claims
-    number = claims.get("number")
-    return HandedIn(
-        checks=checks,
-        identifier=str(claims.get("sub") or claims.get("identifier") or ""),
-        facts={"number": str(number)} if number else {},
-    )
+    claims = {name: str(value) for name, value in verified.claims.items()}
+    facts = {theirs: claims[ours] for ours, theirs in _CODE_CLAIMS.items() if ours in claims}
+    return HandedIn(checks=checks, identifier=claims.get("id", ""), facts=facts)
 
 
 def is_offline_code(text: str) -> bool:

@@ -55,21 +55,22 @@ class Replays:
 
     def _begin(self, client: str, key: str, body_digest: str) -> bytes | None:
         with self._database.write() as tx:
-            row = store.begin_request(tx, self._database, client, key, body_digest, self._clock())
-        if row is None:
+            earlier = store.begin_request(
+                tx, self._database, client, key, body_digest, self._clock()
+            )
+        if earlier is None:
             return None
-        if row.body_digest != body_digest:
+        if earlier.body_digest != body_digest:
             raise IdempotencyKeyReused(
                 "this Idempotency-Key was used with another body",
                 next_step="use a new key for a new request",
             )
-        if row.answer is None:
+        if earlier.answer is None:
             raise RequestInFlight(
                 "the first request with this Idempotency-Key is still running",
                 next_step="ask again in a second",
             )
-        answer: str = row.answer
-        return answer.encode()
+        return earlier.answer.encode()
 
     def _finish(self, client: str, key: str, answer: bytes) -> None:
         with self._database.write() as tx:

@@ -1,6 +1,7 @@
 """Questions to the exchange's tables; every function takes the caller's transaction."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -150,10 +151,18 @@ ANSWERS_KEPT = timedelta(hours=24)
 GIVEN_UP_AFTER = timedelta(seconds=60)
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The first request with a key: what it sent, and its answer (None while it runs)."""
+
+    body_digest: str
+    answer: str | None
+
+
 def begin_request(
     tx: Tx, database: Database, client: str, key: str, body_digest: str, now: datetime
-) -> Row[Any] | None:
-    """Claim (client, key); None when it is ours to answer, else the row of whoever was first."""
+) -> Earlier | None:
+    """Claim (client, key); None when it is ours to answer, else what whoever was first left."""
     tx.execute(
         delete(answered_requests).where(
             answered_requests.c.client == client,
@@ -171,8 +180,8 @@ def begin_request(
     if tx.execute(claim).rowcount:
         return None
     query = select(answered_requests.c.body_digest, answered_requests.c.answer)
-    earlier: Row[Any] | None = tx.execute(query.where(*_claimed(client, key))).first()
-    return earlier
+    row = tx.execute(query.where(*_claimed(client, key))).first()
+    return None if row is None else Earlier(row.body_digest, row.answer)
 
 
 def finish_request(tx: Tx, client: str, key: str, answer: str) -> None:

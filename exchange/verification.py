@@ -17,6 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from certificates.identifier import ROOT
+from certificates.models import Certificate
 from certificates.service import Certificates
 from exchange import consent, documents, receipts, store
 from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
@@ -49,7 +51,7 @@ _PROOF_STEP: Final = 0.05
 
 # One question to the database: (organisation, purpose), by what, and the number or token.
 _Key = tuple[str, str, str, str]
-_NUMBER, _TOKEN = "number", "token"
+_NUMBER, _IDENTIFIER, _TOKEN = "number", "identifier", "token"
 
 
 class Verifications:
@@ -93,7 +95,7 @@ class Verifications:
         if request.document or request.qr_text:
             return await asyncio.to_thread(self.verify_now, actor, request)
         request, now = checked(request), self._clock()
-        key = (actor.organisation, request.purpose, _NUMBER, request.number)
+        key = (actor.organisation, request.purpose, *_by(request.number))
         found = await self._loader.get(key)
         decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
         ref = await self._ledger.record(entry_of(request, decision, actor, now))
@@ -103,7 +105,7 @@ class Verifications:
         """Many answers after one commit, and one receipt over all of them."""
         batch, now = checked_batch(batch), self._clock()
         receipt_id = f"batch-{secrets.token_hex(13)}"
-        keys = [(actor.organisation, batch.purpose, _NUMBER, each) for each in batch.numbers]
+        keys = [(actor.organisation, batch.purpose, *_by(number)) for number in batch.numbers]
         found = await self._load_all(keys)
         decided = []
         for key, number in zip(keys, batch.numbers, strict=True):
@@ -212,17 +214,17 @@ class Verifications:
             await asyncio.sleep(_PROOF_STEP)
             waited += _PROOF_STEP
 
+    def anchors(self) -> tuple[str, list[str]]:
+        """What a stranger needs to check our receipts: root certificate (PEM), ledger keys."""
+        chain = self._certificate_chain()
+        return chain[-1], [str(key) for key in self._ledger.verifier_keys()]
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _fetch(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
         """Purposes, records and their evidence for many questions: one query each."""
         grants = self.purposes.load(tx, {(key[0], key[1]) for key in keys})
-        numbers = {key[3] for key in keys if key[2] == _NUMBER and key[3]}
-        tokens = {key[3] for key in keys if key[2] == _TOKEN and key[3]}
-        records = {
-            _NUMBER: self._certificates.load_many(tx, list(numbers)) if numbers else {},
-            _TOKEN: self._certificates.load_by_tokens(tx, list(tokens)) if tokens else {},
-        }
+        records = self._records(tx, keys)
         evidence = self._provenance.of(
             tx, [record for found in records.values() for record in found.values()]
         )
@@ -232,6 +234,18 @@ class Verifications:
             proof = evidence[record.identifier] if record else _NO_EVIDENCE
             answers[key] = Found(grants[key[0], key[1]], record, proof)
         return answers
+
+    def _records(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[str, Mapping[str, Certificate]]:
+        """The records behind keys, by what was asked and what it said; one query for each."""
+        asked: dict[str, set[str]] = {}
+        for _, _, by, what in keys:
+            asked.setdefault(by, set()).add(what)
+        load = {
+            _NUMBER: self._certificates.load_many,
+            _IDENTIFIER: self._certificates.load_many,
+            _TOKEN: self._certificates.load_by_tokens,
+        }
+        return {by: load[by](tx, list(wanted - {""})) for by, wanted in asked.items()}
 
     async def _load_all(self, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
         def load() -> Mapping[_Key, Found]:
@@ -246,12 +260,12 @@ class Verifications:
         """What to look for, and what the file or code says of itself."""
         if request.document:
             handed_in = documents.read_document(self._signing, request.document)
-            return handed_in, _NUMBER, handed_in.identifier
+            return handed_in, _IDENTIFIER, handed_in.identifier
         if not request.qr_text:
-            return None, _NUMBER, request.number
+            return None, *_by(request.number)
         if documents.is_offline_code(request.qr_text):
             handed_in = documents.read_code(self._keys, request.qr_text, now)
-            return handed_in, _NUMBER, handed_in.identifier
+            return handed_in, _IDENTIFIER, handed_in.identifier
         return None, _TOKEN, documents.token_of(request.qr_text, self.issuer)
 
     def _open(
@@ -262,7 +276,7 @@ class Verifications:
         with self._database.write() as tx:
             identifier = store.open_show_code(tx, hashed, now)
             asked = identifier or store.certificate_of_code(tx, hashed)
-            key = (actor.organisation, request.purpose, _NUMBER, asked or "")
+            key = (actor.organisation, request.purpose, _IDENTIFIER, asked or "")
             found = self._fetch(tx, [key])[key]
             if identifier is None:
                 found = replace(found, grants={})  # the consent is over: nothing may be said
@@ -314,6 +328,11 @@ class Verifications:
 
 _NO_EVIDENCE = Evidence()
 _NOTHING = Found({}, None, _NO_EVIDENCE)
+
+
+def _by(number: str) -> tuple[str, str]:
+    """A national identifier (GB/T 36904) or an authority's own number?"""
+    return (_IDENTIFIER if number.startswith(ROOT) else _NUMBER), number
 
 
 def _purpose_of(token: str) -> str:

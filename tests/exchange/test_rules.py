@@ -1,0 +1,179 @@
+"""Six checks and one verdict, as plain values: no database, no clock."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from certificates.models import Certificate
+from certificates.rules import State
+from exchange import rules
+from exchange.rules import Evidence, Outcome
+from foundation.encryption import FieldCipher
+
+AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+GOOD = Evidence(intact=True, seal_in_force=True, seal_owner="authority")
+RECORD = Certificate(
+    id="1",
+    identifier="1.2.156.3005.2.X",
+    number="JY1",
+    type="food-business-licence",
+    type_version=1,
+    issuing_authority="authority",
+    authority_name="Authority",
+    holder_kind="organisation",
+    subject="s" * 64,
+    issued_on=date(2026, 3, 2),
+    valid_from=date(2026, 3, 2),
+    valid_until=date(2031, 3, 1),
+    state=State.ACTIVE,
+    state_since=AT,
+    state_reason="",
+    issued_at=AT - timedelta(days=200),
+    status_list=1,
+    status_index=1,
+    qr_token="t",
+    record_digest="",
+    content_digest="",
+    seal_id="seal",
+    drafter="wang",
+    approver="li",
+    approved_at=AT,
+    credential="",
+    sealed_fields=b"",
+    sealed_holder_code=b"",
+    sealed_holder_name=b"",
+    cipher=FieldCipher(b"k" * 32),
+)
+
+
+def outcome(at=AT, evidence=GOOD, **changed):
+    return rules.assess(replace(RECORD, **changed), at, evidence).outcome
+
+
+def test_everything_in_order_is_valid():
+    assessment = rules.assess(RECORD, AT, GOOD)
+
+    assert assessment.outcome is Outcome.VALID
+    assert [check.name for check in assessment.checks] == [
+        "integrity",
+        "seal",
+        "authority",
+        "time",
+        "status",
+        "validity",
+    ]
+
+
+@pytest.mark.parametrize("state", ["suspended", "revoked", "withdrawn", "cancelled", "superseded"])
+def test_a_state_of_the_law_is_the_verdict(state):
+    assessment = rules.assess(replace(RECORD, state=State(state)), AT, GOOD)
+
+    assert assessment.outcome == state
+    assert assessment.checks[4].code == state
+
+
+@pytest.mark.parametrize(
+    ("evidence", "check", "code"),
+    [
+        (replace(GOOD, intact=False), 0, "record_altered"),
+        (replace(GOOD, seal_in_force=False), 1, "seal_not_in_force"),
+        (replace(GOOD, seal_owner="somebody else"), 2, "authority_differs"),
+    ],
+)
+def test_what_is_not_genuine_is_tampered_whatever_its_state(evidence, check, code):
+    for state in (State.ACTIVE, State.REVOKED):
+        assessment = rules.assess(replace(RECORD, state=state), AT, evidence)
+
+        assert assessment.outcome is Outcome.TAMPERED
+        assert (assessment.checks[check].result, assessment.checks[check].code) == ("fail", code)
+
+
+def test_a_certificate_sealed_in_the_future_is_not_believed():
+    assert outcome(issued_at=AT + timedelta(hours=1)) is Outcome.TAMPERED
+
+
+def test_a_clock_that_differs_by_a_minute_is_forgiven():
+    assert outcome(issued_at=AT + timedelta(minutes=1)) is Outcome.VALID
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (datetime(2026, 3, 1, 15, 59, 59, tzinfo=UTC), Outcome.NOT_YET_VALID),
+        (datetime(2026, 3, 1, 16, 0, tzinfo=UTC), Outcome.VALID),
+        (datetime(2031, 3, 1, 15, 59, 59, tzinfo=UTC), Outcome.VALID),
+        (datetime(2031, 3, 1, 16, 0, tzinfo=UTC), Outcome.EXPIRED),
+    ],
+)
+def test_the_first_and_last_day_are_whole_days_where_it_was_issued(at, expected):
+    assert outcome(at, issued_at=datetime(2026, 2, 1, tzinfo=UTC)) is expected
+
+
+def test_a_certificate_without_end_does_not_expire():
+    assert outcome(datetime(2126, 1, 1, tzinfo=UTC), valid_until=None) is Outcome.VALID
+
+
+def test_revoked_outweighs_expired_and_expired_outweighs_suspended():
+    later = datetime(2032, 1, 1, tzinfo=UTC)
+
+    assert outcome(later, state=State.REVOKED) is Outcome.REVOKED
+    assert outcome(later, state=State.SUSPENDED) is Outcome.EXPIRED
+
+
+def test_without_evidence_nothing_is_called_valid():
+    assert outcome(evidence=Evidence()) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=Evidence(intact=True)) is Outcome.SOURCE_UNAVAILABLE
+
+
+def test_silent_verdicts_are_six_unknown_checks():
+    for silent in rules.SILENT:
+        checks = rules.silent(silent).checks
+        assert {check.result for check in checks} == {"unknown"}
+        assert len(checks) == 6
+
+
+def test_only_what_purpose_and_catalogue_both_allow_is_shown():
+    assert rules.disclose(("a", "b"), ("b", "c")) == ("b",)
+    assert rules.select({"b": "1"}, ("b", "c")) == {"b": "1"}
+
+
+def test_every_verdict_has_a_next_step_and_an_exit_code():
+    assert set(rules.NEXT_STEPS) == set(Outcome)
+    codes = {each: rules.exit_code(each) for each in Outcome}
+    assert codes[Outcome.VALID] == codes[Outcome.VALID_AS_OF] == 0
+    assert codes[Outcome.REVOKED] == codes[Outcome.NOT_FOUND] == 3
+    assert codes[Outcome.SOURCE_UNAVAILABLE] == 4
+    assert codes[Outcome.NOT_PERMITTED] == 5
+
+
+def test_every_state_but_active_has_its_own_reason_code():
+    for state in State:
+        if state is not State.ACTIVE:
+            assert state.value in rules.REASONS["status"]
+            assert Outcome(state.value)
+
+
+@pytest.mark.parametrize(
+    ("at", "adult"),
+    [
+        (datetime(2008, 3, 6, 15, 59, tzinfo=UTC), False),
+        (datetime(2008, 3, 6, 16, 0, tzinfo=UTC), True),
+    ],
+)
+def test_of_age_is_answered_without_the_birth_date(at, adult):
+    number = "110101199003070011"
+    from certificates.identifier import resident_check
+
+    number = number[:17] + resident_check(number[:17])
+    assessment = rules.assess(RECORD, AT, GOOD)
+
+    answers = rules.answer_predicates(("holder_is_adult",), assessment, number, at)
+
+    assert answers == {"holder_is_adult": adult}
+
+
+def test_a_question_that_cannot_be_answered_is_left_out():
+    assessment = rules.assess(RECORD, AT, GOOD)
+
+    assert rules.answer_predicates(("holder_is_adult",), assessment, "283340", AT) == {}
