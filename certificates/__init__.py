@@ -20,7 +20,7 @@ holder can read; a change of state is public when the call returns.
 """
 
 from certificates.batches import Batch, Batches, Progress
-from certificates.catalogue import Catalogue, CertificateType, load
+from certificates.catalogue import Catalogue, CertificateType
 from certificates.models import Certificate, CertificateRecord, Content, Draft, Listing
 from certificates.rules import DraftState, State
 from certificates.service import Certificates
@@ -39,5 +39,4 @@ __all__ = [
     "Listing",
     "Progress",
     "State",
-    "load",
 ]

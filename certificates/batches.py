@@ -59,12 +59,10 @@ from certificates.sheets import write_sheet
 from certificates.status import choose_slots
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url, digest
-from foundation.clock import Clock
-from foundation.database import Database, Tx, is_unique_violation
+from foundation.database import Tx, is_unique_violation
 from foundation.errors import Invalid, YinzhengError
-from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
-from ledger import Entry, Ledger
+from ledger import Entry
 from signing.models import Approval
 
 ISSUING = "certificates.batch"
@@ -143,20 +141,15 @@ class Progress:
 class Batches:
     """Bulk issuing for the authorities of one house."""
 
-    def __init__(
-        self,
-        certificates: Certificates,
-        database: Database,
-        ledger: Ledger,
-        jobs: Jobs,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
-        self._database = database
-        self._ledger = ledger
-        self._jobs = jobs
-        self._clock = clock
-        jobs.register(ISSUING, lambda payload: self.issue_chunk(payload["batch"], payload["first"]))
+        self._database = certificates.database
+        self._ledger = certificates.ledger
+        self._jobs = certificates.jobs
+        self._clock = certificates.clock
+        self._jobs.register(
+            ISSUING, lambda payload: self.issue_chunk(payload["batch"], payload["first"])
+        )
 
     # ── before anything is issued ────────────────────────────────────────────────────────────
 

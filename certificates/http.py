@@ -2,7 +2,7 @@
 here is about a person.
 
     GET /status-lists/{id}                    signed status list (fast lane)
-    GET /.well-known/jwt-vc-issuer            where the issuer's keys are (SD-JWT VC §5)
+    GET /.well-known/jwt-vc-issuer            the issuer's keys (SD-JWT VC §5)
     GET /types                                the catalogue
     GET /types/{name}/{version}               type metadata: what a credential's `vct` points to
     GET /types/{name}/{version}/schema        JSON Schema of the fields
@@ -16,30 +16,12 @@ from fastapi import APIRouter
 from certificates.catalogue import CertificateType
 from certificates.errors import UnknownType
 from certificates.service import Certificates
-from foundation.hot import HotAnswer, HotRequest, HotRoute, json_answer, mount
-
-_CACHE = ("cache-control", "public, max-age=3600")
+from foundation.hot import HotRoute, mount
 
 
 def hot_routes(certificates: Certificates) -> Sequence[HotRoute]:
     """The fast-lane routes."""
-    public_url = certificates.public_url
-
-    async def issuer(_: HotRequest) -> HotAnswer:
-        value = {"issuer": public_url, "jwks_uri": f"{public_url}/keys/jwks.json"}
-        return json_answer(value, headers=(_CACHE,))
-
-    return (
-        *certificates.status_lists.routes(),
-        HotRoute(
-            "GET",
-            "/.well-known/jwt-vc-issuer",
-            issuer,
-            "get_jwt_vc_issuer",
-            "The credential issuer and the place of its keys",
-            tags=("certificate types",),
-        ),
-    )
+    return certificates.status_lists.routes()
 
 
 def router(certificates: Certificates) -> APIRouter:
@@ -47,6 +29,13 @@ def router(certificates: Certificates) -> APIRouter:
     routes = APIRouter()
     mount(routes, hot_routes(certificates))
     tags: list[Any] = ["certificate types"]
+
+    @routes.get("/.well-known/jwt-vc-issuer", operation_id="get_jwt_vc_issuer", tags=tags)
+    def get_issuer() -> dict[str, Any]:
+        """The credential issuer and its keys: every seal's, because seals sign credentials."""
+        keys = certificates.keys
+        uses = {key.use for key in keys.inventory() if key.use.startswith("seal/")}
+        return {"issuer": certificates.public_url, "jwks": keys.jwks(*sorted(uses))}
 
     @routes.get("/types", operation_id="list_certificate_types", tags=tags)
     def list_types() -> list[dict[str, Any]]:

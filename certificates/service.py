@@ -77,10 +77,11 @@ class Certificates:
         self.seals = Seals(database, keys, clock)
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, self.renderer, public_url)
-        self._database = database
-        self._ledger = ledger
-        self._jobs = jobs
-        self._clock = clock
+        self.keys = keys
+        self.database = database
+        self.ledger = ledger
+        self.jobs = jobs
+        self.clock = clock
         jobs.register(SEALING, lambda payload: self._seal_task(payload["draft"]))
 
     def close(self) -> None:
@@ -104,7 +105,7 @@ class Certificates:
         Raises `RoleMissing`, `InvalidFields`, `NumberTaken`, `NoSeal`, `MissingGlyph`.
         """
         rules.check_role(actor, "drafter")
-        kind, now = self.catalogue.find(type_name), self._clock()
+        kind, now = self.catalogue.find(type_name), self.clock()
         checked = self._checked(kind, fields, actor.organisation, now)
         seal = self._usable_seal(actor.organisation, now)
         serial = identifiers.new_serial()
@@ -130,43 +131,43 @@ class Certificates:
             changed_at=now,
             revision=1,
         )
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             self._refuse_taken_number(tx, draft.authority, draft.number)
             store.insert_draft(
                 tx, {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
             )
-            self._ledger.append(tx, self._entry("certificate.drafted", actor, draft, now))
+            self.ledger.append(tx, self._entry("certificate.drafted", actor, draft, now))
         return draft
 
     def update(self, actor: Actor, draft_id: str, fields: Mapping[str, str]) -> Draft:
         """Change the fields of a draft that is not under review."""
         rules.check_role(actor, "drafter")
-        now = self._clock()
+        now = self.clock()
         draft = self.find_draft(actor, draft_id)
         kind = self.catalogue.find(draft.type)
         checked = self._checked(kind, fields, draft.authority, now)
         number = checked[kind.number.field]
         changed = {"fields": checked, "number": number, "state": DraftState.DRAFT}
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             if number != draft.number:
                 self._refuse_taken_number(tx, draft.authority, number)
             self._change(tx, draft, _CHANGEABLE, now, changed)
-            self._ledger.append(tx, self._entry("certificate.redrafted", actor, draft, now))
+            self.ledger.append(tx, self._entry("certificate.redrafted", actor, draft, now))
             return self._reload(tx, draft)
 
     def discard(self, actor: Actor, draft_id: str) -> None:
         """Throw away a draft that is not under review."""
         rules.check_role(actor, "drafter")
-        draft, now = self.find_draft(actor, draft_id), self._clock()
-        with self._database.write() as tx:
+        draft, now = self.find_draft(actor, draft_id), self.clock()
+        with self.database.write() as tx:
             if draft.state not in _CHANGEABLE or not store.delete_draft(tx, draft):
                 raise _wrong_state(draft)
-            self._ledger.append(tx, self._entry("certificate.draft_discarded", actor, draft, now))
+            self.ledger.append(tx, self._entry("certificate.draft_discarded", actor, draft, now))
 
     def submit(self, actor: Actor, draft_id: str) -> Draft:
         """Hand a draft to a second officer; from now on its content has a digest."""
         rules.check_role(actor, "drafter")
-        draft, now = self.find_draft(actor, draft_id), self._clock()
+        draft, now = self.find_draft(actor, draft_id), self.clock()
         seal = self._usable_seal(draft.authority, now)
         content = self.content(replace(draft, seal_id=seal.id))
         changed = {
@@ -177,14 +178,14 @@ class Certificates:
             "drafter_name": actor.name,
             "returned_because": "",
         }
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             self._change(tx, draft, _CHANGEABLE, now, changed)
-            self._ledger.append(tx, self._entry("certificate.submitted", actor, draft, now))
+            self.ledger.append(tx, self._entry("certificate.submitted", actor, draft, now))
             return self._reload(tx, draft)
 
     def return_(self, actor: Actor, draft_id: str, reason: str) -> Draft:
         """Send a draft back to its drafter with a reason; also ends an approval not yet sealed."""
-        draft, now = self.find_draft(actor, draft_id), self._clock()
+        draft, now = self.find_draft(actor, draft_id), self.clock()
         rules.check_approval(actor, draft.drafter, draft.authority)
         if not reason.strip():
             raise Invalid("a reason is needed", next_step="say what the drafter should change")
@@ -196,9 +197,9 @@ class Certificates:
             "approved_at": None,
             "content_digest": "",
         }
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             self._change(tx, draft, (DraftState.SUBMITTED, DraftState.APPROVED), now, changed)
-            self._ledger.append(tx, self._entry("certificate.returned", actor, draft, now))
+            self.ledger.append(tx, self._entry("certificate.returned", actor, draft, now))
             return self._reload(tx, draft)
 
     def approve(self, actor: Actor, draft_id: str, content_digest: str) -> Draft:
@@ -207,7 +208,7 @@ class Certificates:
         Raises `RoleMissing`, `OwnDraft`, `OtherAuthority`, and `ContentChanged` when the draft is
         not (any more) what the approver saw.
         """
-        draft, now = self.find_draft(actor, draft_id), self._clock()
+        draft, now = self.find_draft(actor, draft_id), self.clock()
         rules.check_approval(actor, draft.drafter, draft.authority)
         if draft.state is not DraftState.SUBMITTED:
             raise _wrong_state(draft)
@@ -222,15 +223,15 @@ class Certificates:
             "approver_name": actor.name,
             "approved_at": now,
         }
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             self._change(tx, draft, (DraftState.SUBMITTED,), now, changed)
-            self._jobs.enqueue(tx, SEALING, {"draft": draft.id}, key=f"{SEALING}/{draft.id}")
-            self._ledger.append(tx, self._entry("certificate.approved", actor, draft, now))
+            self.jobs.enqueue(tx, SEALING, {"draft": draft.id}, key=f"{SEALING}/{draft.id}")
+            self.ledger.append(tx, self._entry("certificate.approved", actor, draft, now))
             return self._reload(tx, draft)
 
     def find_draft(self, actor: Actor, draft_id: str) -> Draft:
         """A draft of the actor's own authority. Raises `DraftNotFound`."""
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             draft = store.draft_by_id(tx, draft_id)
         if draft is None or not actor.organisation or draft.authority != actor.organisation:
             raise DraftNotFound("there is no such draft in your authority")
@@ -247,7 +248,7 @@ class Certificates:
         """The drafts of the actor's authority, newest first; those not yet sealed by default."""
         before = decode_cursor(after, str)[0] if after else None
         limit = min(max(limit, 1), MAX_LIMIT)
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             found = store.drafts_of(
                 tx, actor.organisation, state=state, before=before, limit=limit + 1
             )
@@ -257,13 +258,13 @@ class Certificates:
         """The page as it will be sealed, as PDF; codes that need a signature are left out."""
         draft = self.find_draft(actor, draft_id)
         kind = self.catalogue.find(draft.type)
-        return self.renderer.pdf(kind, self.content(draft), self._clock(), None)
+        return self.renderer.pdf(kind, self.content(draft), self.clock(), None)
 
     def preview_png(self, draft_id: str, actor: Actor, ppi: float = 110) -> bytes:
         """The same page as a picture."""
         draft = self.find_draft(actor, draft_id)
         kind = self.catalogue.find(draft.type)
-        return self.renderer.png(kind, self.content(draft), self._clock(), ppi)
+        return self.renderer.png(kind, self.content(draft), self.clock(), ppi)
 
     def content(self, draft: Draft) -> Content:
         """What sealing this draft today would say; its digest is what an approver agrees to."""
@@ -286,7 +287,7 @@ class Certificates:
         Raises `WrongState`, `ContentChanged`, `NumberTaken`, and what signing and rendering raise.
         """
         for _ in range(3):  # a lost race for a status slot is simply drawn again
-            with self._database.read() as tx:
+            with self.database.read() as tx:
                 draft, done = store.draft_by_id(tx, draft_id), store.by_draft(tx, draft_id)
             if draft is None:
                 raise DraftNotFound("there is no such draft")
@@ -305,8 +306,8 @@ class Certificates:
         `RoleMissing`, `IllegalTransition`, `InvalidReason`.
         """
         rules.check_role(actor, "approver")
-        now = self._clock()
-        with self._database.write() as tx:
+        now = self.clock()
+        with self.database.write() as tx:
             row = store.lock_state(tx, identifier)
             if row is None or row.issuing_authority != actor.organisation:
                 raise _unknown()
@@ -326,7 +327,7 @@ class Certificates:
                 details={"reason": reason.code, "national_code": rules.STATES[to].national_code},
                 private={"note": note} if note else {},
             )
-            self._ledger.append(tx, entry)
+            self.ledger.append(tx, entry)
             changed = store.by_identifier(tx, identifier)
         if changed is None:
             raise _unknown()
@@ -348,7 +349,7 @@ class Certificates:
     def rendition(self, actor: Actor, identifier: str, form: str) -> bytes:
         """A rendition ("pdf", "dc+sd-jwt", "cwt-qr"), under the same rule as `get`."""
         certificate = self._look(actor, identifier, "certificate.downloaded", form)
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             data = store.rendition(tx, certificate.id, form)
         if data is None:
             raise CertificateNotFound(f"this certificate has no rendition {form[:20]!r}")
@@ -372,7 +373,7 @@ class Certificates:
         limit = min(max(limit, 1), MAX_LIMIT)
         if text and len(text) < SHORTEST_QUERY:
             raise Invalid(f"type at least {SHORTEST_QUERY} characters to search")
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             if text:
                 return Page(tuple(self._matching(tx, actor.organisation, text, limit)))
             before = decode_cursor(after, str)[0] if after else None
@@ -385,7 +386,7 @@ class Certificates:
         """The certificates of a holder (the person and those they represent), newest first."""
         if not subjects:
             return []
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return store.held_by(tx, subjects, MAX_LIMIT)
 
     def load_many(self, tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
@@ -398,19 +399,19 @@ class Certificates:
 
     def by_identifier(self, identifier: str) -> Certificate | None:
         """For `exchange`, which writes the entry."""
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return store.by_identifier(tx, identifier)
 
     def by_qr_token(self, token: str) -> Certificate | None:
         """For `exchange`, which writes the entry."""
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             return store.load_by_tokens(tx, [token]).get(token)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def usable_seal(self, authority: str) -> Seal:
         """The authority's seal that can be used now. Raises `NoSeal`."""
-        return self._usable_seal(authority, self._clock())
+        return self._usable_seal(authority, self.clock())
 
     def _checked(
         self, kind: CertificateType, given: Mapping[str, str], authority: str, now: datetime
@@ -463,15 +464,15 @@ class Certificates:
 
     def _issue_once(self, draft: Draft) -> Certificate | None:
         """One attempt; None when another process was faster and the question is open again."""
-        order, now = self._order(draft), self._clock()
-        slot = choose_slots(self._database, 1, now)[0]
+        order, now = self._order(draft), self.clock()
+        slot = choose_slots(self.database, 1, now)[0]
         made = self.issuer.make(order, self.seals.get(draft.seal_id), slot, now)
         try:
             return self._keep(draft, made)
         except IntegrityError as error:
             if not is_unique_violation(error):
                 raise
-            with self._database.read() as tx:
+            with self.database.read() as tx:
                 done = store.by_draft(tx, draft.id)
                 taken = store.number_in_use(tx, draft.authority, draft.number)
             if taken and done is None:
@@ -482,7 +483,7 @@ class Certificates:
             return None
 
     def _keep(self, draft: Draft, made: Made) -> Certificate | None:
-        with self._database.write() as tx:
+        with self.database.write() as tx:
             sealed = {"state": DraftState.SEALED, "changed_at": made.at}
             if not store.change_draft(tx, draft, sealed):
                 return None
@@ -508,7 +509,7 @@ class Certificates:
             return  # returned or discarded meanwhile: nothing to seal
 
     def _look(self, actor: Actor, identifier: str, kind: str, form: str = "") -> Certificate:
-        with self._database.read() as tx:
+        with self.database.read() as tx:
             certificate = store.by_identifier(tx, identifier)
         if certificate is None:
             raise _unknown()
@@ -519,7 +520,7 @@ class Certificates:
         entry = Entry(
             kind=kind,
             actor=actor,
-            at=self._clock(),
+            at=self.clock(),
             subject=certificate.subject,
             certificate=identifier,
             purpose="administration",
@@ -528,19 +529,19 @@ class Certificates:
             disclosed=tuple(certificate.fields),
             details={"type": certificate.type} | ({"format": form} if form else {}),
         )
-        with self._database.write() as tx:
-            self._ledger.append(tx, entry)
+        with self.database.write() as tx:
+            self.ledger.append(tx, entry)
         return certificate
 
     def _matching(self, tx: Tx, authority: str, text: str, limit: int) -> list[Listing]:
-        cipher = self._database.cipher
+        cipher = self.database.cipher
         kinds = {kind.holder.kind for kind in self.catalogue.values()}
         subjects = [subject_of(cipher, kind, text.upper()) for kind in sorted(kinds)]
         return store.matching(tx, authority, text, subjects, name_index(cipher, text), limit)
 
     def _entry(self, kind: str, actor: Actor, draft: Draft, now: datetime) -> Entry:
         holder = self.catalogue.find(draft.type).holder
-        subject = subject_of(self._database.cipher, holder.kind, draft.fields[holder.code])
+        subject = subject_of(self.database.cipher, holder.kind, draft.fields[holder.code])
         details = {"type": draft.type}
         if draft.content_digest:
             details["content_digest"] = draft.content_digest

@@ -222,6 +222,12 @@ class Catalogue(Mapping[str, CertificateType]):
         if len(self._by_code) != len(types) or len(self._types) != len(types):
             raise InvalidCatalogue("two certificate types share a name or a code")
 
+    @classmethod
+    def load(cls, *more: Path) -> "Catalogue":
+        """The types shipped here and those of further folders (an office's own)."""
+        folders = (Path(__file__).parent, *more)
+        return cls([read(path) for folder in folders for path in sorted(folder.glob("*.toml"))])
+
     def __getitem__(self, name: str) -> CertificateType:
         return self._types[name]
 
@@ -238,12 +244,6 @@ class Catalogue(Mapping[str, CertificateType]):
             known = ", ".join(self._types)
             raise UnknownType(f"no certificate type {name_or_code[:60]!r}; there are: {known}")
         return found
-
-
-def load(*more: Path) -> Catalogue:
-    """The types shipped here and those of further folders (an office's own)."""
-    folders = (Path(__file__).parent, *more)
-    return Catalogue([read(path) for folder in folders for path in sorted(folder.glob("*.toml"))])
 
 
 def read(path: Path) -> CertificateType:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from certificates import catalogue
 from certificates.batches import Batches
+from certificates.catalogue import Catalogue
 from certificates.identifier import organisation_check, resident_check
 from certificates.rendering import Renderer
 from certificates.service import Certificates
@@ -61,8 +61,8 @@ def renderer() -> Renderer:
 
 
 @pytest.fixture(scope="session")
-def types() -> catalogue.Catalogue:
-    return catalogue.load()
+def types() -> Catalogue:
+    return Catalogue.load()
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def certificates(
 
 
 @pytest.fixture
-def batches(certificates, database, ledger, jobs, clock) -> Batches:
-    return Batches(certificates, database, ledger, jobs, clock)
+def batches(certificates) -> Batches:
+    return Batches(certificates)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from certificates import Batches, Certificates, load
+from certificates import Batches, Catalogue, Certificates
 from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.jobs import open_jobs
@@ -22,7 +22,7 @@ def worker(url: str, master_key: str, batch_id: str, now: str) -> None:
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
     signing = Signing(Seals(database, keys, clock), keys, clock)
     jobs = open_jobs(database, clock)
-    room = Certificates(database, keys, signing, ledger, jobs, clock, load(), PUBLIC_URL)
-    batches = Batches(room, database, ledger, jobs, clock)
+    room = Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
+    batches = Batches(room)
     for first in (2, 102, 202):
         batches.issue_chunk(batch_id, first)

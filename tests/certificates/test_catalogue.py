@@ -6,7 +6,7 @@ import pytest
 
 from certificates import catalogue
 from certificates import fields as field_rules
-from certificates.catalogue import LANGUAGES, load, read
+from certificates.catalogue import LANGUAGES, Catalogue, read
 from certificates.errors import InvalidCatalogue, UnknownType
 
 FOLDER = Path(catalogue.__file__).parent
@@ -65,7 +65,7 @@ def test_a_new_type_is_one_more_file(tmp_path):
     text = text.replace('"residence-permit"', '"dog-licence"').replace("016001", "016002")
     (tmp_path / "dog-licence.toml").write_text(text)
 
-    assert "dog-licence" in load(tmp_path)
+    assert "dog-licence" in Catalogue.load(tmp_path)
 
 
 @pytest.mark.parametrize(

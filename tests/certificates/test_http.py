@@ -1,5 +1,7 @@
 """Public machine routes: status lists, the issuer, the catalogue."""
 
+import json
+
 import httpx
 import jsonschema
 import pytest
@@ -7,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from certificates.http import hot_routes, router
+from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
 from foundation.hot import problem
 from tests.certificates.conftest import PUBLIC_URL
@@ -51,11 +54,13 @@ def test_an_unknown_list_or_type_is_not_found(client):
         assert answer.status_code == 404, path
 
 
-def test_the_issuer_names_its_keys(client):
-    assert client.get("/.well-known/jwt-vc-issuer").json() == {
-        "issuer": PUBLIC_URL,
-        "jwks_uri": f"{PUBLIC_URL}/keys/jwks.json",
-    }
+def test_the_issuer_publishes_the_keys_that_sign_its_credentials(client, issued):
+    metadata = client.get("/.well-known/jwt-vc-issuer").json()
+    header = json.loads(b64url_decode(issued.credential.partition(".")[0]))
+
+    assert metadata["issuer"] == PUBLIC_URL
+    assert header["kid"] in {key["kid"] for key in metadata["jwks"]["keys"]}
+    assert not any("d" in key for key in metadata["jwks"]["keys"])
 
 
 def test_the_vct_of_a_credential_leads_to_its_metadata_and_schema(client, types):
@@ -85,4 +90,4 @@ def test_the_catalogue_shows_every_type_with_its_purposes(client, types):
 def test_hot_routes_have_unique_names_and_paths(certificates):
     routes = hot_routes(certificates)
 
-    assert len({route.name for route in routes}) == len({route.path for route in routes}) == 2
+    assert len({route.name for route in routes}) == len({route.path for route in routes}) == 1

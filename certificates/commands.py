@@ -1,0 +1,217 @@
+"""`certificates list|show|change|import|approve|progress|types`: an authority's desk at a terminal.
+
+Whoever types is named (`--as`) and recorded as "terminal/NAME"; the four eyes of a batch are two
+names. Results go to stdout, progress to stderr; a dry run that found errors exits with 3.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from certificates.batches import Batch, Batches, Progress
+from certificates.rules import REASONS, STATES, State
+from certificates.service import Certificates
+from foundation.actor import Actor, ActorKind
+from foundation.jobs import Jobs
+
+BAD = 3
+
+
+class Office(Protocol):
+    """What the commands need of a house."""
+
+    certificates: Certificates
+    batches: Batches
+    jobs: Jobs
+
+
+OpenOffice = Callable[[], AbstractContextManager[Any]]
+Authority = Annotated[str, typer.Option(help="the authority's 18-character organisation code")]
+Name = Annotated[str, typer.Option("--as", help="who is typing; recorded in the ledger")]
+AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
+
+
+def build(open_office: OpenOffice) -> typer.Typer:
+    """The commands over a house that `open_office` opens and closes."""
+    app = typer.Typer(help="Certificates: look, change, import.", no_args_is_help=True)
+
+    @app.command()
+    def types(json: AsJson = False) -> None:
+        """The certificate types of the catalogue."""
+        with open_office() as office:
+            kinds = office.certificates.types()
+            rows = [{"name": k.name, "code": k.code, "label": k.labels["en"]} for k in kinds]
+            _print(rows, json)
+
+    @app.command("list")
+    def list_certificates(
+        authority: Authority,
+        query: Annotated[str, typer.Argument(help="number, identifier, holder; all if empty")] = "",
+        name: Name = "operator",
+        limit: int = 50,
+        json: AsJson = False,
+    ) -> None:
+        """An authority's certificates, newest first."""
+        with open_office() as office:
+            page = office.certificates.search(_actor(name, authority), query, limit=limit)
+        rows = [
+            {
+                "identifier": each.identifier,
+                "number": each.number,
+                "type": each.type,
+                "holder": each.holder_name,
+                "state": each.state,
+            }
+            for each in page.items
+        ]
+        _print(rows, json)
+
+    @app.command()
+    def show(identifier: str, authority: Authority, name: Name, json: AsJson = True) -> None:
+        """One certificate with its fields; leaves an entry its holder can read."""
+        with open_office() as office:
+            found = office.certificates.get(_actor(name, authority), identifier)
+            facts = {
+                "identifier": found.identifier,
+                "number": found.number,
+                "type": found.type,
+                "state": found.state,
+                "national_code": STATES[found.state].national_code,
+                "issued_on": found.issued_on,
+                "valid_from": found.valid_from,
+                "valid_until": found.valid_until,
+                "fields": found.fields,
+            }
+        _print([facts], json)
+
+    @app.command()
+    def change(
+        identifier: str,
+        to: State,
+        reason: Annotated[str, typer.Argument(help=_reasons())],
+        authority: Authority,
+        name: Name,
+        note: str = "",
+    ) -> None:
+        """Suspend, restore, withdraw, revoke, cancel or supersede a certificate."""
+        with open_office() as office:
+            actor = _actor(name, authority, "approver")
+            changed = office.certificates.change_state(actor, identifier, to, reason, note)
+            typer.echo(f"{changed.number} is {changed.state}")
+
+    @app.command("import")
+    def import_file(
+        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+        type_name: Annotated[str, typer.Option("--type", help="name of the certificate type")],
+        authority: Authority,
+        name: Name,
+        authority_name: str = "",
+        mapping: Annotated[str, typer.Option(help="a mapping file's name")] = "",
+        submit: Annotated[bool, typer.Option(help="hand it to a second officer")] = False,
+        json: AsJson = False,
+    ) -> None:
+        """Dry-run a CSV file: every error with row, column, rule and fix; nothing is issued."""
+        with open_office() as office:
+            actor = _actor(name, authority, "drafter", authority_name=authority_name)
+            batch = office.batches.upload(actor, type_name, mapping, file.read_bytes(), file.name)
+            if submit and not batch.error_count:
+                batch = office.batches.submit(actor, batch.id)
+        _print_batch(batch, json)
+        if batch.error_count:
+            raise typer.Exit(BAD)
+
+    @app.command()
+    def approve(
+        batch_id: str,
+        digest: Annotated[str, typer.Argument(help="the content digest you looked at")],
+        authority: Authority,
+        name: Name,
+        run: Annotated[bool, typer.Option(help="issue now, in this process")] = False,
+        json: AsJson = False,
+    ) -> None:
+        """Approve a batch somebody else submitted."""
+        with open_office() as office:
+            actor = _actor(name, authority, "approver")
+            office.batches.approve(actor, batch_id, digest)
+            while run and office.jobs.run_pending(limit=1):
+                _tell(office.batches.progress(batch_id))
+            _print([_progress(office.batches.progress(batch_id))], json)
+
+    @app.command()
+    def progress(batch_id: str, json: AsJson = False) -> None:
+        """How far a batch is."""
+        with open_office() as office:
+            _print([_progress(office.batches.progress(batch_id))], json)
+
+    return app
+
+
+def _actor(name: str, authority: str, *roles: str, authority_name: str = "") -> Actor:
+    return Actor(
+        ActorKind.PERSON,
+        f"terminal/{name}",
+        name=name,
+        organisation=authority,
+        organisation_name=authority_name,
+        roles=frozenset(roles),
+    )
+
+
+def _reasons() -> str:
+    return "; ".join(
+        f"{state}: {', '.join(reason.code for reason in reasons)}"
+        for state, reasons in REASONS.items()
+    )
+
+
+def _print_batch(batch: Batch, as_json: bool) -> None:
+    errors = [
+        {"row": e.row, "column": e.column, "rule": e.rule, "detail": e.detail, "fix": e.fix}
+        for e in batch.errors
+    ]
+    facts = {
+        "batch": batch.id,
+        "state": batch.state,
+        "rows": batch.rows,
+        "errors": batch.error_count,
+        "notices": batch.notice_count,
+        "digest": batch.content_digest,
+    }
+    if as_json:
+        typer.echo(orjson.dumps(facts | {"errors": errors}, option=orjson.OPT_INDENT_2))
+        return
+    _print([facts], False)
+    if errors:
+        _print(errors, False)
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {
+        "state": progress.state,
+        "rows": progress.rows,
+        "issued": progress.issued,
+        "failed": progress.failed,
+        "per second": round(progress.rate, 1),
+    }
+
+
+def _tell(progress: Progress) -> None:
+    typer.echo(f"{progress.issued} of {progress.rows} issued", err=True)
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2, default=dict))
+        return
+    table = Table(box=None)
+    for heading in rows[0] if rows else ():
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
