@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from certificates import catalogue
 from certificates.catalogue import Catalogue
 from certificates.identifier import organisation_check, resident_check
 from certificates.models import Certificate
@@ -155,7 +154,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def types() -> Catalogue:
-    return catalogue.load()
+    return Catalogue.load()
 
 
 @pytest.fixture(scope="session")

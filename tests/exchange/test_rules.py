@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from certificates.identifier import resident_check
 from certificates.models import Certificate
 from certificates.rules import State
 from exchange import rules
@@ -163,8 +164,6 @@ def test_every_state_but_active_has_its_own_reason_code():
 )
 def test_of_age_is_answered_without_the_birth_date(at, adult):
     number = "110101199003070011"
-    from certificates.identifier import resident_check
-
     number = number[:17] + resident_check(number[:17])
     assessment = rules.assess(RECORD, AT, GOOD)
 
