@@ -21,6 +21,8 @@ unknown number and a forbidden one look the same; status is never cached.
 """
 
 from exchange.models import (
+    HOLDER_SHOW,
+    PUBLIC_CHECK,
     BatchVerdict,
     Purpose,
     ShowCode,
@@ -32,6 +34,8 @@ from exchange.receipts import VerifiedReceipt, verify_receipt
 from exchange.verification import Verifications
 
 __all__ = [
+    "HOLDER_SHOW",
+    "PUBLIC_CHECK",
     "BatchVerdict",
     "Purpose",
     "Purposes",

@@ -30,7 +30,7 @@ from foundation.actor import Actor
 from ledger import Entry, EntryRef
 from signing.models import Check
 
-KIND = "verification"
+KIND = "exchange.verified"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,28 @@ from signing.service import Signing
 QR_USE: Final = "certificates.qr"
 _WHENEVER: Final = timedelta(days=400 * 365)  # the register, not the document, says what ran out
 _TOKEN_LENGTH: Final = 64
+_DOCUMENT_PASSED: Final[Mapping[str, Check]] = {
+    "integrity": rules.PASS["document_intact"],
+    "seal": rules.PASS["seal_valid"],
+    "authority": rules.PASS["authority_confirmed"],
+    "time": rules.PASS["time_confirmed"],
+}
+# (check, signing's code or result) → our reason code
+_DOCUMENT_CODES: Final = {
+    ("integrity", "not_a_pdf"): "no_document",
+    ("integrity", "unreadable"): "no_document",
+    ("integrity", "not_sealed"): "no_document",
+    ("integrity", "fail"): "document_altered",
+    ("integrity", "unknown"): rules.NOT_CHECKED,
+    ("seal", "not_sealed"): "no_seal",
+    ("seal", "fail"): "seal_not_in_force",
+    ("seal", "unknown"): "seal_unknown",
+    ("authority", "fail"): "authority_unknown",
+    ("authority", "unknown"): "authority_unknown",
+    ("time", "time_in_future"): "time_in_future",
+    ("time", "fail"): "time_not_confirmed",
+    ("time", "unknown"): "time_not_confirmed",
+}
 # What an offline code says → what the record calls it.
 _CODE_CLAIMS: Final = {
     "id": "identifier",
@@ -51,15 +73,25 @@ def read_document(signing: Signing, data: bytes) -> HandedIn:
 
 
 def _pdf(validation: Validation) -> HandedIn:
-    checks: dict[str, Check] = {check.name: check for check in validation.checks[:4]}
     attached = next(filter(_looks_like_credential, validation.attachments.values()), b"")
     credential = attached.decode("ascii", "replace")
     return HandedIn(
-        checks=checks,
+        checks={check.name: _in_our_words(check) for check in validation.checks[:4]},
         identifier=_claimed_identifier(credential),
         credential=credential,
         seal_id=validation.seal_id or "",
     )
+
+
+def _in_our_words(check: Check) -> Check:
+    """The same result under one of our reason codes: `signing` tells a PDF's faults far apart, an
+    officer needs to know which of the six questions failed."""
+    if check.result == "pass":
+        return _DOCUMENT_PASSED[check.name]
+    code = (
+        _DOCUMENT_CODES.get((check.name, check.code)) or _DOCUMENT_CODES[check.name, check.result]
+    )
+    return (rules.FAIL if check.result == "fail" else rules.UNKNOWN)[check.name, code]
 
 
 def _credential(data: bytes) -> HandedIn:

@@ -250,7 +250,7 @@ def _outcome(checks: tuple[Check, ...]) -> Outcome:
         return Outcome(status.code)
     if over:
         return Outcome(validity.code)
-    if status.result == "unknown" or integrity.result == "unknown" or seal.result == "unknown":
+    if any(check.result == "unknown" for check in (integrity, seal, authority, status)):
         return Outcome.SOURCE_UNAVAILABLE
     return Outcome.VALID
 

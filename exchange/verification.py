@@ -3,7 +3,7 @@
     verify        one certificate by number, on the fast lane: one shared read, one shared commit
     verify_batch  up to 100 numbers: one read, one commit, one receipt
     verify_now    anything, synchronously: portal pages, CLI, files and QR codes
-    create_show_code, open_code     the holder shows a certificate for a minute
+    create_show_code, open          the holder shows a certificate for a minute
 
 All of them ask the same facts (`_fetch`), decide by the same rules (`decisions.decide`), write the
 same ledger entry and answer with the same receipt. The entry is committed before the answer exists,
@@ -169,7 +169,7 @@ class Verifications:
             self._ledger.append(tx, shown)
         return code
 
-    def open_code(self, actor: Actor, token: str) -> Verdict:
+    def open(self, token: str, actor: Actor) -> Verdict:
         """What stands behind "/v/{token}": a shown certificate, or the code printed on one.
 
         A show code is used up by this. Raises `ShowCodeExpired` and `ShowCodeUnknown`.

@@ -158,7 +158,7 @@ def test_48_a_show_code_opens_once_even_for_two_at_once(house, licence):
     def open_it(_: int) -> str:
         gate.wait()
         try:
-            return house.verifications.open_code(ANONYMOUS, code.token).verdict
+            return house.verifications.open(code.token, ANONYMOUS).verdict
         except ShowCodeExpired as refused:
             return refused.code
 
@@ -170,10 +170,10 @@ def test_48_a_show_code_opens_once_even_for_two_at_once(house, licence):
 
 def test_48_a_replayed_show_code_is_seen_by_the_holder(house, licence):
     code = house.verifications.create_show_code(house.holder(licence), licence.identifier)
-    house.verifications.open_code(INSPECTOR, code.token)
+    house.verifications.open(code.token, INSPECTOR)
 
     with pytest.raises(ShowCodeExpired):
-        house.verifications.open_code(BANKER, code.token)
+        house.verifications.open(code.token, BANKER)
 
     replay = next(each for each in house.looks(licence) if each.verdict == "not_permitted")
     assert replay.organisation == BANKER.organisation

@@ -137,7 +137,7 @@ class House:
     def looks(self, certificate: Certificate) -> list[Access]:
         """What the holder reads about verifications of a certificate."""
         seen = self.ledger.about([certificate.subject]).items
-        looks = [access for access in seen if access.kind == "verification"]
+        looks = [access for access in seen if access.kind == "exchange.verified"]
         return [access for access in looks if access.certificate == certificate.identifier]
 
     def holder(self, certificate: Certificate) -> Actor:

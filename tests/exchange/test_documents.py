@@ -158,24 +158,24 @@ def test_a_link_elsewhere_is_not_ours(house, licence, link):
 def test_the_holder_shows_a_licence_once(house, licence):
     code = house.verifications.create_show_code(house.holder(licence), licence.identifier)
 
-    verdict = house.verifications.open_code(ANONYMOUS, code.token)
+    verdict = house.verifications.open(code.token, ANONYMOUS)
 
     assert verdict.verdict == "valid"
     assert verdict.purpose == "holder-show"
     assert "legal_representative" not in verdict.fields
     with pytest.raises(ShowCodeExpired) as refused:
-        house.verifications.open_code(ANONYMOUS, code.token)
+        house.verifications.open(code.token, ANONYMOUS)
     assert refused.value.status == 410
     assert refused.value.next_step == "ask the holder to show it again"
 
 
 def test_the_holder_sees_that_the_code_was_opened(house, licence):
     code = house.verifications.create_show_code(house.holder(licence), licence.identifier)
-    house.verifications.open_code(INSPECTOR, code.token)
+    house.verifications.open(code.token, INSPECTOR)
 
     seen = {entry.kind: entry for entry in house.ledger.about([licence.subject]).items}
 
-    assert seen["verification"].organisation_name == "示例市食品安全局"
+    assert seen["exchange.verified"].organisation_name == "示例市食品安全局"
     assert seen["certificate.shown"].actor_kind == "person"
 
 
@@ -184,12 +184,12 @@ def test_a_show_code_lasts_a_minute(house, licence):
     house.clock.advance(timedelta(seconds=61))
 
     with pytest.raises(ShowCodeExpired):
-        house.verifications.open_code(ANONYMOUS, code.token)
+        house.verifications.open(code.token, ANONYMOUS)
 
 
 def test_a_code_that_was_never_made_is_unknown(house):
     with pytest.raises(ShowCodeUnknown):
-        house.verifications.open_code(ANONYMOUS, "show-AAAAAAAAAAAAAAAAAAAAAA")
+        house.verifications.open("show-AAAAAAAAAAAAAAAAAAAAAA", ANONYMOUS)
 
 
 def test_a_department_uses_a_show_code_for_its_own_purpose(house, licence):
@@ -203,5 +203,5 @@ def test_a_department_uses_a_show_code_for_its_own_purpose(house, licence):
 
 def test_the_printed_code_opens_for_everybody_again_and_again(house, licence):
     for _ in range(2):
-        verdict = house.verifications.open_code(ANONYMOUS, licence.qr_token)
+        verdict = house.verifications.open(licence.qr_token, ANONYMOUS)
         assert (verdict.verdict, verdict.purpose) == ("valid", "public-check")
