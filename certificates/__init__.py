@@ -7,11 +7,12 @@ renditions of that row, under one identifier, one state and one status slot. The
     catalogue/   certificate types, one TOML each; templates/ the pages they are printed on
     fields       from what was typed to the exact fields, with one error per broken rule
     rules        states as legal acts, four eyes, validity: pure decisions
-    service      `Certificates`: draft → submit → approve → issue → change_state
+    register     `Register`: who may read what
+    service      `Certificates`: draft → submit → approve → issue → change_state; drafting helps
     issuing      make everything outside the transaction, keep it in one commit
     rendering    one A4 page as PDF/A-3b; a missing glyph fails it
     status       Token Status List: public a moment after the commit
-    sheets, batch, batches    bulk upload: read, dry run, second officer, resumable issue
+    sheets, batch, batches, batch_worker    bulk: read, dry run, second officer, resumable issue
     http, commands            public machine routes; the command line
 
 Promises: nothing is sealed that two different people have not seen, and only exactly that; a draft
@@ -19,7 +20,8 @@ becomes at most one certificate; whoever opens a certificate in office leaves an
 holder can read; a change of state is public when the call returns.
 """
 
-from certificates.batches import Batch, Batches, Progress
+from certificates.batch_store import Batch, Progress
+from certificates.batches import Batches
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.models import Certificate, CertificateRecord, Content, Draft, Listing
 from certificates.rules import DraftState, State

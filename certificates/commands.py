@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from certificates.batches import Batch, Batches, Progress
+from certificates.batch_store import Batch, Progress
+from certificates.batches import Batches
 from certificates.rules import REASONS, STATES, State
 from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind

@@ -9,37 +9,38 @@
   certificate, because the database allows no second one.
 """
 
-import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from certificates import fields as field_rules
-from certificates import identifier as identifiers
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
+from certificates.drafting import (
+    checked_fields,
+    content_of,
+    entry_about,
+    new_draft,
+    subject_of_draft,
+)
 from certificates.errors import (
-    CertificateNotFound,
     ContentChanged,
     DraftNotFound,
-    InvalidFields,
     NoSeal,
     NumberTaken,
     WrongState,
 )
-from certificates.fields import as_date
-from certificates.issuing import Issuer, Made, Order, name_index
-from certificates.models import Certificate, Content, Draft, Listing, new_id
+from certificates.issuing import Issuer, Made, Order
+from certificates.models import Certificate, Content, Draft
+from certificates.register import Register, unknown_certificate
 from certificates.rendering import Renderer
 from certificates.rules import DraftState, State
 from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.encryption import subject_of
 from foundation.errors import Invalid
 from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
@@ -55,7 +56,7 @@ _ADMINISTRATION = "《中华人民共和国行政许可法》第六十一条"
 _CHANGEABLE = (DraftState.DRAFT, DraftState.RETURNED)
 
 
-class Certificates:
+class Certificates(Register):
     """The registry of certificates of all authorities served by this house."""
 
     def __init__(
@@ -71,31 +72,18 @@ class Certificates:
         *,
         renderer: Renderer | None = None,
     ) -> None:
-        self.catalogue = catalogue
+        super().__init__(database, ledger, clock, catalogue)
         self.public_url = public_url
         self.renderer = renderer or Renderer(public_url)
         self.seals = Seals(database, keys, clock)
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, self.renderer, public_url)
         self.keys = keys
-        self.database = database
-        self.ledger = ledger
         self.jobs = jobs
-        self.clock = clock
         jobs.register(SEALING, lambda payload: self._seal_task(payload["draft"]))
 
     def close(self) -> None:
         self.status_lists.close()
-
-    # ── the catalogue ────────────────────────────────────────────────────────────────────────
-
-    def types(self) -> Sequence[CertificateType]:
-        """All certificate types."""
-        return tuple(self.catalogue.values())
-
-    def type(self, name_or_code: str) -> CertificateType:
-        """One type by name or national code. Raises `UnknownType`."""
-        return self.catalogue.find(name_or_code)
 
     # ── drafts ───────────────────────────────────────────────────────────────────────────────
 
@@ -108,29 +96,7 @@ class Certificates:
         kind, now = self.catalogue.find(type_name), self.clock()
         checked = self._checked(kind, fields, actor.organisation, now)
         seal = self._usable_seal(actor.organisation, now)
-        serial = identifiers.new_serial()
-        draft = Draft(
-            id=new_id(now, secrets.token_bytes(10)),
-            type=kind.name,
-            authority=actor.organisation,
-            authority_name=actor.organisation_name or seal.owner_name,
-            identifier=str(identifiers.compose(kind.code, actor.organisation, serial)),
-            number=checked[kind.number.field],
-            fields=checked,
-            state=DraftState.DRAFT,
-            content_digest="",
-            drafter=actor.id,
-            drafter_name=actor.name,
-            approver=None,
-            approver_name="",
-            approved_at=None,
-            returned_because="",
-            seal_id=seal.id,
-            qr_token=secrets.token_urlsafe(16),
-            created_at=now,
-            changed_at=now,
-            revision=1,
-        )
+        draft = new_draft(kind, actor, seal, checked, now)
         with self.database.write() as tx:
             self._refuse_taken_number(tx, draft.authority, draft.number)
             store.insert_draft(
@@ -165,11 +131,15 @@ class Certificates:
             self.ledger.append(tx, self._entry("certificate.draft_discarded", actor, draft, now))
 
     def submit(self, actor: Actor, draft_id: str) -> Draft:
-        """Hand a draft to a second officer; from now on its content has a digest."""
+        """Hand a draft to a second officer; from now on its content has a digest.
+
+        Raises `LayoutOverflow` when the content does not fit its page.
+        """
         rules.check_role(actor, "drafter")
         draft, now = self.find_draft(actor, draft_id), self.clock()
         seal = self._usable_seal(draft.authority, now)
         content = self.content(replace(draft, seal_id=seal.id))
+        self.renderer.pdf(self.catalogue.find(draft.type), content, now, None)  # does it fit?
         changed = {
             "state": DraftState.SUBMITTED,
             "content_digest": content.digest,
@@ -310,7 +280,7 @@ class Certificates:
         with self.database.write() as tx:
             row = store.lock_state(tx, identifier)
             if row is None or row.issuing_authority != actor.organisation:
-                raise _unknown()
+                raise unknown_certificate()
             present = State(row.state)
             reason = rules.check_transition(present, to, reason_code)
             store.set_state(tx, row.id, to, now, reason.code)
@@ -330,82 +300,8 @@ class Certificates:
             self.ledger.append(tx, entry)
             changed = store.by_identifier(tx, identifier)
         if changed is None:
-            raise _unknown()
+            raise unknown_certificate()
         return changed
-
-    # ── reading ──────────────────────────────────────────────────────────────────────────────
-
-    def get(self, actor: Actor, identifier: str) -> Certificate:
-        """One certificate, for its holder or for an officer of its authority (who leaves an entry).
-
-        Raises `CertificateNotFound` for everybody else.
-        """
-        return self._look(actor, identifier, "certificate.viewed")
-
-    def pdf(self, actor: Actor, identifier: str) -> bytes:
-        """The sealed PDF, under the same rule as `get`."""
-        return self.rendition(actor, identifier, "pdf")
-
-    def rendition(self, actor: Actor, identifier: str, form: str) -> bytes:
-        """A rendition ("pdf", "dc+sd-jwt", "cwt-qr"), under the same rule as `get`."""
-        certificate = self._look(actor, identifier, "certificate.downloaded", form)
-        with self.database.read() as tx:
-            data = store.rendition(tx, certificate.id, form)
-        if data is None:
-            raise CertificateNotFound(f"this certificate has no rendition {form[:20]!r}")
-        return data
-
-    def search(
-        self,
-        actor: Actor,
-        query: str = "",
-        *,
-        state: State | None = None,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page[Listing]:
-        """The certificates of the actor's authority: all, newest first, or those that match.
-
-        A query is an identifier, a holder's code or exact name, or the beginning of a licence
-        number; fewer than two characters are refused.
-        """
-        text = query.strip()
-        limit = min(max(limit, 1), MAX_LIMIT)
-        if text and len(text) < SHORTEST_QUERY:
-            raise Invalid(f"type at least {SHORTEST_QUERY} characters to search")
-        with self.database.read() as tx:
-            if text:
-                return Page(tuple(self._matching(tx, actor.organisation, text, limit)))
-            before = decode_cursor(after, str)[0] if after else None
-            found = store.listed(
-                tx, actor.organisation, before=before, state=state, limit=limit + 1
-            )
-        return page_of(found, limit, lambda listing: (listing.id,))
-
-    def held_by(self, subjects: Collection[str]) -> list[Certificate]:
-        """The certificates of a holder (the person and those they represent), newest first."""
-        if not subjects:
-            return []
-        with self.database.read() as tx:
-            return store.held_by(tx, subjects, MAX_LIMIT)
-
-    def load_many(self, tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
-        """Certificates by number or identifier in one query; for `exchange`, which asks the law."""
-        return store.load_many(tx, keys)
-
-    def load_by_tokens(self, tx: Tx, tokens: Sequence[str]) -> Mapping[str, Certificate]:
-        """Certificates by QR token in one query; for `exchange`."""
-        return store.load_by_tokens(tx, tokens)
-
-    def by_identifier(self, identifier: str) -> Certificate | None:
-        """For `exchange`, which writes the entry."""
-        with self.database.read() as tx:
-            return store.by_identifier(tx, identifier)
-
-    def by_qr_token(self, token: str) -> Certificate | None:
-        """For `exchange`, which writes the entry."""
-        with self.database.read() as tx:
-            return store.load_by_tokens(tx, [token]).get(token)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
@@ -416,16 +312,7 @@ class Certificates:
     def _checked(
         self, kind: CertificateType, given: Mapping[str, str], authority: str, now: datetime
     ) -> dict[str, str]:
-        normal, _ = field_rules.normalise(kind, given)
-        done = field_rules.complete(kind, normal, authority, rules.civil_date(now))
-        errors = field_rules.check(kind, done)
-        if errors:
-            raise InvalidFields(
-                f"{len(errors)} field(s) break a rule of {kind.labels['en']}",
-                next_step="correct the fields that are named",
-                errors=errors,
-            )
-        return done
+        return checked_fields(kind, given, authority, now, self.renderer)
 
     def _usable_seal(self, authority: str, now: datetime) -> Seal:
         for seal in self.seals.for_owner(authority):
@@ -508,97 +395,13 @@ class Certificates:
         except (DraftNotFound, WrongState):
             return  # returned or discarded meanwhile: nothing to seal
 
-    def _look(self, actor: Actor, identifier: str, kind: str, form: str = "") -> Certificate:
-        with self.database.read() as tx:
-            certificate = store.by_identifier(tx, identifier)
-        if certificate is None:
-            raise _unknown()
-        if certificate.subject in actor.subjects:
-            return certificate
-        if not actor.organisation or certificate.issuing_authority != actor.organisation:
-            raise _unknown()
-        entry = Entry(
-            kind=kind,
-            actor=actor,
-            at=self.clock(),
-            subject=certificate.subject,
-            certificate=identifier,
-            purpose="administration",
-            legal_basis=_ADMINISTRATION,
-            case_ref=certificate.number,
-            disclosed=tuple(certificate.fields),
-            details={"type": certificate.type} | ({"format": form} if form else {}),
-        )
-        with self.database.write() as tx:
-            self.ledger.append(tx, entry)
-        return certificate
-
-    def _matching(self, tx: Tx, authority: str, text: str, limit: int) -> list[Listing]:
-        cipher = self.database.cipher
-        kinds = {kind.holder.kind for kind in self.catalogue.values()}
-        subjects = [subject_of(cipher, kind, text.upper()) for kind in sorted(kinds)]
-        return store.matching(tx, authority, text, subjects, name_index(cipher, text), limit)
-
     def _entry(self, kind: str, actor: Actor, draft: Draft, now: datetime) -> Entry:
-        holder = self.catalogue.find(draft.type).holder
-        subject = subject_of(self.database.cipher, holder.kind, draft.fields[holder.code])
-        details = {"type": draft.type}
-        if draft.content_digest:
-            details["content_digest"] = draft.content_digest
-        return Entry(
-            kind=kind,
-            actor=actor,
-            at=now,
-            subject=subject,
-            certificate=draft.identifier,
-            details=details,
-        )
-
-
-def content_of(
-    kind: CertificateType,
-    fields: Mapping[str, str],
-    *,
-    identifier: str,
-    qr_token: str,
-    authority: str,
-    authority_name: str,
-    seal_id: str,
-    template_hash: str,
-) -> Content:
-    """The content that checked fields make. Raises `InvalidFields` when a date is missing."""
-    issued, start = (
-        as_date(fields.get(kind.validity.issued)),
-        as_date(fields.get(kind.validity.start)),
-    )
-    if issued is None or start is None:
-        raise InvalidFields("a certificate needs its date of issue and the start of its validity")
-    return Content(
-        identifier=identifier,
-        number=fields[kind.number.field],
-        type=kind.name,
-        type_version=kind.version,
-        type_digest=kind.digest,
-        template_hash=template_hash,
-        authority=authority,
-        authority_name=authority_name,
-        seal_id=seal_id,
-        qr_token=qr_token,
-        fields=dict(fields),
-        issued_on=issued,
-        valid_from=start,
-        valid_until=as_date(fields.get(kind.validity.end)),
-    )
+        type_ = self.catalogue.find(draft.type)
+        subject = subject_of_draft(self.database.cipher, type_, draft)
+        return entry_about(kind, actor, draft, subject, now)
 
 
 def _wrong_state(draft: Draft) -> WrongState:
     return WrongState(
         f"the draft is {draft.state}", next_step="open the draft again", state=draft.state
-    )
-
-
-def _unknown() -> CertificateNotFound:
-    return CertificateNotFound(
-        "there is no such certificate, or it is not yours",
-        next_step="check the number, or ask the authority that issued it",
     )

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import event, text
 
 from certificates import store
-from certificates.batches import _counts, _failures, _latest, _waiting
+from certificates.batch_store import counts, failures, latest, page, waiting
 from certificates.status import _Bits, _catch_up, _draw, _versions
 from tests.certificates.conftest import LI
 
@@ -25,10 +25,11 @@ QUERIES = {
     "list version": lambda tx: _versions(tx, [1]),
     "list changes": lambda tx: _catch_up(tx, 1, _Bits()),
     "drafts": lambda tx: store.drafts_of(tx, "a", state=None, before="b", limit=50),
-    "rows waiting": lambda tx: _waiting(tx, "a", 2),
-    "progress": lambda tx: _counts(tx, "a"),
-    "latest rows": lambda tx: _latest(tx, "a"),
-    "failed rows": lambda tx: _failures(tx, "a"),
+    "rows waiting": lambda tx: waiting(tx, "a", 2),
+    "progress": lambda tx: counts(tx, "a"),
+    "latest rows": lambda tx: latest(tx, "a"),
+    "failed rows": lambda tx: failures(tx, "a"),
+    "batches": lambda tx: page(tx, "a", "b", 50),
 }
 
 

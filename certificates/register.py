@@ -1,0 +1,157 @@
+"""`Register`: reading certificates, for those who may.
+
+* The holder reads their own certificates freely; an officer of the issuing authority leaves an
+  entry the holder can see; for everybody else a certificate does not exist.
+* Other departments ask through `exchange`, which demands purpose, legal basis and case number; the
+  loaders at the end are for it and check nothing.
+* A list is not a look-up: it shows persons masked and leaves no entry.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from certificates import store
+from certificates.catalogue import Catalogue, CertificateType
+from certificates.errors import CertificateNotFound
+from certificates.issuing import name_index
+from certificates.models import Certificate, Listing
+from certificates.rules import State
+from foundation.actor import Actor
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.encryption import subject_of
+from foundation.errors import Invalid
+from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
+from ledger import Entry, Ledger
+
+SHORTEST_QUERY = 2
+_ADMINISTRATION = "《中华人民共和国行政许可法》第六十一条"
+
+
+class Register:
+    """The reading half of the certificate room; `Certificates` is the whole."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, clock: Clock, catalogue: Catalogue
+    ) -> None:
+        self.database = database
+        self.ledger = ledger
+        self.clock = clock
+        self.catalogue = catalogue
+
+    def types(self) -> Sequence[CertificateType]:
+        """All certificate types."""
+        return tuple(self.catalogue.values())
+
+    def type(self, name_or_code: str) -> CertificateType:
+        """One type by name or national code. Raises `UnknownType`."""
+        return self.catalogue.find(name_or_code)
+
+    def get(self, actor: Actor, identifier: str) -> Certificate:
+        """One certificate, for its holder or for an officer of its authority (who leaves an entry).
+
+        Raises `CertificateNotFound` for everybody else.
+        """
+        return self._look(actor, identifier, "certificate.viewed")
+
+    def pdf(self, actor: Actor, identifier: str) -> bytes:
+        """The sealed PDF, under the same rule as `get`."""
+        return self.rendition(actor, identifier, "pdf")
+
+    def rendition(self, actor: Actor, identifier: str, form: str) -> bytes:
+        """A rendition ("pdf", "dc+sd-jwt", "cwt-qr"), under the same rule as `get`."""
+        certificate = self._look(actor, identifier, "certificate.downloaded", form)
+        with self.database.read() as tx:
+            data = store.rendition(tx, certificate.id, form)
+        if data is None:
+            raise CertificateNotFound(f"this certificate has no rendition {form[:20]!r}")
+        return data
+
+    def search(
+        self,
+        actor: Actor,
+        query: str = "",
+        *,
+        state: State | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Listing]:
+        """The certificates of the actor's authority: all, newest first, or those that match.
+
+        A query is an identifier, a holder's code or exact name, or the beginning of a licence
+        number; fewer than two characters are refused.
+        """
+        text = query.strip()
+        limit = min(max(limit, 1), MAX_LIMIT)
+        if text and len(text) < SHORTEST_QUERY:
+            raise Invalid(f"type at least {SHORTEST_QUERY} characters to search")
+        with self.database.read() as tx:
+            if text:
+                return Page(tuple(self._matching(tx, actor.organisation, text, limit)))
+            before = decode_cursor(after, str)[0] if after else None
+            found = store.listed(
+                tx, actor.organisation, before=before, state=state, limit=limit + 1
+            )
+        return page_of(found, limit, lambda listing: (listing.id,))
+
+    def held_by(self, subjects: Collection[str]) -> list[Certificate]:
+        """The certificates of a holder (the person and those they represent), newest first."""
+        if not subjects:
+            return []
+        with self.database.read() as tx:
+            return store.held_by(tx, subjects, MAX_LIMIT)
+
+    def load_many(self, tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
+        """Certificates by number or identifier in one query; for `exchange`, which asks the law."""
+        return store.load_many(tx, keys)
+
+    def load_by_tokens(self, tx: Tx, tokens: Sequence[str]) -> Mapping[str, Certificate]:
+        """Certificates by QR token in one query; for `exchange`."""
+        return store.load_by_tokens(tx, tokens)
+
+    def by_identifier(self, identifier: str) -> Certificate | None:
+        """For `exchange`, which writes the entry."""
+        with self.database.read() as tx:
+            return store.by_identifier(tx, identifier)
+
+    def by_qr_token(self, token: str) -> Certificate | None:
+        """For `exchange`, which writes the entry."""
+        with self.database.read() as tx:
+            return store.load_by_tokens(tx, [token]).get(token)
+
+    def _look(self, actor: Actor, identifier: str, kind: str, form: str = "") -> Certificate:
+        with self.database.read() as tx:
+            certificate = store.by_identifier(tx, identifier)
+        if certificate is None:
+            raise unknown_certificate()
+        if certificate.subject in actor.subjects:
+            return certificate
+        if not actor.organisation or certificate.issuing_authority != actor.organisation:
+            raise unknown_certificate()
+        entry = Entry(
+            kind=kind,
+            actor=actor,
+            at=self.clock(),
+            subject=certificate.subject,
+            certificate=identifier,
+            purpose="administration",
+            legal_basis=_ADMINISTRATION,
+            case_ref=certificate.number,
+            disclosed=tuple(certificate.fields),
+            details={"type": certificate.type} | ({"format": form} if form else {}),
+        )
+        with self.database.write() as tx:
+            self.ledger.append(tx, entry)
+        return certificate
+
+    def _matching(self, tx: Tx, authority: str, text: str, limit: int) -> list[Listing]:
+        cipher = self.database.cipher
+        kinds = {kind.holder.kind for kind in self.catalogue.values()}
+        subjects = [subject_of(cipher, kind, text.upper()) for kind in sorted(kinds)]
+        return store.matching(tx, authority, text, subjects, name_index(cipher, text), limit)
+
+
+def unknown_certificate() -> CertificateNotFound:
+    return CertificateNotFound(
+        "there is no such certificate, or it is not yours",
+        next_step="check the number, or ask the authority that issued it",
+    )
