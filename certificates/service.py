@@ -28,6 +28,8 @@ from certificates.drafting import (
 from certificates.errors import (
     ContentChanged,
     DraftNotFound,
+    LayoutOverflow,
+    MissingGlyph,
     NoSeal,
     NumberTaken,
     WrongState,
@@ -38,10 +40,10 @@ from certificates.register import Register, unknown_certificate
 from certificates.rendering import Renderer
 from certificates.rules import DraftState, State
 from certificates.status import Slot, StatusLists, choose_slots, record_change
-from foundation.actor import Actor
+from foundation.actor import SYSTEM, Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.errors import Invalid
+from foundation.errors import Invalid, YinzhengError
 from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
@@ -159,14 +161,7 @@ class Certificates(Register):
         rules.check_approval(actor, draft.drafter, draft.authority)
         if not reason.strip():
             raise Invalid("a reason is needed", next_step="say what the drafter should change")
-        changed = {
-            "state": DraftState.RETURNED,
-            "returned_because": reason.strip()[:500],
-            "approver": None,
-            "approver_name": "",
-            "approved_at": None,
-            "content_digest": "",
-        }
+        changed = _returned(reason)
         with self.database.write() as tx:
             self._change(tx, draft, (DraftState.SUBMITTED, DraftState.APPROVED), now, changed)
             self.ledger.append(tx, self._entry("certificate.returned", actor, draft, now))
@@ -394,11 +389,35 @@ class Certificates(Register):
             self.issue(draft_id)
         except (DraftNotFound, WrongState):
             return  # returned or discarded meanwhile: nothing to seal
+        except (ContentChanged, LayoutOverflow, MissingGlyph, NumberTaken) as problem:
+            self._give_back(draft_id, problem)  # trying again would not help
+
+    def _give_back(self, draft_id: str, problem: YinzhengError) -> None:
+        """Return an approved draft that cannot be sealed as it is; the reason is the problem."""
+        now = self.clock()
+        with self.database.write() as tx:
+            draft = store.draft_by_id(tx, draft_id)
+            if draft is None or draft.state is not DraftState.APPROVED:
+                return
+            changed = _returned(problem.detail)
+            self._change(tx, draft, (DraftState.APPROVED,), now, changed)
+            self.ledger.append(tx, self._entry("certificate.returned", SYSTEM, draft, now))
 
     def _entry(self, kind: str, actor: Actor, draft: Draft, now: datetime) -> Entry:
         type_ = self.catalogue.find(draft.type)
         subject = subject_of_draft(self.database.cipher, type_, draft)
         return entry_about(kind, actor, draft, subject, now)
+
+
+def _returned(reason: str) -> dict[str, Any]:
+    return {
+        "state": DraftState.RETURNED,
+        "returned_because": reason.strip()[:500],
+        "approver": None,
+        "approver_name": "",
+        "approved_at": None,
+        "content_digest": "",
+    }
 
 
 def _wrong_state(draft: Draft) -> WrongState:

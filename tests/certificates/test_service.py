@@ -15,6 +15,8 @@ from certificates.errors import (
     IllegalTransition,
     InvalidFields,
     InvalidReason,
+    LayoutOverflow,
+    MissingGlyph,
     NoSeal,
     NumberTaken,
     OwnDraft,
@@ -109,6 +111,20 @@ def test_fields_that_break_a_rule_make_no_draft(certificates, database):
 def test_a_citizen_cannot_draft(certificates):
     with pytest.raises(RoleMissing):
         certificates.draft(ANONYMOUS, TYPE, FOOD)
+
+
+def test_a_name_no_font_can_print_is_refused_before_anybody_reviews_it(certificates):
+    with pytest.raises(MissingGlyph):
+        certificates.draft(WANG, TYPE, FOOD | {"operator_name": "\U000323ae饭店"})
+
+
+def test_content_that_does_not_fit_the_page_is_not_submitted(certificates):
+    long = dict.fromkeys(("registered_address", "business_premises"), "长" * 120)
+    long |= {"operator_name": "长" * 80, "business_items": "\n".join(["热"] * 100)}
+    draft = certificates.draft(WANG, TYPE, FOOD | long)
+
+    with pytest.raises(LayoutOverflow):
+        certificates.submit(WANG, draft.id)
 
 
 def test_an_authority_without_a_seal_cannot_draft(certificates, seals, database, clock):
@@ -238,6 +254,19 @@ def test_a_type_changed_between_review_and_approval_is_refused(
 
     with pytest.raises(ContentChanged):
         certificates.approve(LI, submitted.id, submitted.content_digest)
+
+
+def test_an_approved_draft_that_cannot_be_sealed_goes_back_with_the_reason(
+    certificates, approved, database, jobs, ledger
+):
+    with database.write() as tx:
+        tx.execute(update(drafts).values(fields=dict(approved.fields) | {"operator_name": "换"}))
+    jobs.run_pending()
+
+    draft = certificates.find_draft(WANG, approved.id)
+    assert draft.state is DraftState.RETURNED
+    assert "not the one that was approved" in draft.returned_because
+    assert certificates.submit(WANG, draft.id).state is DraftState.SUBMITTED
 
 
 def test_an_unapproved_draft_is_not_sealed(certificates, submitted):

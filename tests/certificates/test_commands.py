@@ -1,0 +1,74 @@
+"""The desk at a terminal: results on stdout, errors row by row, exit codes that mean something."""
+
+import json
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from certificates.commands import build
+from tests.certificates.conftest import AUTHORITY
+from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
+
+
+@pytest.fixture
+def run(certificates, batches, jobs):
+    @contextmanager
+    def open_office():
+        yield SimpleNamespace(certificates=certificates, batches=batches, jobs=jobs)
+
+    app = build(open_office)
+
+    def call(*words, name="wang"):
+        told = ["--authority", AUTHORITY, "--as", name] if words[0] != "types" else []
+        if words[0] == "progress":
+            told = []
+        return CliRunner().invoke(app, [*words, *told])
+
+    return call
+
+
+def test_types_are_listed(run):
+    listed = json.loads(run("types", "--json").stdout)
+
+    assert CHICAGO in {each["name"] for each in listed}
+
+
+def test_a_certificate_is_listed_shown_and_revoked(run, issued):
+    listed = json.loads(run("list", "--json").stdout)
+    shown = json.loads(run("show", issued.identifier).stdout)
+    changed = run("change", issued.identifier, "revoked", "serious_violation", name="li")
+
+    assert listed[0]["identifier"] == issued.identifier
+    assert shown[0]["fields"]["operator_name"]
+    assert changed.exit_code == 0, changed.output
+    assert "revoked" in changed.stdout
+
+
+def test_a_file_is_imported_by_two_people(run, tmp_path):
+    file = tmp_path / "register.csv"
+    file.write_bytes(written(few()))
+
+    words = ("import", str(file), "--type", CHICAGO, "--mapping", "chicago", "--submit", "--json")
+    checked = json.loads(run(*words).stdout)
+    done = run("approve", checked["batch"], checked["digest"], "--run", "--json", name="li")
+
+    assert json.loads(done.stdout)[0]["issued"] == 3
+    progress = json.loads(run("progress", checked["batch"], "--json").stdout)
+    assert progress[0]["state"] == "done"
+
+
+def test_a_wrong_file_exits_with_three_and_names_every_error(run, tmp_path):
+    file = tmp_path / "register.csv"
+    file.write_bytes(written(few(ID="")))
+
+    answer = run("import", str(file), "--type", CHICAGO, "--mapping", "chicago", "--json")
+
+    assert answer.exit_code == 3
+    assert json.loads(answer.stdout)["errors"][0]["column"] == "ID"
+
+
+def test_the_sample_is_where_the_readme_says():
+    assert SAMPLE.exists()
+    assert "City of Chicago Data Portal" in SAMPLE.with_name("README.md").read_text()
