@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from certificates.models import CertificateRecord
 from exchange import rules
 from exchange.models import OPEN_PURPOSES, Purpose, Verdict, VerificationRequest
@@ -127,10 +129,9 @@ def entry_of(
         details["reason"] = decision.reason
     if batch:
         details["batch"] = batch
-    for name, value in decision.fields.items():
-        private[f"field.{name}"] = value
-    for name, answer in decision.predicates.items():
-        private[f"answer.{name}"] = "true" if answer else "false"
+    if decision.fields or decision.predicates:
+        shown = {**decision.fields, **decision.predicates}
+        private["shown"] = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
     return Entry(
         kind=KIND,
         actor=actor,

@@ -2,8 +2,8 @@
 
 Two kinds of facts are remembered, both immutable:
 
-- "this credential verified under a key of ours, and these very facts are what it and the record's
-  digest vouch for". Only digests are kept, never the words.
+- "this very row, byte for byte, is what its credential and its digest vouch for". Only the hash of
+  the row is kept, never a word of it.
 - "until this moment the seal's history was so": states are only ever added with the present date,
   so the past up to the moment of reading cannot change. A certificate sealed after it is looked up
   again.
@@ -56,7 +56,7 @@ class Provenance:
     def __init__(self, vouch: Vouch, clock: Clock) -> None:
         self._vouch = vouch
         self._clock = clock
-        self._vouched: dict[bytes, bytes] = {}
+        self._vouched: dict[bytes, None] = {}  # a set that remembers who came first
         self._seals: dict[str, SealHistory] = {}
 
     def of(self, tx: Tx, records: Collection[CertificateRecord]) -> dict[str, Evidence]:
@@ -70,15 +70,14 @@ class Provenance:
     def _intact(self, record: CertificateRecord) -> bool | None:
         if not record.credential:
             return record.is_intact
-        key = sha256(record.credential.encode()).digest()
-        facts = fingerprint(record)
-        if (known := self._vouched.get(key)) is not None and known == facts:
+        row = fingerprint(record)
+        if row in self._vouched:
             return True
         if not self._vouch(record):
             return False
         while len(self._vouched) >= CAPACITY:
             self._vouched.pop(next(iter(self._vouched)), None)
-        self._vouched[key] = facts
+        self._vouched[row] = None
         return True
 
     def _histories(
@@ -96,9 +95,14 @@ class Provenance:
 
 
 def fingerprint(record: CertificateRecord) -> bytes:
-    """SHA-256 over every fact of a record that never changes, fields included."""
-    facts = [*_facts_of(record), record.fields]
-    return sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).digest()
+    """SHA-256 over everything of a record that never changes, as it is stored.
+
+    Encrypted fields count as they lie there: the same ciphertext is the same text.
+    """
+    facts = orjson.dumps(_facts_of(record))
+    parts = (facts, record.sealed_fields, record.credential.encode())
+    lengths = b"%d.%d." % (len(facts), len(record.sealed_fields))
+    return sha256(b"".join((lengths, *parts))).digest()
 
 
 def _evidence(

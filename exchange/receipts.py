@@ -1,16 +1,17 @@
 """Receipts: what the asker files, and anybody can check years later without a network.
 
 A receipt is a signed reading of one ledger entry. The entry (a leaf of the log) already holds who
-asked, why, the verdict, the six checks and salted commitments to what was asked and to each value
-that was shown; the receipt repeats it under our signature and names the leaf by its hash. So there
-is one truth, stored once: erasing a person destroys the salts, and every receipt still verifies.
+asked, why, the verdict, the six checks, the names of the fields that were shown, and salted
+commitments to the certificate, the case, what was asked and the values that were shown; the receipt
+repeats it under our signature and names the leaf by its hash. So there is one truth, stored once:
+erasing a person destroys the salts, and every receipt still verifies.
 
 A receipt file stands alone::
 
     {"format": "yinzheng-receipt-file/1",
      "receipt": "eyJ…",            compact JWS, typ "yinzheng-receipt+jwt"
      "entries": [{"entry": "{…}",  the canonical leaf, as text
-                  "openings": {"private.field.valid_until": {"salt": "…", "value": "2031-03-01"}},
+                  "openings": {"private.shown": {"salt": "…", "value": "{…}"}, …},
                   "proof": "c2sp.org/tlog-proof@v1\\n…"}],
      "certificates": ["-----BEGIN CERTIFICATE-----…"],   of the signing key, up to the root
      "ledger_keys": ["registry.example/ledger+…"]}       a hint; only a trusted key counts

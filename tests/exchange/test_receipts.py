@@ -67,7 +67,9 @@ def test_a_receipt_verifies_offline(file, check, licence):
     assert verified.in_log
     assert verified.claims["verdict"] == "valid"
     entry = verified.entries[0]
-    assert entry.opened["private.field.operator_name"] == licence.fields["operator_name"]
+    shown = json.loads(entry.opened["private.shown"])
+    assert shown["operator_name"] == licence.fields["operator_name"]
+    assert shown["valid_today"] is True
     assert entry.opened["private.asked"] == f"number:{licence.number}"
     assert entry.opened["case_ref"] == "2026-检-0417"
     assert "subject" not in entry.opened
@@ -116,9 +118,12 @@ def test_without_a_proof_a_receipt_is_genuine_but_not_yet_in_the_log(house, lice
 
 
 def test_openings_may_be_left_out(file, check):
-    file["entries"][0]["openings"].pop("private.field.legal_representative")
+    file["entries"][0]["openings"].pop("private.shown")
 
-    assert "private.field.legal_representative" not in check(file).entries[0].opened
+    opened = check(file).entries[0].opened
+
+    assert "private.shown" not in opened
+    assert opened["case_ref"] == "2026-检-0417"
 
 
 def test_a_receipt_verifies_after_its_key_was_rotated(house, file, check):
