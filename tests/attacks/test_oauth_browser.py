@@ -1,0 +1,202 @@
+"""Attacks 6 to 10 and 12: redirects, cross-site requests, sessions, leaks through the browser."""
+
+import pytest
+
+from idp import Authenticated
+from idp.errors import InteractionElsewhere
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.world import LOGGED_OUT_URI, PASSWORD, REDIRECT_URI, RelyingParty, World
+
+NEARLY = [
+    REDIRECT_URI + "x",
+    REDIRECT_URI + "/sub",
+    REDIRECT_URI + "&extra=1",
+    REDIRECT_URI + "#fragment",
+    "https://food.example.gov.cn/callback",
+    "https://food.example.gov.cn/callback/..;/x?from=idp",
+    "https://food.example.gov.cn/./callback?from=idp",
+    "https://food.example.gov.cn:443/callback?from=idp",
+    "https://food.example.gov.cn./callback?from=idp",
+    "https://FOOD.example.gov.cn/callback?from=idp",
+    "HTTPS://food.example.gov.cn/callback?from=idp",
+    "http://food.example.gov.cn/callback?from=idp",
+    "https://evil.example/callback?from=idp",
+    "https://food.example.gov.cn@evil.example/callback?from=idp",
+    "https://a@b@food.example.gov.cn/callback?from=idp",
+    "https://food.example.gov.cn%2f@evil.example/callback?from=idp",
+    "https://food.example.gov.cn\\@evil.example/callback?from=idp",
+    "https://food.example.gov.cn/callback?from=idp%00",
+    "https://food.example.gov.cn/Callback?from=idp",
+    "https://food.exаmple.gov.cn/callback?from=idp",  # a Cyrillic а
+    "https://food.example.gov.cn/callback?from=idp ",
+    "//food.example.gov.cn/callback?from=idp",
+    "http://127.0.0.1/callback?from=idp",
+    "http://localhost/callback?from=idp",
+    "http://[::1]/callback?from=idp",
+    "javascript:alert(1)",
+    "",
+]
+
+
+@pytest.mark.parametrize("uri", NEARLY)
+def test_06_a_redirect_uri_that_is_nearly_right_is_wrong_and_never_followed(world, client, uri):
+    response = world.http.get("/oauth/authorize", client.request(redirect_uri=uri))
+
+    assert response.status_code == 400
+    assert "location" not in response.headers
+    assert "redirect_uri" in response.json()["detail"]
+
+
+def test_06_a_missing_redirect_uri_is_not_guessed(world: World, client: RelyingParty):
+    response = world.http.get("/oauth/authorize", client.request(redirect_uri=None))
+
+    assert response.status_code == 400
+
+
+def test_06_an_unknown_client_never_redirects(world: World, client: RelyingParty):
+    for client_id in ("nobody", "", "' OR 1=1 --", "x" * 5000):
+        response = world.http.get("/oauth/authorize", client.request(client_id=client_id))
+
+        assert response.status_code == 400
+        assert "location" not in response.headers
+
+
+def test_06_the_token_endpoint_compares_the_redirect_uri_again(world: World, client):
+    code = client.code()
+
+    response = client.exchange(code, redirect_uri=REDIRECT_URI + "x")
+
+    assert response.json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example/", LOGGED_OUT_URI + "/..", LOGGED_OUT_URI + "?x=1", REDIRECT_URI, "//e"],
+)
+@pytest.mark.parametrize("with_hint", [True, False])
+def test_07_no_open_redirect_at_logout(world: World, client: RelyingParty, target, with_hint):
+    browser = world.browser()
+    tokens = client.exchange(client.code(browser)).json()
+    proof = {"id_token_hint": tokens["id_token"]} if with_hint else {"client_id": client.id}
+
+    response = browser.get("/oauth/logout", {**proof, "post_logout_redirect_uri": target})
+
+    assert response.status_code == 400
+    assert "location" not in response.headers
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_07_no_redirect_at_logout_for_a_client_nobody_named(world: World):
+    response = world.http.get("/oauth/logout", {"post_logout_redirect_uri": LOGGED_OUT_URI})
+
+    assert response.status_code == 400
+
+
+def test_08_every_redirect_is_a_303(world: World, client: RelyingParty):
+    browser = world.browser()
+    answers = [
+        browser.get("/oauth/authorize", client.request()),
+        browser.get("/oauth/authorize", client.request(scope="x")),
+        browser.post("/oauth/authorize", client.request()),
+        browser.get("/oauth/logout"),
+        browser.post("/oauth/logout", {"client_id": client.id}),
+    ]
+
+    assert {answer.status_code for answer in answers} == {303}
+
+
+def test_09_a_forged_logout_link_asks_and_does_not_sign_out(world: World, client: RelyingParty):
+    browser = world.browser()
+    client.code(browser)
+
+    browser.get("/oauth/logout", {"client_id": client.id})
+
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_09_a_hint_about_somebody_elses_session_does_not_sign_out(world: World, client):
+    attackers = client.exchange(client.code(world.browser())).json()["id_token"]
+    browser = world.browser()
+    client.code(browser)
+
+    response = browser.get("/oauth/logout", {"id_token_hint": attackers})
+
+    assert response.headers["location"].startswith("/signout")
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_09_a_forged_hint_is_refused(world: World, client: RelyingParty):
+    browser = world.browser()
+    hint = client.exchange(client.code(browser)).json()["id_token"]
+
+    response = browser.get("/oauth/logout", {"id_token_hint": hint[:-8] + "AAAAAAAA"})
+
+    assert response.status_code == 400
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_09_consent_cannot_be_decided_from_another_browser(world: World, client: RelyingParty):
+    browser = world.browser()
+    answer = browser.authorize(client.request())
+    browser.sign_in(answer.interaction_id)
+
+    with pytest.raises(InteractionElsewhere):
+        world.idp.decide_consent(
+            answer.interaction_id, browser.session_id, True, browser="somebody else"
+        )
+
+
+def test_10_a_session_id_from_before_the_sign_in_is_worth_nothing_after_it(world, client):
+    browser = world.browser()
+    answer = browser.authorize(client.request())
+    browser.session_id = "planted-by-the-attacker"
+
+    result = browser.sign_in(answer.interaction_id)
+
+    assert result.session_id != "planted-by-the-attacker"
+    assert world.idp.session("planted-by-the-attacker") is None
+
+
+def test_10_signing_in_again_changes_the_session_id(world: World):
+    first = world.idp.sign_in("chen", PASSWORD)
+    second = world.idp.sign_in("chen", PASSWORD, session_id=first.session_id)
+
+    assert isinstance(second, Authenticated)
+    assert world.idp.session(first.session_id) is None
+    assert world.idp.session(second.session_id) is not None
+
+
+def test_10_a_link_to_somebody_elses_sign_in_page_does_not_work(world: World, client):
+    attackers = world.browser().authorize(client.request())
+    victim = world.browser()
+    victim.authorize(client.request())
+
+    with pytest.raises(InteractionElsewhere):
+        victim.sign_in(attackers.interaction_id)
+
+
+def test_10_cookies_cannot_be_planted_or_read_by_neighbours_or_scripts(world: World, client):
+    response = world.http.get("/oauth/authorize", client.request())
+
+    cookie = response.headers["set-cookie"]
+    assert cookie.startswith("__Host-yz_browser=")
+    for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"):
+        assert attribute in cookie
+    assert "Domain" not in cookie
+
+
+def test_12_nothing_of_the_sign_in_leaks_through_referrer_or_history(world: World, client):
+    browser = world.browser()
+    client.code(browser)
+
+    response = browser.get("/oauth/authorize", client.request())
+
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["cache-control"] == "no-store"
+    assert "token" not in response.headers["location"]
+
+
+def test_12_an_access_token_in_a_url_is_not_looked_at(world: World, client: RelyingParty):
+    token = client.tokens()["access_token"]
+
+    assert world.http.get("/oauth/userinfo", {"access_token": token}).status_code == 401

@@ -1,0 +1,358 @@
+"""Attacks 13, 15 to 22 and 25 to 27: forged, confused, stale and widened tokens and assertions."""
+
+import base64
+import json
+from datetime import timedelta
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from foundation.hot import HotRequest
+from idp.errors import InvalidClientMetadata, InvalidToken
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+
+
+def api_answers(world: World, token: str) -> bool:
+    """Whether our own API would take the token."""
+    request = HotRequest("GET", "/api/v1/x", headers={"authorization": f"Bearer {token}"})
+    try:
+        world.runner.run(world.idp.actor_of(request))
+    except InvalidToken as refused:
+        return not (refused.status == 401 and "Bearer" in refused.challenge)
+    return True
+
+
+def part(value: object) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def split(token: str) -> tuple[dict, dict, str]:
+    header, payload, signature = token.split(".")
+    return *(
+        json.loads(base64.urlsafe_b64decode(each + "==")) for each in (header, payload)
+    ), signature
+
+
+@pytest.fixture
+def access_token(client: RelyingParty) -> str:
+    return client.token({"grant_type": "client_credentials"}).json()["access_token"]
+
+
+def test_a_good_token_is_taken_so_that_the_refusals_below_mean_something(world, access_token):
+    assert api_answers(world, access_token)
+
+
+def test_13_a_token_for_another_audience_is_refused(world: World):
+    client = world.client("elsewhere", resources=("https://other.example/api",))
+    token = client.token({"grant_type": "client_credentials"}).json()["access_token"]
+
+    assert not api_answers(world, token)
+    assert client.userinfo(token).status_code == 401
+
+
+def test_13_a_token_of_another_issuer_is_refused(world: World, access_token: str):
+    key = ec.generate_private_key(ec.SECP256R1())
+    header, claims, _ = split(access_token)
+    foreign = jwt.encode({**claims, "iss": "https://evil.example"}, key, "ES256", headers=header)
+
+    assert not api_answers(world, foreign)
+
+
+@pytest.mark.parametrize("alg", ["none", "None", "nOnE", "NONE", ""])
+def test_15_unsigned_tokens_are_refused(world: World, access_token: str, alg: str):
+    header, claims, signature = split(access_token)
+
+    for end in ("", signature):
+        assert not api_answers(world, f"{part({**header, 'alg': alg})}.{part(claims)}.{end}")
+
+
+def test_15_an_empty_signature_is_refused(world: World, access_token: str):
+    assert not api_answers(world, access_token.rpartition(".")[0] + ".")
+
+
+def test_16_a_public_key_is_not_an_hmac_secret(world: World, access_token: str):
+    header, claims, _ = split(access_token)
+    public = world.idp.keys.find(header["kid"]).public_key
+    encodings = [
+        public.public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+        for encoding in (serialization.Encoding.PEM, serialization.Encoding.DER)
+    ]
+
+    for secret in encodings:
+        import hashlib
+        import hmac
+
+        signed = f"{part({**header, 'alg': 'HS256'})}.{part(claims)}"
+        mac = hmac.new(secret, signed.encode(), hashlib.sha256).digest()
+        assert not api_answers(world, f"{signed}.{part(mac)}")
+
+
+def test_16_a_client_assertion_by_hmac_is_refused(world: World):
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt")
+    claims = jwt.decode(client.assertion()["client_assertion"], options={"verify_signature": False})
+    signed = f"{part({'alg': 'HS256', 'kid': 'key-1'})}.{part(claims)}"
+
+    response = world.http.post(
+        "/oauth/token",
+        {
+            "grant_type": "client_credentials",
+            **client.assertion(),
+            "client_assertion": f"{signed}.{part(b'x' * 32)}",
+        },
+    )
+
+    assert response.json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize(
+    "kid", ["../../../etc/passwd", "' OR '1'='1", "https://evil.example/key", "x" * 9000, "", None]
+)
+def test_17_a_kid_is_only_ever_a_name(world: World, access_token: str, kid):
+    header, claims, signature = split(access_token)
+
+    assert not api_answers(world, f"{part({**header, 'kid': kid})}.{part(claims)}.{signature}")
+
+
+def test_17_a_kid_that_two_keys_share_names_none(world: World):
+    mine, planted = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    jwks = {"keys": [public_jwk(mine, "key-1"), public_jwk(planted, "key-1")]}
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+    client.key = planted
+
+    assert client.token({"grant_type": "client_credentials"}).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c"])
+def test_18_a_token_cannot_bring_its_own_key(world: World, access_token: str, name: str):
+    key = ec.generate_private_key(ec.SECP256R1())
+    header, claims, _ = split(access_token)
+    brought = {"jwk": public_jwk(key, "mine"), "x5c": ["MIIB"]}.get(name, "https://evil.example/")
+
+    for kid in (header["kid"], "mine"):
+        forged = jwt.encode(claims, key, "ES256", headers={**header, "kid": kid, name: brought})
+        assert not api_answers(world, forged)
+
+
+def test_19_a_clients_key_does_not_sign_our_tokens(world: World, access_token: str):
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt")
+    header, claims, _ = split(access_token)
+
+    forged = jwt.encode(claims, client.key, "ES256", headers={**header, "kid": "key-1"})
+
+    assert not api_answers(world, forged)
+
+
+def test_19_a_key_of_this_house_with_another_use_does_not_sign_tokens(world, access_token):
+    world.idp.keys.ensure("exchange.receipts")
+    _, claims, _ = split(access_token)
+
+    assert not api_answers(world, world.idp.keys.jws("exchange.receipts", claims, typ="at+jwt"))
+
+
+@pytest.mark.parametrize("wrong", [{"use": "enc"}, {"alg": "ES384"}, {"key_ops": ["sign"]}])
+def test_19_a_client_key_that_is_not_for_verifying_cannot_be_registered(world: World, wrong):
+    jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()), "key-1") | wrong
+
+    with pytest.raises(InvalidClientMetadata):
+        world.client("auth", token_endpoint_auth_method="private_key_jwt", jwks={"keys": [jwk]})
+
+
+def test_20_an_id_token_is_not_an_access_token(world: World, client: RelyingParty):
+    id_token = client.tokens()["id_token"]
+
+    assert not api_answers(world, id_token)
+    assert client.userinfo(id_token).status_code == 401
+    assert client.introspect(id_token) == {"active": False}
+
+
+def test_20_an_access_token_is_not_a_logout_hint(world: World, client: RelyingParty):
+    token = client.tokens()["access_token"]
+
+    assert world.http.get("/oauth/logout", {"id_token_hint": token}).status_code == 400
+
+
+def test_20_nothing_we_sign_is_a_client_assertion(world: World):
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt")
+    form = {**client.assertion(), "grant_type": "client_credentials"}
+    own = client.token({"grant_type": "client_credentials"}).json()["access_token"]
+
+    response = world.http.post("/oauth/token", {**form, "client_assertion": own})
+
+    assert response.json()["error"] == "invalid_client"
+
+
+def test_20_another_statement_under_the_same_key_is_not_an_access_token(world, access_token):
+    _, claims, _ = split(access_token)
+
+    for typ in ("JWT", "logout+jwt", "yinzheng-receipt+jwt", "token-introspection+jwt"):
+        assert not api_answers(world, world.idp.keys.jws("idp.tokens", claims, typ=typ))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"crit": ["exp"], "exp": 1}, {"b64": False, "crit": ["b64"]}, {"cty": "JWT"}, {"zip": "DEF"}],
+)
+def test_21_headers_we_do_not_understand_are_refused(world: World, access_token: str, header):
+    _, claims, _ = split(access_token)
+    token = world.idp.keys.jws("idp.tokens", claims, typ="at+jwt", header=header)
+
+    assert not api_answers(world, token)
+
+
+def test_21_a_claim_said_twice_is_refused(world: World, access_token: str):
+    payload = base64.urlsafe_b64decode(access_token.split(".")[1] + "==")
+    doubled = payload[:-1] + b',"aud":"https://other.example"}'
+
+    assert not api_answers(world, world.idp.keys.jws("idp.tokens", doubled, typ="at+jwt"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 0}, {"exp": -1}, {"exp": "9999999999"}, {"exp": None}, {"exp": True},
+        {"exp": 253402300800000}, {"iat": 9999999999}, {"iat": "x"}, {"exp": [1]},
+    ],
+)  # fmt: skip
+def test_22_odd_dates_are_refused(world: World, access_token: str, changes):
+    _, claims, _ = split(access_token)
+
+    forged = world.idp.keys.jws("idp.tokens", {**claims, **changes}, typ="at+jwt")
+
+    assert not api_answers(world, forged)
+
+
+def test_22_a_token_dies_on_time_even_if_it_was_just_used(world: World, access_token, clock):
+    assert api_answers(world, access_token)
+    clock.advance(timedelta(minutes=10))
+
+    assert not api_answers(world, access_token)
+
+
+def test_22_a_client_assertion_is_accepted_once_in_its_whole_life(world: World, clock):
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt")
+    now = int(clock().timestamp())
+    form = {"grant_type": "client_credentials", **client.assertion(exp=now + 600)}
+
+    assert world.http.post("/oauth/token", form).status_code == 200
+    for _ in range(3):
+        clock.advance(timedelta(seconds=190))
+        world.idp.sweep()
+        assert world.http.post("/oauth/token", form).json()["error"] == "invalid_client"
+
+
+def test_22_one_assertion_sent_many_times_at_once_counts_once(world: World):
+    client = world.client("auth", token_endpoint_auth_method="private_key_jwt")
+    form = {"grant_type": "client_credentials", **client.assertion()}
+
+    answers = world.http.together(
+        *(world.http.client.post("/oauth/token", data=form) for _ in range(6))
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401, 401]
+
+
+def test_25_a_refresh_token_used_again_later_ends_the_family(world, client, clock):
+    first = client.tokens()
+    second = client.refresh(first["refresh_token"]).json()
+    clock.advance(timedelta(seconds=11))
+
+    thief = client.refresh(first["refresh_token"])
+
+    assert thief.json()["error"] == "invalid_grant"
+    assert client.refresh(second["refresh_token"]).json()["error"] == "invalid_grant"
+    assert client.introspect(second["access_token"]) == {"active": False}
+    assert world.entries("idp.family_revoked")[0]["verdict"] == "refresh_token_reuse"
+
+
+def test_25_within_the_grace_a_token_whose_successor_was_used_is_stolen(world, client):
+    first = client.tokens()
+    second = client.refresh(first["refresh_token"]).json()
+    third = client.refresh(second["refresh_token"]).json()
+
+    assert client.refresh(first["refresh_token"]).json()["error"] == "invalid_grant"
+    assert client.refresh(third["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_25_a_refresh_token_is_of_no_use_to_another_client(world: World, client: RelyingParty):
+    tokens = client.tokens()
+
+    stolen = world.client("thief").refresh(tokens["refresh_token"])
+
+    assert stolen.json()["error"] == "invalid_grant"
+    assert client.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_26_refreshing_never_widens_scope_or_audience(world: World):
+    client = world.client("two-apis", resources=("https://one.example/", "https://two.example/"))
+    tokens = client.tokens(scope="verifications", resource="https://one.example/")
+    token = tokens["refresh_token"]
+
+    assert client.refresh(token, scope="verifications openid").json()["error"] == "invalid_scope"
+    assert (
+        client.refresh(token, resource="https://two.example/").json()["error"] == "invalid_target"
+    )
+    again = client.refresh(token).json()["access_token"]
+    assert world.verify(again, audience="https://one.example/")["scope"] == "verifications"
+
+
+def test_27_a_client_can_never_have_the_name_of_a_person(world: World):
+    with pytest.raises(InvalidClientMetadata):
+        world.client(world.chen.id)
+
+
+def test_27_a_clients_own_token_is_nobodys_userinfo(world: World, client: RelyingParty):
+    token = client.token({"grant_type": "client_credentials", "scope": "verifications"}).json()[
+        "access_token"
+    ]
+
+    assert client.userinfo(token).status_code == 401
+
+
+def test_31_a_lock_cannot_be_walked_around_by_another_way_in(world: World, client: RelyingParty):
+    """One counter for the portal's own sign-in and for every pending request."""
+    from idp import Rejected
+
+    for _ in range(5):
+        world.idp.sign_in("chen", "wrong")
+    browser = world.browser()
+    answer = browser.authorize(client.request())
+
+    result = world.idp.authenticate(
+        answer.interaction_id, username="CHEN ", password="wrong", browser=browser.id
+    )
+
+    assert isinstance(result, Rejected)
+    assert result.reason == "too_many_attempts"
+
+
+def test_31_guesses_in_parallel_are_counted_one_by_one(world: World):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: world.idp.sign_in("chen", f"guess-{n}"), range(16)))
+
+    looked_at = [each for each in results if each.reason == "wrong_credentials"]
+    assert len(looked_at) <= 5
+
+
+def test_33_a_secret_cannot_be_guessed_by_comparing(world: World, client: RelyingParty):
+    """Wrong secret, wrong method, unknown client: one answer."""
+    good = client.secret
+    answers = set()
+    for client_id, secret in ((client.id, good[:-1]), (client.id, ""), ("nobody", good)):
+        party = RelyingParty(world, client.registered, secret)
+        form, headers = party.authenticated({"grant_type": "client_credentials"})
+        from tests.idp.world import basic
+
+        headers["authorization"] = basic(client_id, secret)
+        answers.add(world.http.post("/oauth/token", form, headers=headers).text)
+
+    assert len(answers) == 1
+
+
+def test_issuer_is_what_everything_above_was_checked_against():
+    assert ISSUER.startswith("https://")

@@ -1,0 +1,63 @@
+"""An identity provider behind its own endpoints, a browser, and client programs to drive it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from foundation.actor import SYSTEM
+from foundation.database import Database
+from foundation.errors import YinzhengError
+from foundation.hot import problem
+from idp import Idp
+from idp.http import router
+from ledger import Ledger
+from tests.idp.world import ISSUER, PASSWORD, Http, RelyingParty, World
+
+
+@pytest.fixture
+def idp(database: Database, keys, ledger: Ledger, clock) -> Iterator[Idp]:
+    idp = Idp(database, keys, ledger, clock, ISSUER)
+    yield idp
+    idp.close()
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def app(idp: Idp) -> FastAPI:
+    app = FastAPI()
+    app.include_router(router(idp))
+
+    @app.exception_handler(YinzhengError)
+    def refuse(_request: Request, error: YinzhengError) -> Response:
+        answer = problem(error)
+        return Response(answer.body, answer.status, dict(answer.headers), answer.media_type)
+
+    return app
+
+
+@pytest.fixture
+def http(app: FastAPI, runner: asyncio.Runner) -> Http:
+    return Http(app, runner)
+
+
+@pytest.fixture
+def world(app: FastAPI, runner: asyncio.Runner, idp: Idp, database: Database, clock) -> World:
+    """Chen, who can sign in, and a client program that may ask for her name."""
+    chen = idp.people.add(
+        "chen", "陈静怡", PASSWORD, id_number="990001199003070024", by=SYSTEM, represents=["x" * 18]
+    )
+    return World(app, runner, idp, database, clock, chen)
+
+
+@pytest.fixture
+def client(world: World) -> RelyingParty:
+    """A plain client with a secret, that may refresh and learn a name."""
+    return world.client()
