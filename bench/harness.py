@@ -202,15 +202,16 @@ class Traffic:
     follow: Follow | None = None
     position: int = 0
 
-    def job(self, port: int, seconds: float, connections: int, turns: int = 0) -> Job:
-        """A turn's load; of requests that are sent once, each of `turns` gets an equal share."""
+    def job(self, port: int, seconds: float, of_seconds: float, connections: int) -> Job:
+        """A turn's load. Requests that are sent once last for `of_seconds` of turns."""
+        share = int(len(self.requests) * seconds / of_seconds)
         return Job(
             port=port,
             connections=connections,
             seconds=seconds,
             requests=self.requests,
             first=self.position,
-            limit=len(self.requests) // turns if self.once else 0,
+            limit=max(share, 1) if self.once else 0,
             follow=self.follow,
         )
 
@@ -267,24 +268,24 @@ class Contender:
     server: Server
     traffic: Traffic
     check: Callable[[bytes], object] = lambda body: None
+    warm_up: float = 1.0  # seconds, thrown away; a just-in-time compiler needs three
     answers: int = 0
     turns: list[float] = field(default_factory=list)  # CPU µs per request
     rates: list[float] = field(default_factory=list)  # requests per second, wall clock
 
-    def warm_up(self, seconds: float, connections: int, turns: int) -> None:
-        self._load(seconds, connections, turns)
-
-    def take_turn(self, seconds: float, connections: int, turns: int) -> None:
+    def take_turn(self, seconds: float, of_seconds: float, connections: int) -> None:
         before = self.server.cpu_seconds()
-        load = self._load(seconds, connections, turns)
+        load = self.load(seconds, of_seconds, connections)
         spent = self.server.cpu_seconds() - before
         if not load.answers:
             raise RowFailed(f"{self.name} answered nothing")
         self.turns.append(spent / load.answers * 1e6)
         self.rates.append(load.answers / load.seconds)
 
-    def _load(self, seconds: float, connections: int, turns: int) -> Load:
-        load = generate(self.traffic.job(self.server.port, seconds, connections, turns))
+    def load(self, seconds: float, of_seconds: float, connections: int) -> Load:
+        """Send a turn's requests and look at the answers. Raises `RowFailed`."""
+        job = self.traffic.job(self.server.port, seconds, of_seconds, connections)
+        load = generate(job)
         self.traffic.went(load)
         self.answers += load.answers
         try:
@@ -336,14 +337,15 @@ def compare(
     Raises `RowFailed` when an answer was not good.
     """
     ours, others = contenders[0], contenders[1:]
-    share = seconds / rounds
+    turn = seconds / rounds
     for each in contenders:
-        each.warm_up(min(1.0, seconds / 2), connections, _turns(each is ours, rounds))
+        each.warm_up = min(each.warm_up, seconds)
+        each.load(each.warm_up, each.warm_up + seconds, connections)
     for _ in range(rounds):
-        ours.take_turn(share / 2, connections, _turns(True, rounds))
+        ours.take_turn(turn / 2, ours.warm_up + seconds, connections)
         for each in others:
-            each.take_turn(share, connections, _turns(False, rounds))
-        ours.take_turn(share / 2, connections, _turns(True, rounds))
+            each.take_turn(turn, each.warm_up + seconds, connections)
+        ours.take_turn(turn / 2, ours.warm_up + seconds, connections)
     first, second = statistics.median(ours.turns[::2]), statistics.median(ours.turns[1::2])
     return Comparison(contenders, max(first / second, second / first))
 
@@ -357,25 +359,27 @@ def not_measured(work: str, owed: str, why: str) -> Measured:
     )  # fmt: skip
 
 
-def describe(row: Measured, comparison: Comparison) -> str:
-    """One line for stderr: what the table has no column for."""
-    each = ", ".join(
-        f"{c.name} {statistics.median(c.turns):.0f} ({min(c.turns):.0f}–{max(c.turns):.0f}) µs "
-        f"{statistics.median(c.rates):.0f}/s n={c.answers}"
-        for c in comparison.contenders
-    )
-    noisy = " NOISY: no verdict" if comparison.control > 1 + NOISY else ""
-    ratio = f"{row['ratio']:.2f} [{row['low']:.2f}–{row['high']:.2f}]"
-    return f"  {row['work']}: {each}; ratio {ratio}, control {comparison.control:.2f}{noisy}"
+def describe(rows: Sequence[Measured], comparison: Comparison) -> str:
+    """What the table has no column for, for stderr: medians and extremes, wall-clock rates, how
+    wide each ratio is, and what our server differs from itself."""
+    lines = []
+    for row in rows:
+        if row["ratio"] is not None:
+            ratio = f"{row['ratio']:.2f} [{row['low']:.2f}–{row['high']:.2f}]"
+            lines.append(f"  {row['work']}: {ratio} against {row['against_name']}")
+    for each in comparison.contenders:
+        low, high = min(each.turns), max(each.turns)
+        lines.append(
+            f"      {each.name:14} {statistics.median(each.turns):6.0f} µs ({low:.0f}–{high:.0f}), "
+            f"{statistics.median(each.rates):.0f} answers/s, {each.answers} in all"
+        )
+    noisy = ": too noisy for a verdict" if comparison.control > 1 + NOISY else ""
+    return "\n".join([*lines, f"      control {comparison.control:.2f}{noisy}"])
 
 
 def scratch() -> "tempfile.TemporaryDirectory[str]":
     """A folder for databases and logs of one run, on the same disk as the work tree's data."""
     return tempfile.TemporaryDirectory(prefix="yz-bench-")
-
-
-def _turns(ours: bool, rounds: int) -> int:
-    return 2 * rounds + 1 if ours else rounds + 1
 
 
 def _rounds(turns: Sequence[float]) -> list[float]:
