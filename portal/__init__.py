@@ -1,0 +1,41 @@
+"""The pages: what citizens, officers, agencies and the public see, in three languages.
+
+    session      form tokens, same-origin checks, safe returns
+    language     catalogues of sentences, dates and numbers in the reader's language
+    render       templates and static files
+    desk         receives every request: who is it, is the form theirs, which page is next
+    problems     refusals as sentences
+    public       start page, issuers, status, help and the statements
+    signin       sign-in, consent, sign-out
+    citizen      my certificates, showing one, who looked
+    officer      drafts, preview, review      register  the authority's certificates, legal acts
+    bulk         upload, dry run, second officer, live progress
+    verify       by number, file or photo, and /v/{token} behind every QR code
+    developers   a ten-minute start
+
+Promises: every page works without JavaScript and without a request to anybody else; a route calls a
+service and draws its answer, and decides nothing; a refused form keeps what was typed, except
+secrets; what is not yours looks like what does not exist.
+"""
+
+from fastapi import APIRouter
+
+from portal import bulk, citizen, developers, officer, public, register, signin, verify
+from portal.desk import Desk
+from portal.house import House
+
+__all__ = ["Desk", "House", "build", "open_desk"]
+
+
+def open_desk(house: House) -> Desk:
+    """What all pages of a house share; its `error_page` draws refusals for people."""
+    return Desk(house)
+
+
+def build(house: House, desk: Desk | None = None) -> APIRouter:
+    """Every page, as one router. None of them is part of the API description."""
+    desk = desk or Desk(house)
+    pages = APIRouter(include_in_schema=False)
+    for room in (public, signin, citizen, officer, register, bulk, verify, developers):
+        pages.include_router(room.router(desk))
+    return pages

@@ -1,0 +1,144 @@
+"""The counter where every request is received: who are you, is this form yours, which page next.
+
+A route asks the desk for the visitor (`visitor`, `person`, `officer`), hands a form over to be
+checked (`accept`), calls one service, and lets the desk draw the answer (`page`) or send the
+browser on (`go`). Routes decide nothing.
+"""
+
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.datastructures import FormData, UploadFile
+
+from foundation.actor import ANONYMOUS
+from foundation.errors import YinzhengError
+from idp import Cookies
+from portal import problems, session
+from portal.errors import OfficeNeeded, SignInNeeded
+from portal.house import House
+from portal.language import Language, Languages
+from portal.render import Pages
+from portal.session import Visitor
+
+MAX_FIELDS = 200
+
+
+async def read_form(request: Request) -> FormData:
+    """The posted form; one file at most. The middleware has already limited the bytes."""
+    return await request.form(max_files=1, max_fields=MAX_FIELDS)
+
+
+Form = Annotated[FormData, Depends(read_form)]
+
+
+class Desk:
+    """One per application."""
+
+    def __init__(self, house: House) -> None:
+        public = urlsplit(house.settings.public_url)
+        self.house = house
+        self.origin = f"{public.scheme}://{public.netloc}"
+        self.cookies = Cookies(house.idp.issuer)
+        self.pages = Pages(Languages.read(), self.cookies, sandbox=house.settings.mode == "sandbox")
+
+    # --- who is it? -----------------------------------------------------------------------------
+
+    def visitor(self, request: Request) -> Visitor:
+        """Who this browser is; read once a request."""
+        known = getattr(request.state, "visitor", None)
+        if isinstance(known, Visitor):
+            return known
+        session_id = self.cookies.session(request) or ""
+        found = self.house.idp.session(session_id)
+        visitor = Visitor(
+            actor=found.actor if found else ANONYMOUS,
+            session_id=session_id if found else "",
+            browser=self.cookies.browser(request) or "",
+        )
+        request.state.visitor = visitor
+        return visitor
+
+    def person(self, request: Request) -> Visitor:
+        """The signed-in person. Raises `SignInNeeded`."""
+        visitor = self.visitor(request)
+        if not visitor.signed_in:
+            query = f"?{request.url.query}" if request.url.query else ""
+            back = request.url.path + query if request.method in {"GET", "HEAD"} else "/"
+            raise SignInNeeded(session.safe_return(back, "/"))
+        return visitor
+
+    def officer(self, request: Request) -> Visitor:
+        """A signed-in officer of a department. Raises `SignInNeeded` or `OfficeNeeded`."""
+        visitor = self.person(request)
+        if not visitor.actor.organisation or not visitor.actor.roles:
+            raise OfficeNeeded("there is nothing at this address")
+        return visitor
+
+    def accept(self, request: Request, form: FormData) -> None:
+        """Refuse a form that this browser did not get from us. Raises `ForeignForm`."""
+        visitor = self.visitor(request)
+        secret = visitor.session_id or visitor.browser
+        session.check_form(request, secret, _token(form), self.origin)
+
+    def accept_from_browser(self, request: Request, form: FormData, about: str = "") -> None:
+        """The same for sign-in and consent, whose forms hang on the browser, not the session."""
+        browser = self.visitor(request).browser
+        session.check_form(request, browser, _token(form), self.origin, about)
+
+    # --- what next? -----------------------------------------------------------------------------
+
+    def language(self, request: Request) -> Language:
+        return self.pages.language(request)
+
+    def page(self, request: Request, template: str, **values: Any) -> Response:
+        """A finished page; `status` and `headers` may be given."""
+        return self.pages.page(request, self.visitor(request), template, **values)
+
+    def go(self, path: str) -> RedirectResponse:
+        """303 See Other: the browser fetches the next page with GET (attack 8)."""
+        return RedirectResponse(path, 303, headers={"Cache-Control": "no-store"})
+
+    def error_page(self, request: Request, error: YinzhengError, request_id: str) -> Response:
+        """Any refusal as a page; what needs a person goes to the sign-in page instead."""
+        if isinstance(error, SignInNeeded):
+            return self.go(f"/signin?next={quote(error.back)}")
+        lang = self.language(request)
+        shown = problems.refusal(lang, error, self.house.clock())
+        return self.pages.page(
+            request,
+            self._visitor_or_nobody(request, error),
+            "error.html",
+            status=error.status,
+            headers=_retry(error),
+            refusal=shown,
+            request_id=request_id if error.status >= 500 else "",
+            way_back=_way_back(error),
+        )
+
+    def _visitor_or_nobody(self, request: Request, error: YinzhengError) -> Visitor:
+        """Drawing a fault must not need what may just have failed."""
+        return Visitor() if error.status >= 500 else self.visitor(request)
+
+
+def upload(form: FormData, name: str) -> UploadFile | None:
+    """The file that was sent under `name`, None when the field was left empty."""
+    file = form.get(name)
+    return file if isinstance(file, UploadFile) and file.filename else None
+
+
+def _token(form: FormData) -> str:
+    token = form.get(session.FIELD)
+    return token if isinstance(token, str) else ""
+
+
+def _retry(error: YinzhengError) -> dict[str, str]:
+    seconds = getattr(error, "retry_after", 0)
+    return {"Retry-After": str(seconds)} if seconds else {}
+
+
+def _way_back(error: YinzhengError) -> str:
+    """Where a refused sign-in came from, if the client registered an address of its own."""
+    uri = error.params.get("client_uri", "")
+    return uri if uri.startswith(("https://", "http://")) else ""

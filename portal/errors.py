@@ -1,0 +1,50 @@
+"""What the pages themselves refuse; everything else comes from the rooms below.
+
+YinzhengError
+├── Refused
+│   ├── ForeignForm           403  foreign_form         a form this browser did not get from us
+│   └── OfficeNeeded          404  not_found            a page for officers, and you are not one
+├── Invalid
+│   ├── PhotoUnreadable       422  photo_unreadable     the upload is not a picture we can open
+│   ├── PhotoWithoutCode      422  photo_without_code   a picture, but no QR code found in it
+│   ├── PhotoTooLarge         413  photo_too_large      more bytes or more pixels than we open
+│   └── FileNeeded            422  file_needed          the form was sent without its file
+└── SignInNeeded              401  sign_in_needed       becomes a 303 to the sign-in page
+"""
+
+from foundation.errors import Invalid, NotFound, Refused, TooLarge, YinzhengError
+
+
+class ForeignForm(Refused):
+    code = "foreign_form"
+
+
+class OfficeNeeded(NotFound):
+    """The same answer as for a page that does not exist: offices are not enumerable."""
+
+
+class PhotoUnreadable(Invalid):
+    code = "photo_unreadable"
+
+
+class PhotoWithoutCode(Invalid):
+    code = "photo_without_code"
+
+
+class PhotoTooLarge(TooLarge):
+    code = "photo_too_large"
+
+
+class FileNeeded(Invalid):
+    code = "file_needed"
+
+
+class SignInNeeded(YinzhengError):
+    """`back` is the path to return to after signing in."""
+
+    code = "sign_in_needed"
+    status = 401
+
+    def __init__(self, back: str) -> None:
+        super().__init__("this page needs a signed-in person", next_step="sign in")
+        self.back = back

@@ -1,0 +1,101 @@
+"""Ledger entries as a citizen or an officer reads them: who, when, what, why, what they saw.
+
+The words come from the entry's kind, the purpose's registered name and the catalogue's labels; the
+facts come from the ledger leaf itself and from nowhere else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from foundation.actor import Actor, ActorKind
+from idp.claims import CLAIMS
+from ledger import Access
+from portal.desk import Desk
+from portal.language import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One entry in the reader's language. `certificate` is an identifier, "" when there is none."""
+
+    at: datetime
+    who: str
+    what: str
+    why: str
+    legal_basis: str
+    case_ref: str
+    fields: str
+    verdict: str
+    certificate: str
+    type_name: str
+    is_look: bool
+
+
+def look(desk: Desk, lang: Language, reader: Actor, access: Access) -> Look:
+    kind = f"kind.{access.kind}"
+    type_name = access.details.get("type", "")
+    known = desk.house.catalogue.get(type_name)
+    return Look(
+        at=access.at,
+        who=_who(lang, reader, access),
+        what=_what(lang, kind, access),
+        why=_purpose(desk, lang, access.purpose),
+        legal_basis=access.legal_basis,
+        case_ref=access.case_ref,
+        fields=_labels(desk, lang, type_name, access.disclosed),
+        verdict=_verdict(lang, access.verdict),
+        certificate=access.certificate,
+        type_name=lang.pick(known.labels) if known else "",
+        is_look=access.kind in LOOKS,
+    )
+
+
+# Kinds of entries in which somebody was told something about a certificate or its holder.
+LOOKS = frozenset(
+    {"certificate.viewed", "certificate.downloaded", "exchange.verified", "idp.userinfo_read"}
+)
+
+
+def _who(lang: Language, reader: Actor, access: Access) -> str:
+    if access.actor_kind == ActorKind.ANONYMOUS:
+        return lang.say("access.somebody")
+    if access.actor_kind == ActorKind.SYSTEM:
+        return lang.say("access.system")
+    if not access.organisation and access.actor_name == reader.name:
+        return lang.say("access.you")
+    if access.organisation_name and access.actor_name:
+        return str(
+            lang.say("access.of", name=access.actor_name, organisation=access.organisation_name)
+        )
+    return access.organisation_name or access.actor_name or str(lang.say("access.system"))
+
+
+def _what(lang: Language, kind: str, access: Access) -> str:
+    return lang.say(kind if lang.knows(kind) else "kind.other", kind=access.kind)
+
+
+def _purpose(desk: Desk, lang: Language, code: str) -> str:
+    """The purpose's name; a client's own words when it is no registered code."""
+    for kind in desk.house.catalogue.values():
+        if code in kind.purposes:
+            return lang.pick(kind.purposes[code].names)
+    return code
+
+
+def _labels(desk: Desk, lang: Language, type_name: str, names: Iterable[str]) -> str:
+    kinds = desk.house.catalogue
+    likely = [kinds[type_name]] if type_name in kinds else []
+    words = []
+    for name in names:
+        kind = next((k for k in (*likely, *kinds.values()) if name in k.fields), None)
+        if kind is not None:
+            words.append(lang.pick(kind.fields[name].labels))
+        else:
+            words.append(lang.pick(CLAIMS[name].label) if name in CLAIMS else name)
+    return (", " if lang.code == "en" else "、").join(words)
+
+
+def _verdict(lang: Language, verdict: str) -> str:
+    message = f"verdict.{verdict}"
+    return lang.say(message) if lang.knows(message) else ""

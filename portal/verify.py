@@ -1,0 +1,169 @@
+"""Verification for everybody: by number, by file, by a photo of the code, and /v/{token}.
+
+The verdict is computed once, on the server, by the exchange; a page cannot show a certificate
+without it. Every check is recorded and the holder sees it, also when nobody is signed in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from exchange import PUBLIC_CHECK, Verdict, VerificationRequest
+from foundation.errors import Invalid, TooLarge
+from portal import forms, problems
+from portal.desk import Desk, Form, upload
+from portal.errors import FileNeeded
+from portal.language import Language
+from portal.pictures import MAX_PHOTO_BYTES, read_qr
+from portal.problems import Mistake
+from portal.views import Fact, facts, own
+
+CODE_PREFIX = "YZ1:"
+MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
+
+# verdict -> how it looks: good, care (look again) or bad. The word always stands beside it.
+TONES: Mapping[str, str] = {
+    "valid": "good",
+    "valid_as_of": "good",
+    "suspended": "care",
+    "expired": "care",
+    "not_yet_valid": "care",
+    "superseded": "care",
+    "not_found": "plain",
+    "not_permitted": "plain",
+    "source_unavailable": "plain",
+}
+_CHECK_TONES = {"pass": "good", "fail": "bad", "unknown": "plain"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One of the six checks as a line: what was looked at, how it ended, and why."""
+
+    tone: str
+    name: str
+    result: str
+    words: str
+
+
+def router(desk: Desk) -> APIRouter:
+    pages = APIRouter()
+    verifications = desk.house.verifications
+
+    @pages.get("/verify")
+    def verify(request: Request, number: str = "") -> Response:
+        return _ways(desk, request, number=forms.as_code(number)[:128])
+
+    @pages.post("/verify/number")
+    def by_number(request: Request, form: Form) -> Response:
+        desk.accept(request, form)
+        number = forms.code(form, "number", 128)
+        if not number:
+            return _again(desk, request, "number", "verify.number_missing")
+        asked = VerificationRequest(number=number, purpose=PUBLIC_CHECK)
+        return _answer(desk, request, asked)
+
+    @pages.post("/verify/file")
+    def by_file(request: Request, form: Form) -> Response:
+        desk.accept(request, form)
+        file = upload(form, "document")
+        if file is None:
+            return _again(desk, request, "document", "verify.file_missing")
+        try:
+            document = read_limited(file.file.read(MAX_DOCUMENT_BYTES + 1))
+            return _answer(
+                desk, request, VerificationRequest(document=document, purpose=PUBLIC_CHECK)
+            )
+        except (Invalid, TooLarge) as problem:
+            return _refused(desk, request, "document", problem)
+
+    @pages.post("/verify/photo")
+    def by_photo(request: Request, form: Form) -> Response:
+        desk.accept(request, form)
+        file = upload(form, "photo")
+        if file is None:
+            return _again(desk, request, "photo", "verify.photo_missing")
+        try:
+            text = read_qr(file.file.read(MAX_PHOTO_BYTES + 1))
+        except (Invalid, TooLarge) as problem:
+            return _refused(desk, request, "photo", problem)
+        return _follow_code(desk, request, text)
+
+    @pages.get("/v/{token}")
+    def by_token(request: Request, token: str) -> Response:
+        verdict = verifications.open(token, desk.visitor(request).actor)
+        return verdict_page(desk, request, verdict)
+
+    return pages
+
+
+def read_limited(data: bytes) -> bytes:
+    """The bytes of an upload. Raises `FileNeeded` when empty, `TooLarge` beyond the limit."""
+    if not data:
+        raise FileNeeded("the file is empty", next_step="choose another file")
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise TooLarge("the file is larger than 10 MB", next_step="send the file as it was issued")
+    return data
+
+
+def verdict_page(desk: Desk, request: Request, verdict: Verdict) -> Response:
+    """The page for one verdict; 200 whatever it says, as on the API."""
+    lang = desk.language(request)
+    kind = desk.house.catalogue.get(verdict.type)
+    shown: list[Fact] = facts(lang, kind, verdict.fields) if kind else []
+    if verdict.authority_name:
+        name = verdict.authority_name
+        shown.append(Fact(lang.say("certificate.authority"), name, lang=own(lang, name)))
+    return desk.page(
+        request,
+        "verdict.html",
+        verdict=verdict,
+        tone=TONES.get(verdict.verdict, "bad"),
+        type_name=lang.pick(kind.labels) if kind else "",
+        facts=shown,
+        checks=[check_line(lang, check.name, check.result, check.code) for check in verdict.checks],
+        headers={"X-Robots-Tag": "noindex"},
+    )
+
+
+def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
+    message = f"reason.{name}.{code}"
+    return CheckLine(
+        tone=_CHECK_TONES[result],
+        name=lang.say(f"check.{name}"),
+        result=lang.say(f"result.{result}"),
+        words=lang.say(message if lang.knows(message) else "reason.not_checked"),
+    )
+
+
+def _answer(desk: Desk, request: Request, asked: VerificationRequest) -> Response:
+    verdict = desk.house.verifications.verify_now(desk.visitor(request).actor, asked)
+    return verdict_page(desk, request, verdict)
+
+
+def _follow_code(desk: Desk, request: Request, text: str) -> Response:
+    """A code holds our address or our signed text; anything else is somebody else's."""
+    if text.startswith(CODE_PREFIX):
+        return _answer(desk, request, VerificationRequest(qr_text=text, purpose=PUBLIC_CHECK))
+    parts = urlsplit(text)
+    if f"{parts.scheme}://{parts.netloc}" == desk.origin and parts.path.startswith("/v/"):
+        return desk.go(parts.path)
+    return _again(desk, request, "photo", "verify.foreign_code")
+
+
+def _again(desk: Desk, request: Request, field: str, message: str) -> Response:
+    errors = problems.one(desk.language(request), field, message)
+    return _ways(desk, request, status=422, errors=errors)
+
+
+def _refused(desk: Desk, request: Request, field: str, problem: Invalid | TooLarge) -> Response:
+    lang = desk.language(request)
+    words, _ = problems.sentence(lang, problem.code, problem.detail, problem.params)
+    return _ways(desk, request, status=problem.status, errors=[Mistake(field, words)])
+
+
+def _ways(desk: Desk, request: Request, **values: object) -> Response:
+    return desk.page(request, "verify.html", **{"number": "", **values})
