@@ -126,6 +126,12 @@ def try_advisory_lock(tx: Tx, name: str) -> bool:
     return bool(tx.execute(query, {"name": name}).scalar())
 
 
+def wait_for_advisory_lock(tx: Tx, name: str) -> None:
+    """Be the only holder of `name` until this transaction ends; waits for whoever is before us."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
 def _with_driver(url: str) -> str:
     """`postgresql://` means psycopg 3 here."""
     return url.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -260,9 +260,10 @@ def open_jobs(database: Database, clock: Clock) -> Jobs:
     return kind(database, clock)
 
 
-def procrastinate_schema() -> str:
-    """The SQL that prepares a PostgreSQL database for procrastinate."""
-    return SchemaManager.get_schema()
+def install_engine(tx: Tx) -> None:
+    """Prepare a PostgreSQL database for procrastinate; the embedded engine needs only its table."""
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql(SchemaManager.get_schema().replace("%", "%%"))
 
 
 def is_engine_table(name: str | None) -> bool:

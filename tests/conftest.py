@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from foundation.database import Database, metadata
 from foundation.encryption import FieldCipher
-from foundation.jobs import procrastinate_schema
+from foundation.jobs import install_engine
 from keys import Keys
 from keys.backends.software import SoftwareBackend
 from tests.simulators.clock import MovableClock
@@ -136,7 +136,7 @@ def postgresql_database(
     database = Database(cluster.url(), cipher)
     database.create_all()
     with database.write() as tx:
-        tx.exec_driver_sql(procrastinate_schema().replace("%", "%%"))
+        install_engine(tx)
     yield database
     database.close()
 

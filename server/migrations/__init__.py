@@ -1,7 +1,15 @@
 """How the schema got here: alembic revisions, run by `migrate` and, on SQLite, by `serve`.
 
 Revisions only expand or contract, never both at once, so that version N-1 of the program still runs
-on schema N. A test compares the migrated schema with the declared one on both databases.
+on schema N; the way back is the older program, so no revision has a downgrade. A test compares the
+migrated schema with the declared one on both databases.
+
+Until the first release nobody has data to keep, so there is exactly one revision. After changing a
+`models.py`, write it anew and commit it with the change (on a conflict: the same):
+
+    .venv/bin/python -m server.migrations.regenerate
+
+From the first release on, the released revisions never change, and a change of tables adds one.
 """
 
 from pathlib import Path
@@ -11,14 +19,17 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from foundation.database import Database
+from foundation.database import Database, wait_for_advisory_lock
+
+HERE = Path(__file__).parent
 
 
 def upgrade(database: Database) -> None:
-    """Bring the database to the newest revision; a no-op when it is there."""
-    config = _config()
-    with database.engine.begin() as connection:
-        config.attributes["connection"] = connection
+    """Bring the database to the newest revision, in one transaction; a no-op when it is there."""
+    config = configuration()
+    with database.write() as tx:
+        wait_for_advisory_lock(tx, "migrations")  # two machines may start at the same moment
+        config.attributes["connection"] = tx
         command.upgrade(config, "head")
 
 
@@ -26,11 +37,13 @@ def is_current(database: Database) -> bool:
     """Whether the database is at the newest revision this program knows."""
     with database.read() as tx:
         current = MigrationContext.configure(tx).get_current_revision()
-    return current == ScriptDirectory.from_config(_config()).get_current_head()
+    return current == ScriptDirectory.from_config(configuration()).get_current_head()
 
 
-def _config() -> Config:
+def configuration() -> Config:
+    """alembic's settings: our folder, and one file a revision, named by its number."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(HERE))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config

@@ -2,6 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import op
+% if down_revision is None:
+
+from foundation.jobs import install_engine
+% endif
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
@@ -11,7 +15,6 @@ depends_on = None
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}
-
-
-def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+% if down_revision is None:
+    install_engine(op.get_bind())
+% endif

@@ -1,0 +1,109 @@
+"""The migrated schema is the declared one, constraint by constraint, on both databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import server.tables  # noqa: F401 — declares every room's tables
+from foundation.database import Database
+from foundation.encryption import FieldCipher
+from foundation.jobs import install_engine
+from server import migrations
+from server.migrations.regenerate import VERSIONS, regenerate
+
+# Everything a database knows about its tables, as text that can be compared.
+CATALOGUES = {
+    "sqlite": ("SELECT type, name, sql FROM sqlite_master",),
+    "postgresql": (
+        "SELECT 'column', table_name || '.' || column_name, concat_ws(' ', data_type,"
+        " character_maximum_length, collation_name, is_nullable, column_default, is_identity)"
+        " FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)"
+        " FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+        "SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace ="
+        " 'public'::regnamespace AND prokind = 'f'",
+    ),
+}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+    """Two empty databases of one kind."""
+    if request.param == "sqlite":
+        urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("migrated", "declared")]
+    else:
+        cluster = request.getfixturevalue("cluster")
+        urls = [cluster.url(f"{name}_{tmp_path.name[-8:]}") for name in ("migrated", "declared")]
+    databases = [Database(url, FieldCipher(bytes(32))) for url in urls]
+    yield databases[0], databases[1]
+    for database in databases:
+        database.close()
+
+
+def schema(database: Database) -> set[tuple[str, str, str]]:
+    with database.read() as tx:
+        rows = [
+            tuple(row)
+            for query in CATALOGUES[database.dialect]
+            for row in tx.exec_driver_sql(query.replace("%", "%%"))
+        ]
+    words = {(kind, name, _unordered(text or "")) for kind, name, text in rows}
+    return {each for each in words if "alembic_version" not in each[1] + each[2]}
+
+
+def _unordered(definition: str) -> str:
+    """SQLite quotes the statement; in which order it names the constraints says nothing."""
+    head, *constraints = " ".join(definition.split()).removesuffix(" )").split(", CONSTRAINT ")
+    return ", ".join([head, *sorted(constraints)])
+
+
+def test_the_migrated_schema_is_the_declared_schema(pair: tuple[Database, Database]) -> None:
+    migrated, declared = pair
+    migrations.upgrade(migrated)
+    declared.create_all()
+    with declared.write() as tx:
+        install_engine(tx)
+
+    differences = schema(migrated) ^ schema(declared)
+
+    assert not differences, "run: python -m server.migrations.regenerate"
+    assert len(schema(migrated)) > 30
+
+
+def test_a_database_is_current_only_after_the_upgrade_and_upgrading_twice_changes_nothing(
+    pair: tuple[Database, Database],
+) -> None:
+    database, _ = pair
+    before = migrations.is_current(database)
+    migrations.upgrade(database)
+    once = schema(database)
+    migrations.upgrade(database)
+
+    assert (before, migrations.is_current(database)) == (False, True)
+    assert schema(database) == once
+
+
+def test_an_upgrade_that_fails_leaves_nothing_behind(pair: tuple[Database, Database]) -> None:
+    database, _ = pair
+    with database.write() as tx:  # one of the last tables is already there
+        tx.exec_driver_sql("CREATE TABLE token_families (surprise INTEGER)")
+    before = schema(database)
+
+    with pytest.raises(Exception, match="token_families"):
+        migrations.upgrade(database)
+
+    assert schema(database) == before
+    assert not migrations.is_current(database)
+
+
+def test_until_the_first_release_the_one_revision_is_what_the_tables_declare(
+    tmp_path: Path,
+) -> None:
+    (committed,) = VERSIONS.glob("*.py")
+
+    written = regenerate(tmp_path / "versions")
+
+    assert written.name == committed.name
+    assert written.read_text() == committed.read_text()
