@@ -1,18 +1,19 @@
 """Both databases keep the same promises."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Column, Integer, Table, Text, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
-from foundation.database import Database, is_unique_violation, metadata, try_advisory_lock
+from foundation.database import Database, is_unique_violation, try_advisory_lock
 from foundation.encryption import Undecryptable
 
 things = Table(
     "test_things",
-    metadata,
+    MetaData(),  # not the product's own: the schema tests compare that one
     Column("id", Integer, primary_key=True),
     Column("name", Text, unique=True),
     Column("at", UtcDateTime),
@@ -23,9 +24,10 @@ things = Table(
 
 
 @pytest.fixture(autouse=True)
-def table(database: Database):
-    with database.write() as tx:
-        things.create(tx, checkfirst=True)
+def table(database: Database) -> Iterator[None]:
+    things.create(database.engine)
+    yield
+    things.drop(database.engine)
 
 
 def test_what_is_written_is_read_back(database: Database) -> None:

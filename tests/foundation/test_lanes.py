@@ -1,25 +1,27 @@
 """The fast lane: one trip for many, nothing stale, nothing acknowledged before COMMIT."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import CheckConstraint, Column, Integer, Table, insert, select
+from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
 
-from foundation.database import Database, metadata
+from foundation.database import Database
 from foundation.lanes import GroupWriter, Loader
 
 numbers = Table(
     "test_numbers",
-    metadata,
+    MetaData(),  # not the product's own: the schema tests compare that one
     Column("n", Integer, primary_key=True, autoincrement=False),
     CheckConstraint("n < 1000", name="small"),
 )
 
 
 @pytest.fixture(autouse=True)
-def table(database: Database) -> None:
-    with database.write() as tx:
-        numbers.create(tx, checkfirst=True)
+def table(database: Database) -> Iterator[None]:
+    numbers.create(database.engine)
+    yield
+    numbers.drop(database.engine)
 
 
 def stored(database: Database) -> set[int]:
