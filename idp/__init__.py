@@ -10,8 +10,9 @@ service wants to know and why, and go back with a code that the service turns in
     clients        who may ask, and client authentication, in one function
     people, sessions, attempts      who can sign in, who is signed in, who failed to
     tokens         signed statements      issuance  the token endpoint
-    access         tokens read back: APIs, userinfo, introspection, revocation
-    service        `Idp`, the use cases   http  the endpoints; pages are drawn by the portal
+    access         tokens read back: APIs, userinfo
+    introspection, revocation      what others may know of a token, and tokens given back
+    service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
 
 Promises: an unknown client or redirect URI never redirects; a code is used once; a token that was
 revoked is refused from that commit on; a client learns no more than its registered purpose covers

@@ -233,9 +233,10 @@ def read_credentials(headers: Mapping[str, str], form: Mapping[str, str]) -> Cre
 def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey | None:
     """The client's registered key that `header` names; never a key the header brings along.
 
-    A kid that two keys share names none (RFC 7517 §4.5). Without kid, the only key there is.
+    A kid that two keys share names none (RFC 7517 §4.5). Without kid, the only key there is. Keys
+    marked for encryption are not looked at (§4.2).
     """
-    keys = (client.jwks or {}).get("keys", [])
+    keys = signature_keys(client)
     kid = header.get("kid")
     fitting = [jwk for jwk in keys if kid is None or jwk.get("kid") == kid]
     if len(fitting) != 1:
@@ -244,6 +245,11 @@ def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey 
         return verification_key(fitting[0], ASSERTION_ALGORITHMS)
     except MalformedJwk:
         return None
+
+
+def signature_keys(client: Client) -> list[dict[str, Any]]:
+    """The registered keys that are not marked `use: enc` (RFC 7517 §4.2)."""
+    return [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
 
 
 def check_assertion_claims(

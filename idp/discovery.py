@@ -7,10 +7,12 @@ encoded once.
 from collections.abc import Sequence
 from typing import Any
 
+from idp import encryption
 from idp.claims import CLAIMS, SCOPE_CLAIMS
 from idp.clients import ASSERTION_ALGORITHMS
 from idp.models import LOCALES
 from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
+from idp.tokens import SIGNATURE_ALGORITHM
 
 AUTH_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 
@@ -32,7 +34,10 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public", "pairwise"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
+        "userinfo_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
+        "introspection_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
+        **_encryption(),
         "token_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
         "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": list(AUTH_METHODS),
@@ -49,3 +54,12 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": list(LOCALES),
     }
+
+
+def _encryption() -> dict[str, list[str]]:
+    """What can be encrypted, how (OIDC Discovery §3, RFC 9701 §7)."""
+    told = {}
+    for kind in encryption.KINDS:
+        told[f"{kind}_encryption_alg_values_supported"] = list(encryption.KEY_ALGORITHMS)
+        told[f"{kind}_encryption_enc_values_supported"] = list(encryption.CONTENT_ALGORITHMS)
+    return told

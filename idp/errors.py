@@ -9,6 +9,7 @@
     │   ├── UnsupportedGrantType  400    nobody may
     │   ├── InvalidScope          400    beyond what the client is registered for
     │   ├── InvalidTarget         400    unknown resource (RFC 8707 §2)
+    │   ├── UnsupportedTokenType  400    a token that cannot be revoked (RFC 7009 §2.2.1)
     │   ├── TokenRefused                 answered with a challenge (RFC 6750 §3)
     │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
     │   │   └── InsufficientScope 403    it is good, but not for this
@@ -79,6 +80,10 @@ class InvalidScope(OAuthError):
 
 class InvalidTarget(OAuthError):
     code = "invalid_target"
+
+
+class UnsupportedTokenType(OAuthError):
+    code = "unsupported_token_type"
 
 
 class TokenRefused(OAuthError):

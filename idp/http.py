@@ -3,28 +3,27 @@
     GET/POST /oauth/authorize     a browser; answers 303, to a page of the portal or to the client
     GET/POST /oauth/logout        a browser
     POST     /oauth/token         fast lane
-    POST     /oauth/introspect    fast lane
-    POST     /oauth/revoke        fast lane
     GET/POST /oauth/userinfo      fast lane
     GET      /.well-known/…       fast lane
+
+What clients and resource servers do with tokens afterwards is in `endpoints`.
 
 - Every redirect is a 303 (RFC 9700 §4.12): a browser never repeats a POST with a password.
 - Errors of OAuth endpoints are RFC 6749 §5.2 objects; nothing with a token is ever cached (§5.1).
 - A request that must not redirect raises `AuthorizationRefused`; the house draws the page.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from foundation.errors import Malformed, TooLarge, Unavailable, YinzhengError
+from foundation.errors import TooLarge, YinzhengError
 from foundation.hot import (
     HotAnswer,
-    HotHandler,
     HotRequest,
     HotRoute,
     json_answer,
@@ -32,17 +31,13 @@ from foundation.hot import (
     parse_form,
     parse_pairs,
 )
-from idp import discovery
+from idp import discovery, endpoints
 from idp.cookies import Cookies, new_browser_id
 from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
+from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 from idp.rules import Consent, Granted, Login, Refused
 from idp.service import ConfirmLogout, Decision, Idp
 
-NO_STORE = (("cache-control", "no-store"), ("pragma", "no-cache"))
-LONGEST_BODY = 16_384
-TAGS = ("identity",)
-
-Answer = Callable[[HotRequest, Mapping[str, str]], Awaitable[HotAnswer]]
 Parameters = dict[str, str]
 
 
@@ -102,20 +97,14 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     async def token(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
         return json_answer(await idp.issuance.token(request.headers, form), headers=NO_STORE)
 
-    async def introspect(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        return json_answer(await idp.access.introspect(request.headers, form), headers=NO_STORE)
-
-    async def revoke(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        await idp.access.revoke(request.headers, form)
-        return HotAnswer(200, b"", headers=NO_STORE)
-
     async def userinfo(request: HotRequest) -> HotAnswer:
         try:
-            return json_answer(
-                await idp.access.userinfo(_with_body_token(request)), headers=NO_STORE
-            )
+            told = await idp.access.userinfo(_with_body_token(request))
         except OAuthError as refusal:
             return oauth_error(refusal)
+        if isinstance(told, str):  # the client is registered for a signed answer
+            return HotAnswer(200, told.encode(), "application/jwt", NO_STORE)
+        return json_answer(told, headers=NO_STORE)
 
     document = orjson.dumps(discovery.metadata(idp.issuer, idp.issuance.grant_types))
 
@@ -123,42 +112,17 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))
         return HotAnswer(200, document, headers=headers)
 
-    posts = (
-        ("/oauth/token", token, "token", "Exchange a grant for tokens (RFC 6749 §3.2)"),
-        ("/oauth/introspect", introspect, "introspect", "Does this token count? (RFC 7662)"),
-        ("/oauth/revoke", revoke, "revoke", "Give a token back (RFC 7009)"),
-    )
+    grants = "Exchange a grant for tokens (RFC 6749 §3.2)"
     known = "openid_configuration", "Provider metadata (OIDC Discovery §4)"
     server = "oauth_server", "Authorization server metadata (RFC 8414 §3)"
     return [
-        *(_route("POST", path, by_form(answer), name, what) for path, answer, name, what in posts),
-        _route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
-        _route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
-        _route("GET", "/.well-known/openid-configuration", configuration, *known),
-        _route("GET", "/.well-known/oauth-authorization-server", configuration, *server),
+        route("POST", "/oauth/token", by_form(token), "token", grants),
+        route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
+        route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
+        route("GET", "/.well-known/openid-configuration", configuration, *known),
+        route("GET", "/.well-known/oauth-authorization-server", configuration, *server),
+        *endpoints.hot_routes(idp),
     ]
-
-
-def by_form(answer: Answer) -> HotHandler:
-    """A handler that reads a form and turns refusals into RFC 6749 §5.2 answers."""
-
-    async def handler(request: HotRequest) -> HotAnswer:
-        try:
-            return await answer(request, parse_form(request))
-        except OAuthError as refusal:
-            return oauth_error(refusal)
-        except (Malformed, TooLarge) as problem:
-            return oauth_error(InvalidRequest(problem.detail))
-        except Unavailable as busy:
-            body = {"error": "temporarily_unavailable", "error_description": busy.detail}
-            headers = (*NO_STORE, ("retry-after", str(busy.retry_after)))
-            return json_answer(body, 503, headers)
-
-    return handler
-
-
-def oauth_error(refusal: OAuthError) -> HotAnswer:
-    return json_answer(refusal.body(), refusal.status, (*NO_STORE, *refusal.headers()))
 
 
 def render(decision: Decision) -> Response:
@@ -218,8 +182,3 @@ def _with_body_token(request: HotRequest) -> Mapping[str, str]:
     if "authorization" in request.headers:
         raise InvalidToken("the access token was sent in two ways")
     return {**request.headers, "authorization": f"Bearer {token}"}
-
-
-def _route(method: str, path: str, handler: HotHandler, name: str, summary: str) -> HotRoute:
-    extra: dict[str, Any] = {}
-    return HotRoute(method, path, handler, name, summary, LONGEST_BODY, extra, TAGS)

@@ -242,6 +242,10 @@ class Client:
     first_party: bool = False
     client_uri: str = ""
     resource_server: str = ""
+    id_token_encrypted_response_alg: str = ""
+    userinfo_signed_response_alg: str = ""
+    userinfo_encrypted_response_alg: str = ""
+    introspection_encrypted_response_alg: str = ""
 
     @property
     def confidential(self) -> bool:

@@ -8,11 +8,12 @@ import re
 from typing import Final
 
 from foundation.errors import FieldError
+from idp import encryption
 from idp.claims import CLAIMS, claims_of
 from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client
 from idp.rules import SCOPE, redirect_uri_problem
-from idp.tokens import PERSON_PREFIX
+from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
 from keys.jose import verification_key
 
@@ -29,6 +30,7 @@ def check(client: Client) -> None:
     4. Grant types exist and fit each other.                              RFC 7591 §2.1
     5. Authentication fits the profile; a key is there when one is needed.  RFC 7591 §2
     6. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
+    7. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     problems = [
         *_identity(client),
@@ -36,6 +38,7 @@ def check(client: Client) -> None:
         *_grants(client),
         *_authentication(client),
         *_reach(client),
+        *_confidentiality(client),
     ]
     if problems:
         raise InvalidClientMetadata(
@@ -96,9 +99,9 @@ def _authentication(client: Client) -> list[FieldError]:
         return [FieldError(where, "auth_method", "none and the profile public belong together")]
     if method != "private_key_jwt":
         return []
-    keys = (client.jwks or {}).get("keys", [])
+    keys = [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
     if not keys:
-        return [FieldError("/jwks", "jwks", "private_key_jwt needs a public key")]
+        return [FieldError("/jwks", "jwks", "private_key_jwt needs a public signature key")]
     try:
         for jwk in keys:
             verification_key(jwk)
@@ -123,4 +126,23 @@ def _reach(client: Client) -> list[FieldError]:
         for each in claims_of(client.scopes)
         if each not in client.claims
     ]
+    return problems
+
+
+def _confidentiality(client: Client) -> list[FieldError]:
+    problems = []
+    if client.userinfo_signed_response_alg not in ("", SIGNATURE_ALGORITHM):
+        field = "userinfo_signed_response_alg"
+        problems.append(FieldError(f"/{field}", "algorithm", f"must be {SIGNATURE_ALGORITHM}"))
+    if client.userinfo_encrypted_response_alg and not client.userinfo_signed_response_alg:
+        field = "userinfo_encrypted_response_alg"
+        problems.append(FieldError(f"/{field}", "algorithm", "encrypted userinfo is signed first"))
+    for kind in encryption.KINDS:
+        algorithm = getattr(client, f"{kind}_encrypted_response_alg")
+        field = f"/{kind}_encrypted_response_alg"
+        if algorithm and algorithm not in encryption.KEY_ALGORITHMS:
+            known = ", ".join(encryption.KEY_ALGORITHMS)
+            problems.append(FieldError(field, "algorithm", f"must be one of {known}"))
+        elif algorithm and encryption.encryption_jwk(client.jwks, algorithm) is None:
+            problems.append(FieldError("/jwks", "jwks", f"{algorithm} needs a key with use=enc"))
     return problems

@@ -34,9 +34,11 @@ from idp.clients import Clients
 from idp.errors import InteractionElsewhere, InteractionNotFound
 from idp.families import StoredCode
 from idp.grants.authorization_code import CODE_LIFETIME
+from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Agreement, AuthorizationRequest, Client, Person, Session, Texts
 from idp.people import People
+from idp.revocation import Revocations
 from idp.rules import Consent, Granted, Login, Refused
 from idp.sessions import Rejected, Sessions, SignedIn
 from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
@@ -113,6 +115,7 @@ class Idp:
 
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
+    introspection does it count?    revocations  tokens given back
     """
 
     def __init__(
@@ -131,6 +134,8 @@ class Idp:
         self.sessions = Sessions(database, ledger, clock, passwords)
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, clock)
         self.access = Access(database, ledger, self.clients, self.tokens, clock)
+        self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
+        self.revocations = Revocations(database, ledger, self.clients, self.tokens, clock)
 
     @property
     def api_audience(self) -> str:
@@ -341,7 +346,13 @@ class Idp:
 
     def close(self) -> None:
         """Stop the fast lane's threads."""
-        for part in (self.clients, self.issuance, self.access):
+        for part in (
+            self.clients,
+            self.issuance,
+            self.access,
+            self.introspection,
+            self.revocations,
+        ):
             part.close()
 
     # --- inside ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from foundation.canonical import b64url
+from idp import encryption
 from idp.errors import InvalidToken
 from idp.models import Authorization, Client, Person
 from keys import Keys
@@ -24,6 +25,7 @@ from keys.errors import InvalidJws
 from keys.jose import VerifiedSignatures, verify_compact
 
 USE: Final = "idp.tokens"
+SIGNATURE_ALGORITHM: Final = "ES256"
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
@@ -157,6 +159,10 @@ class Tokens:
             raise InvalidToken("the access token is from the future")
         return VerifiedToken(claims, frozenset(str(claims.get("scope", "")).split()))
 
+    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
+        """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""
+        return self._keys.jws(USE, claims, typ=typ)
+
     def read_id_token(self, token: str) -> Mapping[str, Any] | None:
         """The claims of an ID token of ours, even an expired one; None when it is not ours.
 
@@ -208,7 +214,8 @@ class Tokens:
         }
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
-        return self._keys.jws(USE, claims, typ="JWT")
+        signed = self._keys.jws(USE, claims, typ="JWT")
+        return encryption.for_client(grant.client, "id_token", signed)
 
 
 def half_hash(value: str) -> str:

@@ -261,59 +261,6 @@ def test_a_code_lives_at_most_sixty_seconds(world: World, client: RelyingParty, 
     assert client.exchange(code).json()["error"] == "invalid_grant"
 
 
-def test_introspection_tells_owner_and_resource_server_and_nobody_else(world, client):
-    server = world.client(
-        "api", resource_server=f"{ISSUER}/api/v1", grant_types=("client_credentials",)
-    )
-    stranger = world.client("stranger")
-    token = client.tokens()["access_token"]
-
-    assert client.introspect(token)["active"]
-    assert server.introspect(token)["sub"] == world.chen.id
-    assert stranger.introspect(token) == {"active": False}
-    assert client.introspect("nonsense") == {"active": False}
-
-
-def test_a_live_refresh_token_can_be_introspected_by_its_owner(world: World, client: RelyingParty):
-    tokens = client.tokens()
-
-    assert client.introspect(tokens["refresh_token"])["active"]
-    client.refresh(tokens["refresh_token"])
-    assert client.introspect(tokens["refresh_token"]) == {"active": False}
-
-
-def test_giving_a_refresh_token_back_ends_everything_of_that_sign_in(world, client):
-    tokens = client.tokens()
-
-    assert client.revoke(tokens["refresh_token"]).status_code == 200
-
-    assert client.refresh(tokens["refresh_token"]).json()["error"] == "invalid_grant"
-    assert client.introspect(tokens["access_token"]) == {"active": False}
-    assert client.userinfo(tokens["access_token"]).status_code == 401
-
-
-def test_giving_a_clients_own_token_back_ends_only_that_token(world: World, client: RelyingParty):
-    one, two = (
-        client.token({"grant_type": "client_credentials"}).json()["access_token"] for _ in range(2)
-    )
-
-    client.revoke(one)
-
-    assert client.introspect(one) == {"active": False}
-    assert client.introspect(two)["active"]
-
-
-def test_revoking_somebody_elses_or_an_unknown_token_changes_nothing(world, client):
-    stranger = world.client("stranger")
-    tokens = client.tokens()
-
-    for token in (tokens["access_token"], tokens["refresh_token"], "x.y.z", "nonsense"):
-        assert stranger.revoke(token).status_code == 200
-
-    assert client.introspect(tokens["access_token"])["active"]
-    assert client.introspect(tokens["refresh_token"])["active"]
-
-
 def test_a_disabled_client_and_its_tokens_stop_at_once(world: World, client: RelyingParty):
     from foundation.actor import SYSTEM
 

@@ -1,0 +1,33 @@
+"""What happens to tokens after they were issued, as endpoints for programs. They decide nothing.
+
+POST /oauth/introspect    fast lane    RFC 7662, RFC 9701
+POST /oauth/revoke        fast lane    RFC 7009
+"""
+
+from collections.abc import Mapping
+
+from foundation.hot import HotAnswer, HotRequest, HotRoute, json_answer
+from idp import introspection
+from idp.rendering import NO_STORE, by_form, route
+from idp.service import Idp
+
+
+def hot_routes(idp: Idp) -> list[HotRoute]:
+    """The fast-lane endpoints of this file."""
+
+    async def introspect(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        answer = await idp.introspection.answer(request.headers, form)
+        if not answer.signed:
+            return json_answer(answer.body, headers=NO_STORE)
+        return HotAnswer(200, answer.signed.encode(), introspection.MEDIA_TYPE, NO_STORE)
+
+    async def revoke(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        await idp.revocations.revoke(request.headers, form)
+        return HotAnswer(200, b"", headers=NO_STORE)
+
+    asked = "Does this token count? (RFC 7662)"
+    given_back = "Give a token back (RFC 7009)"
+    return [
+        route("POST", "/oauth/introspect", by_form(introspect), "introspect", asked),
+        route("POST", "/oauth/revoke", by_form(revoke), "revoke", given_back),
+    ]

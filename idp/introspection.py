@@ -1,0 +1,161 @@
+"""Introspection: does this token count, and what may its asker know of it? (RFC 7662, RFC 9701)
+
+- Two may ask: the client a token was issued to, and the resource server it is meant for. To
+  everybody else, and for whatever is not a live token, the answer is `{"active": false}` and
+  nothing more (RFC 7662 §2.2, §4): why it does not count is nobody's business.
+- A resource server may ask for the answer as a signed token, which proves later what it was told
+  (RFC 9701); with a registered encryption key only it can read that.
+- The claims shown are those of `SHOWN`; what a token carries for us alone is not among them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from foundation.clock import Clock
+from foundation.database import Database
+from foundation.lanes import Loader
+from idp import encryption, families, store
+from idp.access import Access
+from idp.clients import Clients
+from idp.errors import InvalidClient, InvalidToken
+from idp.families import StoredRefreshToken
+from idp.grants import parameter
+from idp.models import Client
+from idp.subjects import subject_for
+from idp.tokens import Tokens, VerifiedToken
+
+JWT_TYPE: Final = "token-introspection+jwt"
+MEDIA_TYPE: Final = f"application/{JWT_TYPE}"
+INACTIVE: Final[Mapping[str, Any]] = {"active": False}
+SHOWN: Final = (
+    *("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"),  # RFC 7662 §2.2
+    *("auth_time", "acr", "amr"),  # RFC 9470 §6.2: a resource server decides about step-up by them
+    "cnf",  # RFC 8705 §3.2, RFC 9449 §6.2
+    *("act", "may_act"),  # RFC 8693 §4: who acts is never dropped on the way
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is told to `asker`; as a token when `signed` is there."""
+
+    asker: Client
+    body: Mapping[str, Any]
+    signed: str = ""
+
+
+class Introspection:
+    """`await introspection.answer(headers, form)`."""
+
+    def __init__(
+        self, database: Database, clients: Clients, tokens: Tokens, access: Access, clock: Clock
+    ) -> None:
+        self._database = database
+        self._clients = clients
+        self._tokens = tokens
+        self._access = access
+        self._clock = clock
+        self._refresh_tokens = Loader(database, families.refresh_tokens_of)
+
+    async def answer(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
+        """Answer an introspection request (RFC 7662 §2).
+
+        1. The asker authenticates; a client that cannot is refused (§2.1).
+        2. token is there. token_type_hint only hints, so the token's form decides (§2.1).
+        3. The token counts, and this asker may know it: else it is inactive (§2.2).
+        4. Asked for by media type, the answer is a JWT (RFC 9701 §4, §5).
+        Raises `InvalidClient`, `InvalidRequest`.
+        """
+        # 1.
+        asker = await self._clients.authenticate(headers, form)
+        if not asker.confidential:
+            raise InvalidClient("introspection needs client authentication")
+        # 2.
+        token = parameter(form, "token")
+        # 3.
+        body = await (self._access_token if "." in token else self._refresh_token)(token, asker)
+        # 4.
+        if not wants_token(headers.get("accept", "")):
+            return Answer(asker, body)
+        claims = statement(body, asker, self._tokens.issuer, self._clock())
+        signed = self._tokens.sign(claims, typ=JWT_TYPE)
+        return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
+
+    def close(self) -> None:
+        self._refresh_tokens.close()
+
+    async def _access_token(self, text: str, asker: Client) -> Mapping[str, Any]:
+        try:
+            token = self._tokens.verify_access_token(text, audience=None, now=self._clock())
+        except InvalidToken:
+            return INACTIVE
+        if not may_know(asker, token) or await self._access.standing(token) is None:
+            return INACTIVE
+        return described(token)
+
+    async def _refresh_token(self, text: str, asker: Client) -> Mapping[str, Any]:
+        stored = await self._refresh_tokens.get(store.sha256(text))
+        if stored is None or not is_live(stored, asker, self._clock()):
+            return INACTIVE
+        authorization = stored.family.authorization
+        return {
+            "active": True,
+            "iss": self._tokens.issuer,
+            "client_id": asker.client_id,
+            "sub": subject_for(self._database.cipher, asker, authorization.person_id),
+            "scope": " ".join(authorization.scopes),
+            "exp": int(min(stored.expires_at, stored.family.expires_at).timestamp()),
+        }
+
+
+def may_know(asker: Client, token: VerifiedToken) -> bool:
+    """The token's own client, or the resource server among its audience (RFC 7662 §4)."""
+    audience = token.claims.get("aud")
+    served = audience if isinstance(audience, list) else [audience]
+    return token.client_id == asker.client_id or bool(
+        asker.resource_server and asker.resource_server in served
+    )
+
+
+def described(token: VerifiedToken) -> dict[str, Any]:
+    """A live access token in the words of RFC 7662 §2.2."""
+    shown = {name: token.claims[name] for name in SHOWN if name in token.claims}
+    kind = "DPoP" if "jkt" in token.binding else "Bearer"
+    return {"active": True, "token_type": kind, **shown}
+
+
+def is_live(stored: StoredRefreshToken, asker: Client, now: datetime) -> bool:
+    """A refresh token counts while it is its client's, unused, and its family lives."""
+    expires_at = min(stored.expires_at, stored.family.expires_at)
+    mine = stored.family.client_id == asker.client_id
+    return mine and not stored.family.revoked and stored.used_at is None and expires_at > now
+
+
+def statement(
+    body: Mapping[str, Any], asker: Client, issuer: str, now: datetime
+) -> Mapping[str, Any]:
+    """The claims of a signed answer (RFC 9701 §5): no sub and no exp beside the answer itself, so
+    that it can never be taken for an access token."""
+    return {
+        "iss": issuer,
+        "aud": asker.client_id,
+        "iat": int(now.timestamp()),
+        "token_introspection": dict(body),
+    }
+
+
+def wants_token(accept: str) -> bool:
+    """Whether the Accept header names the signed form (RFC 9701 §4); `*/*` does not."""
+    ranges = (each.strip().lower() for each in accept.split(","))
+    return any(
+        media_type.strip() == MEDIA_TYPE and not _refused(parameters)
+        for media_type, _, parameters in (each.partition(";") for each in ranges)
+    )
+
+
+def _refused(parameters: str) -> bool:
+    """q=0: "anything but this" (RFC 9110 §12.4.2)."""
+    qualities = (each.strip().partition("=") for each in parameters.split(";"))
+    return any(name == "q" and value.strip("0.") == "" for name, _, value in qualities)

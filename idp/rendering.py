@@ -1,0 +1,44 @@
+"""How OAuth endpoints answer, shared by `http` and `endpoints`: errors, caching, routes.
+
+- Errors are RFC 6749 §5.2 objects; nothing with a token in it is ever cached (§5.1).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from foundation.errors import Malformed, TooLarge, Unavailable
+from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, json_answer, parse_form
+from idp.errors import InvalidRequest, OAuthError
+
+NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
+LONGEST_BODY: Final = 16_384
+TAGS: Final = ("identity",)
+
+Answer = Callable[[HotRequest, Mapping[str, str]], Awaitable[HotAnswer]]
+
+
+def by_form(answer: Answer) -> HotHandler:
+    """A handler that reads a form and turns refusals into RFC 6749 §5.2 answers."""
+
+    async def handler(request: HotRequest) -> HotAnswer:
+        try:
+            return await answer(request, parse_form(request))
+        except OAuthError as refusal:
+            return oauth_error(refusal)
+        except (Malformed, TooLarge) as problem:
+            return oauth_error(InvalidRequest(problem.detail))
+        except Unavailable as busy:
+            body = {"error": "temporarily_unavailable", "error_description": busy.detail}
+            headers = (*NO_STORE, ("retry-after", str(busy.retry_after)))
+            return json_answer(body, 503, headers)
+
+    return handler
+
+
+def oauth_error(refusal: OAuthError) -> HotAnswer:
+    return json_answer(refusal.body(), refusal.status, (*NO_STORE, *refusal.headers()))
+
+
+def route(method: str, path: str, handler: HotHandler, name: str, summary: str) -> HotRoute:
+    extra: dict[str, Any] = {}
+    return HotRoute(method, path, handler, name, summary, LONGEST_BODY, extra, TAGS)

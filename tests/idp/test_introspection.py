@@ -1,0 +1,162 @@
+"""Does this token count, and who may know? (RFC 7662, RFC 9701)"""
+
+import json
+from datetime import timedelta
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwe
+from joserfc.jwk import ECKey
+
+from idp.introspection import wants_token
+from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+
+JWT_ANSWER = "application/token-introspection+jwt"
+
+
+@pytest.fixture
+def server(world: World) -> RelyingParty:
+    """The resource server that our access tokens are meant for."""
+    return world.client(
+        "api", resource_server=f"{ISSUER}/api/v1", grant_types=("client_credentials",)
+    )
+
+
+def test_introspection_tells_owner_and_resource_server_and_nobody_else(world, client, server):
+    stranger = world.client("stranger")
+    token = client.tokens()["access_token"]
+
+    assert client.introspect(token)["active"]
+    assert server.introspect(token)["sub"] == world.chen.id
+    assert stranger.introspect(token) == {"active": False}
+    assert client.introspect("nonsense") == {"active": False}
+
+
+def test_a_live_access_token_is_described_in_the_words_of_the_standard(client, server, world):
+    token = client.tokens(scope="openid")["access_token"]
+
+    told = server.introspect(token)
+
+    assert told.keys() == {
+        *("active", "token_type", "iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"),
+        *("auth_time", "acr", "amr"),
+    }
+    assert told["token_type"] == "Bearer"
+    assert told["exp"] - told["iat"] == 600
+    assert world.chen.name not in json.dumps(told, ensure_ascii=False)
+
+
+def test_a_live_refresh_token_can_be_introspected_by_its_owner(world: World, client: RelyingParty):
+    tokens = client.tokens()
+
+    assert client.introspect(tokens["refresh_token"])["active"]
+    client.refresh(tokens["refresh_token"])
+    assert client.introspect(tokens["refresh_token"]) == {"active": False}
+
+
+def test_a_refresh_token_is_nothing_to_a_resource_server(client, server):
+    assert server.introspect(client.tokens()["refresh_token"]) == {"active": False}
+
+
+def test_an_expired_token_is_only_inactive(client: RelyingParty, clock):
+    token = client.tokens()["access_token"]
+
+    clock.advance(timedelta(minutes=10))
+
+    assert client.introspect(token) == {"active": False}
+
+
+def test_a_token_type_hint_only_hints(world: World, client: RelyingParty):
+    tokens = client.tokens()
+
+    for name in ("access_token", "refresh_token"):
+        for hint in ("access_token", "refresh_token", "saml2", ""):
+            form, headers = client.authenticated({"token": tokens[name], "token_type_hint": hint})
+            assert world.http.post("/oauth/introspect", form, headers=headers).json()["active"]
+
+
+def test_who_does_not_authenticate_is_told_nothing(world: World, client: RelyingParty):
+    public = world.client(
+        "app",
+        profile="public",
+        token_endpoint_auth_method="none",
+        grant_types=("authorization_code",),
+    )
+    token = client.tokens()["access_token"]
+
+    for form in ({"token": token}, {"token": token, "client_id": public.id}):
+        response = world.http.post("/oauth/introspect", form)
+        assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
+def test_a_request_without_a_token_is_an_error_and_not_an_inactive_token(world, client):
+    form, headers = client.authenticated({})
+    response = world.http.post("/oauth/introspect", form, headers=headers)
+
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
+def signed_answer(world: World, asker: RelyingParty, token: str) -> str:
+    form, headers = asker.authenticated({"token": token})
+    headers["accept"] = JWT_ANSWER
+    response = world.http.post("/oauth/introspect", form, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == JWT_ANSWER
+    return response.text
+
+
+def test_a_resource_server_gets_a_signed_answer_when_it_asks_for_one(world, client, server):
+    token = client.tokens()["access_token"]
+
+    signed = signed_answer(world, server, token)
+
+    assert jwt.get_unverified_header(signed)["typ"] == "token-introspection+jwt"
+    claims = world.verify(signed, audience="api", issuer=ISSUER)
+    assert claims.keys() == {"iss", "aud", "iat", "token_introspection"}
+    assert claims["token_introspection"] == server.introspect(token)
+
+
+def test_a_signed_answer_about_a_dead_token_says_no_more_than_an_unsigned_one(
+    world, client, server
+):
+    claims = world.verify(signed_answer(world, server, "x.y.z"), audience="api")
+
+    assert claims["token_introspection"] == {"active": False}
+
+
+def test_a_signed_answer_can_be_readable_by_one_resource_server_only(world, client):
+    key = ec.generate_private_key(ec.SECP256R1())
+    server = world.client(
+        "sealed-api",
+        resource_server=f"{ISSUER}/api/v1",
+        grant_types=("client_credentials",),
+        jwks={"keys": [public_jwk(key, "enc-1", use="enc")]},
+        introspection_encrypted_response_alg="ECDH-ES",
+    )
+    token = client.tokens()["access_token"]
+
+    opened = jwe.decrypt_compact(
+        signed_answer(world, server, token),
+        ECKey.import_key(key),
+        algorithms=["ECDH-ES", "A256GCM"],
+    )
+
+    assert opened.plaintext is not None
+    claims = world.verify(opened.plaintext.decode(), audience="sealed-api")
+    assert claims["token_introspection"]["active"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "signed"),
+    [
+        ("", False),
+        ("application/json", False),
+        ("*/*", False),
+        (JWT_ANSWER, True),
+        (f"application/json;q=0.5, {JWT_ANSWER.upper()} ; q=0.9", True),
+        (f"{JWT_ANSWER};q=0", False),
+    ],
+)
+def test_the_accept_header_decides_the_form(accept: str, signed: bool):
+    assert wants_token(accept) is signed
