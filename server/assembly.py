@@ -22,11 +22,14 @@ from exchange import Purposes, Verifications
 from foundation.clock import Clock, system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher, derive_key
+from foundation.errors import Refused
 from foundation.hot import HotRoute
 from foundation.jobs import open_jobs
 from idp import Idp
 from keys import Keys
 from keys.backends.software import SoftwareBackend, load_master_key
+from keys.errors import NoActiveKey, UnknownCertificate
+from keys.service import TSA
 from ledger import Ledger
 from server import migrations, problems
 from server.access import Access
@@ -41,18 +44,24 @@ TITLE = "Yinzheng"
 VERSION = "0.1.0"
 
 
+class OldSchema(Refused):
+    """The database is not at the schema that this program needs."""
+
+    code = "old_schema"
+
+
 class House:
-    """All rooms of one process."""
+    """All rooms of one process. Raises `OldSchema`."""
 
     def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
         self.settings = settings
         self.clock = clock
         master_key = open_master_key(settings)
         self.database = open_database(settings, master_key)
-        if self.database.dialect == "sqlite":
-            migrations.upgrade(self.database)  # one file, one process: nobody to coordinate with
+        _bring_up_to_date(self.database)
         self.jobs = open_jobs(self.database, clock)
         self.keys = Keys(self.database, SoftwareBackend(master_key), clock, settings.issuer)
+        _found_authority(self.keys)
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
         self.seals = Seals(self.database, self.keys, clock)
         self.signing = Signing(self.seals, self.keys, clock)
@@ -152,6 +161,27 @@ class House:
     def _check_signing_key(self) -> str:
         self.keys.sign("idp.tokens", b"readiness")
         return ""
+
+
+def _bring_up_to_date(database: Database) -> None:
+    """One SQLite file has one house, so it may migrate itself; a shared database is migrated once,
+    by hand or by the one-shot process, before anything starts on it.
+    """
+    if migrations.is_current(database):
+        return
+    if database.dialect != "sqlite":
+        raise OldSchema(
+            "the database schema is not this program's", next_step="python -m server migrate"
+        )
+    migrations.upgrade(database)
+
+
+def _found_authority(keys: Keys) -> None:
+    """Make the certificate and time-stamp authorities at the first start of all."""
+    try:
+        keys.chain(TSA)
+    except (NoActiveKey, UnknownCertificate):
+        keys.establish()
 
 
 def open_master_key(settings: Settings) -> bytes:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import httpx
 import orjson
 import typer
+from sqlalchemy.exc import OperationalError
 
 import certificates.commands
 import exchange.commands
@@ -24,7 +25,7 @@ import keys.commands
 import ledger.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
 from server import demo, logs, migrations, processes, sandbox
-from server.assembly import House, open_database, open_master_key, opened
+from server.assembly import House, OldSchema, open_database, open_master_key, opened
 from server.settings import Settings, load
 
 REFUSED = 5
@@ -75,7 +76,8 @@ def serve(
     if settings.processes > 1 and child < 0:
         raise typer.Exit(processes.supervise(settings))
     with opened(settings) as house:
-        _prepare(house)
+        if settings.mode == "sandbox":
+            sandbox.seed(house)
         run_house(house, index=max(child, 0))
 
 
@@ -96,7 +98,6 @@ def run_house(house: House, index: int = 0) -> None:
 def worker() -> None:
     """Do background work only: jobs, the ledger's integrator, what is due."""
     with opened(load()) as house:
-        _refuse_old_schema(house)
         processes.work(house.worker(), house.management(), house.settings)
 
 
@@ -125,10 +126,8 @@ def health() -> None:
 def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Show the effective settings and whether each part works."""
     settings = load()
-    report: dict[str, Any] = {"settings": _shown(settings)}
-    with opened(settings) as house:
-        checks = house.management().findings()
-        report["checks"] = checks
+    checks = _findings(settings)
+    report: dict[str, Any] = {"settings": _shown(settings), "checks": checks}
     if json:
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     else:
@@ -138,6 +137,16 @@ def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
             typer.echo(f"{name:24} {finding}")
     if any(finding != "ok" for finding in checks.values()):
         raise typer.Exit(4)
+
+
+def _findings(settings: Settings) -> dict[str, str]:
+    try:
+        with opened(settings) as house:
+            return house.management().findings()
+    except OldSchema as problem:
+        return {"database": "ok", "schema": f"{problem.detail}; run: {problem.next_step}"}
+    except OperationalError:
+        return {"database": "cannot be reached"}
 
 
 def openapi() -> None:
@@ -177,19 +186,6 @@ def _open_new(file: Path) -> int:
         return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise Conflict(f"{file} exists; a master key is never overwritten") from None
-
-
-def _prepare(house: House) -> None:
-    _refuse_old_schema(house)
-    if house.settings.mode == "sandbox":
-        sandbox.seed(house)
-
-
-def _refuse_old_schema(house: House) -> None:
-    if not migrations.is_current(house.database):
-        raise Refused(
-            "the database schema is not this program's", next_step="python -m server migrate"
-        )
 
 
 def _room(choose: Callable[[House], Any]) -> Callable[[], AbstractContextManager[Any]]:

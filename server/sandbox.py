@@ -4,9 +4,14 @@ Nobody here exists: the division code 990001 belongs to no place. Passwords are 
 README; a production process refuses to load this module's people.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from certificates.identifier import organisation_check, resident_check
+from foundation.actor import SYSTEM
+from foundation.errors import Conflict, Refused
+from idp import Client
+from server.assembly import House
 
 PASSWORD = "yinzheng-sandbox"  # noqa: S105 — printed in the README on purpose
 
@@ -31,6 +36,7 @@ class Person:
     department: str = ""
     roles: tuple[str, ...] = ()
     represents: tuple[str, ...] = ()
+    locale: str = "zh-Hans"
 
 
 def _organisation(first_17: str) -> str:
@@ -77,6 +83,139 @@ OFFICERS = (
     Person("li", "李建国", department=MARKET.code, roles=("approver", "keeper")),
     Person("zhao", "赵磊", department=POLICE.code, roles=("drafter",)),
     Person("sun", "孙悦", department=POLICE.code, roles=("approver", "keeper")),
-    Person("adams", "Alice Adams", department=CHICAGO.code, roles=("drafter",)),
-    Person("baker", "Ben Baker", department=CHICAGO.code, roles=("approver", "keeper")),
+    Person("adams", "Alice Adams", department=CHICAGO.code, roles=("drafter",), locale="en"),
+    Person(
+        "baker",
+        "Ben Baker",
+        department=CHICAGO.code,
+        roles=("approver", "keeper"),
+        locale="en",
+    ),
 )
+
+_TEXTS = {
+    "shili-services": ("示例政务服务网", "示例政務服務網", "Shili Citizen Services"),
+    "shili-bank": ("示例银行信贷系统", "示例銀行信貸系統", "Shili Bank, loans"),
+    "shili-education": ("示例市入学报名", "示例市入學報名", "Shili school enrolment"),
+    "shili-inspection": ("示例市食品监督检查", "示例市食品監督檢查", "Shili food inspection"),
+}
+_REASONS = {
+    "shili-services": ("登录后办理各项业务", "登入後辦理各項業務", "Use public services signed in"),
+    "shili-bank": ("核验贷款申请人的证照", "核驗貸款申請人的證照", "Check licences for loans"),
+    "shili-education": (
+        "核验入学家庭的居住证",
+        "核驗入學家庭的居住證",
+        "Check permits at enrolment",
+    ),
+    "shili-inspection": ("检查食品经营者的证照", "檢查食品經營者的證照", "Check food businesses"),
+}
+CALLBACK = "http://127.0.0.1:8765/callback"  # a program on the developer's own machine
+
+# Who may ask what about which type: (department, certificate type, purpose).
+GRANTS = (
+    (BANK.code, "food-business-licence", "loan-application"),
+    (BANK.code, "residence-permit", "loan-application"),
+    (BANK.code, "chicago-business-licence", "loan-application"),
+    (EDUCATION.code, "residence-permit", "school-enrolment"),
+    (MARKET.code, "food-business-licence", "food-inspection"),
+    (MARKET.code, "food-business-licence", "market-supervision"),
+    (POLICE.code, "residence-permit", "household-transfer"),
+    (POLICE.code, "residence-permit", "vehicle-registration"),
+    (CHICAGO.code, "chicago-business-licence", "market-supervision"),
+    (CHICAGO.code, "chicago-business-licence", "food-inspection"),
+)
+
+
+def _texts(of: dict[str, tuple[str, str, str]], client_id: str) -> dict[str, str]:
+    return dict(zip(("zh-Hans", "zh-Hant", "en"), of[client_id], strict=True))
+
+
+def _verifier(client_id: str, department: Department) -> Client:
+    """A program of a department that checks licences for itself; its secret is made on demand."""
+    return Client(
+        client_id=client_id,
+        name=_texts(_TEXTS, client_id),
+        purpose=_texts(_REASONS, client_id),
+        organisation=department.code,
+        organisation_name=department.name,
+        grant_types=("client_credentials",),
+        scopes=("certificates.verify",),
+    )
+
+
+SERVICES = Client(
+    client_id="shili-services",
+    name=_texts(_TEXTS, "shili-services"),
+    purpose=_texts(_REASONS, "shili-services"),
+    organisation=MARKET.code,
+    organisation_name=MARKET.name,
+    profile="public",
+    token_endpoint_auth_method="none",  # noqa: S106 — a public client has no secret
+    redirect_uris=(CALLBACK,),
+    grant_types=("authorization_code", "refresh_token"),
+    scopes=("openid", "profile", "offline_access"),
+    claims=("name", "preferred_username", "locale"),
+)
+CLIENTS = (
+    SERVICES,
+    _verifier("shili-bank", BANK),
+    _verifier("shili-education", EDUCATION),
+    _verifier("shili-inspection", MARKET),
+)
+
+
+def seed(house: House) -> None:
+    """Load everything above; what is there already stays. Any number of processes may do this.
+
+    Raises `Refused` in production.
+    """
+    if house.settings.mode != "sandbox":
+        raise Refused("sandbox people are never loaded into production")
+    for person in (*CITIZENS, *OFFICERS):
+        if house.idp.people.find(person.username) is None:
+            with suppress(Conflict):  # another process was first
+                _add(house, person)
+    for issuer in DEPARTMENTS:
+        if issuer.seal_code and not house.seals.for_owner(issuer.code):
+            with suppress(Conflict):
+                _register_seal(house, issuer)
+    registered = {each.client.client_id for each in house.idp.clients.all()}
+    for client in CLIENTS:
+        if client.client_id not in registered:
+            with suppress(Conflict):
+                house.idp.clients.add(client, by=SYSTEM)
+    with house.database.write() as tx:
+        house.purposes.seed(tx, GRANTS)
+
+
+def _department(code: str) -> Department | None:
+    return next((each for each in DEPARTMENTS if each.code == code), None)
+
+
+def _add(house: House, person: Person) -> None:
+    office = _department(person.department)
+    house.idp.people.add(
+        person.username,
+        person.name,
+        PASSWORD,
+        by=SYSTEM,
+        id_number=person.id_number,
+        represents=person.represents,
+        organisation=person.department,
+        organisation_name=office.name if office else "",
+        roles=person.roles,
+        locale=person.locale,
+    )
+
+
+def _register_seal(house: House, department: Department) -> None:
+    with house.database.write() as tx:
+        house.seals.register(
+            tx,
+            owner=department.code,
+            owner_name=department.name,
+            name=department.name,
+            code=department.seal_code,
+            by=SYSTEM,
+            now=house.clock(),
+        )

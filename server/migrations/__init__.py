@@ -34,10 +34,15 @@ def upgrade(database: Database) -> None:
 
 
 def is_current(database: Database) -> bool:
-    """Whether the database is at the newest revision this program knows."""
+    """Whether this program can run on the database: at its newest revision, or at a later one.
+
+    A revision that this program does not know was made by a newer program, and those only expand.
+    """
     with database.read() as tx:
         current = MigrationContext.configure(tx).get_current_revision()
-    return current == ScriptDirectory.from_config(configuration()).get_current_head()
+    revisions = ScriptDirectory.from_config(configuration())
+    older = {each.revision for each in revisions.walk_revisions()} - {revisions.get_current_head()}
+    return current is not None and current not in older
 
 
 def configuration() -> Config:

@@ -19,7 +19,7 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """Write a column type of ours as what the database sees: a revision imports no room."""
     if kind == "type" and isinstance(item, TypeDecorator):
-        return _repr_type(item.impl, autogen)
+        return _repr_type(item.impl_instance, autogen)
     return False
 
 
