@@ -8,8 +8,9 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     backends/    where private halves are kept (encrypted envelopes; hardware modules)
     custody      makes keys and signs with them; the only caller of a backend
     rules        when a key changes state: staged → active → retiring → retired
-    authority    X.509: offline-style root, issuing authority, profiles, revocation lists
+    authority    X.509: offline-style root, an issuing authority per department, revocation lists
     ocsp         what became of a certificate, asked one by one
+    responders   who answers that, and the answers signed before anybody asks
     timestamps   RFC 3161 time-stamp tokens
     service      `Keys`, the door for the floors above
     http         /keys/jwks.json, /pki/…, /tsa

@@ -1,9 +1,12 @@
-"""The X.509 authority: a root that signs almost nothing, and an issuing authority under it.
+"""The X.509 authority: a root that signs almost nothing, and issuing authorities under it.
 
-    ca.root     signs the issuing authority and its own revocation list; kept offline in style: no
-                other code path reaches its use
-    ca.issuing  signs seals, time-stamp, status, QR and receipt certificates and their list; its
-                OCSP responder has a key and a certificate of its own
+    ca.root                signs issuing authorities and its own revocation list; kept offline in
+                           style: no other code path reaches its use
+    ca.issuing             signs time-stamp, status, QR and receipt certificates and their list
+    ca.department-<code>   signs the seals of one department, and nothing of another: what is wrong
+                           with one department's authority ends with that department
+
+Who answers for their status over OCSP is in `responders`.
 
 - A certificate is never longer valid than its issuer, and never changed: renewal adds another.
 - Names carry the version of their key ("issuing-2"), so what was published stays where it was.
@@ -21,31 +24,31 @@ from sqlalchemy import select
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from foundation.errors import Malformed
 from keys import store, x509
 from keys.algorithms import algorithm, spki
 from keys.custody import Custody
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import (
     KeyCertificate,
-    KeyState,
     RevocationReason,
+    key_authority_hashes,
     key_certificates,
     key_crls,
     keys,
 )
-from keys.ocsp import Responder, Status
+from keys.ocsp import key_hashes
 from keys.profiles import PROFILES, Profile
 from keys.store import StoredKey
 
 ROOT: Final = "ca.root"
 ISSUING: Final = "ca.issuing"
+DEPARTMENT: Final = "ca.department-"
 
-_NAME = re.compile(r"(root|issuing)(?:-([1-9][0-9]{0,5}))?\Z")
+_NAME = re.compile(r"(root|issuing|department-[0-9A-Z]{8,20})(?:-([1-9][0-9]{0,5}))?\Z")
 # How long a revocation list is good, and after which time a new one is made.
-_CRL_LIFE: Final = {
-    ROOT: (timedelta(days=180), timedelta(days=30)),
-    ISSUING: (timedelta(days=7), timedelta(days=1)),
-}
+_ROOT_LIST_LIFE: Final = (timedelta(days=180), timedelta(days=30))
+_LIST_LIFE: Final = (timedelta(days=7), timedelta(days=1))
 
 
 class Authority:
@@ -67,6 +70,25 @@ class Authority:
             if store.certificate_of(tx, stored.key.kid, profile) is None:
                 self._issue(tx, stored, profile, self._own_name(stored))
 
+    def department(self, tx: Tx, code: str, name: str) -> str:
+        """The use of a department's own authority, made when it is first asked for.
+
+        `code` is the department's unified social credit code. Raises `Malformed`.
+        """
+        use = DEPARTMENT + code
+        if not _NAME.match(use.removeprefix("ca.")):
+            raise Malformed(f"{code!r} is not the code of a department")
+        self.establish(tx)
+        stored = self._custody.ensure(tx, use, "ES256")
+        if store.certificate_of(tx, stored.key.kid, "issuing") is None:
+            subject = {
+                "organization_name": name,
+                "organization_identifier": f"NTRCN-{code}",
+                "common_name": f"{name} Issuing CA {stored.key.version}",
+            }
+            self._issue(tx, stored, "issuing", subject)
+        return use
+
     def certificate_for(
         self,
         tx: Tx,
@@ -75,11 +97,12 @@ class Authority:
         subject_name: Mapping[str, str],
         *,
         not_after: datetime | None = None,
+        under: str = ISSUING,
     ) -> KeyCertificate:
         """The certificate of the active key of `use`; issued now unless a fitting one is there.
 
         A certificate fits when it has this profile and subject and lives for another tenth of the
-        profile's lifetime. Raises `NoActiveKey`.
+        profile's lifetime. `under` is the use of the authority that signs. Raises `NoActiveKey`.
         """
         stored = store.active_key(tx, use)
         if stored is None:
@@ -91,31 +114,52 @@ class Authority:
             if existing.not_after > renew_at and existing.not_after >= wanted:
                 return existing
         self.establish(tx)
-        return self._issue(tx, stored, profile, subject_name, not_after)
+        issuer = self._active(tx, under)
+        return self._issue(tx, stored, profile, subject_name, not_after, issuer)
 
     def certify_successor(self, tx: Tx, old_kid: str, successor: StoredKey) -> None:
         """Give a staged key the certificates of the key it will follow, before it signs."""
         latest = {each.profile: each for each in store.certificates_of(tx, old_kid)}
         for profile, certificate in latest.items():
-            subject = certificate.subject
+            subject = dict(certificate.subject)
+            issuer = self._successor_of_issuer(tx, certificate)
             if PROFILES[profile].authority:
-                subject = self._own_name(successor)
-            self._issue(tx, successor, profile, subject)
+                name = subject["common_name"].rpartition(" ")[0]
+                subject["common_name"] = f"{name} {successor.key.version}"
+            self._issue(
+                tx, successor, profile, subject, issuer=None if profile == "root" else issuer
+            )
 
     def renew_due(self, tx: Tx, now: datetime) -> list[KeyCertificate]:
         """Renew what ends within a tenth of its lifetime, where the profile says so."""
-        issuer, renewed = store.active_key(tx, ISSUING), []
-        if issuer is None:
-            return []
-        ends = self._certificate_of_authority(tx, issuer).not_after
+        renewed = []
         names = [name for name, profile in PROFILES.items() if profile.renewed]
         for old in store.certificates_in_use(tx, names):
             due = old.not_after - PROFILES[old.profile].lifetime / 10
             stored = store.key_by_kid(tx, old.kid)
+            if stored is None or now < due:
+                continue
+            issuer = self._successor_of_issuer(tx, old)
             # Under an issuer that ends just as soon nothing would be won.
-            if stored is not None and now >= due and ends > old.not_after:
-                renewed.append(self._issue(tx, stored, old.profile, old.subject))
+            if self.certificate_of(tx, issuer).not_after > old.not_after:
+                renewed.append(self._issue(tx, stored, old.profile, old.subject, issuer=issuer))
         return renewed
+
+    def ending(self, tx: Tx, now: datetime) -> list[str]:
+        """Issuing authorities that can no longer give a seal its whole life: time for successors.
+
+        The old authority stays published and answers for what it issued until that has ended.
+        """
+        root = store.active_key(tx, ROOT)
+        if root is None:
+            return []
+        # A successor under a root that ends as soon would be no better.
+        latest_end = self.certificate_of(tx, root).not_after
+        certificates = store.certificates_in_use(tx, ["issuing"])
+        seal_life = PROFILES["seal"].lifetime
+        due = [each for each in certificates if now > each.not_after - seal_life]
+        stored = (store.key_by_kid(tx, each.kid) for each in due if each.not_after < latest_end)
+        return [each.key.use for each in stored if each is not None]
 
     def revoke(
         self, tx: Tx, serial: str, reason: RevocationReason, now: datetime
@@ -124,8 +168,9 @@ class Authority:
         certificate = store.certificate_by_serial(tx, serial)
         if certificate is None:
             raise UnknownCertificate(f"no certificate has the serial number {serial}")
-        issuer = self._locked(tx, certificate.issuer_kid)
+        issuer = self.locked(tx, certificate.issuer_kid)
         if store.revoke_certificate(tx, serial, reason, now):
+            store.drop_answers(tx, serial)
             self._issue_crl(tx, issuer, now)
         return store.certificate_by_serial(tx, serial) or certificate
 
@@ -136,21 +181,21 @@ class Authority:
                 self.revoke(tx, certificate.serial, reason, now)
 
     def crl(self, name: str, now: datetime | None = None) -> bytes:
-        """The current revocation list of "root", "issuing" or "issuing-<version>" as DER."""
+        """The current revocation list of "root", "issuing", "issuing-<version>" … as DER."""
         at = now or self._clock()
         with self._database.read() as tx:
             issuer = self._by_name(tx, name)
             latest = store.latest_crl(tx, issuer.key.kid)
-        if latest is not None and at < latest.this_update + _CRL_LIFE[issuer.key.use][1]:
+        if latest is not None and at < latest.this_update + _list_life(issuer)[1]:
             return latest.der
         with self._database.write() as tx:
-            return self._issue_crl(tx, self._locked(tx, issuer.key.kid), at)
+            return self._issue_crl(tx, self.locked(tx, issuer.key.kid), at)
 
     def certificate(self, name: str) -> bytes:
-        """The certificate of "root", "issuing" or "issuing-<version>" as DER."""
+        """The certificate of "root", "issuing", "issuing-<version>" … as DER."""
         with self._database.read() as tx:
             issuer = self._by_name(tx, name)
-            return self._certificate_of_authority(tx, issuer).der
+            return self.certificate_of(tx, issuer).der
 
     def chain_of(self, tx: Tx, kid: str) -> list[KeyCertificate]:
         """Leaf, issuing authority, root. Raises `UnknownCertificate`."""
@@ -163,54 +208,6 @@ class Authority:
             if certificate.issuer_kid == kid:
                 return chain
             kid = certificate.issuer_kid
-
-    def responders(self) -> list[Responder]:
-        """Who answers OCSP for each issuing authority that may still sign, newest first."""
-        states = (KeyState.ACTIVE, KeyState.RETIRING)
-        with self._database.read() as tx:
-            issuers = store.keys_of(tx, [ISSUING], states)
-            found = [(issuer, self._responder(tx, issuer)) for issuer in issuers]
-        return [each or self._make_responder(issuer) for issuer, each in found]
-
-    def status_of(self, issuer_kid: str, serial: int) -> Status:
-        """What is known about a serial number of one authority."""
-        with self._database.read() as tx:
-            certificate = store.certificate_by_serial(tx, f"{serial:x}")
-        if certificate is None or certificate.issuer_kid != issuer_kid:
-            return Status(known=False)
-        since = certificate.revoked_at or certificate.not_before
-        revoked = certificate.revoked_at is not None
-        return Status(known=True, revoked=revoked, since=since, reason=certificate.reason)
-
-    def _responder(self, tx: Tx, issuer: StoredKey) -> Responder | None:
-        stored = store.active_key(tx, _ocsp_use(issuer))
-        certificate = None if stored is None else store.certificate_of(tx, stored.key.kid, "ocsp")
-        if stored is None or certificate is None:
-            return None
-        if self._clock() > certificate.not_after - PROFILES["ocsp"].lifetime / 10:
-            return None
-        return Responder(
-            issuer_kid=issuer.key.kid,
-            issuer=self._certificate_of_authority(tx, issuer).der,
-            certificate=certificate.der,
-            algorithm=stored.key.algorithm,
-            sign=self._custody.signer(stored),
-        )
-
-    def _make_responder(self, issuer: StoredKey) -> Responder:
-        name = {
-            "organization_name": self._name,
-            "common_name": f"{self._name} OCSP {_published_name(issuer)}",
-        }
-        with self._database.write() as tx:
-            stored = self._custody.ensure(tx, _ocsp_use(issuer), "ES256")
-            responder = self._responder(tx, issuer)
-            if responder is None:
-                self._issue(tx, stored, "ocsp", name, issuer=issuer)
-                responder = self._responder(tx, issuer)
-        if responder is None:
-            raise UnknownCertificate(f"the authority {_published_name(issuer)} is at its end")
-        return responder
 
     def _issue(
         self,
@@ -225,7 +222,7 @@ class Authority:
         issuer = issuer or self._issuer(tx, stored, profile)
         issuer_certificate = None
         if issuer.key.kid != kid:
-            issuer_certificate = self._certificate_of_authority(tx, issuer)
+            issuer_certificate = self.certificate_of(tx, issuer)
         end = now + PROFILES[profile].lifetime if not_after is None else not_after
         if issuer_certificate is not None:
             end = min(end, issuer_certificate.not_after)
@@ -263,14 +260,29 @@ class Authority:
             column.name: getattr(certificate, column.name) for column in key_certificates.columns
         }
         tx.execute(self._database.insert_or_ignore(key_certificates).values(**values))
+        if PROFILES[certificate.profile].authority:
+            self._index_authority(tx, certificate)
         kept = store.certificate_of(tx, certificate.kid, certificate.profile)
         return kept or certificate
 
+    def _index_authority(self, tx: Tx, certificate: KeyCertificate) -> None:
+        """Make it findable by the hash of its key, which is how OCSP names an issuer."""
+        for digest in key_hashes(certificate.der):
+            row = {"hash": digest.hex(), "kid": certificate.kid}
+            tx.execute(self._database.insert_or_ignore(key_authority_hashes).values(**row))
+
     def _issuer(self, tx: Tx, stored: StoredKey, profile: str) -> StoredKey:
         """Who signs: the root itself, the root for issuing authorities, else the issuing one."""
-        if profile == "root":
-            return stored
-        use = ROOT if profile == "issuing" else ISSUING
+        return stored if profile == "root" else self._active(tx, _signed_by(profile))
+
+    def _successor_of_issuer(self, tx: Tx, certificate: KeyCertificate) -> StoredKey:
+        """Who signs the next certificate: the same authority, with the key it has now."""
+        issuer = store.key_by_kid(tx, certificate.issuer_kid)
+        return self._active(
+            tx, _signed_by(certificate.profile) if issuer is None else issuer.key.use
+        )
+
+    def _active(self, tx: Tx, use: str) -> StoredKey:
         issuer = store.active_key(tx, use)
         if issuer is None:
             raise NoActiveKey(f"the authority {use} has no active key")
@@ -298,7 +310,7 @@ class Authority:
 
     def _pointers(self, issuer: StoredKey, profile: Profile) -> list[bytes]:
         """Where verifiers find the issuer, its list and its responder (the root has none)."""
-        pki, name = f"{self._public_url}/pki", _published_name(issuer)
+        pki, name = f"{self._public_url}/pki", published_name(issuer)
         if profile.no_check:
             return [x509.authority_information(issuer_url=f"{pki}/{name}.crt")]
         ocsp = "" if profile.authority else f"{pki}/ocsp"
@@ -311,10 +323,10 @@ class Authority:
         at = now.replace(microsecond=0)
         latest = store.latest_crl(tx, issuer.key.kid)
         number = 1 if latest is None else latest.number + 1
-        next_update = at + _CRL_LIFE[issuer.key.use][0]
+        next_update = at + _list_life(issuer)[0]
         revoked = store.revoked_certificates(tx, issuer.key.kid)
         encoded = x509.crl(
-            issuer=x509.subject_of(self._certificate_of_authority(tx, issuer).der),
+            issuer=x509.subject_of(self.certificate_of(tx, issuer).der),
             issuer_key_id=x509.key_identifier(spki(issuer.key.public_key)),
             number=number,
             this_update=at,
@@ -334,7 +346,13 @@ class Authority:
         )
         return encoded
 
-    def _locked(self, tx: Tx, issuer_kid: str) -> StoredKey:
+    def issue_responder(
+        self, tx: Tx, stored: StoredKey, name: Mapping[str, str], issuer: StoredKey
+    ) -> None:
+        """The certificate of the key that answers for `issuer`."""
+        self._issue(tx, stored, "ocsp", name, issuer=issuer)
+
+    def locked(self, tx: Tx, issuer_kid: str) -> StoredKey:
         """The issuer, and nobody else revokes or lists under it until this transaction ends."""
         tx.execute(select(keys.c.kid).where(keys.c.kid == issuer_kid).with_for_update())
         issuer = store.key_by_kid(tx, issuer_kid)
@@ -342,8 +360,9 @@ class Authority:
             raise UnknownCertificate(f"the issuer {issuer_kid} is unknown")
         return issuer
 
-    def _certificate_of_authority(self, tx: Tx, issuer: StoredKey) -> KeyCertificate:
-        profile = issuer.key.use.removeprefix("ca.")
+    def certificate_of(self, tx: Tx, issuer: StoredKey) -> KeyCertificate:
+        """An authority's own certificate."""
+        profile = "root" if issuer.key.use == ROOT else "issuing"
         latest = [
             each for each in store.certificates_of(tx, issuer.key.kid) if each.profile == profile
         ]
@@ -371,12 +390,17 @@ class Authority:
         }
 
 
-def _published_name(issuer: StoredKey) -> str:
+def published_name(issuer: StoredKey) -> str:
+    """How `/pki/…` and the certificates' pointers call an authority: "issuing-2"."""
     return f"{issuer.key.use.removeprefix('ca.')}-{issuer.key.version}"
 
 
-def _ocsp_use(issuer: StoredKey) -> str:
-    return f"ocsp/{_published_name(issuer)}"
+def _signed_by(profile: str) -> str:
+    return ROOT if profile == "issuing" else ISSUING
+
+
+def _list_life(issuer: StoredKey) -> tuple[timedelta, timedelta]:
+    return _ROOT_LIST_LIFE if issuer.key.use == ROOT else _LIST_LIFE
 
 
 def _revocation(certificate: KeyCertificate) -> x509.Revocation:

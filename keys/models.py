@@ -154,3 +154,21 @@ key_crls = Table(
     Column("this_update", UtcDateTime, nullable=False),
     Column("next_update", UtcDateTime, nullable=False),
 )
+
+# OCSP names an issuer by a hash of its key: SHA-1 or SHA-256, so each authority has two rows.
+key_authority_hashes = Table(
+    "key_authority_hashes",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("kid", Text, ForeignKey("keys.kid"), nullable=False),
+)
+
+key_ocsp_answers = Table(
+    "key_ocsp_answers",
+    metadata,
+    Column("question", Text, primary_key=True),
+    Column("serial", Text, ForeignKey("key_certificates.serial"), nullable=False, index=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("this_update", UtcDateTime, nullable=False),
+    Column("next_update", UtcDateTime, nullable=False),
+)

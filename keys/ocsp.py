@@ -1,9 +1,11 @@
 """OCSP: is this certificate of ours still good? (RFC 6960; the light profile of RFC 5019)
 
-- The status is read from the database for each answer; only the signature is remembered, under
-  exactly what it says, so a revocation is told at once and a busy responder signs once per hour.
-- Each issuing authority has a responder of its own: a key of the use "ocsp/<authority>" with a
-  certificate by that authority and id-pkix-ocsp-nocheck, so the authority's key stays out of it.
+- What was signed before it was asked for is looked up first: one row, no key. A revocation removes
+  that row in its own transaction.
+- Otherwise the status is read from the database for each answer; only the signature is remembered,
+  under exactly what it says, so a revocation is told at once and a busy responder signs once an
+  hour.
+- A responder is a key of its own with a certificate by the authority and id-pkix-ocsp-nocheck.
 - A nonce (RFC 9654) is honoured with a fresh signature; without one the answer may be remembered.
 - What is asked in a form we do not serve gets the error status of §4.2.1, never an exception.
 """
@@ -13,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
@@ -69,6 +71,24 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An OCSPResponse made in advance, and the digest of the CertID that it answers."""
+
+    question: str
+    der: bytes = field(repr=False)
+    good_until: datetime
+
+
+class Sources(Protocol):
+    """What a responder needs to know; every method reads the present state."""
+
+    def by_hash(self, key_hash: bytes) -> Responder | None: ...
+    def by_kid(self, kid: str) -> Responder | None: ...
+    def status(self, issuer_kid: str, serial: int) -> Status: ...
+    def presigned(self, question: str, now: datetime) -> bytes | None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class _Question:
     """One CertID; `encoded` is repeated in the answer."""
 
@@ -80,20 +100,10 @@ class _Question:
 
 
 class OcspResponder:
-    """Answers requests.
+    """Answers requests, and signs answers in advance."""
 
-    `responders` come newest first; `status` reads the database for an issuer's kid and a serial
-    number.
-    """
-
-    def __init__(
-        self,
-        responders: Callable[[], Sequence[Responder]],
-        status: Callable[[str, int], Status],
-        clock: Clock,
-    ) -> None:
-        self._responders = responders
-        self._status = status
+    def __init__(self, sources: Sources, clock: Clock) -> None:
+        self._sources = sources
         self._clock = clock
         self._signed: Bounded[tuple[bytes, bytes], bytes] = Bounded(_CAPACITY)
 
@@ -101,6 +111,10 @@ class OcspResponder:
         """Answer an OCSPRequest with an OCSPResponse. Never raises."""
         try:
             questions, nonce = _read_request(request)
+            if not nonce and len(questions) == 1:
+                made = self._sources.presigned(_digest(questions[0]), self._clock())
+                if made is not None:
+                    return made
             responder = self._responder_for(questions)
             if responder is None:
                 return _refused(Refusal.UNAUTHORIZED)
@@ -115,18 +129,29 @@ class OcspResponder:
 
         Raises `Malformed` when its issuer has no responder (the root answers by its list only).
         """
-        for responder in self._responders():
-            if responder.issuer_kid == certificate.issuer_kid:
-                question = _question_about(responder.issuer, certificate)
-                return self._sign(responder, *self._facts(responder, [question], now), b"")
-        raise Malformed("the issuer of this certificate has no OCSP responder")
+        responder = self._sources.by_kid(certificate.issuer_kid)
+        if responder is None:
+            raise Malformed("the issuer of this certificate has no OCSP responder")
+        question = _question_about(_SHA256, responder.issuer, certificate)
+        return self._sign(responder, *self._facts(responder, [question], now), b"")
+
+    def presign(
+        self, responder: Responder, certificate: KeyCertificate, status: Status, now: datetime
+    ) -> list[Answer]:
+        """The answers to both ways in which clients ask about a certificate."""
+        answers = []
+        for oid in _HASHES:
+            question = _question_about(oid, responder.issuer, certificate)
+            signed = self._sign(responder, _single(question, status, now), now, b"")
+            answers.append(Answer(_digest(question), signed, now + GOOD_FOR))
+        return answers
 
     def _responder_for(self, questions: Sequence[_Question]) -> Responder | None:
         """The one whose authority issued everything that is asked about."""
-        for responder in self._responders():
-            if all(_names(question, responder.issuer) for question in questions):
-                return responder
-        return None
+        responder = self._sources.by_hash(questions[0].key_hash)
+        if responder is None or not all(_names(each, responder.issuer) for each in questions):
+            return None
+        return responder
 
     def _answer(self, responder: Responder, questions: Sequence[_Question], nonce: bytes) -> bytes:
         now = self._clock()
@@ -144,7 +169,7 @@ class OcspResponder:
         self, responder: Responder, questions: Sequence[_Question], now: datetime
     ) -> tuple[bytes, datetime]:
         """The SingleResponses, and the time they hold: `now`, or when the latest became true."""
-        statuses = [self._status(responder.issuer_kid, each.serial) for each in questions]
+        statuses = [self._sources.status(responder.issuer_kid, each.serial) for each in questions]
         at = max([now, *(status.since for status in statuses if status.since is not None)])
         pairs = zip(questions, statuses, strict=True)
         return b"".join(_single(question, status, at) for question, status in pairs), at
@@ -186,17 +211,30 @@ def _single(question: _Question, status: Status, now: datetime) -> bytes:
     )
 
 
-def _question_about(issuer: bytes, certificate: KeyCertificate) -> _Question:
-    name_hash = hashlib.sha256(x509.subject_of(issuer)).digest()
-    key_hash = hashlib.sha256(x509.public_key_bits(issuer)).digest()
+def key_hashes(certificate: bytes) -> list[bytes]:
+    """The hashes by which OCSP may name the authority with this certificate."""
+    return [digest(x509.public_key_bits(certificate)) for digest in _HASHES.values()]
+
+
+def _digest(question: _Question) -> str:
+    """Names a CertID by what it means: NULL or absent hash parameters are the same question."""
+    parts = (question.hash_oid, question.name_hash, question.key_hash)
+    meant = b"|".join(part.hex().encode() for part in parts) + f"|{question.serial:x}".encode()
+    return hashlib.sha256(meant).hexdigest()
+
+
+def _question_about(oid: bytes, issuer: bytes, certificate: KeyCertificate) -> _Question:
+    """The CertID as clients write it: with NULL parameters, although RFC 5754 §2 prefers none."""
+    name_hash = _HASHES[oid](x509.subject_of(issuer))
+    key_hash = _HASHES[oid](x509.public_key_bits(issuer))
     serial = int(certificate.serial, 16)
     encoded = der.sequence(
-        der.sequence(_SHA256),
+        der.sequence(oid, der.NULL),
         der.octet_string(name_hash),
         der.octet_string(key_hash),
         der.integer(serial),
     )
-    return _Question(encoded, _SHA256, name_hash, key_hash, serial)
+    return _Question(encoded, oid, name_hash, key_hash, serial)
 
 
 def _names(question: _Question, issuer: bytes) -> bool:

@@ -30,6 +30,7 @@ from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, Unknow
 from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, RevocationReason, Signature
 from keys.ocsp import OcspResponder
+from keys.responders import Responders
 from keys.rules import Act, Change
 from keys.store import StoredKey
 from keys.timestamps import Credential, TimestampAuthority
@@ -68,7 +69,8 @@ class Keys:
         self._custody = Custody(database, [backend, *older_backends], clock)
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
-        self.ocsp = OcspResponder(self.authority.responders, self.authority.status_of, clock)
+        self._responders = Responders(database, self._custody, self.authority, clock, name)
+        self.ocsp = OcspResponder(self._responders, clock)
         self._active: Bounded[str, tuple[float, StoredKey]] = Bounded(_CAPACITY)
         self._found: Bounded[str, tuple[float, Key]] = Bounded(_CAPACITY)
         self._headers: Bounded[tuple[str, str], bytes] = Bounded(_CAPACITY)
@@ -213,12 +215,20 @@ class Keys:
         return self.active(use)
 
     def rotate_due(self, now: datetime | None = None) -> list[Change]:
-        """The nightly job: certificates near their end, then every key state that is due."""
+        """The regular job: authorities and certificates near their end, then every key state that
+        is due, then the status answers of the next hours.
+        """
         at = now or self._clock()
+        with self._database.read() as tx:
+            ending = self.authority.ending(tx, at)
+        for use in ending:
+            self.rotate(use, at, at_once=True)  # nobody caches an authority: it is sent along
         with self._database.write() as tx:
             self.authority.renew_due(tx, at)
             all_uses = store.uses(tx)
-        return [change for use in all_uses for change in self._apply(use, at, rules.next_states)]
+        changes = [each for use in all_uses for each in self._apply(use, at, rules.next_states)]
+        self._responders.presign(self.ocsp, at)
+        return changes
 
     def _apply(
         self,

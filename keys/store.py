@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy import func as sql
 
 from foundation.database import Tx
@@ -15,8 +15,10 @@ from keys.models import (
     KeyCertificate,
     KeyState,
     RevocationReason,
+    key_authority_hashes,
     key_certificates,
     key_crls,
+    key_ocsp_answers,
     keys,
 )
 
@@ -166,6 +168,59 @@ def latest_crl(tx: Tx, issuer_kid: str) -> StoredCrl | None:
     if row is None:
         return None
     return StoredCrl(row.number, bytes(row.der), row.this_update, row.next_update)
+
+
+def authority_by_hash(tx: Tx, key_hash: str) -> str | None:
+    """The kid of the authority whose public key has this hash (hexadecimal)."""
+    query = select(key_authority_hashes.c.kid).where(key_authority_hashes.c.hash == key_hash)
+    return tx.execute(query).scalar()
+
+
+def authorities(tx: Tx) -> list[str]:
+    return list(tx.execute(select(key_authority_hashes.c.kid).distinct()).scalars())
+
+
+def presigned_answer(tx: Tx, question: str, now: datetime) -> bytes | None:
+    query = select(key_ocsp_answers.c.der).where(
+        key_ocsp_answers.c.question == question, key_ocsp_answers.c.next_update > now
+    )
+    found = tx.execute(query).scalar()
+    return None if found is None else bytes(found)
+
+
+def certificates_without_answer(
+    tx: Tx, issuer_kid: str, now: datetime, until: datetime, limit: int
+) -> list[KeyCertificate]:
+    """Living certificates of an authority for which no answer holds until then."""
+    answered = select(key_ocsp_answers.c.serial).where(
+        key_ocsp_answers.c.serial == key_certificates.c.serial,
+        key_ocsp_answers.c.next_update > until,
+    )
+    query = select(key_certificates).where(
+        key_certificates.c.issuer_kid == issuer_kid,
+        key_certificates.c.not_after > now,
+        key_certificates.c.profile != "ocsp",
+        ~answered.exists(),
+    )
+    return [_certificate(row) for row in tx.execute(query.limit(limit))]
+
+
+def drop_answers(tx: Tx, serial: str) -> None:
+    tx.execute(delete(key_ocsp_answers).where(key_ocsp_answers.c.serial == serial))
+
+
+def add_answer(
+    tx: Tx, question: str, serial: str, der: bytes, this_update: datetime, next_update: datetime
+) -> None:
+    tx.execute(
+        key_ocsp_answers.insert().values(
+            question=question,
+            serial=serial,
+            der=der,
+            this_update=this_update,
+            next_update=next_update,
+        )
+    )
 
 
 def _stored(row: Row[Any]) -> StoredKey:

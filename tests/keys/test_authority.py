@@ -29,6 +29,8 @@ BUREAU = {
     "organization_identifier": "11310115MB2F30123X",
     "common_name": "上海市浦东新区市场监督管理局",
 }
+CODE = BUREAU["organization_identifier"]
+SEAL = "seal/4711"
 DAY = timedelta(days=1)
 LEAF_PROFILES = sorted(name for name, profile in PROFILES.items() if not profile.authority)
 
@@ -433,3 +435,100 @@ def test_dates_are_whole_seconds(certify: Callable[..., Any], clock: MovableCloc
     assert x509.load_der_x509_certificate(certificate.der).not_valid_before_utc == (
         certificate.not_before
     )
+
+
+@pytest.fixture
+def sealed_by_department(keys: Keys, database: Database) -> KeyCertificate:
+    """A seal's certificate under its department's own authority."""
+    keys.ensure(SEAL)
+    with database.write() as tx:
+        under = keys.authority.department(tx, CODE, BUREAU["organization_name"])
+        return keys.authority.certificate_for(tx, SEAL, "seal", BUREAU, under=under)
+
+
+def test_a_department_has_an_authority_of_its_own(
+    keys: Keys, database: Database, sealed_by_department: KeyCertificate
+) -> None:
+    _, department, root = parsed(keys.chain(SEAL))
+
+    assert department.issuer == root.subject
+    assert department.subject != parsed([keys.authority.certificate("issuing")])[0].subject
+    assert parsed([keys.authority.certificate(f"department-{CODE}-1")]) == [department]
+    with database.write() as tx:
+        again = keys.authority.department(tx, CODE, "another name")
+        assert keys.authority.certificate_for(tx, SEAL, "seal", BUREAU, under=again) == (
+            sealed_by_department
+        )
+
+
+@pytest.mark.parametrize("code", ["", "1131", "1131/../root", "root-1", "1131011\n", "例" * 18])
+def test_a_department_without_a_code_gets_no_authority(
+    keys: Keys, database: Database, code: str
+) -> None:
+    with database.write() as tx, pytest.raises(Malformed):
+        keys.authority.department(tx, code, "某局")
+
+
+def test_a_department_authority_is_renewed_under_its_own_name(
+    keys: Keys, database: Database, sealed_by_department: KeyCertificate
+) -> None:
+    keys.rotate(f"ca.department-{CODE}", at_once=True)
+    with database.write() as tx:
+        renewed = keys.authority.certificate_for(
+            tx, SEAL, "seal", {**BUREAU, "common_name": "新"}, under=f"ca.department-{CODE}"
+        )
+
+    old, new = (parsed([keys.authority.certificate(f"department-{CODE}-{n}")])[0] for n in (1, 2))
+    common = [cert.subject.rfc4514_string() for cert in (old, new)]
+    assert common[0].replace("CA 1", "CA 2") == common[1]
+    parsed([sealed_by_department.der])[0].verify_directly_issued_by(old)
+    parsed([renewed.der])[0].verify_directly_issued_by(new)
+
+
+def test_authorities_get_successors_before_they_cut_a_seal_short(
+    keys: Keys, clock: MovableClock, sealed_by_department: KeyCertificate
+) -> None:
+    uses = ("ca.issuing", f"ca.department-{CODE}")
+    clock.advance(9.9 * 365 * DAY)
+    keys.rotate_due()
+    assert [keys.active(use).version for use in uses] == [1, 1]
+
+    clock.advance(0.2 * 365 * DAY)
+    keys.rotate_due()
+    keys.rotate_due()
+
+    assert [keys.active(use).version for use in uses] == [2, 2]
+    clock.advance(14 * 365 * DAY)  # the root ends as soon as any successor would
+    for _ in range(3):
+        keys.rotate_due()
+    assert [keys.active(use).version for use in uses] == [2, 2]
+
+
+@pytest.mark.openssl
+def test_openssl_verifies_a_department_chain_and_its_revocation_with_reason(
+    keys: Keys,
+    database: Database,
+    clock: MovableClock,
+    openssl: Callable[..., Any],
+    tmp_path: Path,
+    sealed_by_department: KeyCertificate,
+) -> None:
+    for name, each in zip(("leaf", "department", "root"), parsed(keys.chain(SEAL)), strict=True):
+        (tmp_path / f"{name}.pem").write_bytes(each.public_bytes(Encoding.PEM))
+    at = str(int((clock() + timedelta(hours=1)).timestamp()))
+    verify = (
+        *("verify", "-x509_strict", "-attime", at, "-CAfile", "root.pem"),
+        *("-untrusted", "department.pem"),
+    )
+    assert openssl(*verify, "leaf.pem").returncode == 0
+
+    with database.write() as tx:
+        keys.authority.revoke(
+            tx, sealed_by_department.serial, RevocationReason.AFFILIATION_CHANGED, clock()
+        )
+    (tmp_path / "crl").write_bytes(keys.authority.crl(f"department-{CODE}-1"))
+    listed = openssl("crl", "-inform", "DER", "-in", "crl", "-text", "-out", "crl.pem")
+    checked = openssl(*verify, "-crl_check", "-CRLfile", "crl.pem", "leaf.pem")
+
+    assert "Affiliation Changed" in listed.stdout + openssl("crl", "-in", "crl.pem", "-text").stdout
+    assert "certificate revoked" in checked.stderr

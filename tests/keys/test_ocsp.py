@@ -21,6 +21,7 @@ from keys import Keys
 from keys.algorithms import ES256
 from keys.backends.software import SoftwareBackend
 from keys.models import KeyCertificate, RevocationReason
+from keys.models import keys as stored_keys
 from tests.simulators.clock import MovableClock
 
 USE = "seal/4711"
@@ -301,3 +302,89 @@ def test_openssl_asks_and_believes(
     nonce = openssl("ocsp", "-reqin", "with_nonce", *believing)
     assert "Response verify OK" in nonce.stderr
     assert "nonce" not in nonce.stderr.lower()
+
+
+def test_answers_are_signed_before_anybody_asks(
+    keys: Keys, certificate: KeyCertificate, clock: MovableClock, database: Database
+) -> None:
+    leaf, issuer, _ = parsed(keys)
+    keys.rotate_due()
+    for use in ("ca.issuing", "ocsp/issuing-1"):
+        forget_private_half(database, use)
+    stranger = Keys(database, SoftwareBackend(bytes(32)), clock)  # cannot open a single key
+
+    for digest in (SHA1, SHA256):
+        answer = ask(stranger, question(leaf, issuer, digest))
+        assert answer.certificate_status == ocsp.OCSPCertStatus.GOOD
+        check_signature(answer, issuer)
+    assert ask(stranger, question(leaf, issuer, nonce=b"1" * 16)).response_status == (
+        Unsuccessful.TRY_LATER
+    )
+
+
+def forget_private_half(database: Database, use: str) -> None:
+    with database.write() as tx:
+        tx.execute(stored_keys.update().where(stored_keys.c.use == use).values(handle=b""))
+
+
+def test_a_revocation_is_told_at_once_although_an_answer_was_signed_before(
+    keys: Keys, certificate: KeyCertificate, revoke: Callable[..., None], clock: MovableClock
+) -> None:
+    leaf, issuer, _ = parsed(keys)
+    keys.rotate_due()
+    clock.advance(timedelta(minutes=1))
+
+    revoke(certificate.serial, RevocationReason.SUPERSEDED)
+
+    for _ in ("signed now", "signed before"):
+        answer = ask(keys, question(leaf, issuer))
+        assert answer.certificate_status == ocsp.OCSPCertStatus.REVOKED
+        assert answer.revocation_reason == x509.ReasonFlags.superseded
+        keys.rotate_due()
+
+
+def test_signed_answers_are_replaced_before_they_end_and_never_served_after(
+    keys: Keys, certificate: KeyCertificate, clock: MovableClock
+) -> None:
+    leaf, issuer, _ = parsed(keys)
+    keys.rotate_due()
+    first = keys.ocsp.respond(question(leaf, issuer))
+
+    clock.advance(timedelta(hours=5))
+    keys.rotate_due()
+    assert keys.ocsp.respond(question(leaf, issuer)) == first
+    clock.advance(timedelta(hours=2))
+    keys.rotate_due()
+    second = keys.ocsp.respond(question(leaf, issuer))
+    clock.advance(timedelta(hours=13))
+    third = ask(keys, question(leaf, issuer))
+
+    assert second != first
+    assert third.this_update_utc <= clock() < third.next_update_utc
+
+
+@pytest.mark.openssl
+def test_openssl_believes_an_answer_of_a_department_signed_before(
+    keys: Keys,
+    database: Database,
+    openssl: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    keys.ensure("seal/9")
+    with database.write() as tx:
+        under = keys.authority.department(tx, "11310115MB2F30123X", "某局")
+        keys.authority.certificate_for(tx, "seal/9", "seal", {"common_name": "某局"}, under=under)
+    keys.rotate_due()
+    for name, each in zip(("leaf", "issuer", "root"), parsed(keys, "seal/9"), strict=True):
+        (tmp_path / f"{name}.pem").write_bytes(each.public_bytes(Encoding.PEM))
+    asked = ("ocsp", "-issuer", "issuer.pem", "-cert", "leaf.pem", "-no_nonce")
+    openssl(*asked, "-reqout", "request")
+    (tmp_path / "answer").write_bytes(keys.ocsp.respond((tmp_path / "request").read_bytes()))
+
+    believed = openssl(
+        *(*asked, "-respin", "answer", "-CAfile", "root.pem", "-verify_other", "issuer.pem"),
+        *("-validity_period", "999999999"),
+    )
+
+    assert "Response verify OK" in believed.stderr + believed.stdout, believed.stderr
+    assert "leaf.pem: good" in believed.stdout

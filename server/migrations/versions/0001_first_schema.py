@@ -412,6 +412,12 @@ def upgrade() -> None:
     op.create_index(op.f('ix_certificates_issuing_authority_name_index'), 'certificates', ['issuing_authority', 'name_index'], unique=False)
     op.create_index(op.f('ix_certificates_number'), 'certificates', ['number'], unique=False)
     op.create_index(op.f('ix_certificates_subject'), 'certificates', ['subject'], unique=False)
+    op.create_table('key_authority_hashes',
+    sa.Column('hash', sa.Text(), nullable=False),
+    sa.Column('kid', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['kid'], ['keys.kid'], name=op.f('fk_key_authority_hashes_kid')),
+    sa.PrimaryKeyConstraint('hash', name=op.f('pk_key_authority_hashes'))
+    )
     op.create_table('key_certificates',
     sa.Column('serial', sa.Text(), nullable=False),
     sa.Column('kid', sa.Text(), nullable=False),
@@ -476,6 +482,16 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['list_id'], ['status_lists.id'], name=op.f('fk_status_changes_list_id')),
     sa.PrimaryKeyConstraint('list_id', 'version', name=op.f('pk_status_changes'))
     )
+    op.create_table('key_ocsp_answers',
+    sa.Column('question', sa.Text(), nullable=False),
+    sa.Column('serial', sa.Text(), nullable=False),
+    sa.Column('der', sa.LargeBinary(), nullable=False),
+    sa.Column('this_update', sa.BigInteger(), nullable=False),
+    sa.Column('next_update', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['serial'], ['key_certificates.serial'], name=op.f('fk_key_ocsp_answers_serial')),
+    sa.PrimaryKeyConstraint('question', name=op.f('pk_key_ocsp_answers'))
+    )
+    op.create_index(op.f('ix_key_ocsp_answers_serial'), 'key_ocsp_answers', ['serial'], unique=False)
     op.create_table('renditions',
     sa.Column('certificate_id', sa.Text(), nullable=False),
     sa.Column('format', sa.Text(), nullable=False),
