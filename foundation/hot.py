@@ -194,6 +194,8 @@ def problem(error: YinzhengError, instance: str = "") -> HotAnswer:
         headers.append(("www-authenticate", challenge))
     if (retry_after := getattr(error, "retry_after", None)) is not None:
         headers.append(("retry-after", str(retry_after)))
+    if nonce := getattr(error, "dpop_nonce", ""):  # RFC 9449 §9
+        headers.append(("dpop-nonce", nonce))
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": error.code.replace("_", " "),

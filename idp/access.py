@@ -13,12 +13,14 @@ from typing import Any
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from foundation.hot import HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families, store
 from idp.claims import values_of
 from idp.clients import Clients
 from idp.errors import InsufficientScope, InvalidToken
 from idp.models import Client, Family, Person
+from idp.sender import Senders
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
@@ -70,37 +72,48 @@ class Access:
     """Tokens of ours, on their way back in."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, clients: Clients, tokens: Tokens, clock: Clock
+        self,
+        database: Database,
+        ledger: Ledger,
+        clients: Clients,
+        tokens: Tokens,
+        senders: Senders,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clients = clients
         self._tokens = tokens
+        self._senders = senders
         self._clock = clock
         self._standings: Loader[TokenIds, Standing] = Loader(database, self._fetch_standings)
 
-    async def authorize(self, headers: Mapping[str, str], *, audience: str) -> Authorized:
+    async def authorize(self, request: HotRequest, *, audience: str) -> Authorized:
         """Whose request is this? (RFC 6750 §2.1, §3; RFC 9068 §4)
 
         1. One token, in the Authorization header.
         2. Ours, for this audience, in time.
-        3. Not revoked: neither itself nor its family, client or person.
-        Raises `InvalidToken`.
+        3. Sent by whoever it was made for (RFC 9449 §7, RFC 8705 §3).
+        4. Not revoked: neither itself nor its family, client or person.
+        Raises `InvalidToken` or another `TokenRefused`.
         """
-        token = self._tokens.verify_access_token(
-            bearer_token(headers), audience=audience, now=self._clock()
-        )
+        # 1., 2.
+        scheme, text = access_token(request.headers)
+        token = self._tokens.verify_access_token(text, audience=audience, now=self._clock())
+        # 3.
+        await self._senders.check(request, scheme, text, token.binding)
+        # 4.
         authorized = await self.standing(token)
         if authorized is None:
             raise InvalidToken("the access token has been revoked")
         return authorized
 
-    async def userinfo(self, headers: Mapping[str, str]) -> Mapping[str, Any] | str:
+    async def userinfo(self, request: HotRequest) -> Mapping[str, Any] | str:
         """The claims the person allowed (OIDC Core §5.3), and a ledger entry that says so.
 
         As a token for a client that is registered for one (§5.3.2).
         """
-        authorized = await self.authorize(headers, audience=self._tokens.issuer)
+        authorized = await self.authorize(request, audience=self._tokens.issuer)
         if "openid" not in authorized.scopes:
             raise InsufficientScope("userinfo needs the scope openid", scope="openid")
         person, family = authorized.person, authorized.family
@@ -163,9 +176,9 @@ class Access:
         return standings
 
 
-def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of the Authorization header. Raises `InvalidToken` when there is none."""
+def access_token(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Scheme ("bearer" or "dpop") and token of the Authorization header. Raises `InvalidToken`."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() not in ("bearer", "dpop") or not token:
         raise InvalidToken("an access token is needed in the Authorization header")
-    return token
+    return scheme.lower(), token

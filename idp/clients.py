@@ -27,16 +27,19 @@ from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Malformed
+from foundation.hot import HotRequest
 from foundation.lanes import Loader
 from idp import registration, store
 from idp.errors import ClientExists, ClientNotFound, InvalidClient, InvalidRequest
 from idp.models import AuthMethod, Client, RegisteredClient
+from idp.mtls import ClientCertificates
 from idp.replays import Replays
 from keys.errors import InvalidJws, MalformedJwk
 from keys.jose import VerificationKey, verification_key, verify_compact
 from ledger import Entry, Ledger
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+CERTIFICATE_METHODS: Final = ("tls_client_auth", "self_signed_tls_client_auth")
 ASSERTION_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")
 LONGEST_ASSERTION: Final = timedelta(minutes=10)
 LEEWAY: Final = timedelta(seconds=10)
@@ -68,12 +71,21 @@ class ClientRegistration:
 class Clients:
     """The register of clients."""
 
-    def __init__(self, database: Database, ledger: Ledger, clock: Clock, issuer: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        replays: Replays,
+        certificates: ClientCertificates,
+        clock: Clock,
+        issuer: str,
+    ) -> None:
         self._database = database
         self._ledger = ledger
+        self._replays = replays
+        self._certificates = certificates
         self._clock = clock
         self._issuer = issuer
-        self._replays = Replays(database)
         self._rows: Loader[str, Row[Any]] = Loader(database, store.client_rows)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
@@ -138,8 +150,8 @@ class Clients:
         """Many at once, for a `Loader`."""
         return {name: self._parse(row) for name, row in store.client_rows(tx, ids).items()}
 
-    async def authenticate(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Client:
-        """Which client sends this request? (RFC 6749 §2.3, RFC 7523 §3)
+    async def authenticate(self, request: HotRequest, form: Mapping[str, str]) -> Client:
+        """Which client sends this request? (RFC 6749 §2.3, RFC 7523 §3, RFC 8705 §2)
 
         1. Exactly one method is used.
         2. The client exists, is enabled, and is registered for this very method.
@@ -147,18 +159,22 @@ class Clients:
         Raises `InvalidClient`, always in the same words, or `InvalidRequest` for step 1.
         """
         # 1.
-        credentials = read_credentials(headers, form)
+        credentials = read_credentials(request.headers, form)
         # 2.
         row = await self._rows.get(credentials.client_id)
         registered = None if row is None else self._parse(row)
         if registered is None or registered.disabled:
             raise InvalidClient(FAILED)
-        if registered.client.token_endpoint_auth_method != credentials.method:
+        method = registered.client.token_endpoint_auth_method
+        by_certificate = method in CERTIFICATE_METHODS and credentials.method == "none"
+        if method != credentials.method and not by_certificate:
             raise InvalidClient(FAILED)
         # 3.
-        if credentials.method == "private_key_jwt":
+        if by_certificate:
+            self._check_certificate(request, registered.client)
+        elif method == "private_key_jwt":
             await self._check_assertion(credentials.proof, registered.client)
-        elif credentials.method != "none":
+        elif method != "none":
             offered = self._hash(credentials.proof)
             if not secrets.compare_digest(offered, registered.secret_hash):
                 raise InvalidClient(FAILED)
@@ -166,7 +182,11 @@ class Clients:
 
     def close(self) -> None:
         self._rows.close()
-        self._replays.close()
+
+    def _check_certificate(self, request: HotRequest, client: Client) -> None:
+        shown = self._certificates.of(request)
+        if shown is None or not self._certificates.proves(shown, client, self._clock()):
+            raise InvalidClient(FAILED)
 
     async def _check_assertion(self, assertion: str, client: Client) -> None:
         """RFC 7523 §3 with the narrow reading of FAPI 2.0: see `check_assertion_claims`."""

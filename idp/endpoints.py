@@ -16,13 +16,13 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     """The fast-lane endpoints of this file."""
 
     async def introspect(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        answer = await idp.introspection.answer(request.headers, form)
+        answer = await idp.introspection.answer(request, form)
         if not answer.signed:
             return json_answer(answer.body, headers=NO_STORE)
         return HotAnswer(200, answer.signed.encode(), introspection.MEDIA_TYPE, NO_STORE)
 
     async def revoke(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        await idp.revocations.revoke(request.headers, form)
+        await idp.revocations.revoke(request, form)
         return HotAnswer(200, b"", headers=NO_STORE)
 
     asked = "Does this token count? (RFC 7662)"

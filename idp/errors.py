@@ -10,8 +10,11 @@
     │   ├── InvalidScope          400    beyond what the client is registered for
     │   ├── InvalidTarget         400    unknown resource (RFC 8707 §2)
     │   ├── UnsupportedTokenType  400    a token that cannot be revoked (RFC 7009 §2.2.1)
+    │   ├── InvalidDpopProof      400    a DPoP proof is missing or does not hold (RFC 9449 §5)
+    │   │   └── UseDpopNonce      400    try again with this nonce (RFC 9449 §8)
     │   ├── TokenRefused                 answered with a challenge (RFC 6750 §3)
     │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
+    │   │   ├── DpopChallenge     401    the same refusals of a proof, at a resource (RFC 9449 §7.1)
     │   │   └── InsufficientScope 403    it is good, but not for this
     │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
     ├── AuthorizationRefused      400    an authorization request that must not redirect
@@ -86,6 +89,25 @@ class UnsupportedTokenType(OAuthError):
     code = "unsupported_token_type"
 
 
+class InvalidDpopProof(OAuthError):
+    code = "invalid_dpop_proof"
+
+    dpop_nonce: str = ""
+
+
+class UseDpopNonce(InvalidDpopProof):
+    """`dpop_nonce` is the one to use; it travels in the DPoP-Nonce header."""
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, detail: str, *, nonce: str = "") -> None:
+        super().__init__(detail)
+        self.dpop_nonce = nonce
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (("DPoP-Nonce", self.dpop_nonce),)
+
+
 class TokenRefused(OAuthError):
     """A protected resource's answer: the challenge repeats the error (RFC 6750 §3, RFC 9449 §7.1).
 
@@ -110,6 +132,26 @@ class TokenRefused(OAuthError):
 class InvalidToken(TokenRefused):
     code = "invalid_token"
     status = 401
+
+
+class DpopChallenge(TokenRefused):
+    """A proof was refused where a token is used: 401, the proof's own code, perhaps a nonce."""
+
+    code = "invalid_dpop_proof"
+    status = 401
+
+    def __init__(self, refusal: InvalidDpopProof, *, algs: str) -> None:
+        super().__init__(refusal.detail, scheme="DPoP", algs=algs)
+        self._error = refusal.error
+        self.dpop_nonce = refusal.dpop_nonce
+
+    @property
+    def error(self) -> str:
+        return self._error
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        nonce = (("DPoP-Nonce", self.dpop_nonce),) if self.dpop_nonce else ()
+        return (*super().headers(), *nonce)
 
 
 class InsufficientScope(TokenRefused):

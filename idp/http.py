@@ -14,6 +14,7 @@ What clients and resource servers do with tokens afterwards is in `endpoints`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -95,16 +96,18 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     """The fast-lane endpoints."""
 
     async def token(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        return json_answer(await idp.issuance.token(request.headers, form), headers=NO_STORE)
+        issued = await idp.issuance.token(request, form)
+        return json_answer(issued, headers=(*NO_STORE, *idp.senders.headers(request)))
 
     async def userinfo(request: HotRequest) -> HotAnswer:
         try:
             told = await idp.access.userinfo(_with_body_token(request))
         except OAuthError as refusal:
             return oauth_error(refusal)
+        headers = (*NO_STORE, *idp.senders.headers(request))
         if isinstance(told, str):  # the client is registered for a signed answer
-            return HotAnswer(200, told.encode(), "application/jwt", NO_STORE)
-        return json_answer(told, headers=NO_STORE)
+            return HotAnswer(200, told.encode(), "application/jwt", headers)
+        return json_answer(told, headers=headers)
 
     document = orjson.dumps(discovery.metadata(idp.issuer, idp.issuance.grant_types))
 
@@ -169,16 +172,16 @@ async def _form(request: Request) -> Parameters:
     )
 
 
-def _with_body_token(request: HotRequest) -> Mapping[str, str]:
+def _with_body_token(request: HotRequest) -> HotRequest:
     """RFC 6750 §2.2: a form may carry the token; header and form at once are refused."""
     if request.method != "POST" or not request.body:
-        return request.headers
+        return request
     try:
         token = parse_form(request).get("access_token", "")
     except YinzhengError as problem:
         raise InvalidRequest(problem.detail) from None
     if not token:
-        return request.headers
+        return request
     if "authorization" in request.headers:
         raise InvalidToken("the access token was sent in two ways")
-    return {**request.headers, "authorization": f"Bearer {token}"}
+    return replace(request, headers={**request.headers, "authorization": f"Bearer {token}"})

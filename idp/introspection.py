@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from foundation.clock import Clock
 from foundation.database import Database
+from foundation.hot import HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families, store
 from idp.access import Access
@@ -47,7 +48,7 @@ class Answer:
 
 
 class Introspection:
-    """`await introspection.answer(headers, form)`."""
+    """`await introspection.answer(request, form)`."""
 
     def __init__(
         self, database: Database, clients: Clients, tokens: Tokens, access: Access, clock: Clock
@@ -59,7 +60,7 @@ class Introspection:
         self._clock = clock
         self._refresh_tokens = Loader(database, families.refresh_tokens_of)
 
-    async def answer(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Answer:
+    async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
 
         1. The asker authenticates; a client that cannot is refused (§2.1).
@@ -69,7 +70,7 @@ class Introspection:
         Raises `InvalidClient`, `InvalidRequest`.
         """
         # 1.
-        asker = await self._clients.authenticate(headers, form)
+        asker = await self._clients.authenticate(request, form)
         if not asker.confidential:
             raise InvalidClient("introspection needs client authentication")
         # 2.
@@ -77,7 +78,7 @@ class Introspection:
         # 3.
         body = await (self._access_token if "." in token else self._refresh_token)(token, asker)
         # 4.
-        if not wants_token(headers.get("accept", "")):
+        if not wants_token(request.headers.get("accept", "")):
             return Answer(asker, body)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = self._tokens.sign(claims, typ=JWT_TYPE)

@@ -9,12 +9,14 @@ a trace too.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
+from foundation.hot import HotRequest
 from foundation.lanes import GroupWriter
 from idp.clients import Clients
 from idp.errors import OAuthError, UnsupportedGrantType
@@ -22,24 +24,32 @@ from idp.grants import authorization_code, client_credentials, parameter, refres
 from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
 from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
 from idp.models import Client, Family
+from idp.sender import Confirmation, Senders
 from idp.subjects import subject_for
 from idp.tokens import Grant, Tokens
 from ledger import Entry, Ledger
 
 Form = Mapping[str, str]
-Handler = Callable[[Form, Client], Awaitable[Mapping[str, Any]]]
+Handler = Callable[[Form, Client, Confirmation], Awaitable[Mapping[str, Any]]]
 
 
 class Issuance:
     """`await issuance.token(headers, form)`: the token response, or an `OAuthError`."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, clients: Clients, tokens: Tokens, clock: Clock
+        self,
+        database: Database,
+        ledger: Ledger,
+        clients: Clients,
+        tokens: Tokens,
+        senders: Senders,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clients = clients
         self._tokens = tokens
+        self._senders = senders
         self._clock = clock
         self._codes: GroupWriter[CodeRequest, Redeemed | NotRedeemed] = GroupWriter(
             database, self._redeem_codes
@@ -57,16 +67,24 @@ class Issuance:
     def grant_types(self) -> tuple[str, ...]:
         return tuple(self._grants)
 
-    async def token(self, headers: Mapping[str, str], form: Form) -> Mapping[str, Any]:
-        """Answer a token request (RFC 6749 §5). Every outcome is a ledger entry."""
+    async def token(self, request: HotRequest, form: Form) -> Mapping[str, Any]:
+        """Answer a token request (RFC 6749 §5). Every outcome is a ledger entry.
+
+        1. The proof of possession, if any, is good but for its nonce: nothing is used up yet.
+        2. The client is who it says.
+        3. The grant type is one we offer.
+        4. The token will be bound to the sender, where the client is registered so.
+        5. The grant itself: `grants/`.
+        """
         client: Client | None = None
         try:
-            client = await self._clients.authenticate(headers, form)
-            grant_type = parameter(form, "grant_type")
-            handler = self._grants.get(grant_type)
+            proof = self._senders.proof(request)
+            client = await self._clients.authenticate(request, form)
+            handler = self._grants.get(parameter(form, "grant_type"))
             if handler is None:
                 raise UnsupportedGrantType("this grant type is not offered here")
-            return await handler(form, client)
+            confirmation = await self._senders.bind(request, proof, client)
+            return await handler(form, client, confirmation)
         except OAuthError as refusal:
             await self._ledger.record(self._refusal(client, refusal))
             raise
@@ -75,9 +93,12 @@ class Issuance:
         self._codes.close()
         self._refreshes.close()
 
-    async def _client_credentials(self, form: Form, client: Client) -> Mapping[str, Any]:
+    async def _client_credentials(
+        self, form: Form, client: Client, confirmation: Confirmation
+    ) -> Mapping[str, Any]:
         now = self._clock()
-        grant = client_credentials.check(form, client, api_audience=self._tokens.api_audience)
+        asked = client_credentials.check(form, client, api_audience=self._tokens.api_audience)
+        grant = replace(asked, binding=confirmation) if confirmation else asked
         issued = self._tokens.issue(grant, client.client_id, now)
         details = {
             "grant_type": client_credentials.GRANT_TYPE,
@@ -89,8 +110,10 @@ class Issuance:
         )
         return issued.response
 
-    async def _authorization_code(self, form: Form, client: Client) -> Mapping[str, Any]:
-        request = authorization_code.check(form, client, self._clock())
+    async def _authorization_code(
+        self, form: Form, client: Client, confirmation: Confirmation
+    ) -> Mapping[str, Any]:
+        request = authorization_code.check(form, client, confirmation, self._clock())
         result = await self._codes.submit(request)
         if isinstance(result, NotRedeemed):
             raise result.error()
@@ -99,15 +122,21 @@ class Issuance:
             result.family,
             result.family.authorization.scopes,
             result.refresh_token,
+            confirmation,
             nonce=result.family.authorization.nonce,
         )
 
-    async def _refresh(self, form: Form, client: Client) -> Mapping[str, Any]:
-        request = refresh.check(form, client, self._database.cipher, self._clock())
+    async def _refresh(
+        self, form: Form, client: Client, confirmation: Confirmation
+    ) -> Mapping[str, Any]:
+        cipher = self._database.cipher
+        request = refresh.check(form, client, confirmation, cipher, self._clock())
         result = await self._refreshes.submit(request)
         if isinstance(result, NotRefreshed):
             raise result.error()
-        return self._respond(client, result.family, result.scopes, result.refresh_token)
+        return self._respond(
+            client, result.family, result.scopes, result.refresh_token, confirmation
+        )
 
     def _respond(
         self,
@@ -115,6 +144,7 @@ class Issuance:
         family: Family,
         scopes: tuple[str, ...],
         refresh_token: str | None,
+        confirmation: Confirmation,
         nonce: str | None = None,
     ) -> Mapping[str, Any]:
         authorization = family.authorization
@@ -126,6 +156,7 @@ class Issuance:
             authorization=authorization,
             refresh_token=refresh_token,
             nonce=nonce,
+            binding=confirmation,
         )
         subject = subject_for(self._cipher, client, authorization.person_id)
         return self._tokens.issue(grant, subject, self._clock()).response

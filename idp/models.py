@@ -211,7 +211,14 @@ class Session:
 
 
 Profile = Literal["fapi2", "standard", "public"]
-AuthMethod = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+AuthMethod = Literal[
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+    "none",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +253,11 @@ class Client:
     userinfo_signed_response_alg: str = ""
     userinfo_encrypted_response_alg: str = ""
     introspection_encrypted_response_alg: str = ""
+    dpop_bound_access_tokens: bool = False
+    tls_client_certificate_bound_access_tokens: bool = False
+    tls_client_auth_subject_dn: str = ""
+    tls_client_auth_san_dns: str = ""
+    tls_client_auth_san_uri: str = ""
 
     @property
     def confidential(self) -> bool:
@@ -298,13 +310,16 @@ class AuthorizationRequest:
     acr_values: tuple[str, ...] = ()
     login_hint: str = ""
     ui_locales: tuple[str, ...] = ()
+    dpop_jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """What one person allowed one client at one moment; the root of a token family.
 
-    `subject` is the pseudonym under which the ledger tells the person about it.
+    `subject` is the pseudonym under which the ledger tells the person about it. `jkt` is the DPoP
+    key it is bound to: the code from the start (RFC 9449 §10), and with a public client every
+    refresh token too (§5).
     """
 
     person_id: str
@@ -318,6 +333,7 @@ class Authorization:
     userinfo_claims: tuple[str, ...] = ()
     id_token_claims: tuple[str, ...] = ()
     nonce: str | None = None
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from foundation.hot import HotRequest
 from foundation.lanes import GroupWriter
 from idp import families, store
 from idp.clients import Clients
@@ -46,7 +47,7 @@ class Target:
 
 
 class Revocations:
-    """`await revocations.revoke(headers, form)`."""
+    """`await revocations.revoke(request, form)`."""
 
     def __init__(
         self, database: Database, ledger: Ledger, clients: Clients, tokens: Tokens, clock: Clock
@@ -58,7 +59,7 @@ class Revocations:
         self._clock = clock
         self._writer: GroupWriter[Request, bool] = GroupWriter(database, self._apply)
 
-    async def revoke(self, headers: Mapping[str, str], form: Mapping[str, str]) -> None:
+    async def revoke(self, request: HotRequest, form: Mapping[str, str]) -> None:
         """Answer a revocation request (RFC 7009 §2.1).
 
         1. The client authenticates; a public one names itself.
@@ -68,16 +69,16 @@ class Revocations:
         Raises `InvalidClient`, `InvalidRequest`, `UnsupportedTokenType`, `InvalidGrant`.
         """
         # 1. and 2.
-        client = await self._clients.authenticate(headers, form)
+        client = await self._clients.authenticate(request, form)
         text = parameter(form, "token")
         # 3.
         if self._tokens.read_id_token(text) is not None:
             raise UnsupportedTokenType("an ID token cannot be revoked; sign the person out instead")
         # 4.
-        request = Request(client, self._access_token(text), store.sha256(text), self._clock())
-        if request.access is None and "." in text:
+        asked = Request(client, self._access_token(text), store.sha256(text), self._clock())
+        if asked.access is None and "." in text:
             return
-        if not await self._writer.submit(request):
+        if not await self._writer.submit(asked):
             raise InvalidGrant(FOREIGN)
 
     def close(self) -> None:

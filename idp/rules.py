@@ -90,6 +90,7 @@ def check_authorization(
      8. Claims are within the registration.                           OIDC Core §5.5
      9. The resource is one the client is registered for.             RFC 8707 §2.1
     10. prompt, max_age and the hints make sense.                     OIDC Core §3.1.2.1
+    11. dpop_jkt has the form of a thumbprint.                        RFC 9449 §10
     """
     given = {name: value for name, value in params.items() if value != ""}
 
@@ -128,6 +129,7 @@ def check_authorization(
             acr_values=tuple(given.get("acr_values", "").split()),
             login_hint=given.get("login_hint", ""),
             ui_locales=tuple(given.get("ui_locales", "").split()),
+            dpop_jkt=_dpop_jkt(given),  # 11
         )
     except AuthorizationError as refusal:
         parameters = error_parameters(
@@ -253,6 +255,7 @@ def authorization_of(
         userinfo_claims=tuple(name for name in CLAIMS if name in userinfo),
         id_token_claims=tuple(name for name in CLAIMS if name in id_token),
         nonce=request.nonce,
+        jkt=request.dpop_jkt,
     )
 
 
@@ -432,6 +435,13 @@ def _prompt(given: Mapping[str, str]) -> tuple[str, ...]:
     if "none" in prompt and len(prompt) > 1:
         raise AuthorizationError("invalid_request", "prompt=none stands alone")
     return prompt
+
+
+def _dpop_jkt(given: Mapping[str, str]) -> str:
+    jkt = given.get("dpop_jkt", "")
+    if jkt and not CODE_CHALLENGE.match(jkt):  # a SHA-256 in base64url, as a challenge is
+        raise AuthorizationError("invalid_request", "dpop_jkt must be 43 base64url characters")
+    return jkt
 
 
 def _max_age(given: Mapping[str, str]) -> int | None:

@@ -37,9 +37,12 @@ from idp.grants.authorization_code import CODE_LIFETIME
 from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Agreement, AuthorizationRequest, Client, Person, Session, Texts
+from idp.mtls import ClientCertificates
 from idp.people import People
+from idp.replays import Replays
 from idp.revocation import Revocations
 from idp.rules import Consent, Granted, Login, Refused
+from idp.sender import Senders
 from idp.sessions import Rejected, Sessions, SignedIn
 from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
@@ -119,7 +122,13 @@ class Idp:
     """
 
     def __init__(
-        self, database: Database, keys: Keys, ledger: Ledger, clock: Clock, issuer: str
+        self,
+        database: Database,
+        keys: Keys,
+        ledger: Ledger,
+        clock: Clock,
+        issuer: str,
+        certificates: ClientCertificates | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -129,11 +138,14 @@ class Idp:
         passwords = Passwords()
         self.keys = keys
         self.tokens = Tokens(keys, issuer)
-        self.clients = Clients(database, ledger, clock, issuer)
+        certificates = certificates or ClientCertificates()
+        self._replays = Replays(database)
+        self.senders = Senders(database, self._replays, certificates, clock, issuer)
+        self.clients = Clients(database, ledger, self._replays, certificates, clock, issuer)
         self.people = People(database, ledger, clock, passwords)
         self.sessions = Sessions(database, ledger, clock, passwords)
-        self.issuance = Issuance(database, ledger, self.clients, self.tokens, clock)
-        self.access = Access(database, ledger, self.clients, self.tokens, clock)
+        self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
+        self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
         self.revocations = Revocations(database, ledger, self.clients, self.tokens, clock)
 
@@ -336,7 +348,7 @@ class Idp:
 
     async def actor_of(self, request: HotRequest) -> Actor:
         """Who sends this request to our own API. Raises `InvalidToken`."""
-        authorized = await self.access.authorize(request.headers, audience=self.api_audience)
+        authorized = await self.access.authorize(request, audience=self.api_audience)
         return authorized.actor
 
     def sweep(self) -> int:
@@ -352,6 +364,7 @@ class Idp:
             self.access,
             self.introspection,
             self.revocations,
+            self._replays,
         ):
             part.close()
 

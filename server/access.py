@@ -30,7 +30,7 @@ class Access:
 
     async def hot(self, request: HotRequest, *scopes: str) -> Actor:
         audience = self._idp.api_audience
-        authorized = await self._idp.access.authorize(request.headers, audience=audience)
+        authorized = await self._idp.access.authorize(request, audience=audience)
         if missing := set(scopes) - authorized.scopes:
             raise Refused(
                 f"the access token lacks the scope {' '.join(sorted(missing))}",

@@ -4,14 +4,14 @@
   of a batch. All three are needed for one answer; only the last touches the database.
 - A code is used at most once: the DELETE … RETURNING decides, across processes. Who comes second
   ends the whole family (RFC 6749 §10.5).
-- A wrong verifier burns the code: whoever stole it has one guess (RFC 9700 §4.5).
+- A wrong verifier or key burns the code: whoever stole it has one guess (RFC 9700 §4.5).
   A wrong *client* does not, or anybody who saw a code could take it from its owner.
 """
 
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -38,6 +38,7 @@ class CodeRequest:
     redirect_uri: str
     code_challenge: str  # of the code_verifier that was sent; "" when none was
     now: datetime
+    jkt: str = ""  # of the DPoP proof that came along
 
 
 class Verdict(StrEnum):
@@ -48,6 +49,7 @@ class Verdict(StrEnum):
     FOREIGN = "the code was issued to another client"
     REDIRECT = "redirect_uri is not the one of the authorization request"
     VERIFIER = "code_verifier does not match the code_challenge"
+    KEY = "the code is bound to another DPoP key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ class NotRedeemed:
         return InvalidGrant(self.verdict.value)
 
 
-def check(form: Mapping[str, str], client: Client, now: datetime) -> CodeRequest:
+def check(
+    form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
+) -> CodeRequest:
     """Is the request well formed, and may this client make it?
 
     1. The client is registered for the grant.                                  RFC 6749 §5.2
@@ -85,7 +89,8 @@ def check(form: Mapping[str, str], client: Client, now: datetime) -> CodeRequest
     if verifier and not CODE_VERIFIER.match(verifier):
         raise InvalidRequest("code_verifier must be 43 to 128 unreserved characters")
     challenge = challenge_of(verifier) if verifier else ""
-    return CodeRequest(client, store.sha256(code), redirect_uri, challenge, now)
+    jkt = confirmation.get("jkt", "")
+    return CodeRequest(client, store.sha256(code), redirect_uri, challenge, now, jkt)
 
 
 def challenge_of(verifier: str) -> str:
@@ -101,6 +106,7 @@ def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
     3. redirect_uri is the same string.                     RFC 6749 §4.1.3
     4. The verifier fits the challenge; a verifier without a challenge is as wrong as a challenge
        without a verifier.                                  RFC 7636 §4.6, RFC 9700 §4.8.2
+    5. A code bound to a DPoP key comes with a proof by it. RFC 9449 §10
     """
     if code is None or code.expires_at <= request.now:
         return Verdict.UNKNOWN
@@ -110,6 +116,8 @@ def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
         return Verdict.REDIRECT
     if not secrets.compare_digest(code.code_challenge, request.code_challenge):
         return Verdict.VERIFIER
+    if code.authorization.jkt not in ("", request.jkt):
+        return Verdict.KEY
     return Verdict.GOOD
 
 
@@ -129,7 +137,7 @@ def redeem(
     for request in requests:
         fresh = None if request.code_hash in spoken_for else stored.get(request.code_hash)
         verdicts.append(judge(request, fresh))
-        if verdicts[-1] in (Verdict.GOOD, Verdict.VERIFIER):
+        if verdicts[-1] in (Verdict.GOOD, Verdict.VERIFIER, Verdict.KEY):
             spoken_for.add(request.code_hash)
     taken = families.take_codes(tx, spoken_for)
 
@@ -149,12 +157,18 @@ def _grow(request: CodeRequest, code: StoredCode) -> Redeemed:
     family = Family(
         id=secrets.token_urlsafe(16),
         client_id=code.client_id,
-        authorization=code.authorization,
+        authorization=_bound(code.authorization, request),
         created_at=request.now,
         expires_at=request.now + lifetime,
         revoked=False,
     )
     return Redeemed(family, token)
+
+
+def _bound(authorization: Authorization, request: CodeRequest) -> Authorization:
+    """A public client's refresh tokens are bound to its key; a confidential client's are bound to
+    its authentication already, and it may change its key (RFC 9449 §5)."""
+    return replace(authorization, jkt="" if request.client.confidential else request.jkt)
 
 
 def _may_refresh(client: Client, authorization: Authorization) -> bool:

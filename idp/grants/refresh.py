@@ -41,6 +41,7 @@ class RefreshRequest:
     scopes: tuple[str, ...] | None  # None: all that was granted
     resource: str | None
     now: datetime
+    jkt: str = ""  # of the DPoP proof that came along
 
 
 class Verdict(StrEnum):
@@ -51,6 +52,7 @@ class Verdict(StrEnum):
     REUSED = "the refresh token was used before; every token of this sign-in has been revoked"
     UNKNOWN = "the refresh token is unknown, expired or revoked"
     FOREIGN = "the refresh token was issued to another client"
+    KEY = "the refresh token is bound to another DPoP key"
     SCOPE = "scope goes beyond what was granted"
     TARGET = "resource goes beyond what was granted"
 
@@ -93,7 +95,11 @@ def successor_of(cipher: FieldCipher, token: str) -> str:
 
 
 def check(
-    form: Mapping[str, str], client: Client, cipher: FieldCipher, now: datetime
+    form: Mapping[str, str],
+    client: Client,
+    confirmation: Mapping[str, str],
+    cipher: FieldCipher,
+    now: datetime,
 ) -> RefreshRequest:
     """Is the request well formed, and may this client make it? (RFC 6749 §6)"""
     if GRANT_TYPE not in client.grant_types:
@@ -111,6 +117,7 @@ def check(
         scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
         resource=form.get("resource") or None,
         now=now,
+        jkt=confirmation.get("jkt", ""),
     )
 
 
@@ -122,7 +129,7 @@ def judge(
     """Does the request fit the stored token?
 
     1. It exists, has not expired, and its family lives.
-    2. It belongs to this client (RFC 6749 §6).
+    2. It belongs to this client (RFC 6749 §6), and to the key of this proof (RFC 9449 §5).
     3. Scope and resource stay within what was granted.
     4. Unused: rotate. Used a moment ago and its successor untouched: repeat. Else: reuse.
     """
@@ -132,6 +139,8 @@ def judge(
         return Verdict.FOREIGN
     if token.family.revoked:
         return Verdict.UNKNOWN
+    if token.family.authorization.jkt not in ("", request.jkt):
+        return Verdict.KEY
     if token.used_at is not None and not _lost_answer(request, token, successor):
         return Verdict.REUSED
     granted = token.family.authorization

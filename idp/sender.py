@@ -1,0 +1,150 @@
+"""Sender constraint: a token works only in the hands of whoever it was made for.
+
+One place for both kinds, DPoP (RFC 9449) and client certificates (RFC 8705), and for every endpoint
+that hands out a token or takes one:
+
+    proof  = senders.proof(request)                    what the request shows, before anything else
+    cnf    = await senders.bind(request, proof, client)     → the confirmation of a new token
+    await senders.check(request, scheme, token, confirmation)  a token comes back: same hands?
+
+- A request without a proof, by a client and for a token that want none, pays two look-ups in a
+  dictionary.
+- A confirmation nobody here understands is refused, never skipped.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from foundation.clock import Clock
+from foundation.database import Database
+from foundation.hot import HotRequest
+from idp import dpop
+from idp.dpop import PROOF_ALGORITHMS, Nonces, Proof
+from idp.errors import DpopChallenge, InvalidDpopProof, InvalidRequest, InvalidToken, UseDpopNonce
+from idp.models import Client
+from idp.mtls import ClientCertificates
+from idp.replays import Replays
+
+Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
+
+KEY: Final = "jkt"  # RFC 9449 §6.1
+CERTIFICATE: Final = "x5t#S256"  # RFC 8705 §3.1
+
+
+class Senders:
+    """Who holds the key behind a request."""
+
+    def __init__(
+        self,
+        database: Database,
+        replays: Replays,
+        certificates: ClientCertificates,
+        clock: Clock,
+        issuer: str,
+    ) -> None:
+        self._replays = replays
+        self._clock = clock
+        self._issuer = issuer
+        self._nonces = Nonces(database.cipher)
+        self.certificates = certificates
+
+    def proof(self, request: HotRequest, access_token: str = "") -> Proof | None:
+        """The DPoP proof of a request to the authorization server; None when it brings none.
+
+        Everything is checked but whether it was used before, so that a missing nonce is answered
+        before anything of the request is used up. Raises `InvalidDpopProof`, `UseDpopNonce`.
+        """
+        text = request.headers.get("dpop")
+        if text is None:
+            return None
+        now = self._clock()
+        try:
+            return dpop.check_proof(
+                text,
+                method=request.method,
+                url=self._issuer + request.path,
+                now=now,
+                nonces=self._nonces,
+                access_token=access_token,
+            )
+        except UseDpopNonce as refusal:
+            raise UseDpopNonce(refusal.detail, nonce=self._nonces.current(now)) from None
+
+    async def bind(self, request: HotRequest, proof: Proof | None, client: Client) -> Confirmation:
+        """What a new token for `client` is bound to.
+
+        1. The key of the proof, when there is one; the client may be registered to need it (§5.2).
+        2. The certificate of the connection, when the client is registered so (RFC 8705 §3.4).
+        """
+        confirmation: dict[str, str] = {}
+        # 1.
+        if proof is not None:
+            await self.spend(proof)
+            confirmation[KEY] = proof.jkt
+        elif client.dpop_bound_access_tokens:
+            raise InvalidDpopProof("this client must send a DPoP proof")
+        # 2.
+        if client.tls_client_certificate_bound_access_tokens:
+            shown = self.certificates.of(request)
+            if shown is None:
+                raise InvalidRequest("this client must present its certificate")
+            confirmation[CERTIFICATE] = shown.thumbprint
+        return confirmation
+
+    async def check(
+        self, request: HotRequest, scheme: str, token: str, confirmation: Confirmation
+    ) -> None:
+        """Is whoever sends `token` the one it is bound to? Raises a `TokenRefused`.
+
+        1. Every kind of confirmation is one we understand.
+        2. A key: the scheme is DPoP, and a fresh proof for this request and token names that key.
+           The scheme DPoP with a token that has no key is refused too (RFC 9449 §7.1).
+        3. A certificate: the connection's (RFC 8705 §3).
+        """
+        if not confirmation and scheme == "bearer":
+            return
+        # 1.
+        if not confirmation.keys() <= {KEY, CERTIFICATE}:
+            raise InvalidToken("the access token is bound in a way that is not known here")
+        # 2.
+        if KEY in confirmation or scheme == "dpop":
+            await self._check_key(request, scheme, token, confirmation.get(KEY, ""))
+        # 3.
+        if CERTIFICATE in confirmation:
+            shown = self.certificates.of(request)
+            if shown is None or shown.thumbprint != confirmation[CERTIFICATE]:
+                raise InvalidToken("the access token is bound to another certificate")
+
+    async def spend(self, proof: Proof) -> None:
+        """Use a proof up. Raises `InvalidDpopProof` when it was used before (§11.1)."""
+        if not await self._replays.first("dpop", proof.jkt, proof.jti, proof.until):
+            raise InvalidDpopProof("the DPoP proof was used before")
+
+    def headers(self, request: HotRequest) -> tuple[tuple[str, str], ...]:
+        """The nonce for the next proof (§8.2), for senders of proofs only."""
+        if "dpop" not in request.headers:
+            return ()
+        return (("DPoP-Nonce", self._nonces.current(self._clock())),)
+
+    async def _check_key(self, request: HotRequest, scheme: str, token: str, jkt: str) -> None:
+        algorithms = " ".join(PROOF_ALGORITHMS)
+        if scheme != "dpop" or not jkt:
+            raise InvalidToken(
+                "the access token is bound to a key: send it as DPoP, with a proof"
+                if jkt
+                else "the access token is not bound to a key: send it as Bearer",
+                scheme="DPoP" if jkt else "Bearer",
+            )
+        try:
+            proof = self.proof(request, token)
+            if proof is None:
+                raise InvalidDpopProof("the access token comes without a DPoP proof")
+            if proof.jkt != jkt:
+                raise InvalidToken(
+                    "the DPoP proof is by another key than the access token's",
+                    scheme="DPoP",
+                    algs=algorithms,
+                )
+            await self.spend(proof)
+        except InvalidDpopProof as refusal:
+            raise DpopChallenge(refusal, algs=algorithms) from None
