@@ -310,7 +310,7 @@ class Comparison:
         ours, other = self.contenders[0], self.contenders[against]
         a, b = _rounds(ours.turns), other.turns
         over, under = (a, b) if floor else (b, a)
-        low, high = _interval(over, under)
+        low, high = interval(over, under)
         return Measured(
             work=work,
             ours=statistics.median(a),
@@ -387,7 +387,7 @@ def _rounds(turns: Sequence[float]) -> list[float]:
     return [(a + b) / 2 for a, b in zip(turns[::2], turns[1::2], strict=True)]
 
 
-def _interval(over: Sequence[float], under: Sequence[float]) -> tuple[float, float]:
+def interval(over: Sequence[float], under: Sequence[float]) -> tuple[float, float]:
     """90 % bootstrap interval of the ratio of medians, resampling whole rounds."""
     chance = random.Random(len(over))
     pairs = list(zip(over, under, strict=True))

@@ -16,7 +16,7 @@ After each row that owes entries the ledger is counted: fewer entries than answe
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from urllib.request import urlopen
 
 import jwt
 
-from bench import Row, sides
+from bench import Asked, Row, sides
 from bench.generator import Follow
 from bench.harness import (
     CONNECTIONS,
@@ -54,7 +54,7 @@ MORE_TOKENS_THAN_REMEMBERED = 9_000  # VerifiedSignatures holds 8,192; it forget
 class Work:
     """One line of the table: what each side is asked, and how an answer is recognised as good."""
 
-    key: str
+    word: str
     name: str
     owed: str
     traffic: Callable[[Side], Traffic]
@@ -64,23 +64,25 @@ class Work:
     entries: bool = False  # one ledger entry per answer is owed
 
 
-def run(seconds: float, only: Collection[str] = ()) -> list[Row]:
-    """Measure every row (or those whose `key` is in `only`), each side about `seconds` per row."""
+def run(asked: Asked) -> list[Row]:
+    """Measure the rows of `asked.words`, each side about `asked.seconds` per row."""
     rows: list[Row] = []
-    with scratch() as name, _servers(Path(name), seconds) as (ours, rival, floors):
-        for work in WORKS:
-            if only and work.key not in only:
-                continue
+    works = [work for work in WORKS if work.word in asked.words]
+    codes = 0
+    if {"code", "refresh"} & set(asked.words):
+        of_seconds = asked.seconds + min(JIT_SECONDS, asked.seconds)
+        codes = max(200, int(CODES_PER_SECOND * of_seconds)) + CONNECTIONS
+    with scratch() as name, _servers(Path(name), codes) as (ours, rival, floors):
+        for work in works:
             try:
-                rows += _measure(work, seconds, Path(name), ours, rival, floors)
+                rows += _measure(work, asked.seconds, Path(name), ours, rival, floors)
             except RowFailed as problem:
                 rows.append(not_measured(work.name, work.owed, str(problem)))
     return rows
 
 
 @contextmanager
-def _servers(folder: Path, seconds: float) -> Iterator[tuple[Side, Side | None, Server]]:
-    codes = max(200, int(CODES_PER_SECOND * (seconds + JIT_SECONDS))) + CONNECTIONS
+def _servers(folder: Path, codes: int) -> Iterator[tuple[Side, Side | None, Server]]:
     started: list[Server] = []
     try:
         ours = sides.start_ours(folder, codes)
@@ -122,7 +124,7 @@ def _measure(
         else not_measured(work.name, work.owed, "no rival")
     ]
     if work.floor_owed:
-        name = f"{work.key}: fraction of the raw ASGI floor"
+        name = f"{work.word}: fraction of the raw ASGI floor"
         rows.append(comparison.row(name, work.floor_owed, len(contenders) - 1))
     print(describe(rows, comparison), file=sys.stderr)
     return rows
@@ -242,7 +244,7 @@ class Checks:
 
 WORKS = (
     Work(
-        "client_credentials",
+        "token",
         "client_credentials: ES256 JWT, ledger entry committed",
         "≥ 2× (hard 3×)",
         lambda side: Traffic([_token_request(side, resource=RESOURCE)]),
@@ -268,14 +270,14 @@ WORKS = (
         entries=True,
     ),
     Work(
-        "introspection_cold",
+        "introspect",
         "introspection, verifying each time",
         "≥ 1.5× (hard 2×)",
         _introspections(MORE_TOKENS_THAN_REMEMBERED),
         lambda checks: checks.active,
     ),
     Work(
-        "introspection_cached",
+        "introspect",
         "introspection of a token seen before",
         "≥ 5× (hard 6×)",
         _introspections(CONNECTIONS),

@@ -1,8 +1,8 @@
 """The two sides of the OAuth comparison, each as facts: where it listens, who may ask what.
 
-Ours is the real server on a durable SQLite file (or PostgreSQL), seeded through the real services
-before it starts. The rival runs under Node from `bench/rivals/oidc-provider`; its codes are made by
-its own classes inside its own process.
+Ours are the real rooms behind the real fast-lane door, on a durable SQLite file, seeded through the
+real services before the server starts. The rival runs under Node from `bench/rivals/oidc-provider`;
+its codes are made by its own classes inside its own process.
 """
 
 import base64
@@ -21,14 +21,14 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from bench.harness import ROOT, RowFailed, Server, free_port, start
+from bench.rooms import Rooms
 from foundation.actor import SYSTEM
 from foundation.canonical import b64url
+from foundation.clock import system_clock
 from idp import Client
 from idp.families import StoredCode, add_code
 from idp.models import Authorization
 from idp.store import sha256
-from server.assembly import House, opened
-from server.settings import Settings
 
 RIVAL = ROOT / "bench" / "rivals" / "oidc-provider"
 RESOURCE = "urn:bench:api"
@@ -62,28 +62,18 @@ class Side:
 # --- ours ---------------------------------------------------------------------------------------
 
 
-def start_ours(folder: Path, codes: int) -> Side:
-    """Seed a fresh installation in `folder`, then serve it as an operator would."""
+def start_ours(folder: Path, codes: int, url: str = "") -> Side:
+    """Seed a fresh installation in `folder`, then serve it."""
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
-    settings = Settings(data_dir=folder / "data", public_url=issuer)
     verifier = secrets.token_urlsafe(32)
-    with opened(settings) as house:
-        secret = _register(house)
-        made = _add_codes(house, codes, verifier)
-    server = start(
-        "yinzheng",
-        [sys.executable, "-m", "server", "serve"],
-        folder=folder,
-        port=port,
-        environment={
-            "YINZHENG_DATA_DIR": str(settings.data_dir),
-            "YINZHENG_PUBLIC_URL": issuer,
-            "YINZHENG_PORT": str(port),
-            "YINZHENG_MANAGEMENT_PORT": "0",
-            "YINZHENG_EMBEDDED_WORKER": "false",
-        },
-    )
+    rooms = Rooms(folder, issuer, url)
+    try:
+        secret = _register(rooms)
+        made = _add_codes(rooms, codes, verifier)
+    finally:
+        rooms.close()
+    server = serve("yinzheng", folder, issuer, port, url)
     return Side(
         name="yinzheng",
         server=server,
@@ -99,15 +89,21 @@ def start_ours(folder: Path, codes: int) -> Side:
     )
 
 
+def serve(name: str, folder: Path, issuer: str, port: int, url: str = "") -> Server:
+    """Start a process that serves the rooms of `folder`."""
+    command = [sys.executable, "-m", "bench.serve_rooms", str(folder), str(port), issuer]
+    return start(name, [*command, url] if url else command, folder=folder, port=port)
+
+
 def ledger_entries(folder: Path) -> int:
     """How many entries our ledger holds, read past the running server."""
-    with sqlite3.connect(f"file:{folder}/data/yinzheng.db?mode=ro", uri=True) as file:
+    with sqlite3.connect(f"file:{folder}/rooms.db?mode=ro", uri=True) as file:
         tables = ("ledger_outbox", "ledger_entries")
         counts = [file.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables]
     return sum(counts)
 
 
-def _register(house: House) -> str:
+def _register(rooms: Rooms) -> str:
     client = Client(
         client_id="bench",
         name=dict.fromkeys(("zh-Hans", "zh-Hant", "en"), "Bench"),
@@ -119,17 +115,17 @@ def _register(house: House) -> str:
         scopes=("openid", "offline_access", SCOPE),
         resources=(RESOURCE,),
     )
-    with house.database.write() as tx:
-        return house.idp.clients.register(tx, client, by=SYSTEM).client_secret
+    with rooms.database.write() as tx:
+        return rooms.idp.clients.register(tx, client, by=SYSTEM).client_secret
 
 
-def _add_codes(house: House, count: int, verifier: str) -> list[str]:
+def _add_codes(rooms: Rooms, count: int, verifier: str) -> list[str]:
     """Codes as the authorization endpoint makes them, but good for an hour: a run takes longer
     than the sixty seconds a code normally lives."""
-    now = house.clock()
+    now = system_clock()
     challenge = b64url(hashlib.sha256(verifier.encode()).digest())
     made = [secrets.token_urlsafe(32) for _ in range(count)]
-    with house.database.write() as tx:
+    with rooms.database.write() as tx:
         for code in made:
             authorization = Authorization(
                 person_id=f"p_{secrets.token_urlsafe(16)}",

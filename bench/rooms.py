@@ -1,0 +1,229 @@
+"""The rooms that are measured, as `server/assembly.py` puts them together, without pages and jobs.
+
+A folder holds everything: the database (SQLite, or what `url` names), the master key and nothing
+else, so one process can fill it and another serve it. Every row of the register is really issued:
+signed credential, status slot, ledger entry.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert
+
+import certificates.http
+import exchange.http
+import idp.http
+import keys.http
+import ledger.http
+from certificates import Catalogue, Certificates, CertificateType
+from certificates.drafting import content_of
+from certificates.identifier import compose, new_serial, organisation_check
+from certificates.issuing import Made, Order
+from certificates.models import batches
+from certificates.status import choose_slots
+from exchange import Purposes, Verifications
+from foundation.actor import SYSTEM
+from foundation.clock import system_clock
+from foundation.database import Database
+from foundation.encryption import FieldCipher
+from foundation.hot import HotRoute
+from foundation.jobs import open_jobs
+from idp import Idp
+from keys import Keys
+from keys.backends.software import SoftwareBackend
+from ledger import Ledger
+from server.access import Access
+from signing import Seal, Seals, Signing
+from signing.models import Approval
+
+TYPE = "food-business-licence"
+AUTHORITY = "11990000MB1A0001X" + organisation_check("11990000MB1A0001X")
+AUTHORITY_NAME = "示例市市场监督管理局"
+BATCH_ID = "bench"
+CHUNK = 500
+
+
+class Rooms:
+    """All rooms over the database of `folder`; `issuer` is the public address."""
+
+    def __init__(self, folder: Path, issuer: str, url: str = "") -> None:
+        clock, cipher_key = system_clock, _master_key(folder)
+        self.folder = folder
+        self.database = Database(
+            url or f"sqlite:///{folder}/rooms.db", FieldCipher(cipher_key), pool_size=10
+        )
+        self.database.create_all()
+        self.keys = Keys(self.database, SoftwareBackend(cipher_key), clock, issuer)
+        self.keys.establish()
+        self.keys.ensure("exchange.receipts")
+        self.ledger = Ledger(self.database, self.keys, clock, "bench")
+        self.seals = Seals(self.database, self.keys, clock)
+        self.signing = Signing(self.seals, self.keys, clock)
+        self.catalogue = Catalogue.load()
+        self.certificates = Certificates(
+            self.database,
+            self.keys,
+            self.signing,
+            self.ledger,
+            open_jobs(self.database, clock),
+            clock,
+            self.catalogue,
+            issuer,
+        )
+        self.idp = Idp(self.database, self.keys, self.ledger, clock, issuer)
+        self.purposes = Purposes(self.database, self.catalogue)
+        self.verifications = Verifications(
+            self.database,
+            self.certificates,
+            self.signing,
+            self.ledger,
+            self.keys,
+            self.purposes,
+            clock,
+            issuer,
+        )
+
+    def hot_routes(self) -> list[HotRoute]:
+        """The fast lane, as `server.assembly.House.hot_routes` lists it."""
+        return [
+            *keys.http.hot_routes(self.keys),
+            *ledger.http.hot_routes(self.ledger),
+            *idp.http.hot_routes(self.idp),
+            *certificates.http.hot_routes(self.certificates),
+            *exchange.http.hot_routes(self.verifications, Access(self.idp)),
+        ]
+
+    def close(self) -> None:
+        for room in (self.verifications, self.certificates, self.idp, self.ledger):
+            room.close()
+        self.database.close()
+
+    def kind(self, formats: Sequence[str] = ()) -> CertificateType:
+        """The type that is issued here, perhaps with fewer renditions."""
+        known = self.catalogue[TYPE]
+        if not formats:
+            return known
+        return CertificateType(msgspec.structs.replace(known.definition, formats=tuple(formats)))
+
+
+def _master_key(folder: Path) -> bytes:
+    file = folder / "master.key"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+# --- licences -------------------------------------------------------------------------------------
+
+
+class Office:
+    """A department with a seal, and the licences it issues."""
+
+    def __init__(self, rooms: Rooms, seal: Seal) -> None:
+        self.rooms = rooms
+        self.seal = seal
+
+    @classmethod
+    def open(cls, rooms: Rooms) -> "Office":
+        """Register the department's seal."""
+        now = system_clock()
+        with rooms.database.write() as tx:
+            seal = rooms.seals.register(
+                tx,
+                owner=AUTHORITY,
+                owner_name=AUTHORITY_NAME,
+                name=AUTHORITY_NAME,
+                code="9900010000001",
+                by=SYSTEM,
+                now=now,
+            )
+            tx.execute(insert(batches).values(**_batch(now)))
+        return cls(rooms, seal)
+
+    @classmethod
+    def found(cls, rooms: Rooms) -> "Office":
+        """The office that another process opened in the same folder."""
+        return cls(rooms, rooms.certificates.usable_seal(AUTHORITY))
+
+    def order(self, kind: CertificateType, at: int, now: datetime) -> Order:
+        """An approved content nobody has seen before; its names are drawn at random."""
+        today = now.date()
+        fields = {name: field.example for name, field in kind.fields.items()}
+        fields |= {
+            "licence_number": number(at),
+            "operator_name": _han(12),
+            "business_premises": _han(20),
+            "legal_representative": _han(3),
+            "issue_date": today.isoformat(),
+            "valid_from": (today - timedelta(days=1)).isoformat(),
+            "valid_until": (today + timedelta(days=1000)).isoformat(),
+        }
+        content = content_of(
+            kind,
+            fields,
+            identifier=str(compose(kind.code, AUTHORITY, new_serial())),
+            qr_token=secrets.token_urlsafe(16),
+            authority=AUTHORITY,
+            authority_name=self.seal.owner_name,
+            seal_id=self.seal.id,
+            template_hash=self.rooms.certificates.renderer.template_hash,
+        )
+        approval = Approval(content.digest, "wang", "li", now)
+        return replace(Order(kind, content, approval, "Li"), batch_id=BATCH_ID, batch_row=at)
+
+    def issue(self, orders: Sequence[Order], now: datetime) -> list[Made]:
+        """Make and keep, as a batch worker does: everything signed first, then one commit."""
+        rooms = self.rooms
+        slots = choose_slots(rooms.database, len(orders), now)
+        made = [
+            rooms.certificates.issuer.make(order, self.seal, slot, now)
+            for order, slot in zip(orders, slots, strict=True)
+        ]
+        with rooms.database.write() as tx:
+            rooms.certificates.issuer.keep(tx, made)
+        return made
+
+    def fill(self, rows: int, start: int = 0) -> None:
+        """Issue licences `start` … `rows` with their credentials and ledger entries, no pages."""
+        kind, now = self.rooms.kind(["dc+sd-jwt"]), system_clock()
+        for chunk in _chunks(range(start, rows)):
+            self.issue([self.order(kind, at, now) for at in chunk], now)
+
+
+def number(at: int) -> str:
+    """The licence number of row `at`."""
+    return f"JY2{at:013d}"
+
+
+def _chunks(rows: range) -> Iterator[range]:
+    return (rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK))
+
+
+def _han(length: int) -> str:
+    """Random common Chinese characters: no two documents are alike, as in life."""
+    return "".join(chr(0x4E00 + secrets.randbelow(0x3000)) for _ in range(length))
+
+
+def _batch(now: datetime) -> dict[str, Any]:
+    words = ["mapping", "authority_name", "filename", "file_digest", "encoding"]
+    words += ["content_digest", "drafter_name"]
+    return {
+        **dict.fromkeys(words, ""),
+        "id": BATCH_ID,
+        "type": TYPE,
+        "authority": AUTHORITY,
+        "rows": 0,
+        "error_count": 0,
+        "errors": [],
+        "notice_count": 0,
+        "notices": [],
+        "state": "checked",
+        "drafter": "wang",
+        "created_at": now,
+    }

@@ -1,0 +1,44 @@
+"""Serve the rooms of a folder through the product's own fast-lane door, and nothing behind it.
+
+`python -m bench.serve_rooms FOLDER PORT ISSUER [DATABASE_URL]`: one process, one event loop, the
+web server configured as `server/processes.py` does. Pages, the framework and background work are
+left out: no measured request reaches them.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from bench.rooms import Rooms
+from server.hotpath import HotPath
+
+
+async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until a signal says stop."""
+    folder, port, issuer, *url = arguments
+    rooms = Rooms(Path(folder), issuer, *url)
+    config = uvicorn.Config(
+        HotPath(_nowhere, rooms.hot_routes(), https=False),
+        port=int(port),
+        backlog=2048,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+    )
+    uvicorn.Server(config).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
