@@ -12,6 +12,7 @@ service wants to know and why, and go back with a code that the service turns in
     tokens         signed statements      issuance  the token endpoint
     access         tokens read back: APIs, userinfo
     introspection, revocation      what others may know of a token, and tokens given back
+    devices        people answer for a device that has no keyboard
     service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
 
 Promises: an unknown client or redirect URI never redirects; a code is used once; a token that was
@@ -21,6 +22,7 @@ and the person agreed to; every token, sign-in and refusal is in the ledger.
 
 from idp.clients import ClientRegistration, Clients
 from idp.cookies import Cookies
+from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.models import Client, Person, Session
 from idp.rules import Consent, Granted, Login, Refused
 from idp.service import (
@@ -44,6 +46,9 @@ __all__ = [
     "Consent",
     "ConsentGiven",
     "Cookies",
+    "DeviceAnswered",
+    "DeviceRejected",
+    "DeviceView",
     "Granted",
     "Idp",
     "Interaction",

@@ -44,5 +44,11 @@ class Attempts:
         store.count_failure(self._database, tx, key, now)
         return 0
 
+    def take_back(self, tx: Tx, key: str) -> None:
+        """The attempt was right, but says nothing about the failures before it: only its own count
+        goes. Otherwise a code of one's own would buy five free guesses at another's.
+        """
+        store.take_back_failure(tx, key)
+
     def succeeded(self, tx: Tx, key: str) -> None:
         store.forget_failures(tx, key)

@@ -26,6 +26,7 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer}/oauth/userinfo",
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "device_authorization_endpoint": f"{issuer}/oauth/device",
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "jwks_uri": f"{issuer}/keys/jwks.json",
         "response_types_supported": ["code"],

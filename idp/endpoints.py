@@ -2,6 +2,7 @@
 
 POST /oauth/introspect    fast lane    RFC 7662, RFC 9701
 POST /oauth/revoke        fast lane    RFC 7009
+POST /oauth/device        fast lane    RFC 8628; the person's page is the portal's /device
 """
 
 from collections.abc import Mapping
@@ -25,9 +26,14 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         await idp.revocations.revoke(request, form)
         return HotAnswer(200, b"", headers=NO_STORE)
 
+    async def device(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        return json_answer(await idp.devices.begin(request, form), headers=NO_STORE)
+
     asked = "Does this token count? (RFC 7662)"
     given_back = "Give a token back (RFC 7009)"
+    on_another_screen = "Sign in through another screen (RFC 8628)"
     return [
         route("POST", "/oauth/introspect", by_form(introspect), "introspect", asked),
         route("POST", "/oauth/revoke", by_form(revoke), "revoke", given_back),
+        route("POST", "/oauth/device", by_form(device), "device", on_another_screen),
     ]

@@ -8,6 +8,10 @@
     │   ├── UnauthorizedClient    400    this client may not use this grant
     │   ├── UnsupportedGrantType  400    nobody may
     │   ├── InvalidScope          400    beyond what the client is registered for
+    │   ├── AuthorizationPending  400    the person has not answered the device yet (RFC 8628 §3.5)
+    │   ├── SlowDown              400    the device asks too often
+    │   ├── ExpiredToken          400    its code is over
+    │   ├── AccessDenied          400    the person said no
     │   ├── InvalidTarget         400    unknown resource (RFC 8707 §2)
     │   ├── UnsupportedTokenType  400    a token that cannot be revoked (RFC 7009 §2.2.1)
     │   ├── InvalidDpopProof      400    a DPoP proof is missing or does not hold (RFC 9449 §5)
@@ -83,6 +87,22 @@ class InvalidScope(OAuthError):
 
 class InvalidTarget(OAuthError):
     code = "invalid_target"
+
+
+class AuthorizationPending(OAuthError):
+    code = "authorization_pending"
+
+
+class SlowDown(OAuthError):
+    code = "slow_down"
+
+
+class ExpiredToken(OAuthError):
+    code = "expired_token"
+
+
+class AccessDenied(OAuthError):
+    code = "access_denied"
 
 
 class UnsupportedTokenType(OAuthError):

@@ -19,8 +19,8 @@ from foundation.encryption import FieldCipher
 from foundation.hot import HotRequest
 from foundation.lanes import GroupWriter
 from idp.clients import Clients
-from idp.errors import OAuthError, UnsupportedGrantType
-from idp.grants import authorization_code, client_credentials, parameter, refresh
+from idp.errors import AuthorizationPending, OAuthError, SlowDown, UnsupportedGrantType
+from idp.grants import authorization_code, client_credentials, device_code, parameter, refresh
 from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
 from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
 from idp.models import Client, Family
@@ -57,10 +57,14 @@ class Issuance:
         self._refreshes: GroupWriter[RefreshRequest, Refreshed | NotRefreshed] = GroupWriter(
             database, self._redeem_refreshes
         )
+        self._polls: GroupWriter[device_code.Poll, device_code.Allowed | device_code.NotAllowed] = (
+            GroupWriter(database, self._redeem_polls)
+        )
         self._grants: dict[str, Handler] = {
             client_credentials.GRANT_TYPE: self._client_credentials,
             authorization_code.GRANT_TYPE: self._authorization_code,
             refresh.GRANT_TYPE: self._refresh,
+            device_code.GRANT_TYPE: self._device_code,
         }
 
     @property
@@ -85,6 +89,8 @@ class Issuance:
                 raise UnsupportedGrantType("this grant type is not offered here")
             confirmation = await self._senders.bind(request, proof, client)
             return await handler(form, client, confirmation)
+        except (AuthorizationPending, SlowDown):
+            raise  # a device that waits is not refused anything
         except OAuthError as refusal:
             await self._ledger.record(self._refusal(client, refusal))
             raise
@@ -92,6 +98,7 @@ class Issuance:
     def close(self) -> None:
         self._codes.close()
         self._refreshes.close()
+        self._polls.close()
 
     async def _client_credentials(
         self, form: Form, client: Client, confirmation: Confirmation
@@ -137,6 +144,16 @@ class Issuance:
         return self._respond(
             client, result.family, result.scopes, result.refresh_token, confirmation
         )
+
+    async def _device_code(
+        self, form: Form, client: Client, confirmation: Confirmation
+    ) -> Mapping[str, Any]:
+        poll = device_code.check(form, client, confirmation, self._clock())
+        result = await self._polls.submit(poll)
+        if isinstance(result, device_code.NotAllowed):
+            raise result.error()
+        scopes = result.family.authorization.scopes
+        return self._respond(client, result.family, scopes, result.refresh_token, confirmation)
 
     def _respond(
         self,
@@ -186,6 +203,15 @@ class Issuance:
                 self._append_issued(tx, request.client, result.family, refresh.GRANT_TYPE)
             elif result.ended is not None:
                 self._append_ended(tx, request.client, result.ended, "refresh_token_reuse")
+        return results
+
+    def _redeem_polls(
+        self, tx: Tx, polls: Sequence[device_code.Poll]
+    ) -> Sequence[device_code.Allowed | device_code.NotAllowed]:
+        results = device_code.redeem(self._database, tx, polls)
+        for poll, result in zip(polls, results, strict=True):
+            if isinstance(result, device_code.Allowed):
+                self._append_issued(tx, poll.client, result.family, device_code.GRANT_TYPE)
         return results
 
     def _append_issued(self, tx: Tx, client: Client, family: Family, grant_type: str) -> None:

@@ -143,6 +143,21 @@ logouts = Table(
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
+device_codes = Table(
+    "device_codes",
+    metadata,
+    Column("device_hash", String(64), primary_key=True),
+    Column("user_code_hash", String(64), nullable=False, unique=True),
+    Column("client_id", String(100), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("person_id", String(40)),  # who typed the code first
+    Column("authorization", Text),
+    Column("denied_at", UtcDateTime),
+    Column("interval_seconds", Integer, nullable=False),
+    Column("polled_at", UtcDateTime),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
 replays = Table(
     "replays",
     metadata,

@@ -17,7 +17,10 @@ from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
 from keys.jose import verification_key
 
-GRANT_TYPES: Final = frozenset({"authorization_code", "refresh_token", "client_credentials"})
+DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+GRANT_TYPES: Final = frozenset(
+    {"authorization_code", "refresh_token", "client_credentials", DEVICE_CODE}
+)
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
@@ -85,10 +88,10 @@ def _grants(client: Client) -> list[FieldError]:
         problems.append(
             FieldError("/grant_types", "grant_type", "client_credentials needs authentication")
         )
-    if "refresh_token" in client.grant_types and "authorization_code" not in client.grant_types:
-        problems.append(
-            FieldError("/grant_types", "grant_type", "refresh_token needs authorization_code")
-        )
+    of_people = {"authorization_code", DEVICE_CODE}
+    if "refresh_token" in client.grant_types and not of_people & set(client.grant_types):
+        needs = "refresh_token needs authorization_code or device_code"
+        problems.append(FieldError("/grant_types", "grant_type", needs))
     return problems
 
 

@@ -31,6 +31,7 @@ from idp.access import Access
 from idp.authenticators.password import Passwords
 from idp.claims import CLAIMS
 from idp.clients import Clients
+from idp.devices import Devices
 from idp.errors import InteractionElsewhere, InteractionNotFound
 from idp.families import StoredCode
 from idp.grants.authorization_code import CODE_LIFETIME
@@ -119,6 +120,7 @@ class Idp:
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
     introspection does it count?    revocations  tokens given back
+    devices   sign-in through another screen
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Idp:
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
+        self.devices = Devices(database, ledger, self.clients, clock, issuer)
         self.revocations = Revocations(database, ledger, self.clients, self.tokens, clock)
 
     @property
@@ -365,6 +368,7 @@ class Idp:
             self.introspection,
             self.revocations,
             self._replays,
+            self.devices,
         ):
             part.close()
 

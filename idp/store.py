@@ -23,6 +23,7 @@ from idp.models import (
     authorization_codes,
     clients,
     consents,
+    device_codes,
     idp_sessions,
     interactions,
     logouts,
@@ -337,6 +338,12 @@ def forget_failures(tx: Tx, key: str) -> None:
     tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.id == key))
 
 
+def take_back_failure(tx: Tx, key: str) -> None:
+    table = sign_in_attempts
+    less = update(table).where(table.c.id == key, table.c.failures > 0)
+    tx.execute(less.values(failures=table.c.failures - 1))
+
+
 # --- housekeeping -------------------------------------------------------------------------------
 
 
@@ -344,6 +351,7 @@ def sweep(tx: Tx, now: datetime) -> int:
     """Delete what is over. Interactions stay a day more, so that a late tab finds its way back."""
     over = (
         (idp_sessions, idp_sessions.c.expires_at <= now),
+        (device_codes, device_codes.c.expires_at <= now - timedelta(days=1)),
         (logouts, logouts.c.expires_at <= now),
         (interactions, interactions.c.expires_at <= now - timedelta(days=1)),
         (authorization_codes, authorization_codes.c.expires_at <= now),

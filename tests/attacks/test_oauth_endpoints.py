@@ -1,4 +1,4 @@
-"""Attacks 19, 20 and 26 at the endpoints that take or give tokens back."""
+"""Attacks 19, 20, 31 and 32 at the endpoints for programs and on the device page."""
 
 import base64
 import json
@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from foundation.actor import SYSTEM
+from idp import DeviceRejected, DeviceView, Rejected
 from idp.clients import ASSERTION_TYPE
 from idp.errors import InvalidClientMetadata
 from tests.attacks.test_oauth_tokens import api_answers
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+from tests.idp.world import ISSUER, PASSWORD, PURPOSE, RelyingParty, World, public_jwk
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 def jwe_header(token: str) -> dict[str, Any]:
@@ -74,3 +78,77 @@ def test_20_a_signed_introspection_answer_or_userinfo_is_no_other_kind_of_token(
         refused = world.http.post("/oauth/token", {"grant_type": "client_credentials", **assertion})
         assert refused.status_code == 401
     assert world.verify(told, audience="signed")["iss"] == ISSUER
+
+
+@pytest.fixture
+def kiosk(world: World) -> RelyingParty:
+    return world.client(
+        "kiosk",
+        profile="public",
+        token_endpoint_auth_method="none",
+        redirect_uris=(),
+        grant_types=(DEVICE_CODE,),
+        first_party=True,
+    )
+
+
+def user_code(kiosk: RelyingParty) -> str:
+    form = {"scope": "openid profile", "client_id": kiosk.id}
+    return kiosk.http.post("/oauth/device", form).json()["user_code"]
+
+
+def signed_in(world: World, username: str = "chen") -> str:
+    return world.idp.sign_in(username, PASSWORD).session_id
+
+
+def test_31_guessing_user_codes_and_guessing_passwords_is_counted_together(world: World, kiosk):
+    session = signed_in(world)
+    good = user_code(kiosk)
+    for _ in range(3):
+        assert world.idp.devices.look_up(session, "BBBB-BBBB") == DeviceRejected("unknown_code")
+    for _ in range(2):
+        world.idp.sign_in("chen", "wrong")
+
+    locked = world.idp.devices.look_up(session, good)
+
+    assert isinstance(locked, DeviceRejected)
+    assert locked.reason == "too_many_attempts"
+    assert isinstance(world.idp.sign_in("chen", PASSWORD), Rejected)
+
+
+def test_31_a_right_code_of_ones_own_buys_no_more_guesses(world: World, kiosk):
+    session = signed_in(world)
+    for _ in range(5):
+        world.idp.devices.look_up(session, "BBBB-BBBB")
+        own = world.idp.devices.look_up(session, user_code(kiosk))
+
+    assert isinstance(own, DeviceRejected)
+    assert own.reason == "too_many_attempts"
+
+
+def test_32_whoever_was_sent_a_code_sees_whose_program_asks_and_what_for(world: World, kiosk):
+    view = world.idp.devices.look_up(signed_in(world), user_code(kiosk))
+
+    assert isinstance(view, DeviceView)
+    assert (view.client.name, view.client.purpose) == (PURPOSE, PURPOSE)
+    assert view.client.organisation_name
+    assert view.asked_at
+
+
+def test_32_looking_a_code_up_allows_nothing_however_well_the_program_is_known(world, kiosk):
+    asked = kiosk.http.post("/oauth/device", {"scope": "openid", "client_id": kiosk.id}).json()
+
+    world.idp.devices.look_up(signed_in(world), asked["user_code"])
+
+    answer = kiosk.token({"grant_type": DEVICE_CODE, "device_code": asked["device_code"]})
+    assert answer.json()["error"] == "authorization_pending"
+
+
+def test_32_a_code_cannot_change_hands_between_being_seen_and_being_answered(world: World, kiosk):
+    world.idp.people.add("mallory", "马", PASSWORD, by=SYSTEM)
+    code = user_code(kiosk)
+    world.idp.devices.look_up(signed_in(world), code)
+
+    swapped = world.idp.devices.answer(signed_in(world, "mallory"), code, True)
+
+    assert swapped == DeviceRejected("unknown_code")

@@ -95,6 +95,21 @@ def upgrade() -> None:
     sa.Column('granted_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('person_id', 'client_id', name=op.f('pk_consents'))
     )
+    op.create_table('device_codes',
+    sa.Column('device_hash', sa.String(length=64), nullable=False),
+    sa.Column('user_code_hash', sa.String(length=64), nullable=False),
+    sa.Column('client_id', sa.String(length=100), nullable=False),
+    sa.Column('request', sa.Text(), nullable=False),
+    sa.Column('person_id', sa.String(length=40), nullable=True),
+    sa.Column('authorization', sa.Text(), nullable=True),
+    sa.Column('denied_at', sa.BigInteger(), nullable=True),
+    sa.Column('interval_seconds', sa.Integer(), nullable=False),
+    sa.Column('polled_at', sa.BigInteger(), nullable=True),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('device_hash', name=op.f('pk_device_codes')),
+    sa.UniqueConstraint('user_code_hash', name=op.f('uq_device_codes_user_code_hash'))
+    )
+    op.create_index(op.f('ix_device_codes_expires_at'), 'device_codes', ['expires_at'], unique=False)
     op.create_table('drafts',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('type', sa.Text(), nullable=False),
