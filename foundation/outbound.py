@@ -1,0 +1,204 @@
+"""Requests to addresses that somebody else told us (attack 29, OWASP SSRF).
+
+A client registers where its keys are and where it wants to be told things. Whoever can write such
+an address must not be able to make this house talk to itself, its database or a cloud's metadata.
+
+- https only; http only to this very machine, and only if this machine is allowed at all.
+- The name is resolved once; every address it has must be public or in a network the operator
+  allows; the connection goes to one of exactly those addresses (no DNS rebinding). The certificate
+  is still checked against the name.
+- Redirects are not followed. Answers are read up to a limit, within one deadline.
+- No proxy, cookie or credential of the environment is used.
+
+    answer = Outbound().get("https://client.example/jwks.json")
+"""
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from foundation.errors import YinzhengError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Resolve = Callable[[str, int], Sequence[str]]
+
+SECONDS: Final = 5.0
+LONGEST_ANSWER: Final = 65_536
+# Prefixes that carry an IPv4 address inside: reaching them may reach that address.
+_TRANSLATED: Final = tuple(
+    ipaddress.ip_network(each)
+    for each in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+)
+
+
+class OutboundError(YinzhengError):
+    """Nothing usable came back."""
+
+    code = "outbound_failed"
+    status = 502
+
+
+class OutboundRefused(OutboundError):
+    """The address is one that is not talked to; no connection was made."""
+
+    code = "outbound_refused"
+
+
+class OutboundFailed(OutboundError):
+    """No connection, no answer in time, or too long an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came back. Header names are lower case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A URL that may be talked to, and the one address it was resolved to."""
+
+    scheme: str
+    host: str
+    address: str
+    port: int
+    target: str
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.scheme}://{host}:{self.port}{self.target}"
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        standard = {"https": 443, "http": 80}[self.scheme]
+        return host if self.port == standard else f"{host}:{self.port}"
+
+
+def system_resolver(host: str, port: int) -> list[str]:
+    """Every address of a name, in the system's order of preference."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+class Outbound:
+    """The way out. `allowed` are networks that are not public but may be talked to."""
+
+    def __init__(
+        self,
+        allowed: Sequence[Network] = (),
+        *,
+        resolve: Resolve = system_resolver,
+        trust: ssl.SSLContext | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._allowed = tuple(allowed)
+        self._resolve = resolve
+        self._trust = trust or ssl.create_default_context()
+        self._seconds = seconds
+
+    def get(self, url: str, *, accept: str = "application/json") -> Outcome:
+        """Raises `OutboundRefused` or `OutboundFailed`."""
+        return self._send("GET", url, {"accept": accept}, None)
+
+    def post(self, url: str, form: Mapping[str, str]) -> Outcome:
+        """A form (application/x-www-form-urlencoded). Raises as `get` does."""
+        return self._send("POST", url, {}, form)
+
+    def destination(self, url: str) -> Destination:
+        """Where a request to `url` would go. Raises `OutboundRefused`.
+
+        1. An absolute https URL without user information or fragment; http for loopback.
+        2. The name resolves, once.
+        3. Every address of it is public or allowed: one bad address spoils the name.
+        """
+        # 1.
+        scheme, host, port, target = _parsed(url)
+        # 2.
+        try:
+            addresses = [ipaddress.ip_address(each) for each in self._resolve(host, port)]
+        except (OSError, ValueError, UnicodeError):
+            raise OutboundRefused("the host name does not resolve") from None
+        # 3.
+        if not addresses or not all(self._may_talk_to(each) for each in addresses):
+            raise OutboundRefused("the host is not on a network that may be talked to")
+        if scheme == "http" and not all(each.is_loopback for each in addresses):
+            raise OutboundRefused("http is only for this very machine; use https")
+        return Destination(scheme, host, str(addresses[0]), port, target)
+
+    def _may_talk_to(self, address: Address) -> bool:
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        if any(mapped in network for network in self._allowed if network.version == mapped.version):
+            return True
+        translated = any(
+            mapped in network for network in _TRANSLATED if network.version == mapped.version
+        )
+        return mapped.is_global and not mapped.is_multicast and not translated
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Outcome:
+        where = self.destination(url)
+        deadline = time.monotonic() + self._seconds
+        sent = {**headers, "host": where.authority, "user-agent": "yinzheng"}
+        named = {"sni_hostname": where.host} if where.scheme == "https" else {}
+        with httpx.Client(
+            verify=self._trust, timeout=self._seconds, trust_env=False, follow_redirects=False
+        ) as client:
+            try:
+                request = client.build_request(
+                    method, where.url, headers=sent, data=form, extensions=named
+                )
+                response = client.send(request, stream=True)
+                try:
+                    return Outcome(
+                        response.status_code, _read(response, deadline), _named(response)
+                    )
+                finally:
+                    response.close()
+            except httpx.HTTPError as problem:
+                raise OutboundFailed(f"no answer: {type(problem).__name__}") from None
+
+
+def _parsed(url: str) -> tuple[str, str, int, str]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise OutboundRefused("this is not a URL") from None
+    if not url.isascii() or any(c <= " " or c == "\\" for c in url):
+        raise OutboundRefused("the URL has characters that a URL cannot have")
+    if parts.scheme not in ("https", "http") or not host:
+        raise OutboundRefused("an absolute https URL is needed")
+    if "@" in parts.netloc or "#" in url:
+        raise OutboundRefused("the URL has user information or a fragment")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], target
+
+
+def _read(response: httpx.Response, deadline: float) -> bytes:
+    """The body, as it was sent; a slow drip ends at the deadline."""
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > LONGEST_ANSWER:
+            raise OutboundFailed(f"the answer is longer than {LONGEST_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise OutboundFailed("the answer takes too long")
+    return bytes(body)
+
+
+def _named(response: httpx.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
