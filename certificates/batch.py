@@ -127,6 +127,11 @@ class DryRun:
     notices: list[RowNotice] = field(default_factory=list)
 
 
+def mappings(folder: Path = MAPPINGS) -> list[ColumnMapping]:
+    """Every mapping file, by name."""
+    return [read_mapping(each.stem, folder) for each in sorted(folder.glob("*.toml"))]
+
+
 def read_mapping(name: str, folder: Path = MAPPINGS) -> ColumnMapping:
     """A mapping file by name. Raises `InvalidCatalogue` for an unknown or broken one."""
     path = folder / f"{name}.toml"

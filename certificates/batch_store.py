@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select, update
 
-from certificates.batch import KEPT, RowError, RowNotice
+from certificates.batch import KEPT, CheckedRow, RowError, RowNotice
 from certificates.errors import WrongState
 from certificates.models import batch_chunks, batch_rows, batches, certificates
 from certificates.rules import State
@@ -116,6 +116,19 @@ def page(tx: Tx, authority: str, before: str | None, limit: int) -> list[Batch]:
 def first_row(tx: Tx, batch_id: str) -> Row[Any] | None:
     query = select(batch_rows).where(batch_rows.c.batch_id == batch_id)
     return tx.execute(query.order_by(batch_rows.c.row).limit(1)).first()
+
+
+def rows(tx: Tx, batch_id: str, after: int, limit: int) -> list[CheckedRow]:
+    """Rows as they were checked, in the order of the file."""
+    names = ("row", "number", "fields", "outcome", "outcome_on")
+    query = select(*(batch_rows.c[name] for name in names)).where(
+        batch_rows.c.batch_id == batch_id, batch_rows.c.row > after
+    )
+    found = tx.execute(query.order_by(batch_rows.c.row).limit(limit))
+    return [
+        CheckedRow(each.row, each.number, each.fields, State(each.outcome), each.outcome_on)
+        for each in found
+    ]
 
 
 def unfinished_chunks(tx: Tx, batch_id: str) -> Sequence[int]:

@@ -24,6 +24,7 @@ from certificates.batch import (
     DryRun,
     dry_run,
     mapping_for,
+    mappings,
     read_mapping,
 )
 from certificates.batch_store import Batch, Progress, wrong_state
@@ -193,6 +194,21 @@ class Batches:
         with self._database.read() as tx:
             found = batch_store.page(tx, actor.organisation, before, limit + 1)
         return page_of(found, limit, lambda batch: (batch.id,))
+
+    def rows(
+        self, actor: Actor, batch_id: str, *, after: str | None = None, limit: int = 50
+    ) -> Page[CheckedRow]:
+        """What the rows of a batch say: what a second officer looks at before agreeing to them."""
+        batch = self.get(actor, batch_id)
+        start = decode_cursor(after, int)[0] if after else 0
+        limit = min(max(limit, 1), MAX_LIMIT)
+        with self._database.read() as tx:
+            found = batch_store.rows(tx, batch.id, start, limit + 1)
+        return page_of(found, limit, lambda each: (each.row,))
+
+    def mappings(self) -> Sequence[ColumnMapping]:
+        """The mapping files there are: registers whose columns are known."""
+        return mappings()
 
     def progress(self, batch_id: str) -> Progress:
         """Counts, rate, remaining time, the latest rows. Costs the same at any size."""

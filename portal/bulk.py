@@ -1,0 +1,348 @@
+"""Bulk issuing: a table is checked as a whole, a second officer agrees to it, progress is live.
+
+The dry run issues nothing and repeats no value of the file in its list of mistakes. The second
+officer agrees to the digest on the page; when the rows are not the ones behind it, the service
+refuses (409). The progress page is one HTML document that goes on being written while the work
+goes on: it is live without a line of script, and a reload shows where things stand.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from certificates import Batch, Progress
+from certificates.batch import RowError
+from certificates.errors import InvalidCatalogue
+from certificates.sheets import MAX_BYTES
+from foundation.actor import Actor
+from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
+from portal import forms, problems
+from portal.desk import Desk, Form, upload
+from portal.language import Language
+from portal.problems import Mistake
+
+PER_PAGE = 50
+SAMPLE = 20  # rows a page of a batch shows
+SHOWN = 100  # mistakes on the page; the file has all that were kept
+LOOK_EVERY = 1.0  # seconds between two looks at the progress
+LOOK_FOR = 60.0  # seconds one answer stays open; then the page asks to be opened again
+_HERE = "<!-- progress -->"
+_MOVING = {"running"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A batch in the list."""
+
+    id: str
+    filename: str
+    type_name: str
+    rows: int
+    state: str
+    by_name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RowMistake:
+    """A mistake of the file in the reader's language; `detail` is the catalogue's own English."""
+
+    row: int
+    column: str
+    rule: str
+    fix: str
+    detail: str
+
+
+def router(desk: Desk) -> APIRouter:
+    pages = APIRouter(prefix="/staff/bulk")
+    batches = desk.house.batches
+
+    @pages.get("")
+    def overview(request: Request, after: str = "") -> Response:
+        desk.officer(request)
+        return _overview(desk, request, after=after)
+
+    @pages.post("")
+    def check(request: Request, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        chosen = {"type": forms.text(form, "type"), "mapping": forms.text(form, "mapping")}
+        file = upload(form, "file")
+        if file is None:
+            missing = problems.one(desk.language(request), "file", "bulk.file_missing")
+            return _overview(desk, request, errors=missing, status=422, **chosen)
+        data = file.file.read(MAX_BYTES + 1)
+        try:
+            batch = batches.upload(
+                actor, chosen["type"], chosen["mapping"], data, file.filename or ""
+            )
+        except (Malformed, Invalid, TooLarge) as problem:
+            errors = _file_problem(desk.language(request), problem)
+            return _overview(desk, request, errors=errors, status=problem.status, **chosen)
+        return desk.go(f"/staff/bulk/{batch.id}")
+
+    @pages.get("/template/{type_name}.csv")
+    def template(request: Request, type_name: str) -> Response:
+        desk.officer(request)
+        return _sheet(batches.template_file(type_name), f"{type_name}.csv")
+
+    @pages.get("/{batch_id}")
+    def batch_page(request: Request, batch_id: str, after: str = "") -> Response:
+        actor = desk.officer(request).actor
+        return _batch(desk, request, actor, batches.get(actor, batch_id), after=after)
+
+    @pages.get("/{batch_id}/errors.csv")
+    def errors_file(request: Request, batch_id: str) -> Response:
+        actor = desk.officer(request).actor
+        return _sheet(batches.error_file(actor, batch_id), "errors.csv")
+
+    @pages.post("/{batch_id}/submit")
+    def submit(request: Request, batch_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        try:
+            batches.submit(actor, batch_id)
+        except (Invalid, Conflict) as problem:
+            return _again(desk, request, actor, batch_id, problem)
+        return desk.go(f"/staff/bulk/{batch_id}")
+
+    @pages.post("/{batch_id}/approve")
+    def approve(request: Request, batch_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        try:
+            batches.approve(actor, batch_id, forms.text(form, "content_digest"))
+        except (Invalid, Conflict) as problem:
+            return _again(desk, request, actor, batch_id, problem)
+        return desk.go(f"/staff/bulk/{batch_id}/progress")
+
+    @pages.post("/{batch_id}/return")
+    def send_back(request: Request, batch_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        reason = forms.paragraph(form, "reason", 1000)
+        if not reason:
+            errors = problems.one(desk.language(request), "reason", "review.reason_missing")
+            batch = batches.get(actor, batch_id)
+            return _batch(desk, request, actor, batch, errors=errors, status=422)
+        batches.return_(actor, batch_id, reason)
+        return desk.go(f"/staff/bulk/{batch_id}")
+
+    @pages.post("/{batch_id}/pause")
+    def pause(request: Request, batch_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        try:
+            batches.pause(actor, batch_id)
+        except Conflict as problem:  # it was faster than the button
+            return _again(desk, request, actor, batch_id, problem)
+        return desk.go(f"/staff/bulk/{batch_id}")
+
+    @pages.post("/{batch_id}/resume")
+    def resume(request: Request, batch_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        try:
+            batches.resume(actor, batch_id)
+        except Conflict as problem:
+            return _again(desk, request, actor, batch_id, problem)
+        return desk.go(f"/staff/bulk/{batch_id}/progress")
+
+    @pages.get("/{batch_id}/progress")
+    def progress(request: Request, batch_id: str) -> Response:
+        actor = desk.officer(request).actor
+        return _live(desk, request, batches.get(actor, batch_id))
+
+    return pages
+
+
+# --- the list and the form ----------------------------------------------------------------------
+
+
+def _overview(
+    desk: Desk,
+    request: Request,
+    *,
+    after: str = "",
+    type: str = "",  # noqa: A002 - the field's own name
+    mapping: str = "",
+    **values: Any,
+) -> Response:
+    actor = desk.visitor(request).actor
+    lang = desk.language(request)
+    types = [(each.name, lang.pick(each.labels)) for each in desk.house.certificates.types()]
+    known = [(each.name, each.source or each.name) for each in desk.house.batches.mappings()]
+    page = desk.house.batches.list(actor, after=after or None, limit=PER_PAGE)
+    return desk.page(
+        request,
+        "bulk.html",
+        may_upload=actor.may("drafter"),
+        types=types,
+        type=type,
+        mappings=[("", lang.say("bulk.mapping_same")), *known],
+        mapping=mapping,
+        batches=[_line(desk, lang, each) for each in page.items],
+        next=page.next,
+        **values,
+    )
+
+
+def _line(desk: Desk, lang: Language, batch: Batch) -> Line:
+    return Line(
+        id=batch.id,
+        filename=batch.filename,
+        type_name=_type_name(desk, lang, batch),
+        rows=batch.rows,
+        state=_state(batch),
+        by_name=batch.drafter_name,
+        at=batch.created_at,
+    )
+
+
+def _state(batch: Batch) -> str:
+    """The state a reader cares about: a file with mistakes was checked, and failed."""
+    return "failed" if batch.error_count else batch.state
+
+
+def _type_name(desk: Desk, lang: Language, batch: Batch) -> str:
+    return lang.pick(desk.house.catalogue.find(batch.type).labels)
+
+
+def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
+    if isinstance(problem, InvalidCatalogue):
+        return problems.one(lang, "mapping", "bulk.mapping_other_type")
+    words, _ = problems.sentence(lang, problem.code, problem.detail, problem.params)
+    return [Mistake("file", words)]
+
+
+# --- one batch ----------------------------------------------------------------------------------
+
+
+def _again(
+    desk: Desk, request: Request, actor: Actor, batch_id: str, problem: YinzhengError
+) -> Response:
+    """The batch as it is now, under the sentence that says why nothing happened."""
+    lang, batch = desk.language(request), desk.house.batches.get(actor, batch_id)
+    errors = problems.mistakes(lang, problem)
+    return _batch(desk, request, actor, batch, errors=errors, status=problem.status)
+
+
+def _batch(
+    desk: Desk, request: Request, actor: Actor, batch: Batch, *, after: str = "", **values: Any
+) -> Response:
+    lang = desk.language(request)
+    kind = desk.house.catalogue.find(batch.type)
+    sample = desk.house.batches.rows(actor, batch.id, after=after or None, limit=SAMPLE)
+    names = [name for name in kind.fields if any(row.fields.get(name) for row in sample.items)]
+    fields = {name: kind.fields[name] for name in names}
+    rows = [
+        {
+            "row": row.row,
+            "cells": [fields[name].display(row.fields.get(name, ""), lang.code) for name in fields],
+            "outcome": str(row.outcome),
+        }
+        for row in sample.items
+    ]
+    return desk.page(
+        request,
+        "batch.html",
+        batch=batch,
+        state=_state(batch),
+        type_name=lang.pick(kind.labels),
+        mistakes=[row_mistake(lang, each) for each in batch.errors[:SHOWN]],
+        may_submit=actor.may("drafter"),
+        may_approve=actor.may("approver") and batch.drafter != actor.id,
+        may_run=actor.may("approver"),
+        progress=desk.house.batches.progress(batch.id) if batch.started_at else None,
+        columns=[lang.pick(field.labels) for field in fields.values()],
+        rows=rows,
+        next=sample.next,
+        reason="",
+        **values,
+    )
+
+
+def row_mistake(lang: Language, error: RowError) -> RowMistake:
+    """Rule and fix in the reader's language; the catalogue's detail names forms and choices."""
+    known = lang.knows(f"rule.{error.rule}")
+    return RowMistake(
+        row=error.row,
+        column=error.column,
+        rule=lang.say(f"rule.{error.rule}") if known else error.rule,
+        fix=lang.say(f"fix.{error.rule}") if known else error.fix,
+        detail=error.detail,
+    )
+
+
+def _sheet(data: bytes, name: str) -> Response:
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "Cache-Control": "no-store",
+    }
+    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+# --- live progress ------------------------------------------------------------------------------
+
+
+def _live(desk: Desk, request: Request, batch: Batch) -> Response:
+    """The page up to its marker at once, a new line each second, the rest at the end."""
+    whole = desk.page(request, "progress.html", batch=batch)
+    head, tail = bytes(whole.body).decode().split(_HERE)
+    answer = StreamingResponse(_written(desk, request, batch, head, tail))
+    kept = [header for header in whole.raw_headers if header[0] != b"content-length"]
+    # A proxy that collects the whole answer first would make the page look dead.
+    answer.raw_headers = [*kept, (b"x-accel-buffering", b"no")]
+    return answer
+
+
+async def _written(
+    desk: Desk, request: Request, batch: Batch, head: str, tail: str
+) -> AsyncIterator[str]:
+    yield head
+    until = time.monotonic() + LOOK_FOR
+    while True:
+        now = await run_in_threadpool(desk.house.batches.progress, batch.id)
+        over = now.state not in _MOVING
+        late = time.monotonic() >= until
+        yield _tick(desk, request, batch, now, over=over, late=late)
+        if over or late:
+            break
+        await asyncio.sleep(LOOK_EVERY)
+    yield tail
+
+
+def _tick(
+    desk: Desk, request: Request, batch: Batch, now: Progress, *, over: bool, late: bool
+) -> str:
+    """One line of the log; the stylesheet shows the last one only."""
+    visitor = desk.visitor(request)
+    html, _ = desk.pages.html(
+        request,
+        visitor,
+        "progress_line.html",
+        batch=batch,
+        progress=now,
+        over=over,
+        late=late,
+        may_run=visitor.actor.may("approver"),
+        failures=_failures(desk.language(request), now),
+    )
+    return html
+
+
+def _failures(lang: Language, progress: Progress) -> Sequence[Mistake]:
+    """The first rows that could not be issued, and why."""
+    return [
+        Mistake(str(each.row), problems.sentence(lang, each.problem, each.problem, {})[0])
+        for each in progress.failures[:SHOWN]
+    ]
