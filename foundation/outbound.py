@@ -125,7 +125,7 @@ class Outbound:
         3. Every address of it is public or allowed: one bad address spoils the name.
         """
         # 1.
-        scheme, host, port, target = _parsed(url)
+        scheme, host, port, target = parse_url(url)
         # 2.
         try:
             addresses = [ipaddress.ip_address(each) for each in self._resolve(host, port)]
@@ -172,7 +172,8 @@ class Outbound:
                 raise OutboundFailed(f"no answer: {type(problem).__name__}") from None
 
 
-def _parsed(url: str) -> tuple[str, str, int, str]:
+def parse_url(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and target of a URL that could be talked to. Raises `OutboundRefused`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -12,6 +12,7 @@ service wants to know and why, and go back with a code that the service turns in
     tokens         signed statements      issuance  the token endpoint
     access         tokens read back: APIs, userinfo
     introspection, revocation      what others may know of a token, and tokens given back
+    backchannel    services are told that a session ended
     devices        people answer for a device that has no keyboard
     service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
 
@@ -20,6 +21,7 @@ revoked is refused from that commit on; a client learns no more than its registe
 and the person agreed to; every token, sign-in and refusal is in the ledger.
 """
 
+from idp.backchannel import LogoutNotice
 from idp.clients import ClientRegistration, Clients
 from idp.cookies import Cookies
 from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
@@ -54,6 +56,7 @@ __all__ = [
     "Interaction",
     "LoggedOut",
     "Login",
+    "LogoutNotice",
     "Person",
     "Refused",
     "Rejected",

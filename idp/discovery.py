@@ -27,6 +27,8 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "device_authorization_endpoint": f"{issuer}/oauth/device",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "jwks_uri": f"{issuer}/keys/jwks.json",
         "response_types_supported": ["code"],

@@ -21,6 +21,7 @@
     │   │   ├── DpopChallenge     401    the same refusals of a proof, at a resource (RFC 9449 §7.1)
     │   │   └── InsufficientScope 403    it is good, but not for this
     │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
+    ├── LogoutNotConfirmed    502    a service did not confirm a sign-out (only inside jobs)
     ├── AuthorizationRefused      400    an authorization request that must not redirect
     ├── InteractionNotFound       410    the pending request is unknown or its time is over
     ├── InteractionElsewhere      403    it was begun in another browser
@@ -191,6 +192,11 @@ class AuthorizationError(OAuthError):
     @property
     def error(self) -> str:
         return self._error
+
+
+class LogoutNotConfirmed(YinzhengError):
+    code = "logout_not_confirmed"
+    status = 502
 
 
 class AuthorizationRefused(YinzhengError):

@@ -100,6 +100,12 @@ def families(tx: Tx, ids: Collection[str]) -> dict[str, Family]:
     return {row.id: _family(row) for row in rows}
 
 
+def clients_of_session(tx: Tx, sid: str) -> list[str]:
+    """Every client that a session signed in to, whatever became of the tokens."""
+    query = select(token_families.c.client_id).where(token_families.c.sid == sid).distinct()
+    return list(tx.execute(query).scalars())
+
+
 def add_families(tx: Tx, new: Sequence[tuple[Family, str | None]]) -> None:
     """Store families, each with the hash of the code it grew from."""
     if new:

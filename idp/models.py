@@ -158,6 +158,20 @@ device_codes = Table(
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
+logout_notices = Table(
+    "logout_notices",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("client_id", String(100), nullable=False),
+    Column("person_id", String(40), nullable=False, index=True),
+    Column("sid", String(43), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("confirmed_at", UtcDateTime),
+    Column("given_up_at", UtcDateTime),
+)
+
 replays = Table(
     "replays",
     metadata,
@@ -268,6 +282,8 @@ class Client:
     userinfo_signed_response_alg: str = ""
     userinfo_encrypted_response_alg: str = ""
     introspection_encrypted_response_alg: str = ""
+    backchannel_logout_uri: str = ""
+    backchannel_logout_session_required: bool = False
     dpop_bound_access_tokens: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: str = ""

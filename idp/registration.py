@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from foundation.errors import FieldError
+from foundation.outbound import OutboundRefused, parse_url
 from idp import encryption
 from idp.claims import CLAIMS, claims_of
 from idp.errors import InvalidClientMetadata
@@ -33,7 +34,8 @@ def check(client: Client) -> None:
     4. Grant types exist and fit each other.                              RFC 7591 §2.1
     5. Authentication fits the profile; a key is there when one is needed.  RFC 7591 §2
     6. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
-    7. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
+    7. The place for logout notices can be talked to.                     OIDC Back-Channel §2.2
+    8. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     problems = [
         *_identity(client),
@@ -41,6 +43,7 @@ def check(client: Client) -> None:
         *_grants(client),
         *_authentication(client),
         *_reach(client),
+        *_notices(client),
         *_confidentiality(client),
     ]
     if problems:
@@ -130,6 +133,19 @@ def _reach(client: Client) -> list[FieldError]:
         if each not in client.claims
     ]
     return problems
+
+
+def _notices(client: Client) -> list[FieldError]:
+    uri = client.backchannel_logout_uri
+    if not uri:
+        return []
+    try:
+        scheme, host, _, _ = parse_url(uri)
+    except OutboundRefused as problem:
+        return [FieldError("/backchannel_logout_uri", "uri", problem.detail)]
+    if scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
+        return [FieldError("/backchannel_logout_uri", "uri", "http to another machine; use https")]
+    return []
 
 
 def _confidentiality(client: Client) -> list[FieldError]:

@@ -26,9 +26,12 @@ from foundation.actor import ANONYMOUS, Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.hot import HotRequest
+from foundation.jobs import Jobs, open_jobs
+from foundation.outbound import Outbound
 from idp import families, rules, store
 from idp.access import Access
 from idp.authenticators.password import Passwords
+from idp.backchannel import Notices
 from idp.claims import CLAIMS
 from idp.clients import Clients
 from idp.devices import Devices
@@ -120,7 +123,7 @@ class Idp:
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
     introspection does it count?    revocations  tokens given back
-    devices   sign-in through another screen
+    devices   sign-in through another screen    notices  services told of a sign-out
     """
 
     def __init__(
@@ -131,6 +134,9 @@ class Idp:
         clock: Clock,
         issuer: str,
         certificates: ClientCertificates | None = None,
+        *,
+        jobs: Jobs | None = None,
+        outbound: Outbound | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -145,7 +151,11 @@ class Idp:
         self.senders = Senders(database, self._replays, certificates, clock, issuer)
         self.clients = Clients(database, ledger, self._replays, certificates, clock, issuer)
         self.people = People(database, ledger, clock, passwords)
-        self.sessions = Sessions(database, ledger, clock, passwords)
+        self.jobs = jobs or open_jobs(database, clock)
+        self.notices = Notices(
+            database, ledger, self.clients, self.tokens, self.jobs, outbound or Outbound(), clock
+        )
+        self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)

@@ -20,6 +20,7 @@ from idp import families, rules, store
 from idp.attempts import Attempts
 from idp.authenticators import password as password_authenticator
 from idp.authenticators.password import Passwords
+from idp.backchannel import Notices
 from idp.models import Person, Session
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
@@ -47,12 +48,18 @@ class Sessions:
     """Everybody who is signed in."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, clock: Clock, passwords: Passwords
+        self,
+        database: Database,
+        ledger: Ledger,
+        clock: Clock,
+        passwords: Passwords,
+        notices: Notices,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self._passwords = passwords
+        self._notices = notices
         self._attempts = Attempts(database)
 
     def sign_in(
@@ -110,9 +117,11 @@ class Sessions:
             return found is not None and self.close(tx, found, "signed_out_elsewhere")
 
     def close(self, tx: Tx, session: Session, reason: str) -> bool:
-        """End a session and every token of it that may not work offline; one ledger entry."""
+        """End a session and every token of it that may not work offline; one ledger entry. Its
+        services are told (`backchannel`)."""
         now = self._clock()
         store.end_session(tx, session.sid)
+        self._notices.announce(tx, session, now)
         online = [
             family.id
             for family in families.live_families(tx, sid=session.sid)

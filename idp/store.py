@@ -26,6 +26,7 @@ from idp.models import (
     device_codes,
     idp_sessions,
     interactions,
+    logout_notices,
     logouts,
     people,
     refresh_tokens,
@@ -356,7 +357,9 @@ def sweep(tx: Tx, now: datetime) -> int:
         (interactions, interactions.c.expires_at <= now - timedelta(days=1)),
         (authorization_codes, authorization_codes.c.expires_at <= now),
         (refresh_tokens, refresh_tokens.c.expires_at <= now),
-        (token_families, token_families.c.expires_at <= now),
+        # As long as a session may live: its services are to be told when it ends.
+        (token_families, token_families.c.expires_at <= now - timedelta(hours=8)),
+        (logout_notices, logout_notices.c.created_at <= now - timedelta(days=30)),
         (revocations, revocations.c.expires_at <= now),
         (replays, replays.c.expires_at <= now),
         (sign_in_attempts, sign_in_attempts.c.last_failure_at <= now - timedelta(days=1)),

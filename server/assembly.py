@@ -25,6 +25,7 @@ from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
 from foundation.hot import HotRoute
 from foundation.jobs import open_jobs
+from foundation.outbound import Outbound
 from idp import Idp
 from keys import Keys
 from keys.backends.software import SoftwareBackend, load_master_key
@@ -65,7 +66,15 @@ class House:
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
         self.seals = Seals(self.database, self.keys, clock)
         self.signing = Signing(self.seals, self.keys, clock)
-        self.idp = Idp(self.database, self.keys, self.ledger, clock, settings.issuer)
+        self.idp = Idp(
+            self.database,
+            self.keys,
+            self.ledger,
+            clock,
+            settings.issuer,
+            jobs=self.jobs,
+            outbound=Outbound(settings.networks),
+        )
         self.catalogue = Catalogue.load()
         self.certificates = Certificates(
             self.database,

@@ -6,6 +6,7 @@ default.
 """
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -60,6 +61,12 @@ class Settings(BaseSettings):
         default=True, description="run jobs in a thread of the web process"
     )
 
+    outbound_networks: str = Field(
+        default="",
+        description="networks beside the public internet in which services may be told of "
+        "sign-outs and asked for their keys, such as 10.20.0.0/16,fd00::/8",
+    )
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         _refuse(self)
@@ -68,6 +75,13 @@ class Settings(BaseSettings):
     @property
     def issuer(self) -> str:
         return self.public_url.rstrip("/")
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where requests of ours may go beside public addresses; a sandbox may talk to itself."""
+        named = [each.strip() for each in self.outbound_networks.split(",") if each.strip()]
+        loopback = ["127.0.0.0/8", "::1/128"] if self.mode == "sandbox" else []
+        return tuple(ip_network(each) for each in (*loopback, *named))
 
     @property
     def database(self) -> str:
@@ -110,6 +124,12 @@ def _refuse(settings: Settings) -> None:
         raise UnusableSettings(
             "more than one web process needs PostgreSQL in YINZHENG_DATABASE_URL"
         )
+    try:
+        _ = settings.networks
+    except ValueError:
+        raise UnusableSettings(
+            "YINZHENG_OUTBOUND_NETWORKS must be networks like 10.20.0.0/16, with commas between"
+        ) from None
     if settings.mode == "production":
         _refuse_in_production(settings)
 

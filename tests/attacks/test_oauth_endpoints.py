@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.actor import SYSTEM
-from idp import DeviceRejected, DeviceView, Rejected
+from idp import DeviceRejected, DeviceView, Rejected, backchannel
 from idp.clients import ASSERTION_TYPE
 from idp.errors import InvalidClientMetadata
 from tests.attacks.test_oauth_tokens import api_answers
@@ -63,14 +63,16 @@ def test_19_nothing_is_ever_encrypted_to_a_signature_key(world: World, two_keys)
             world.client("wrong", jwks={"keys": [jwk]}, id_token_encrypted_response_alg="ECDH-ES")
 
 
-def test_20_a_signed_introspection_answer_or_userinfo_is_no_other_kind_of_token(world, client):
+def test_20_introspection_userinfo_and_logout_tokens_are_no_other_kind_of_token(world, client):
     server = world.client("signed", userinfo_signed_response_alg="ES256")
     access_token = server.tokens()["access_token"]
     form, headers = server.authenticated({"token": access_token})
     headers["accept"] = "application/token-introspection+jwt"
     told = world.http.post("/oauth/introspect", form, headers=headers).text
 
-    for statement in (told, server.userinfo(access_token).text):
+    logout = backchannel.logout_claims(ISSUER, "signed", "p_1", "sid", "jti", world.clock())
+    logout_token = world.idp.tokens.sign(logout, typ=backchannel.TYPE)
+    for statement in (told, server.userinfo(access_token).text, logout_token):
         assert not api_answers(world, statement)
         assert server.introspect(statement) == {"active": False}
         assert world.idp.tokens.read_id_token(statement) is None

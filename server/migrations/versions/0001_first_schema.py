@@ -235,6 +235,20 @@ def upgrade() -> None:
     sa.Column('hashes', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('level', 'number', name=op.f('pk_ledger_tiles'))
     )
+    op.create_table('logout_notices',
+    sa.Column('id', sa.String(length=43), nullable=False),
+    sa.Column('client_id', sa.String(length=100), nullable=False),
+    sa.Column('person_id', sa.String(length=40), nullable=False),
+    sa.Column('sid', sa.String(length=43), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('problem', sa.Text(), nullable=False),
+    sa.Column('confirmed_at', sa.BigInteger(), nullable=True),
+    sa.Column('given_up_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_logout_notices'))
+    )
+    op.create_index(op.f('ix_logout_notices_created_at'), 'logout_notices', ['created_at'], unique=False)
+    op.create_index(op.f('ix_logout_notices_person_id'), 'logout_notices', ['person_id'], unique=False)
     op.create_table('logouts',
     sa.Column('id', sa.String(length=43), nullable=False),
     sa.Column('redirect_to', sa.Text(), nullable=True),

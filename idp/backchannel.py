@@ -1,0 +1,212 @@
+"""Back-channel logout: every service of an ended session is told so, server to server
+(OpenID Connect Back-Channel Logout 1.0).
+
+    a session ends ─▶ one notice per service, in the same transaction ─▶ job ─▶ POST ─▶ confirmed
+
+- A notice is kept until it is confirmed or given up, so the person can see which services did not
+  confirm that they signed them out.
+- The logout token is made when it is sent and lives two minutes; every attempt has a new one.
+- It is sent to the registered address only, by `foundation.outbound`.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from sqlalchemy import Row, insert, select, update
+
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from foundation.jobs import MAX_ATTEMPTS, Jobs
+from foundation.outbound import Outbound, OutboundError
+from idp import families
+from idp.clients import Clients
+from idp.errors import LogoutNotConfirmed
+from idp.models import Client, Person, Session, logout_notices
+from idp.subjects import subject_for
+from idp.tokens import Tokens
+from ledger import Entry, Ledger
+
+TASK: Final = "idp.logout_notice"
+TYPE: Final = "logout+jwt"
+EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+TOKEN_LIFETIME: Final = timedelta(minutes=2)  # §2.4: preferably at most two minutes
+KEPT: Final = timedelta(days=30)
+
+State = Literal["waiting", "confirmed", "given_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutNotice:
+    """What a service was told and what it answered, for the person's own page."""
+
+    client: Client
+    ended_at: datetime
+    state: State
+    attempts: int
+    problem: str
+
+
+class Notices:
+    """Who has to be told, who was, and who did not confirm."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        clients: Clients,
+        tokens: Tokens,
+        jobs: Jobs,
+        outbound: Outbound,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clients = clients
+        self._tokens = tokens
+        self._jobs = jobs
+        self._outbound = outbound
+        self._clock = clock
+        jobs.register(TASK, self.deliver)
+
+    def announce(self, tx: Tx, session: Session, now: datetime) -> None:
+        """Tell every service that the session signed in to, and that wants to be told (§2.5)."""
+        served = families.clients_of_session(tx, session.sid)
+        for registered in self._clients.known(tx, served).values():
+            client = registered.client
+            if registered.disabled or not client.backchannel_logout_uri:
+                continue
+            notice_id = secrets.token_urlsafe(32)
+            tx.execute(
+                insert(logout_notices).values(
+                    id=notice_id,
+                    client_id=client.client_id,
+                    person_id=session.person.id,
+                    sid=session.sid,
+                    created_at=now,
+                    attempts=0,
+                    problem="",
+                )
+            )
+            self._jobs.enqueue(tx, TASK, {"notice": notice_id})
+
+    def deliver(self, payload: Mapping[str, Any]) -> None:
+        """Send one notice; a job. Raises `LogoutNotConfirmed`, so that the engine tries again.
+
+        1. What was confirmed, given up or swept away is not sent again.
+        2. The service answers 200 or 204 (§2.8): confirmed.
+        3. Anything else is tried again, a few times, ever later; then it is given up.
+        """
+        # 1.
+        with self._database.read() as tx:
+            notice = _waiting(tx, str(payload["notice"]))
+            client = self._clients.find(tx, notice.client_id) if notice is not None else None
+        if notice is None:
+            return
+        # 2.
+        problem = self._send(client, notice) if client else "the service is not registered any more"
+        # 3.
+        now = self._clock()
+        over = problem and notice.attempts + 1 >= MAX_ATTEMPTS
+        with self._database.write() as tx:
+            _attempted(tx, notice.id, now, problem, given_up=bool(over))
+            if not problem or over:
+                self._append(tx, notice, client, now, problem)
+        if problem and not over:
+            raise LogoutNotConfirmed(problem)
+
+    def of(self, person: Person) -> list[LogoutNotice]:
+        """What the person's services were told in the last month, newest first."""
+        table = logout_notices
+        query = (
+            select(table)
+            .where(table.c.person_id == person.id)
+            .order_by(table.c.created_at.desc())
+            .limit(100)
+        )
+        with self._database.read() as tx:
+            rows = tx.execute(query).all()
+            known = self._clients.known(tx, [row.client_id for row in rows])
+        return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
+
+    def unconfirmed(self, person: Person) -> list[LogoutNotice]:
+        """The services that did not confirm, or not yet."""
+        return [notice for notice in self.of(person) if notice.state != "confirmed"]
+
+    def _send(self, client: Client, notice: Row[Any]) -> str:
+        """What went wrong, in words without personal data; "" when it was confirmed."""
+        subject = subject_for(self._database.cipher, client, notice.person_id)
+        claims = logout_claims(
+            self._tokens.issuer,
+            client.client_id,
+            subject,
+            notice.sid,
+            secrets.token_urlsafe(16),
+            self._clock(),
+        )
+        token = self._tokens.sign(claims, typ=TYPE)
+        try:
+            answer = self._outbound.post(client.backchannel_logout_uri, {"logout_token": token})
+        except OutboundError as problem:
+            return problem.detail
+        return "" if answer.status in (200, 204) else f"the service answered {answer.status}"
+
+    def _append(
+        self, tx: Tx, notice: Row[Any], client: Client | None, now: datetime, problem: str
+    ) -> None:
+        if client is None:
+            return
+        entry = Entry(
+            kind="idp.logout_told",
+            actor=client.actor,
+            at=now,
+            verdict="given_up" if problem else "confirmed",
+            details={"client_id": notice.client_id},
+        )
+        self._ledger.append(tx, entry)
+
+
+def logout_claims(
+    issuer: str, client_id: str, subject: str, sid: str, jti: str, now: datetime
+) -> dict[str, Any]:
+    """The claims of a logout token (§2.4): never a nonce, so that it is no ID token."""
+    seconds = int(now.timestamp())
+    return {
+        "iss": issuer,
+        "aud": client_id,
+        "sub": subject,
+        "sid": sid,
+        "iat": seconds,
+        "exp": seconds + int(TOKEN_LIFETIME.total_seconds()),
+        "jti": jti,
+        "events": {EVENT: {}},
+    }
+
+
+def _waiting(tx: Tx, notice_id: str) -> Row[Any] | None:
+    table = logout_notices
+    query = select(table).where(
+        table.c.id == notice_id, table.c.confirmed_at.is_(None), table.c.given_up_at.is_(None)
+    )
+    return tx.execute(query).first()
+
+
+def _attempted(tx: Tx, notice_id: str, now: datetime, problem: str, *, given_up: bool) -> None:
+    table = logout_notices
+    outcome: dict[str, Any] = {"attempts": table.c.attempts + 1, "problem": problem}
+    if not problem:
+        outcome["confirmed_at"] = now
+    if given_up:
+        outcome["given_up_at"] = now
+    tx.execute(update(table).where(table.c.id == notice_id).values(**outcome))
+
+
+def _notice(row: Row[Any], client: Client) -> LogoutNotice:
+    state: State = "waiting"
+    if row.confirmed_at is not None:
+        state = "confirmed"
+    elif row.given_up_at is not None:
+        state = "given_up"
+    return LogoutNotice(client, row.created_at, state, row.attempts, row.problem)
