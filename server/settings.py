@@ -34,9 +34,6 @@ class Settings(BaseSettings):
     mode: Literal["sandbox", "production"] = Field(
         default="sandbox", description="sandbox seeds made-up people and allows http"
     )
-    public_url: str = Field(
-        default="http://localhost:8000", description="what people and clients type; also the issuer"
-    )
     data_dir: Path = Field(
         default=Path("data"), description="where the embedded default keeps its files"
     )
@@ -50,6 +47,10 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")
+    public_url: str = Field(
+        default_factory=lambda known: f"http://localhost:{known.get('port', 8000)}",
+        description="what people and clients type; also the issuer",
+    )
     management_port: int = Field(
         default=9000,
         ge=0,

@@ -1,0 +1,305 @@
+"""The whole mission once, in the terminal, over the HTTP of a running house.
+
+    sign in → draft → approve → seal → verify by number, by file and by QR
+    → the citizen sees who looked → revoke → verify again → check the ledger
+
+The house is a real one with the sandbox people; everything the story does, it does as a visitor
+(`server/visitors.py`). Two things only are taken from inside: a fresh secret for the bank's program
+(secrets are made here and shown once) and the ledger's own check at the end.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from exchange import verify_receipt
+from exchange.receipts import to_pem
+from foundation.actor import SYSTEM
+from foundation.errors import Refused
+from server import migrations, processes, sandbox
+from server.assembly import House, open_database, open_master_key, opened
+from server.settings import Settings
+from server.visitors import Browser, Program, RelyingParty, Surprise, photograph
+
+BANK = "shili-bank"
+TYPE = "food-business-licence"
+PURPOSE = "loan-application"
+CASE = "LOAN-2026-0417"
+PATIENCE = 30.0  # seconds for sealing, and for the house to open its door
+
+FOOD = {
+    "operator_name": sandbox.RESTAURANT.name,
+    "organisation_code": sandbox.RESTAURANT.code,
+    "legal_representative": sandbox.CHEN.name,
+    "registered_address": "示例市老城区观前街141号",
+    "business_premises": "示例市老城区太监弄72号",
+    "business_form": "catering",
+    "business_items": "热食类食品制售；冷食类食品制售；自制饮品制售",
+}
+
+
+def run(settings: Settings, *, once: bool) -> int:
+    """Start a house, walk the mission, and with `once` end; 0 when every step went well."""
+    if settings.mode != "sandbox":
+        raise Refused("the demo needs the sandbox people", next_step="YINZHENG_MODE=sandbox")
+    _migrate(settings)
+    with opened(settings) as house:
+        sandbox.seed(house)
+        return _serve_and_walk(house, once=once)
+
+
+def _migrate(settings: Settings) -> None:
+    database = open_database(settings, open_master_key(settings))
+    migrations.upgrade(database)
+    database.close()
+
+
+def _serve_and_walk(house: House, *, once: bool) -> int:
+    """The house serves in this thread, where signals arrive; the story is told in another."""
+    told, well = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        console = Console(highlight=False, soft_wrap=True)
+        try:
+            if walk(house, console):
+                well.set()
+            if not once:
+                console.print(_invitation(house.settings.issuer))
+        finally:
+            told.set()
+
+    background = house.worker()
+    background.start()
+    threading.Thread(target=tell, name="demo", daemon=True).start()
+    try:
+        until = told if once else None
+        processes.serve(house.app(), house.management(), house.settings, until=until)
+    finally:
+        background.stop()
+    return 0 if well.is_set() else 1
+
+
+def walk(house: House, console: Console) -> bool:
+    """Every step in order, one verdict line each; stops at the first that goes wrong."""
+    origin, database = house.settings.issuer, house.database.dialect
+    console.print(f"\n  [bold red]印证[/] [bold]Yinzheng[/]  {origin}  [dim]{database}[/]\n")
+    story = Story(house)
+    began = time.monotonic()
+    try:
+        for number, (name, step) in enumerate(story.steps(), 1):
+            if not _tell(console, number, name, step):
+                return False
+    finally:
+        story.close()
+    seconds = time.monotonic() - began
+    console.print(f"\n  [bold green]mission accomplished[/] in {seconds:.1f} s\n")
+    return True
+
+
+def _tell(console: Console, number: int, name: str, step: Callable[[], str]) -> bool:
+    began = time.monotonic()
+    try:
+        sentence, mark, good = step(), "[bold green]✓[/]", True
+    except Exception as problem:  # whatever it was, the step has not gone well
+        sentence, mark, good = f"{type(problem).__name__}: {problem}", "[bold red]✗[/]", False
+    millis = f"[dim]{(time.monotonic() - began) * 1000:.0f} ms[/]"
+    line = f"  {mark} [dim]{number:2}[/] [bold]{name:12}[/] {escape(sentence)} {millis}"
+    console.print(line)
+    return good
+
+
+def _invitation(origin: str) -> str:
+    people = "  ".join(each.username for each in (*sandbox.CITIZENS, *sandbox.OFFICERS))
+    return (
+        f"  Look around: [bold]{origin}[/]  ·  verify anything: {origin}/verify\n"
+        f"  Sign in as {people}\n  with the password [bold]{sandbox.PASSWORD}[/]\n"
+    )
+
+
+def expect(seen: object, wanted: object, what: str) -> None:
+    """Raises `Surprise` unless both are equal."""
+    if seen != wanted:
+        raise Surprise(f"{what} should be {wanted!r} and is {seen!r}")
+
+
+class Story:
+    """What the visitors know so far; each step adds to it and answers its verdict as a sentence."""
+
+    bank: Program
+    draft: str
+    identifier: str
+    pdf: bytes
+    photo: bytes
+    receipt_id: str
+    reason: Mapping[str, str]
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.origin = house.settings.issuer
+        self.chen, self.wang, self.li, self.public = (Browser(self.origin) for _ in range(4))
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        return [
+            ("open", self.open_the_door),
+            ("sign in", self.sign_in),
+            ("draft", self.write_the_draft),
+            ("four eyes", self.refuse_two_eyes),
+            ("approve", self.approve),
+            ("seal", self.wait_for_the_seal),
+            ("by number", self.verify_by_number),
+            ("by file", self.verify_by_file),
+            ("by QR code", self.verify_by_qr),
+            ("receipt", self.check_the_receipt),
+            ("who looked", self.see_who_looked),
+            ("forge", self.forge),
+            ("revoke", self.revoke),
+            ("again", self.verify_again),
+            ("ledger", self.check_the_ledger),
+        ]
+
+    def open_the_door(self) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                found = self.public.client.get("/.well-known/openid-configuration").json()
+                break
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        expect(found["issuer"], self.origin, "the issuer")
+        return "the house answers, and says who it is"
+
+    def sign_in(self) -> str:
+        client = sandbox.SERVICES
+        scope = "openid profile"
+        party = RelyingParty(self.origin, client.client_id, sandbox.CALLBACK, scope)
+        try:
+            signed_in = party.sign_in(self.chen, "chen", sandbox.PASSWORD)
+            expect(party.userinfo(signed_in.access_token)["name"], sandbox.CHEN.name, "the name")
+        finally:
+            party.close()
+        return f"{sandbox.CHEN.name}, by code and PKCE; the ID token holds for PyJWT too"
+
+    def write_the_draft(self) -> str:
+        self.wang.sign_in("wang", sandbox.PASSWORD)
+        page = self.wang.open("/staff/drafts/new", type=TYPE)
+        page = page.send("/staff/drafts", {"then": "preview", **FOOD})
+        if not page.path.endswith("/preview"):
+            raise Surprise(f"the draft was not taken: {page.text[:300]}")
+        self.draft = page.path.split("/")[3]
+        picture = self.wang.download(f"/staff/drafts/{self.draft}/preview.png")
+        page.send(f"/staff/drafts/{self.draft}/submit", {})
+        return f"王敏 drafts for {sandbox.RESTAURANT.name}, sees the page ({len(picture):,} bytes)"
+
+    def refuse_two_eyes(self) -> str:
+        page = self.wang.open(f"/staff/review/{self.draft}")
+        expect(any("/approve" in form.action for form in page.forms), False, "an approve button")
+        return "王敏 finds no way to approve what she drafted"
+
+    def approve(self) -> str:
+        self.li.sign_in("li", sandbox.PASSWORD)
+        page = self.li.open(f"/staff/review/{self.draft}")
+        action = f"/staff/review/{self.draft}/approve"
+        digest = page.form(action).values["content_digest"]
+        answer = page.send(action, {})
+        expect(answer.status, 200, "the answer to the approval")
+        return f"李建国 approves exactly the content {digest[:16]}…"
+
+    def wait_for_the_seal(self) -> str:
+        register = "/staff/certificates/"
+        deadline = time.monotonic() + PATIENCE
+        page = self.li.open(f"/staff/drafts/{self.draft}/preview")
+        while not any(link.startswith(register) for link in page.links):
+            if time.monotonic() > deadline:
+                raise Surprise(f"nothing was sealed within {PATIENCE:.0f} s")
+            time.sleep(0.1)
+            page = self.li.open(f"/staff/drafts/{self.draft}/preview")
+        self.identifier = page.link(register).removeprefix(register)
+        self.pdf = self.li.download(f"{register}{self.identifier}/certificate.pdf")
+        self.photo = photograph(self.pdf)
+        return f"{self.identifier} (PDF/A-3, {len(self.pdf) // 1000} kB, time-stamped)"
+
+    def verify_by_number(self) -> str:
+        self.bank = self._open_the_bank()
+        purpose = next(
+            each for each in self.bank.purposes() if (each["code"], each["type"]) == (PURPOSE, TYPE)
+        )
+        basis = purpose["legal_bases"][0]
+        self.reason = {"purpose": PURPOSE, "legal_basis": basis, "case_ref": CASE}
+        answer = self.bank.verify({"number": self.identifier, **self.reason})
+        expect(answer["verdict"], "valid", "the verdict")
+        expect(set(answer["fields"]), set(purpose["fields"]), "what the bank is shown")
+        self.receipt_id = answer["receipt_id"]
+        shown = len(answer["fields"])
+        return f"valid: the bank sees the {shown} fields its purpose allows, and no more"
+
+    def verify_by_file(self) -> str:
+        answer = self.bank.verify(self.reason, self.pdf)
+        expect(answer["verdict"], "valid", "the verdict")
+        return "valid: " + ", ".join(each["name"] for each in answer["checks"]) + " all hold"
+
+    def verify_by_qr(self) -> str:
+        expect(self._tone(), "good", "the verdict page's colour")
+        return "valid: a photo of the page is enough, for anybody, without signing in"
+
+    def check_the_receipt(self) -> str:
+        """With public anchors only: the root certificate and the ledger's keys."""
+        file = self.bank.receipt_file(self.receipt_id)
+        root = to_pem(self.public.download("/pki/ca.crt"))
+        keys = self.public.download("/ledger/keys").decode().split("\n")
+        verified = verify_receipt(file, root, [key for key in keys if key])
+        expect(verified.in_log, True, "the entry in the log")
+        return "genuine and in the log, checked offline from the file and two public keys"
+
+    def see_who_looked(self) -> str:
+        page = self.chen.open("/me/access")
+        for words in (sandbox.BANK.name, CASE, self.reason["legal_basis"]):
+            if words not in page.text:
+                raise Surprise(f"{sandbox.CHEN.name} does not see {words}")
+        return f"{sandbox.CHEN.name} reads: {sandbox.BANK.name}, {CASE}, why, and which fields"
+
+    def forge(self) -> str:
+        at = len(self.pdf) // 3
+        forged = self.pdf[:at] + bytes([self.pdf[at] ^ 1]) + self.pdf[at + 1 :]
+        answer = self.bank.verify(self.reason, forged)
+        expect(answer["verdict"], "tampered", "the verdict on one flipped bit")
+        return "tampered: one flipped bit is enough"
+
+    def revoke(self) -> str:
+        path = f"/staff/certificates/{self.identifier}/revoke"
+        page = self.li.open(path).send(path, {"reason_code": "serious_violation"})
+        expect(page.path, path.removesuffix("/revoke"), "where the officer ends")
+        return "李建国 revokes it: serious violation"
+
+    def verify_again(self) -> str:
+        by_number = self.bank.verify({"number": self.identifier, **self.reason})
+        by_file = self.bank.verify(self.reason, self.pdf)
+        expect(by_number["verdict"], "revoked", "the verdict by number")
+        expect(by_file["verdict"], "revoked", "the verdict by file")
+        expect(self._tone(), "bad", "the verdict page's colour")
+        return "revoked: by number, by file and by QR code, from that moment on"
+
+    def check_the_ledger(self) -> str:
+        self.house.ledger.integrate_all()
+        report = self.house.ledger.fsck()
+        expect(list(report.problems), [], "what the check of the ledger finds")
+        return f"{report.size} entries, every hash and signature computed anew: nothing wrong"
+
+    def close(self) -> None:
+        for visitor in (self.chen, self.wang, self.li, self.public):
+            visitor.close()
+
+    def _open_the_bank(self) -> Program:
+        secret = self.house.idp.clients.replace_secret(BANK, by=SYSTEM)
+        return Program(self.origin, BANK, secret)
+
+    def _tone(self) -> str:
+        """The colour of the verdict page that a photo of the certificate leads to."""
+        picture = {"photo": ("photo.png", self.photo, "image/png")}
+        page = self.public.open("/verify").send("/verify/photo", {}, picture)
+        return page.tone
