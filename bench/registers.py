@@ -84,6 +84,8 @@ def register_asker(rooms: Rooms) -> str:
     names = dict.fromkeys(("zh-Hans", "zh-Hant", "en"), "Bench")
     client = Client(
         client_id="bench",
+        profile="standard",
+        token_endpoint_auth_method="client_secret_basic",
         name=names,
         purpose=names,
         organisation=ASKER,

@@ -106,6 +106,8 @@ def ledger_entries(folder: Path) -> int:
 def _register(rooms: Rooms) -> str:
     client = Client(
         client_id="bench",
+        profile="standard",
+        token_endpoint_auth_method="client_secret_basic",
         name=dict.fromkeys(("zh-Hans", "zh-Hant", "en"), "Bench"),
         purpose=dict.fromkeys(("zh-Hans", "zh-Hant", "en"), "Measuring"),
         organisation="11310000000000000B",

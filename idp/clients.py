@@ -33,14 +33,13 @@ from idp import registration, store
 from idp.errors import ClientExists, ClientNotFound, InvalidClient, InvalidRequest
 from idp.models import AuthMethod, Client, RegisteredClient
 from idp.mtls import ClientCertificates
+from idp.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.replays import Replays
 from keys.errors import InvalidJws, MalformedJwk
 from keys.jose import VerificationKey, verification_key, verify_compact
 from ledger import Entry, Ledger
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-CERTIFICATE_METHODS: Final = ("tls_client_auth", "self_signed_tls_client_auth")
-ASSERTION_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")
 LONGEST_ASSERTION: Final = timedelta(minutes=10)
 LEEWAY: Final = timedelta(seconds=10)
 SECRET_PREFIX: Final = "yzs_"  # noqa: S105 - marks a leaked secret as ours
@@ -262,7 +261,7 @@ def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey 
     if len(fitting) != 1:
         return None
     try:
-        return verification_key(fitting[0], ASSERTION_ALGORITHMS)
+        return verification_key(fitting[0], SIGNING_ALGORITHMS)
     except MalformedJwk:
         return None
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from idp import encryption
 from idp.claims import CLAIMS, SCOPE_CLAIMS
-from idp.clients import ASSERTION_ALGORITHMS
 from idp.models import LOCALES
+from idp.profiles import SIGNING_ALGORITHMS
 from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.tokens import SIGNATURE_ALGORITHM
 
@@ -42,11 +42,11 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "introspection_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
         **_encryption(),
         "token_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
-        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "introspection_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
-        "revocation_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "scopes_supported": list(SCOPE_CLAIMS),
         "claim_types_supported": ["normal"],
         "claims_supported": ["sub", "iss", "auth_time", "acr", "amr", "sid", *CLAIMS],

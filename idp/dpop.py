@@ -20,11 +20,11 @@ from urllib.parse import unquote, urlsplit
 from foundation.canonical import b64url
 from foundation.encryption import FieldCipher
 from idp.errors import InvalidDpopProof, UseDpopNonce
+from idp.profiles import SIGNING_ALGORITHMS
 from keys.errors import InvalidJws, MalformedJwk
 from keys.jose import VerificationKey, verification_key, verify_compact
 
 PROOF_TYPE: Final = "dpop+jwt"
-PROOF_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")
 PROOF_LIFETIME: Final = timedelta(seconds=60)
 LEEWAY: Final = timedelta(seconds=10)  # FAPI 2.0 §5.3.2.1: up to 10 s ahead must be accepted
 NONCE_PERIOD: Final = timedelta(minutes=2)
@@ -138,7 +138,7 @@ def _key_it_brings(header: Mapping[str, Any]) -> VerificationKey | None:
     if not isinstance(jwk, dict):
         return None
     try:
-        return verification_key(jwk, PROOF_ALGORITHMS)
+        return verification_key(jwk, SIGNING_ALGORITHMS)
     except MalformedJwk:
         return None
 

@@ -265,8 +265,8 @@ class Client:
     purpose: Texts
     organisation: str
     organisation_name: str
-    profile: Profile = "standard"
-    token_endpoint_auth_method: AuthMethod = "client_secret_basic"  # noqa: S105
+    profile: Profile = "fapi2"
+    token_endpoint_auth_method: AuthMethod = "private_key_jwt"  # noqa: S105
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     grant_types: tuple[str, ...] = ("authorization_code",)
@@ -285,6 +285,8 @@ class Client:
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
     dpop_bound_access_tokens: bool = False
+    require_pushed_authorization_requests: bool = False
+    relies_on_nonce: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: str = ""
     tls_client_auth_san_dns: str = ""
@@ -332,7 +334,7 @@ class AuthorizationRequest:
     code_challenge: str = ""
     state: str | None = None
     nonce: str | None = None
-    response_mode: Literal["query"] = "query"
+    response_mode: str = "query"
     resources: tuple[str, ...] = ()
     userinfo_claims: ClaimRequests = field(default_factory=dict)
     id_token_claims: ClaimRequests = field(default_factory=dict)

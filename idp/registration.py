@@ -13,6 +13,8 @@ from idp import encryption
 from idp.claims import CLAIMS, claims_of
 from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client
+from idp.mtls import registered_certificates
+from idp.profiles import SIGNING_ALGORITHMS, rules_of
 from idp.rules import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
@@ -21,6 +23,11 @@ from keys.jose import verification_key
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES: Final = frozenset(
     {"authorization_code", "refresh_token", "client_credentials", DEVICE_CODE}
+)
+SUBJECT_NAMES: Final = (
+    "tls_client_auth_subject_dn",
+    "tls_client_auth_san_dns",
+    "tls_client_auth_san_uri",
 )
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
@@ -32,15 +39,17 @@ def check(client: Client) -> None:
     2. Name and purpose are there in all three languages.                 purpose limitation
     3. Redirect URIs can be compared exactly and are safe.                RFC 8252 §7, RFC 9700 §2.1
     4. Grant types exist and fit each other.                              RFC 7591 §2.1
-    5. Authentication fits the profile; a key is there when one is needed.  RFC 7591 §2
-    6. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
-    7. The place for logout notices can be talked to.                     OIDC Back-Channel §2.2
-    8. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
+    5. The profile allows it.                                             FAPI 2.0 §5.3.2
+    6. What authentication needs is there: key, certificate, name.        RFC 7591 §2, RFC 8705 §2
+    7. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
+    8. The place for logout notices can be talked to.                     OIDC Back-Channel §2.2
+    9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     problems = [
         *_identity(client),
         *_redirects(client),
         *_grants(client),
+        *_profile(client),
         *_authentication(client),
         *_reach(client),
         *_notices(client),
@@ -98,22 +107,51 @@ def _grants(client: Client) -> list[FieldError]:
     return problems
 
 
+def _profile(client: Client) -> list[FieldError]:
+    """What the client's row of `PROFILES` does not allow."""
+    rules, method = rules_of(client), client.token_endpoint_auth_method
+    if method not in rules.auth_methods:
+        allowed = ", ".join(rules.auth_methods)
+        said = f"the profile {client.profile} authenticates with {allowed}"
+        return [FieldError("/token_endpoint_auth_method", "auth_method", said)]
+    if client.relies_on_nonce and not rules.may_rely_on_nonce:
+        said = f"the profile {client.profile} needs PKCE"
+        return [FieldError("/relies_on_nonce", "profile", said)]
+    if client.relies_on_nonce and "openid" not in client.scopes:
+        return [FieldError("/relies_on_nonce", "profile", "a nonce needs the scope openid")]
+    return []
+
+
 def _authentication(client: Client) -> list[FieldError]:
-    method = client.token_endpoint_auth_method
-    where = "/token_endpoint_auth_method"
-    if (client.profile == "public") != (method == "none"):
-        return [FieldError(where, "auth_method", "none and the profile public belong together")]
-    if method != "private_key_jwt":
-        return []
+    match client.token_endpoint_auth_method:
+        case "private_key_jwt":
+            return _assertion_keys(client)
+        case "tls_client_auth":
+            return _subject_name(client)
+        case "self_signed_tls_client_auth" if not registered_certificates(client.jwks or {}):
+            said = "self_signed_tls_client_auth needs a certificate in x5c"
+            return [FieldError("/jwks", "jwks", said)]
+    return []
+
+
+def _assertion_keys(client: Client) -> list[FieldError]:
     keys = [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
     if not keys:
         return [FieldError("/jwks", "jwks", "private_key_jwt needs a public signature key")]
     try:
         for jwk in keys:
-            verification_key(jwk)
+            verification_key(jwk, SIGNING_ALGORITHMS)
     except MalformedJwk as problem:
         return [FieldError("/jwks", "jwks", problem.detail)]
     return []
+
+
+def _subject_name(client: Client) -> list[FieldError]:
+    """RFC 8705 §2.1.2: exactly one name that the certificate must carry."""
+    if sum(bool(getattr(client, name)) for name in SUBJECT_NAMES) == 1:
+        return []
+    said = f"tls_client_auth needs exactly one of {', '.join(SUBJECT_NAMES)}"
+    return [FieldError(f"/{SUBJECT_NAMES[0]}", "subject_name", said)]
 
 
 def _reach(client: Client) -> list[FieldError]:

@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urlsplit
 from idp.claims import CLAIMS, claims_of
 from idp.errors import AuthorizationError
 from idp.models import Authorization, AuthorizationRequest, ClaimRequests, Client, Session
+from idp.profiles import rules_of
 
 CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
@@ -84,8 +85,9 @@ def check_authorization(
      2. redirect_uri is exactly one of the client's.                  RFC 9700 §4.1.3
      3. No request object, no inline registration.                    OIDC Core §6, §7.2.1
      4. The client may use this flow, and response_type is "code".    RFC 6749 §3.1.1
-     5. response_mode is one we answer.                               OAuth Multiple Responses §2.1
-     6. code_challenge is there, method S256.                         RFC 7636 §4.3, RFC 9700 §2.1.1
+     5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
+     6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
+                                                                      RFC 7636 §4.3, RFC 9700 §2.1.1
      7. Scopes are within the registration.                           RFC 6749 §3.3
      8. Claims are within the registration.                           OIDC Core §5.5
      9. The resource is one the client is registered for.             RFC 8707 §2.1
@@ -109,8 +111,8 @@ def check_authorization(
         _refuse_oversized(given)
         _check_unsupported(given)  # 3
         _check_flow(given, client)  # 4
-        _check_response_mode(given)  # 5
-        code_challenge = _code_challenge(given)  # 6
+        response_mode = _response_mode(given, client)  # 5
+        code_challenge = _code_challenge(given, client)  # 6
         scopes = _scopes(given, client)  # 7
         userinfo, id_token = _claims(given, client, scopes)  # 8
         return AuthorizationRequest(
@@ -119,6 +121,7 @@ def check_authorization(
             scopes=scopes,
             created_at=now,
             code_challenge=code_challenge,
+            response_mode=response_mode,
             state=given.get("state"),
             nonce=given.get("nonce"),
             resources=_resources(given, client),  # 9
@@ -343,13 +346,18 @@ def _check_flow(given: Mapping[str, str], client: Client) -> None:
         )
 
 
-def _check_response_mode(given: Mapping[str, str]) -> None:
-    if given.get("response_mode", "query") != "query":
-        raise AuthorizationError("invalid_request", "response_mode must be query")
+def _response_mode(given: Mapping[str, str], client: Client) -> str:
+    mode = given.get("response_mode", "query")
+    allowed = rules_of(client).response_modes
+    if mode not in allowed:
+        raise AuthorizationError("invalid_request", f"response_mode must be {' or '.join(allowed)}")
+    return mode
 
 
-def _code_challenge(given: Mapping[str, str]) -> str:
+def _code_challenge(given: Mapping[str, str], client: Client) -> str:
     challenge = given.get("code_challenge")
+    if challenge is None and "code_challenge_method" not in given and _relies_on(given, client):
+        return ""
     if challenge is None:
         raise AuthorizationError("invalid_request", "code_challenge is missing (PKCE)")
     if given.get("code_challenge_method") != "S256":
@@ -359,6 +367,14 @@ def _code_challenge(given: Mapping[str, str]) -> str:
             "invalid_request", "code_challenge must be 43 base64url characters"
         )
     return challenge
+
+
+def _relies_on(given: Mapping[str, str], client: Client) -> bool:
+    """The nonce in place of PKCE: for a client registered so, and then it must be there
+    (RFC 9700 §2.1.1)."""
+    return (
+        client.relies_on_nonce and "nonce" in given and "openid" in given.get("scope", "").split()
+    )
 
 
 def _scopes(given: Mapping[str, str], client: Client) -> tuple[str, ...]:

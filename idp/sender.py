@@ -19,10 +19,11 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.hot import HotRequest
 from idp import dpop
-from idp.dpop import PROOF_ALGORITHMS, Nonces, Proof
+from idp.dpop import Nonces, Proof
 from idp.errors import DpopChallenge, InvalidDpopProof, InvalidRequest, InvalidToken, UseDpopNonce
 from idp.models import Client
 from idp.mtls import ClientCertificates
+from idp.profiles import SIGNING_ALGORITHMS, needs_proof
 from idp.replays import Replays
 
 Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
@@ -73,7 +74,7 @@ class Senders:
     async def bind(self, request: HotRequest, proof: Proof | None, client: Client) -> Confirmation:
         """What a new token for `client` is bound to.
 
-        1. The key of the proof, when there is one; the client may be registered to need it (§5.2).
+        1. The key of the proof, when there is one; the client's profile may demand it.
         2. The certificate of the connection, when the client is registered so (RFC 8705 §3.4).
         """
         confirmation: dict[str, str] = {}
@@ -81,7 +82,7 @@ class Senders:
         if proof is not None:
             await self.spend(proof)
             confirmation[KEY] = proof.jkt
-        elif client.dpop_bound_access_tokens:
+        elif needs_proof(client):
             raise InvalidDpopProof("this client must send a DPoP proof")
         # 2.
         if client.tls_client_certificate_bound_access_tokens:
@@ -127,7 +128,7 @@ class Senders:
         return (("DPoP-Nonce", self._nonces.current(self._clock())),)
 
     async def _check_key(self, request: HotRequest, scheme: str, token: str, jkt: str) -> None:
-        algorithms = " ".join(PROOF_ALGORITHMS)
+        algorithms = " ".join(SIGNING_ALGORITHMS)
         if scheme != "dpop" or not jkt:
             raise InvalidToken(
                 "the access token is bound to a key: send it as DPoP, with a proof"

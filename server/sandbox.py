@@ -138,6 +138,8 @@ def _verifier(client_id: str, department: Department) -> Client:
         purpose=_texts(_REASONS, client_id),
         organisation=department.code,
         organisation_name=department.name,
+        profile="standard",
+        token_endpoint_auth_method="client_secret_basic",  # noqa: S106 — the name of a method
         grant_types=("client_credentials",),
         scopes=("certificates.verify",),
     )

@@ -32,6 +32,10 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def app(idp: Idp) -> FastAPI:
+    return app_of(idp)
+
+
+def app_of(idp: Idp) -> FastAPI:
     app = FastAPI()
     app.include_router(router(idp))
 

@@ -44,6 +44,8 @@ def test_a_client_is_registered_from_a_file_and_its_secret_shown_once(run, world
         "purpose": PURPOSE,
         "organisation": "11990000MB1A0001XX",
         "organisation_name": "示例市教育局",
+        "profile": "standard",
+        "token_endpoint_auth_method": "client_secret_basic",
         "redirect_uris": [REDIRECT_URI],
     }
     file = tmp_path / "client.json"

@@ -25,6 +25,8 @@ def client(**changes) -> Client:
         "purpose": PURPOSE,
         "organisation": "x" * 18,
         "organisation_name": "X",
+        "profile": "standard",
+        "token_endpoint_auth_method": "client_secret_basic",
         "redirect_uris": (REDIRECT_URI,),
         **changes,
     }

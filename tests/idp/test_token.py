@@ -150,7 +150,7 @@ def test_a_client_may_use_only_the_way_it_is_registered_for(world: World, client
     assert response.json()["error"] == "invalid_client"
 
 
-def test_a_public_client_proves_nothing_but_the_verifier(world: World):
+def test_a_public_client_proves_the_verifier_and_its_key(world: World):
     client = world.client(
         "app",
         profile="public",

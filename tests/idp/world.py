@@ -17,7 +17,9 @@ from fastapi import FastAPI
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Client, Idp, Person
+from idp.profiles import needs_proof
 from idp.service import Authenticated
+from tests.idp.proofs import Certificate, Prover
 from tests.simulators.clock import MovableClock
 
 ISSUER = "https://id.example.gov.cn"
@@ -110,6 +112,8 @@ class RelyingParty:
     registered: Client
     secret: str
     key: Any = None
+    prover: Prover | None = None
+    certificate: Certificate | None = None
     verifier: str = ""
     state: str = ""
 
@@ -160,8 +164,24 @@ class RelyingParty:
 
     def token(self, form: dict[str, str], **options: Any) -> httpx.Response:
         """A token request with this client's own way of authenticating."""
+        return self.post("/oauth/token", form, **options)
+
+    def post(self, path: str, form: dict[str, str], **options: Any) -> httpx.Response:
+        """A request of this client, with all it holds; asked for a nonce, it tries again."""
+        response = self._post(path, form, **options)
+        if self.prover and "dpop-nonce" in response.headers:
+            self.prover.nonce = response.headers["dpop-nonce"]
+            if response.status_code == 400 and response.json()["error"] == "use_dpop_nonce":
+                response = self._post(path, form, **options)
+        return response
+
+    def _post(self, path: str, form: dict[str, str], **options: Any) -> httpx.Response:
         form, headers = self.authenticated(form)
-        return self.http.post("/oauth/token", form, headers=headers, **options)
+        if self.prover:
+            headers["dpop"] = self.prover.proof("POST", ISSUER + path)
+        if self.certificate:
+            headers["client-cert"] = self.certificate.header
+        return self.http.post(path, form, headers=headers, **options)
 
     def authenticated(self, form: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         method = self.registered.token_endpoint_auth_method
@@ -219,7 +239,13 @@ class RelyingParty:
         return self.http.post("/oauth/revoke", form, headers=headers)
 
     def userinfo(self, access_token: str) -> httpx.Response:
-        return self.http.get("/oauth/userinfo", headers={"authorization": f"Bearer {access_token}"})
+        path, headers = "/oauth/userinfo", {"authorization": f"Bearer {access_token}"}
+        if self.prover:
+            proof = self.prover.proof("GET", ISSUER + path, access_token)
+            headers = {"authorization": f"DPoP {access_token}", "dpop": proof}
+        if self.certificate:
+            headers["client-cert"] = self.certificate.header
+        return self.http.get(path, headers=headers)
 
 
 @dataclass
@@ -246,6 +272,8 @@ class World:
             "purpose": PURPOSE,
             "organisation": "11990000MB1A0001XX",
             "organisation_name": "示例市市场监督管理局",
+            "profile": "standard",
+            "token_endpoint_auth_method": "client_secret_basic",
             "redirect_uris": (REDIRECT_URI,),
             "post_logout_redirect_uris": (LOGGED_OUT_URI,),
             "grant_types": ("authorization_code", "refresh_token", "client_credentials"),
@@ -259,7 +287,8 @@ class World:
             fields["jwks"] = {"keys": [public_jwk(key, "key-1")]}
         with self.database.write() as tx:
             made = self.idp.clients.register(tx, Client(**fields), by=SYSTEM)
-        return RelyingParty(self, made.client, made.client_secret, key)
+        prover = Prover(self.clock) if needs_proof(made.client) else None
+        return RelyingParty(self, made.client, made.client_secret, key, prover)
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
         """The leaves of one kind that are waiting in the ledger."""

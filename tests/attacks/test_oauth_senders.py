@@ -1,0 +1,407 @@
+"""Attacks 14 and 22 to 24: stolen tokens, replayed and twisted proofs, forged certificates."""
+
+from datetime import timedelta
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from foundation.hot import HotRequest
+from idp.errors import TokenRefused
+from idp.mtls import ClientCertificates
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.proofs import Prover, authority, certificate
+from tests.idp.test_sender import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
+from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+
+API = "/api/v1/verifications"
+
+
+@pytest.fixture
+def bound(world: World, client: RelyingParty) -> RelyingParty:
+    """A client with a bound access token, a live nonce, and a person behind it."""
+    client.prover = Prover(world.clock)
+    client.tokens()
+    return client
+
+
+def resource_answers(world: World, path: str, token: str, scheme: str, proof: str | None):
+    """Status and challenge of a protected resource: userinfo over HTTP, our API at its own door."""
+    headers = {"authorization": f"{scheme} {token}", **({"dpop": proof} if proof else {})}
+    if path == "/oauth/userinfo":
+        response = world.http.get(path, headers=headers)
+        return response.status_code, response.headers.get("www-authenticate", "")
+    try:
+        world.runner.run(world.idp.actor_of(HotRequest("GET", path, headers=headers)))
+    except TokenRefused as refused:
+        return refused.status, refused.challenge
+    return 200, ""
+
+
+@pytest.fixture(params=["/oauth/userinfo", API])
+def path(request) -> str:
+    return request.param
+
+
+def token_for(party: RelyingParty, path: str) -> str:
+    return party.tokens(scope="openid verifications" if path == API else "openid")["access_token"]
+
+
+def test_the_owner_of_the_key_is_served_so_that_the_refusals_below_mean_something(
+    world, bound, path
+):
+    token = token_for(bound, "/oauth/userinfo")
+    proof = bound.prover.proof("GET", ISSUER + "/oauth/userinfo", token)
+
+    assert resource_answers(world, "/oauth/userinfo", token, "DPoP", proof)[0] == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "DPoP", "dpop"])
+def test_14_a_stolen_token_is_of_no_use_without_its_key(world, bound, path, scheme):
+    token = token_for(bound, path)
+
+    status, challenge = resource_answers(world, path, token, scheme, None)
+
+    assert status == 401
+    assert challenge.startswith("DPoP ")
+
+
+def test_14_a_stolen_token_with_a_good_proof_of_another_key_is_refused(world, bound, path):
+    token = token_for(bound, path)
+    thief = Prover(world.clock, nonce=bound.prover.nonce)
+
+    status, challenge = resource_answers(
+        world, path, token, "DPoP", thief.proof("GET", ISSUER + path, token)
+    )
+
+    assert status == 401
+    assert 'error="invalid_token"' in challenge
+
+
+def test_14_a_bound_token_cannot_be_downgraded_to_a_bearer_token(world, bound, path):
+    token = token_for(bound, path)
+    proof = bound.prover.proof("GET", ISSUER + path, token)
+
+    assert resource_answers(world, path, token, "Bearer", proof)[0] == 401
+
+
+def test_14_a_bearer_token_cannot_pose_as_a_bound_one(world: World, client, path):
+    token = token_for(client, path)
+    prover = Prover(world.clock, nonce=world.idp.senders._nonces.current(world.clock()))
+
+    status, _ = resource_answers(
+        world, path, token, "DPoP", prover.proof("GET", ISSUER + path, token)
+    )
+
+    assert status == 401
+
+
+def test_14_a_binding_nobody_here_understands_is_refused(world: World, client, path):
+    granted = world.idp.tokens
+    token = token_for(client, path)
+    claims = {**world.verify(token), "cnf": {"kid": "a hardware key of tomorrow"}}
+    strange = world.idp.keys.jws("idp.tokens", claims, typ="at+jwt")
+
+    assert granted.verify_access_token(strange, audience=None, now=world.clock()).binding
+    assert resource_answers(world, path, strange, "Bearer", None)[0] == 401
+
+
+def test_14_a_code_bound_to_a_key_is_of_no_use_to_a_thief_and_is_burnt(world, client):
+    client.prover = Prover(world.clock)
+    code = client.code(dpop_jkt=client.prover.jkt)
+    owner, client.prover = client.prover, Prover(world.clock)
+
+    stolen = client.exchange(code)
+    client.prover = owner
+
+    assert stolen.json()["error"] == "invalid_grant"
+    assert client.exchange(code).json()["error"] == "invalid_grant"
+
+
+def test_14_a_stolen_refresh_token_of_an_app_needs_the_apps_key(world: World):
+    app_on_a_phone = world.client(
+        "app", profile="public", token_endpoint_auth_method="none",
+        grant_types=("authorization_code", "refresh_token"),
+    )  # fmt: skip
+    token = app_on_a_phone.tokens()["refresh_token"]
+    owner, app_on_a_phone.prover = app_on_a_phone.prover, Prover(world.clock)
+
+    stolen = app_on_a_phone.refresh(token)
+    app_on_a_phone.prover = None
+    naked = app_on_a_phone.refresh(token)
+    app_on_a_phone.prover = owner
+
+    assert stolen.json()["error"] == "invalid_grant"
+    assert naked.json()["error"] == "invalid_dpop_proof"
+    assert app_on_a_phone.refresh(token).status_code == 200
+
+
+WRONG = {
+    "another method": {"htm": "PUT"},
+    "no method": {"htm": None},
+    "another address": {"htu": "https://id.example.gov.cn/oauth/authorize"},
+    "another host": {"htu": "https://id.example.gov.cn.evil.example/oauth/token"},
+    "a user in the address": {"htu": "https://id.example.gov.cn@evil.example/oauth/token"},
+    "another port": {"htu": "https://id.example.gov.cn:8443/oauth/token"},
+    "no address": {"htu": None},
+    "a list of addresses": {"htu": [f"{ISSUER}/oauth/token"]},
+    "not a time": {"iat": "now"},
+    "no time": {"iat": None},
+    "the year 9999": {"iat": 253402300799},
+    "infinity": {"iat": 1e400},
+    "a truth value": {"iat": True},
+    "no id": {"jti": None},
+    "an endless id": {"jti": "x" * 300},
+    "an id that is no text": {"jti": 7},
+}
+
+
+@pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG.keys())
+def test_23_a_proof_that_is_not_for_this_request_is_refused(world, bound, changes):
+    form, headers = bound.authenticated(CREDENTIALS)
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token", **changes)
+
+    response = world.http.post("/oauth/token", form, headers=headers)
+
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_dpop_proof")
+
+
+@pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG.keys())
+def test_23_nor_is_it_at_a_resource(world, bound, path, changes):
+    token = token_for(bound, path)
+    proof = bound.prover.proof("GET", ISSUER + path, token, **changes)
+
+    status, challenge = resource_answers(world, path, token, "DPoP", proof)
+
+    assert status == 401
+    assert 'error="invalid_dpop_proof"' in challenge
+
+
+@pytest.mark.parametrize("seconds", [-80, -3600, 20, 3600])
+def test_22_a_proof_from_another_time_is_refused(world: World, bound, seconds):
+    form, headers = bound.authenticated(CREDENTIALS)
+    iat = int(world.clock().timestamp()) + seconds
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token", iat=iat)
+
+    response = world.http.post("/oauth/token", form, headers=headers)
+
+    assert response.json()["error"] == "invalid_dpop_proof"
+
+
+@pytest.mark.parametrize("seconds", [-60, 8])
+def test_22_a_clock_that_is_a_little_wrong_does_no_harm(world: World, bound, seconds):
+    form, headers = bound.authenticated(CREDENTIALS)
+    iat = int(world.clock().timestamp()) + seconds
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token", iat=iat)
+
+    assert world.http.post("/oauth/token", form, headers=headers).status_code == 200
+
+
+def test_22_a_replay_in_the_skew_window_is_still_a_replay(world: World, bound, clock):
+    """Keycloak #43505: the id was forgotten before the proof could no longer be accepted."""
+    form, headers = bound.authenticated(CREDENTIALS)
+    iat = int(world.clock().timestamp()) + 9  # the client's clock is ahead
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token", iat=iat)
+    assert world.http.post("/oauth/token", form, headers=headers).status_code == 200
+
+    clock.advance(timedelta(seconds=78))  # 69 s old: the last second in which it would count
+    world.idp.sweep()
+    again = world.http.post("/oauth/token", form, headers=headers)
+
+    assert again.json()["error"] == "invalid_dpop_proof"
+    assert "before" in again.json()["error_description"]
+
+
+def test_23_a_proof_works_once(world: World, bound, path):
+    token = token_for(bound, path)
+    proof = bound.prover.proof("GET", ISSUER + path, token)
+
+    answers = [resource_answers(world, path, token, "DPoP", proof) for _ in range(2)]
+
+    assert answers[1][0] == 401
+    assert "used before" in answers[1][1]
+
+
+def test_23_of_many_at_once_a_proof_works_for_one(world: World, bound):
+    form, headers = bound.authenticated(CREDENTIALS)
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token")
+
+    answers = world.http.together(
+        *(world.http.client.post("/oauth/token", data=form, headers=headers) for _ in range(8))
+    )
+
+    assert sorted(each.status_code for each in answers) == [200] + [400] * 7
+
+
+@pytest.mark.parametrize("nonce", [None, "", "made-up", 5, "x" * 32])
+def test_23_a_proof_without_a_nonce_of_ours_is_sent_back_for_one(world, bound, path, nonce):
+    token = token_for(bound, path)
+    proof = bound.prover.proof("GET", ISSUER + path, token, nonce=nonce)
+
+    status, challenge = resource_answers(world, path, token, "DPoP", proof)
+
+    assert status == 401
+    assert 'error="use_dpop_nonce"' in challenge
+
+
+def test_23_an_old_nonce_is_as_good_as_none(world: World, bound, clock):
+    clock.advance(timedelta(minutes=5))
+    form, headers = bound.authenticated(CREDENTIALS)
+    headers["dpop"] = bound.prover.proof("POST", f"{ISSUER}/oauth/token")
+
+    response = world.http.post("/oauth/token", form, headers=headers)
+
+    assert (response.status_code, response.json()["error"]) == (400, "use_dpop_nonce")
+    assert response.headers["dpop-nonce"] != bound.prover.nonce
+
+
+@pytest.mark.parametrize("ath", [None, "", "x" * 43])
+def test_23_a_proof_names_the_very_token_it_comes_with(world, bound, path, ath):
+    token = token_for(bound, path)
+    proof = bound.prover.proof("GET", ISSUER + path, None, ath=ath)
+
+    assert resource_answers(world, path, token, "DPoP", proof)[0] == 401
+
+
+def forged(bound: RelyingParty, header: dict, key: object = None, alg: str = "ES256") -> str:
+    claims = jwt.decode(
+        bound.prover.proof("POST", f"{ISSUER}/oauth/token"), options={"verify_signature": False}
+    )
+    headers = {"typ": "dpop+jwt", "jwk": bound.prover.jwk, **header}
+    return jwt.encode(claims, key or bound.prover.key, alg, headers=headers)
+
+
+def test_23_only_a_proof_is_a_proof(world: World, bound: RelyingParty):
+    other = ec.generate_private_key(ec.SECP256R1())
+    private = {**bound.prover.jwk, "d": "A" * 43}
+    proofs = {
+        "another type": forged(bound, {"typ": "JWT"}),
+        "no type": forged(bound, {"typ": None}),
+        "signed by another key": forged(bound, {}, other),
+        "a private key in the header": forged(bound, {"jwk": private}),
+        "no key in the header": forged(bound, {"jwk": None}),
+        "a symmetric key": forged(
+            bound, {"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, "s" * 64, "HS256"
+        ),
+        "an encryption key": forged(bound, {"jwk": {**bound.prover.jwk, "use": "enc"}}),
+        "unsigned": jwt.encode(
+            {"htm": "POST"}, None, "none", headers={"typ": "dpop+jwt", "jwk": bound.prover.jwk}
+        ),
+        "no JWT": "x",
+        "too long": forged(bound, {"x": "y" * 9000}),
+    }
+    for name, proof in proofs.items():
+        form, headers = bound.authenticated(CREDENTIALS)
+        response = world.http.post("/oauth/token", form, headers={**headers, "dpop": proof})
+        assert response.json()["error"] == "invalid_dpop_proof", name
+
+
+def test_23_two_proofs_at_once_are_refused(world: World, bound: RelyingParty):
+    form, headers = bound.authenticated(CREDENTIALS)
+    url = f"{ISSUER}/oauth/token"
+    twice = [*headers.items(), *(("dpop", bound.prover.proof("POST", url)) for _ in range(2))]
+
+    response = world.http.post("/oauth/token", form, headers=twice)
+
+    assert response.status_code == 400
+
+
+def test_24_a_certificate_in_a_header_is_believed_only_from_the_named_hop(behind_a_proxy: World):
+    shown = certificate("bureau")
+    seen = behind_a_proxy.idp.senders.certificates
+
+    def from_(client_ip: str) -> object:
+        headers = {"client-cert": shown.header}
+        return seen.of(HotRequest("POST", "/oauth/token", headers=headers, client_ip=client_ip))
+
+    assert from_("127.0.0.1") is not None
+    for stranger in ("127.0.0.2", "203.0.113.9", "::1", "::ffff:127.0.0.1", "", "unix:", "1"):
+        assert from_(stranger) is None, stranger
+
+
+def test_24_without_a_named_hop_no_certificate_is_ever_seen(world: World):
+    party = with_certificate(
+        world, certificate("bureau"), token_endpoint_auth_method="self_signed_tls_client_auth",
+        jwks={"keys": [certificate("bureau").jwk]},
+    )  # fmt: skip
+
+    assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_24_a_name_is_worth_nothing_without_an_authority_of_ours(behind_a_proxy: World):
+    name = "CN=bureau.example.gov.cn"
+    party = with_certificate(
+        behind_a_proxy, None, token_endpoint_auth_method="tls_client_auth",
+        tls_client_auth_subject_dn=name,
+    )  # fmt: skip
+    for forged_certificate in (
+        certificate("bureau.example.gov.cn"),
+        certificate("bureau.example.gov.cn", authority("Test client CA")),
+        None,
+    ):
+        party.certificate = forged_certificate
+        assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_24_a_certificate_of_our_authority_with_another_name_is_another_client(behind_a_proxy):
+    from tests.idp.test_sender import CA
+
+    party = with_certificate(
+        behind_a_proxy, certificate("clinic.example.gov.cn", CA),
+        token_endpoint_auth_method="tls_client_auth",
+        tls_client_auth_subject_dn="CN=bureau.example.gov.cn",
+    )  # fmt: skip
+
+    assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_24_an_expired_certificate_proves_nothing(behind_a_proxy: World):
+    from tests.idp.test_sender import CA
+
+    for made in (certificate("b", CA, days=30), certificate("b", days=30)):
+        client_id = "by-name" if made.certificate.issuer != made.certificate.subject else "by-key"
+        by_name = {
+            "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=b",
+        }  # fmt: skip
+        by_key = {
+            "token_endpoint_auth_method": "self_signed_tls_client_auth",
+            "jwks": {"keys": [made.jwk]},
+        }
+        party = behind_a_proxy.client(
+            client_id, profile="fapi2", redirect_uris=(), grant_types=("client_credentials",),
+            tls_client_certificate_bound_access_tokens=True,
+            **(by_name if client_id == "by-name" else by_key),
+        )  # fmt: skip
+        party.certificate = made
+        assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("header", [":", "::", ":AAAA:", "x", ":AAAA:, :AAAA:", "%", "A" * 20_000])
+def test_24_a_certificate_that_is_none_is_a_bad_request(behind_a_proxy: World, header):
+    response = behind_a_proxy.http.post(
+        "/oauth/token", {**CREDENTIALS, "client_id": "x"}, headers={"client-cert": header}
+    )
+
+    assert response.status_code in (400, 401)
+
+
+def test_19_a_key_of_the_client_never_stands_for_a_key_of_ours(world: World, bound):
+    """A token signed by a client's own registered key, with our kid, is not a token of ours."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    kid = jwt.get_unverified_header(bound.tokens()["access_token"])["kid"]
+    world.client(
+        "crafty", token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [public_jwk(key, kid)]},
+    )  # fmt: skip
+    claims = world.verify(bound.tokens(scope="openid")["access_token"])
+    claims.pop("cnf")
+    forged_token = jwt.encode(claims, key, "ES256", headers={"kid": kid, "typ": "at+jwt"})
+
+    assert resource_answers(world, "/oauth/userinfo", forged_token, "Bearer", None)[0] == 401
+
+
+def test_no_proxy_and_no_authority_is_the_default():
+    seen = ClientCertificates()
+    request = HotRequest("GET", "/", headers={"client-cert": "x"}, client_ip="127.0.0.1")
+
+    assert seen.of(request) is None
