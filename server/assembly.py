@@ -8,7 +8,9 @@ connection and the keys the rooms need; starting threads or listening is the cal
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from cryptography.x509 import load_pem_x509_certificates
 from fastapi import APIRouter, FastAPI
 
 import certificates.http
@@ -27,6 +29,7 @@ from foundation.hot import HotRoute
 from foundation.jobs import open_jobs
 from foundation.outbound import Outbound
 from idp import Idp
+from idp.mtls import ClientCertificates
 from keys import Keys
 from keys.backends.software import SoftwareBackend, load_master_key
 from keys.errors import NoActiveKey, UnknownCertificate
@@ -72,6 +75,7 @@ class House:
             self.ledger,
             clock,
             settings.issuer,
+            certificates=_certificates(settings),
             jobs=self.jobs,
             outbound=Outbound(settings.networks),
         )
@@ -211,6 +215,13 @@ def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+def _certificates(settings: Settings) -> ClientCertificates:
+    """Who may vouch for client certificates: the proxy in front of us, and these authorities."""
+    file = settings.client_ca_file
+    authorities = load_pem_x509_certificates(file.read_bytes()) if file != Path("") else []
+    return ClientCertificates(settings.proxies, authorities)
 
 
 def _origin(settings: Settings) -> str:

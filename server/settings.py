@@ -58,6 +58,13 @@ class Settings(BaseSettings):
         description="health and metrics, on 127.0.0.1; 0 turns them off",
     )
     processes: int = Field(default=1, ge=1, le=64, description="web processes; PostgreSQL only")
+    trusted_proxies: str = Field(
+        default="",
+        description="addresses or networks, with commas, whose Client-Cert header is believed",
+    )
+    client_ca_file: Path = Field(
+        default=Path(""), description="PEM file: the authorities of client certificates (mTLS)"
+    )
     embedded_worker: bool = Field(
         default=True, description="run jobs in a thread of the web process"
     )
@@ -83,6 +90,11 @@ class Settings(BaseSettings):
         named = [each.strip() for each in self.outbound_networks.split(",") if each.strip()]
         loopback = ["127.0.0.0/8", "::1/128"] if self.mode == "sandbox" else []
         return tuple(ip_network(each) for each in (*loopback, *named))
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        named = (each.strip() for each in self.trusted_proxies.split(","))
+        return tuple(str(ip_network(each)) for each in named if each)
 
     @property
     def database(self) -> str:
@@ -120,6 +132,10 @@ def _refuse(settings: Settings) -> None:
     url = urlsplit(settings.public_url)
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
         raise UnusableSettings("YINZHENG_PUBLIC_URL must be a plain http or https URL")
+    try:
+        settings.proxies  # noqa: B018 - reading it is the check
+    except ValueError as problem:
+        raise UnusableSettings(f"YINZHENG_TRUSTED_PROXIES: {problem}") from None
     sqlite = not settings.database_url or settings.database_url.startswith("sqlite")
     if sqlite and settings.processes > 1:
         raise UnusableSettings(

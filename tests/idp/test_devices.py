@@ -132,8 +132,14 @@ def test_polls_at_the_same_moment_give_one_set_of_tokens(world: World, kiosk, ch
     world.idp.devices.answer(chen, asked["user_code"], True)
     form = {"grant_type": DEVICE_CODE, "device_code": asked["device_code"], "client_id": "kiosk"}
 
+    kiosk.token({"grant_type": DEVICE_CODE, "device_code": "x"})  # brings a nonce
+    proofs = [kiosk.prover.proof("POST", f"{ISSUER}/oauth/token") for _ in range(5)]
+
     answers = world.http.together(
-        *(world.http.client.post("/oauth/token", data=form) for _ in range(5))
+        *(
+            world.http.client.post("/oauth/token", data=form, headers={"dpop": proof})
+            for proof in proofs
+        )
     )
 
     assert [each.status_code for each in answers].count(200) == 1
