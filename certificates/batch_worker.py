@@ -65,7 +65,13 @@ class BatchWorker:
         return Order(
             self._certificates.type(batch.type),
             self.content(batch, row),
-            Approval(row.content_digest, batch.drafter, batch.approver, batch.approved_at),
+            Approval(
+                row.content_digest,
+                batch.drafter,
+                batch.approver,
+                batch.approved_at,
+                reference=f"{batch.id}/{row.row}",
+            ),
             batch.approver_name,
             batch_id=batch.id,
             batch_row=row.row,

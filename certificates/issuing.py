@@ -36,7 +36,7 @@ from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
-from keys import Keys
+from keys import Keys, Trail
 from ledger import Entry, Ledger
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Approval, Seal
@@ -74,6 +74,7 @@ class Made:
     at: datetime
     row: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
+    trail: Trail = field(repr=False)
 
     @property
     def certificate_id(self) -> str:
@@ -107,7 +108,8 @@ class Issuer:
                 "the content is not the one that was approved",
                 next_step="return the draft, look at it again and submit it once more",
             )
-        credential = self._credential(kind, content, seal, slot, now)
+        trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
+        credential = self._credential(order, seal, slot, now, trail)
         files = {"dc+sd-jwt": credential.encode()}
         if "cwt-qr" in kind.formats:
             files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
@@ -122,10 +124,11 @@ class Issuer:
                 now=now,
                 box=kind.layout.seal_box,
                 reason=kind.labels[kind.layout.languages[0]],
+                trail=trail,
             ).data
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
         row = self._row(order, slot, subject, now)
-        return Made(order, slot, subject, now, row, files)
+        return Made(order, slot, subject, now, row, files, trail)
 
     def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
         """Write certificates into the registry, each with its ledger entry, in `tx`.
@@ -134,6 +137,7 @@ class Issuer:
         """
         rows = [dict(made.row) for made in all_made]
         store.insert_issued(tx, rows, [each for made in all_made for each in _renditions(made)])
+        self._keys.keep(tx, (made.trail for made in all_made))
         for made in all_made:
             self._ledger.append(tx, self._issued_entry(made))
         for made in sorted(all_made, key=lambda made: made.slot):  # one lock order for all writers
@@ -151,9 +155,8 @@ class Issuer:
             roles=frozenset({"approver"}),
         )
 
-    def _credential(
-        self, kind: CertificateType, content: Content, seal: Seal, slot: Slot, now: datetime
-    ) -> str:
+    def _credential(self, order: Order, seal: Seal, slot: Slot, now: datetime, trail: Trail) -> str:
+        kind, content = order.kind, order.content
         return sd_jwt_vc.issue(
             self._keys,
             seal.use,
@@ -171,6 +174,8 @@ class Issuer:
             exp=ends(content.valid_until) if content.valid_until else None,
             status=self._status(slot),
             chain=self._keys.chain(seal.use)[:-1],
+            order=order.approval.order(now, purpose=kind.code),
+            trail=trail,
         )
 
     def _offline_code(

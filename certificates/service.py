@@ -375,7 +375,13 @@ class Certificates(Register):
     def _order(self, draft: Draft) -> Order:
         if draft.state is not DraftState.APPROVED or not draft.approver or not draft.approved_at:
             raise _wrong_state(draft)
-        approval = Approval(draft.content_digest, draft.drafter, draft.approver, draft.approved_at)
+        approval = Approval(
+            draft.content_digest,
+            draft.drafter,
+            draft.approver,
+            draft.approved_at,
+            reference=draft.id,
+        )
         return Order(
             self.catalogue.find(draft.type),
             self.content(draft),

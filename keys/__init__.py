@@ -6,6 +6,8 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     algorithms   one row per algorithm; SM2 or ML-DSA is one more row
     der, jose    bytes by hand: DER elements, strict JSON Web Signatures
     backends/    where private halves are kept (encrypted envelopes; hardware modules)
+    policy       what a key may do; a seal key signs by order of two people only
+    guard        checks that beside the key, and records each use before it happens
     custody      makes keys and signs with them; the only caller of a backend
     rules        when a key changes state: staged → active → retiring → retired
     authority    X.509: offline-style root, an issuing authority per department, revocation lists
@@ -16,11 +18,15 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     http         /keys/jwks.json, /pki/…, /tsa
     commands     what a keeper does at a terminal
 
-Promises: a private key is never in a log, an exception or a repr; one use has at most one active
-key; what signs has been published before; a certificate is never changed, only renewed or revoked.
+Promises: a seal key signs nothing that two people have not approved, and every use is on record
+before the signature exists; a private key is never in a log, an exception or a repr; one use has at
+most one active key; what signs has been published before; a certificate is never changed, only
+renewed or revoked.
 """
 
-from keys.models import Key, KeyState, Signature
+from keys.guard import Trail
+from keys.models import Key, KeyState, KeyUse, Signature
+from keys.policy import Request, SigningOrder
 from keys.service import Keys
 
-__all__ = ["Key", "KeyState", "Keys", "Signature"]
+__all__ = ["Key", "KeyState", "KeyUse", "Keys", "Request", "Signature", "SigningOrder", "Trail"]

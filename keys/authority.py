@@ -239,7 +239,7 @@ class Authority:
         encoded = x509.certificate(
             tbs,
             algorithm(issuer.key.algorithm).x509_identifier,
-            lambda message: self._custody.sign(issuer, message),
+            self._custody.signer(issuer),
         )
         certificate = KeyCertificate(
             serial=f"{serial:x}",
@@ -333,7 +333,7 @@ class Authority:
             next_update=next_update,
             revocations=[_revocation(each) for each in revoked],
             algorithm=algorithm(issuer.key.algorithm).x509_identifier,
-            sign=lambda message: self._custody.sign(issuer, message),
+            sign=self._custody.signer(issuer),
         )
         tx.execute(
             key_crls.insert().values(

@@ -1,5 +1,7 @@
 """Making keys and signing with them: the only place where a backend is spoken to.
 
+- Every signature passes the key's policy (`guard`); a key that no rule could refuse is not slowed.
+
 - `ensure` makes the active key of a use exactly once, whatever number of processes ask: the row is
   inserted or ignored under the partial unique index, then read back.
 - An opened key (`Signer`) is cached by kid: opening costs up to 80 signatures. It is an immutable
@@ -17,8 +19,10 @@ from keys.algorithms import Algorithm, algorithm
 from keys.backends import Backend, Signer
 from keys.bounded import Bounded
 from keys.errors import KeyDamaged, KeyMayNotSign
+from keys.guard import Guard, GuardedKey, Trail
 from keys.jose import jwk_of
 from keys.models import Key, KeyState, keys
+from keys.policy import KeyPolicy, Request
 from keys.store import StoredKey
 
 _CAPACITY = 10_000
@@ -36,7 +40,8 @@ class Custody:
         self._backend = backends[0]
         self._backends = {each.scheme: each for each in backends}
         self._clock = clock
-        self._signers: Bounded[str, Signer] = Bounded(_CAPACITY)
+        self._guard = Guard(database, clock)
+        self._opened: Bounded[str, GuardedKey] = Bounded(_CAPACITY)
         self._jose_signers: Bounded[str, Signer] = Bounded(_CAPACITY)
 
     def ensure(self, tx: Tx, use: str, algorithm_name: str) -> StoredKey:
@@ -50,12 +55,18 @@ class Custody:
         return existing
 
     def create(
-        self, tx: Tx, use: str, algorithm_name: str, state: KeyState = KeyState.ACTIVE
+        self,
+        tx: Tx,
+        use: str,
+        algorithm_name: str,
+        state: KeyState = KeyState.ACTIVE,
+        *,
+        not_after: datetime | None = None,
+        per_minute: int | None = None,
     ) -> StoredKey | None:
         """A new key of `use`; None when another process was first."""
-        row, now = algorithm(algorithm_name), self._clock()
-        version = store.next_version(tx, use)
-        stored = self._generate(row, use, version, state, now)
+        policy = KeyPolicy(use, store.next_version(tx, use), not_after, per_minute)
+        stored = self._generate(algorithm(algorithm_name), policy, state, self._clock())
         inserted = tx.execute(
             self._database.insert_or_ignore(keys).values(**store.key_values(stored))
         )
@@ -64,22 +75,26 @@ class Custody:
             return None
         return stored
 
-    def sign(self, stored: StoredKey, message: bytes) -> bytes:
-        """A signature in X.509/CMS form."""
-        return self.signer(stored)(message)
+    def sign(
+        self, stored: StoredKey, requests: Sequence[Request], trail: Trail | None = None
+    ) -> list[bytes]:
+        """Signatures in X.509/CMS form, in order; all of them or none."""
+        return self._guard.sign(self._open(stored), requests, trail)
 
-    def sign_jose(self, stored: StoredKey, message: bytes) -> bytes:
-        """A signature in JOSE/COSE form."""
-        return self.jose_signer(stored)(message)
+    def signer(self, stored: StoredKey) -> Signer:
+        """A function that signs whole messages in X.509/CMS form, without an order."""
+        key = self._open(stored)
+        if key.unlimited:
+            return key.sign
+        return lambda message: self._guard.sign(key, [Request(message)])[0]
 
     def jose_signer(self, stored: StoredKey) -> Signer:
         """The same in JOSE/COSE form."""
         kid = stored.key.kid
         signer = self._jose_signers.get(kid)
         if signer is None:
-            native = self.signer(stored)
             translate = algorithm(stored.key.algorithm).to_jose
-            signer = self._jose_signers.put(kid, _translated(translate, native))
+            signer = self._jose_signers.put(kid, _translated(translate, self.signer(stored)))
         return signer
 
     def retire(self, tx: Tx, stored: StoredKey, now: datetime) -> bool:
@@ -94,23 +109,21 @@ class Custody:
 
     def forget(self, kid: str) -> None:
         """Drop an opened key from this process."""
-        self._signers.drop(kid)
+        self._opened.drop(kid)
         self._jose_signers.drop(kid)
 
-    def signer(self, stored: StoredKey) -> Signer:
-        """A function that signs whole messages in X.509/CMS form; opened once, then cached."""
+    def _open(self, stored: StoredKey) -> GuardedKey:
+        """The key, opened once and remembered."""
         kid = stored.key.kid
-        signer = self._signers.get(kid)
-        if signer is None:
-            signer = self._signers.put(kid, self._opened(stored))
-        return signer
+        return self._opened.get(kid) or self._opened.put(kid, self._newly_opened(stored))
 
-    def _opened(self, stored: StoredKey) -> Signer:
+    def _newly_opened(self, stored: StoredKey) -> GuardedKey:
         key = stored.key
         if key.state == KeyState.RETIRED or not stored.handle:
             raise KeyMayNotSign(f"the key {key.kid} is retired")
-        row = algorithm(key.algorithm)
-        return self._backend_of(stored).signer(row, key.kid, key.version, stored.handle)
+        row, backend = algorithm(key.algorithm), self._backend_of(stored)
+        sign = backend.signer(row, key.kid, key.policy, stored.handle)
+        return GuardedKey(key.kid, key.policy, sign)
 
     def _backend_of(self, stored: StoredKey) -> Backend:
         backend = self._backends.get(stored.backend)
@@ -122,20 +135,22 @@ class Custody:
         return backend
 
     def _generate(
-        self, row: Algorithm, use: str, version: int, state: KeyState, now: datetime
+        self, row: Algorithm, policy: KeyPolicy, state: KeyState, now: datetime
     ) -> StoredKey:
-        new = self._backend.generate(row, use, version)
+        new = self._backend.generate(row, policy)
         jwk = {**jwk_of(new.public_key), "kid": new.kid, "alg": row.name, "use": "sig"}
         key = Key(
             kid=new.kid,
-            use=use,
-            version=version,
+            use=policy.use,
+            version=policy.version,
             algorithm=row.name,
             state=state,
             public_jwk=jwk,
             public_key=new.public_key,
             created_at=now,
             activated_at=now if state == KeyState.ACTIVE else None,
+            not_after=policy.not_after,
+            per_minute=policy.per_minute,
         )
         return StoredKey(key, self._backend.scheme, new.handle)
 

@@ -39,7 +39,8 @@ def explicit(number: int, content: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = (value if value >= 0 else ~value).bit_length()  # -128 fits into one byte, 128 does not
+    return tlv(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def octet_string(content: bytes) -> bytes:

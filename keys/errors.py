@@ -17,9 +17,12 @@
     ├── Conflict
     │   └── ActiveKeyExists         active_key_exists         the use already has its active key
     ├── Refused
-    │   └── KeyMayNotSign           key_may_not_sign          retired or past its policy
+    │   ├── KeyMayNotSign           key_may_not_sign          retired or past its policy
+    │   └── OrderRefused            signing_order_refused     no order, one person, or another time
+    ├── TooManyRequests
+    │   └── SigningRateExceeded     signing_rate_exceeded     more than the policy allows a minute
     ├── Unavailable
-    │   └── KeyStoreUnavailable     key_store_unavailable     the hardware module does not answer
+    │   └── KeyStoreUnavailable     key_store_unavailable     the module or key service is silent
     └── YinzhengError (ours)
         ├── UnusableBackend         unusable_key_backend      the URI names no key store we have
         ├── UnsafeSecretFile        unsafe_secret_file        absent, or open to others
@@ -29,7 +32,15 @@
 No message ever holds key material, and no cause is chained that might.
 """
 
-from foundation.errors import Conflict, Malformed, NotFound, Refused, Unavailable, YinzhengError
+from foundation.errors import (
+    Conflict,
+    Malformed,
+    NotFound,
+    Refused,
+    TooManyRequests,
+    Unavailable,
+    YinzhengError,
+)
 
 
 class InvalidJws(Malformed):
@@ -85,6 +96,14 @@ class UnknownCertificate(NotFound):
 
 class KeyMayNotSign(Refused):
     code = "key_may_not_sign"
+
+
+class OrderRefused(Refused):
+    code = "signing_order_refused"
+
+
+class SigningRateExceeded(TooManyRequests):
+    code = "signing_rate_exceeded"
 
 
 class KeyStoreUnavailable(Unavailable):

@@ -12,8 +12,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -27,6 +30,7 @@ from foundation.columns import JsonText, UtcDateTime
 from foundation.database import metadata
 from keys.algorithms import PublicKey
 from keys.jose import VerificationKey
+from keys.policy import KeyPolicy
 
 
 class KeyState(StrEnum):
@@ -65,6 +69,13 @@ class Key:
     activated_at: datetime | None = None
     retiring_at: datetime | None = None
     retired_at: datetime | None = None
+    not_after: datetime | None = None
+    per_minute: int | None = None
+
+    @property
+    def policy(self) -> KeyPolicy:
+        """What this key may do; a private half opens under exactly this policy."""
+        return KeyPolicy(self.use, self.version, self.not_after, self.per_minute)
 
     @property
     def verification(self) -> VerificationKey:
@@ -79,6 +90,22 @@ class Signature:
     kid: str
     algorithm: str
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """One signature by order: `digest` is of the bytes signed, `document` of the content sealed."""
+
+    at: datetime
+    kid: str
+    use: str
+    digest: str
+    document: str
+    approval: str
+    drafter: str
+    approver: str
+    actor: str
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +140,8 @@ keys = Table(
     Column("activated_at", UtcDateTime),
     Column("retiring_at", UtcDateTime),
     Column("retired_at", UtcDateTime),
+    Column("not_after", UtcDateTime),
+    Column("per_minute", Integer),
     UniqueConstraint("use", "version"),
 )
 Index(
@@ -171,4 +200,23 @@ key_ocsp_answers = Table(
     Column("der", LargeBinary, nullable=False),
     Column("this_update", UtcDateTime, nullable=False),
     Column("next_update", UtcDateTime, nullable=False),
+)
+
+# One row per signature by order, written before the signature exists; rows are only ever added.
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("digest", Text, nullable=False, index=True),
+    Column("document", Text, nullable=False, index=True),
+    Column("approval", Text, nullable=False),
+    Column("drafter", Text, nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    CheckConstraint("drafter <> approver", name="two_people"),
+    Index(None, "use", "id"),
 )

@@ -13,7 +13,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,14 +22,17 @@ import orjson
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import rules, store
+from keys.algorithms import algorithm as algorithm_row
 from keys.authority import Authority
 from keys.backends import Backend
 from keys.bounded import Bounded
 from keys.custody import Custody
 from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
+from keys.guard import Trail
 from keys.jose import VerificationKey, assemble, encoded_header
-from keys.models import Key, KeyState, RevocationReason, Signature
+from keys.models import Key, KeyState, KeyUse, RevocationReason, Signature
 from keys.ocsp import OcspResponder
+from keys.policy import Request, SigningOrder
 from keys.responders import Responders
 from keys.rules import Act, Change
 from keys.store import StoredKey
@@ -92,9 +95,22 @@ class Keys:
                 self._custody.ensure(tx, use, algorithm)
             return self.active(use)
 
-    def create(self, tx: Tx, use: str, algorithm: str = "ES256") -> Key:
-        """A new active key inside the caller's transaction. Raises `ActiveKeyExists`."""
-        stored = self._custody.create(tx, use, algorithm)
+    def create(
+        self,
+        tx: Tx,
+        use: str,
+        algorithm: str = "ES256",
+        *,
+        not_after: datetime | None = None,
+        per_minute: int | None = None,
+    ) -> Key:
+        """A new active key inside the caller's transaction. Raises `ActiveKeyExists`.
+
+        `not_after` and `per_minute` (signatures) are bound to the key for its whole life.
+        """
+        stored = self._custody.create(
+            tx, use, algorithm, not_after=not_after, per_minute=per_minute
+        )
         if stored is None:
             raise ActiveKeyExists(f"the use {use} already has an active key")
         return stored.key
@@ -132,15 +148,56 @@ class Keys:
 
         return key_for
 
-    def sign(self, use: str, message: bytes) -> Signature:
-        """Sign a whole message; the signature is in JOSE/COSE form."""
+    def sign(
+        self,
+        use: str,
+        message: bytes,
+        *,
+        order: SigningOrder | None = None,
+        trail: Trail | None = None,
+    ) -> Signature:
+        """Sign a whole message; the signature is in JOSE/COSE form.
+
+        A seal key needs an `order`. Its use is recorded before the signature exists, in a
+        transaction of its own, or in the caller's, which then must `keep` the `trail`. Raises
+        `OrderRefused`, `KeyMayNotSign`, `SigningRateExceeded`, `KeyStoreUnavailable`.
+        """
+        if order is None:
+            stored = self._current(use)
+            value = self._custody.jose_signer(stored)(message)
+            return Signature(stored.key.kid, stored.key.algorithm, value)
+        return self.sign_many(use, [Request(message, order)], trail=trail)[0]
+
+    def sign_many(
+        self, use: str, requests: Sequence[Request], *, trail: Trail | None = None
+    ) -> list[Signature]:
+        """Sign several messages with one key: one check, one record, all of them or none."""
         stored = self._current(use)
-        value = self._custody.sign_jose(stored, message)
-        return Signature(stored.key.kid, stored.key.algorithm, value)
+        kid, row = stored.key.kid, algorithm_row(stored.key.algorithm)
+        signed = self._custody.sign(stored, requests, trail)
+        return [Signature(kid, row.name, row.to_jose(each)) for each in signed]
+
+    def keep(self, tx: Tx, trails: Iterable[Trail]) -> None:
+        """Record uses of seal keys in the transaction that keeps what they sealed."""
+        uses = [use for trail in trails for use in trail.uses]
+        if uses:
+            store.add_uses(tx, uses)
+
+    def uses_of(
+        self, use: str, *, before: int | None = None, limit: int = 50
+    ) -> list[tuple[int, KeyUse]]:
+        """Who had what signed with a seal key and why, newest first; continue from a number."""
+        with self._database.read() as tx:
+            return store.uses_made(tx, use, before, limit)
+
+    def uses_for(self, document: str) -> list[tuple[int, KeyUse]]:
+        """Every signature by order for the content with this digest, oldest first."""
+        with self._database.read() as tx:
+            return store.uses_for(tx, document)
 
     def sign_der(self, use: str, message: bytes) -> bytes:
-        """Sign a whole message; the signature is in X.509/CMS form."""
-        return self._custody.sign(self._current(use), message)
+        """Sign a whole message; the signature is in X.509/CMS form. Not for seal keys."""
+        return self._custody.signer(self._current(use))(message)
 
     def jws(
         self,
@@ -149,12 +206,21 @@ class Keys:
         *,
         typ: str,
         header: Mapping[str, object] | None = None,
+        order: SigningOrder | None = None,
+        trail: Trail | None = None,
     ) -> str:
-        """A compact JWS of type `typ` with our `kid`; `header` adds parameters such as `x5c`."""
+        """A compact JWS of type `typ` with our `kid`; `header` adds parameters such as `x5c`.
+
+        `order` and `trail` as for `sign`.
+        """
         stored = self._current(use)
         prefix = self._header(stored.key, typ) if not header else _header(stored.key, typ, header)
         body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-        return assemble(prefix, body, self._custody.jose_signer(stored))
+        if order is None:
+            return assemble(prefix, body, self._custody.jose_signer(stored))
+        return assemble(
+            prefix, body, lambda message: self.sign(use, message, order=order, trail=trail).value
+        )
 
     def jwks(self, *uses: str) -> dict[str, Any]:
         """The JWK Set (RFC 7517 §5) of some uses: staged, active and retiring, public only."""
@@ -258,7 +324,8 @@ class Keys:
     def _stage(self, tx: Tx, use: str, stored: dict[str, StoredKey]) -> None:
         active = next((each for each in stored.values() if each.key.state == KeyState.ACTIVE), None)
         algorithm = active.key.algorithm if active else "ES256"
-        staged = self._custody.create(tx, use, algorithm, KeyState.STAGED)
+        per_minute = active.key.per_minute if active else None
+        staged = self._custody.create(tx, use, algorithm, KeyState.STAGED, per_minute=per_minute)
         if staged is None:
             return
         stored[staged.key.kid] = staged

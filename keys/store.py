@@ -1,11 +1,11 @@
 """Questions the key room asks the database. Every function takes the caller's transaction."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 from sqlalchemy import func as sql
 
 from foundation.database import Tx
@@ -14,11 +14,13 @@ from keys.models import (
     Key,
     KeyCertificate,
     KeyState,
+    KeyUse,
     RevocationReason,
     key_authority_hashes,
     key_certificates,
     key_crls,
     key_ocsp_answers,
+    key_uses,
     keys,
 )
 
@@ -83,6 +85,8 @@ def key_values(stored: StoredKey) -> dict[str, Any]:
         "public_jwk": dict(key.public_jwk),
         "created_at": key.created_at,
         "activated_at": key.activated_at,
+        "not_after": key.not_after,
+        "per_minute": key.per_minute,
     }
 
 
@@ -223,6 +227,36 @@ def add_answer(
     )
 
 
+def state_of(tx: Tx, kid: str) -> KeyState | None:
+    """The state of a key; None when this database does not know it."""
+    state = tx.execute(select(keys.c.state).where(keys.c.kid == kid)).scalar()
+    return None if state is None else KeyState(state)
+
+
+def add_uses(tx: Tx, uses_made: Sequence[KeyUse]) -> None:
+    tx.execute(key_uses.insert(), [asdict(use) for use in uses_made])
+
+
+def uses_made(tx: Tx, use: str, before: int | None, limit: int) -> list[tuple[int, KeyUse]]:
+    """Signatures by order of a use, newest first, each with its number; from `before` on."""
+    query = select(key_uses).where(key_uses.c.use == use)
+    if before is not None:
+        query = query.where(key_uses.c.id < before)
+    return _numbered(tx, query.order_by(key_uses.c.id.desc()).limit(limit))
+
+
+def uses_for(tx: Tx, document: str) -> list[tuple[int, KeyUse]]:
+    """Every signature made for one content, oldest first."""
+    query = select(key_uses).where(key_uses.c.document == document)
+    return _numbered(tx, query.order_by(key_uses.c.id))
+
+
+def _numbered(tx: Tx, query: Select[Any]) -> list[tuple[int, KeyUse]]:
+    names = [each.name for each in fields(KeyUse)]
+    rows = tx.execute(query).mappings()
+    return [(row["id"], KeyUse(**{name: row[name] for name in names})) for row in rows]
+
+
 def _stored(row: Row[Any]) -> StoredKey:
     key = Key(
         kid=row.kid,
@@ -236,6 +270,8 @@ def _stored(row: Row[Any]) -> StoredKey:
         activated_at=row.activated_at,
         retiring_at=row.retiring_at,
         retired_at=row.retired_at,
+        not_after=row.not_after,
+        per_minute=row.per_minute,
     )
     return StoredKey(key, row.backend, bytes(row.handle))
 

@@ -31,6 +31,7 @@ from foundation.outbound import Outbound
 from idp import Idp
 from idp.mtls import ClientCertificates
 from keys import Keys
+from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend, load_master_key
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.service import TSA
@@ -64,7 +65,7 @@ class House:
         self.database = open_database(settings, master_key)
         _bring_up_to_date(self.database)
         self.jobs = open_jobs(self.database, clock)
-        self.keys = Keys(self.database, SoftwareBackend(master_key), clock, settings.issuer)
+        self.keys = open_keys(settings, self.database, master_key, clock)
         _found_authority(self.keys)
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
         self.seals = Seals(self.database, self.keys, clock)
@@ -205,6 +206,14 @@ def open_master_key(settings: Settings) -> bytes:
 def open_database(settings: Settings, master_key: bytes) -> Database:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return Database(settings.database, FieldCipher(derive_key(master_key, "database columns")))
+
+
+def open_keys(settings: Settings, database: Database, master_key: bytes, clock: Clock) -> Keys:
+    """Keys in the store that the settings name; software keys made earlier still open."""
+    chosen = open_backend(settings.key_store, master_key)
+    software = SoftwareBackend(master_key)
+    older = [] if chosen.scheme == software.scheme else [software]
+    return Keys(database, chosen, clock, settings.issuer, older_backends=older)
 
 
 @contextmanager

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         default=Path(""),
         description="32 random bytes in base64, mode 0600; empty: in the data folder",
     )
+    key_store: str = Field(
+        default="software:",
+        description="where new private keys are kept: software: or an RFC 7512 pkcs11: URI",
+    )
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")
     public_url: str = Field(

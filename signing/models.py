@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from foundation.columns import UtcDateTime
 from foundation.database import metadata
+from keys import SigningOrder
 
 seals = Table(
     "seals",
@@ -107,12 +108,30 @@ class SealChange:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Two people have seen the content with this digest: one wrote it, another approved it."""
+    """Two people have seen the content with this digest: one wrote it, another approved it.
+
+    `reference` says where that is written down: a draft, a batch and row, an approval of the seal's
+    use.
+    """
 
     content_digest: str
     drafter: str
     approver: str
     approved_at: datetime
+    reference: str = "direct"
+
+    def order(self, now: datetime, *, purpose: str = "", actor: str = "") -> SigningOrder:
+        """What the key room wants to know before the key of a seal signs; by the approver."""
+        return SigningOrder(
+            document=self.content_digest,
+            approval=self.reference,
+            drafter=self.drafter,
+            approver=self.approver,
+            approved_at=self.approved_at,
+            actor=actor or self.approver,
+            signed_at=now,
+            purpose=purpose,
+        )
 
 
 @dataclass(frozen=True, slots=True)

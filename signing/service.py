@@ -13,7 +13,7 @@ from datetime import datetime
 
 from foundation.canonical import b64url
 from foundation.clock import Clock
-from keys import Keys
+from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
 from signing import rules
 from signing.errors import SealNotUsable
@@ -48,17 +48,21 @@ class Signing:
         box: Box,
         page: int = 0,
         reason: str = "",
+        trail: Trail | None = None,
     ) -> SealedDocument:
         """Seal a PDF of our renderer as PAdES B-T, visibly, allowing no later change.
 
         `content_digest` is that of the content which `pdf` shows and must be the approved one;
         `box` is left, bottom and side of the seal in points, from the lower left corner of `page`
-        (counted from 0). Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`,
-        `SealNotUsable`, `PdfNotOurs`. The level is "B-B" when no time-stamp could be had.
+        (counted from 0). The use of the seal's key is recorded before it signs, or by the caller,
+        who then keeps the `trail` (`Keys.sign`). The level is "B-B" when no time-stamp could be
+        had. Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`,
+        `SealNotUsable`, `PdfNotOurs`, and what `Keys.sign` raises.
         """
         rules.must_be_approved(approval, content_digest, now)
         rules.must_be_usable(seal, now)
-        data, level = self._sealer(seal).seal(pdf, now=now, box=box, page=page, reason=reason)
+        sign = self._signer(seal, approval.order(now, purpose=reason), trail)
+        data, level = self._sealer(seal).seal(pdf, sign, now=now, box=box, page=page, reason=reason)
         digest = b64url(hashlib.sha256(data).digest())
         return SealedDocument(data, level, digest, seal.kid, now)
 
@@ -91,22 +95,22 @@ class Signing:
         return PdfSealer(
             chain=chain,
             algorithm=key.algorithm,
-            sign=self._signer(seal, key.algorithm),
             stamp=self._keys.timestamps.stamp,
             stamp_chain=self._keys.chain("tsa"),
             name=seal.name,
             picture=seal.picture,
         )
 
-    def _signer(self, seal: Seal, algorithm_name: str) -> Callable[[bytes], bytes]:
+    def _signer(
+        self, seal: Seal, order: SigningOrder, trail: Trail | None
+    ) -> Callable[[bytes], bytes]:
         """Sign with the key of the seal's certificate, and notice when it is no longer that key."""
-        to_der = algorithm(algorithm_name).from_jose
 
         def sign(message: bytes) -> bytes:
-            signature = self._keys.sign(seal.use, message)
+            signature = self._keys.sign(seal.use, message, order=order, trail=trail)
             if signature.kid != seal.kid:
                 raise _outdated(seal)
-            return to_der(signature.value)
+            return algorithm(signature.algorithm).from_jose(signature.value)
 
         return sign
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from keys.algorithms import Algorithm, PublicKey
+from keys.policy import KeyPolicy
 
 # Signs one whole message, in X.509/CMS form.
 Signer = Callable[[bytes], bytes]
@@ -29,15 +30,18 @@ class Backend(Protocol):
 
     `scheme` names the backend in the keys table; a key is only ever opened by the backend that made
     it. `signer` may be slow (it opens the key) and its result is cached by the caller; it raises
-    `KeyDamaged` when the handle was not made by this backend for this `kid` and `version`.
+    `KeyDamaged` when the handle was not made by this backend for this `kid` under this policy: what
+    a key may do is bound to its private half.
     """
 
     @property
     def scheme(self) -> str: ...
 
-    def generate(self, algorithm: Algorithm, use: str, version: int) -> NewKey: ...
+    def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey: ...
 
-    def signer(self, algorithm: Algorithm, kid: str, version: int, handle: bytes) -> Signer: ...
+    def signer(
+        self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes
+    ) -> Signer: ...
 
     def destroy(self, kid: str, handle: bytes) -> None:
         """Make the private key unusable for ever, where the handle alone does not decide that."""

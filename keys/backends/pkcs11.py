@@ -5,7 +5,8 @@
 - The address is an RFC 7512 URI. The PIN comes from a file that only its owner can read; a PIN in
   the URI (`pin-value`) is refused, because settings end up in logs.
 - Keys are made inside the module: sensitive, not extractable, found again by a random 16-byte id.
-  The `handle` in our table is that id as a URI and holds no secret.
+  The `handle` in our table is that id as a URI and holds no secret. The label beside the key begins
+  with a digest of its policy, so a key opens for the use it was made for and no other.
 - Looking an object up costs four signatures, so the session keeps the objects it has found.
 - One caller at a time: python-pkcs11 initialises a module for single-threaded use (C_Initialize
   without CKF_OS_LOCKING_OK; PKCS#11 v2.40 §5.4), and two threads inside it end in a crash. More
@@ -35,6 +36,7 @@ from keys.backends import NewKey, Signer
 from keys.backends.files import read_secret
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
 from keys.jose import jwk_of, thumbprint
+from keys.policy import KeyPolicy
 
 _MAX_PIN: Final = 256
 _PATH_ATTRIBUTES: Final = frozenset({"token", "serial", "manufacturer", "model"})
@@ -85,10 +87,10 @@ class Pkcs11Backend:
     def __repr__(self) -> str:
         return f"Pkcs11Backend(token={self._token_label!r})"
 
-    def generate(self, algorithm: Algorithm, use: str, version: int) -> NewKey:
+    def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
         object_id = secrets.token_bytes(16)
         mechanisms = _MECHANISMS[algorithm.name]
-        label = f"{use} {version}"[:64]
+        label = _label(policy)
 
         def make(session: _Session) -> PublicKey:
             pair = mechanisms.generate(session.handle, {"id": object_id, "label": label})
@@ -97,7 +99,7 @@ class Pkcs11Backend:
         public_key = self._attempt(make)
         return NewKey(thumbprint(jwk_of(public_key)), public_key, _handle(object_id))
 
-    def signer(self, algorithm: Algorithm, kid: str, version: int, handle: bytes) -> Signer:
+    def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
         object_id = _object_id(handle, kid)
         sign = _MECHANISMS[algorithm.name].sign
 
@@ -108,7 +110,9 @@ class Pkcs11Backend:
             return signature
 
         # Found now rather than at the first signature: a key that is gone is noticed on opening.
-        self._attempt(lambda session: session.private_key(object_id))
+        label = self._attempt(lambda session: session.private_key(object_id)[Attribute.LABEL])
+        if label != _label(policy):
+            raise KeyDamaged(f"the key {kid} in the key store was made for another policy")
         return signer
 
     def destroy(self, kid: str, handle: bytes) -> None:
@@ -265,6 +269,10 @@ def _parse(uri: str) -> dict[str, str]:
             next_step="pkcs11:token=NAME?module-path=/path/to/module.so&pin-source=file:/path",
         )
     return attributes | options
+
+
+def _label(policy: KeyPolicy) -> str:
+    return f"{policy.mark()} {policy.use} {policy.version}"[:64]
 
 
 def _handle(object_id: bytes) -> bytes:

@@ -3,8 +3,8 @@
 - The master key (32 bytes) lives in a file that only its owner can read, or in a read-only secret
   mounted by the platform; it is never in the environment or the database.
 - An envelope is a fresh data key wrapped under the key-encryption key, and the PKCS#8 key under
-  that data key. Both bind the key's id and version (AAD): an envelope moved to another row does
-  not open. Changing the master key re-wraps data keys only.
+  that data key. Both bind the key's id and its policy (AAD): an envelope moved to another row, or
+  given another use or a later end, does not open. Changing the master key re-wraps data keys only.
 - What GCM has authenticated is not checked again: OpenSSL's RSA consistency check costs 109 ms.
 """
 
@@ -24,6 +24,7 @@ from keys.backends import NewKey, Signer
 from keys.backends.files import read_secret
 from keys.errors import KeyDamaged, UnsafeMasterKey, UnsafeSecretFile
 from keys.jose import jwk_of, thumbprint
+from keys.policy import KeyPolicy
 
 MASTER_KEY_BYTES = 32
 _MAX_FILE = 256
@@ -45,7 +46,7 @@ class SoftwareBackend:
     def __repr__(self) -> str:
         return "SoftwareBackend(…)"
 
-    def generate(self, algorithm: Algorithm, use: str, version: int) -> NewKey:
+    def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
         private_key = algorithm.key_type.generate()
         public_key = private_key.public_key()
         kid = thumbprint(jwk_of(public_key))
@@ -54,10 +55,10 @@ class SoftwareBackend:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        return NewKey(kid, public_key, self._seal(plain, _bound_to(kid, version)))
+        return NewKey(kid, public_key, self._seal(plain, policy.binding(kid)))
 
-    def signer(self, algorithm: Algorithm, kid: str, version: int, handle: bytes) -> Signer:
-        plain = self._open(handle, _bound_to(kid, version))
+    def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
+        plain = self._open(handle, kid, policy.binding(kid))
         private_key = serialization.load_der_private_key(
             plain, password=None, unsafe_skip_rsa_key_validation=True
         )
@@ -74,7 +75,7 @@ class SoftwareBackend:
         wrapped = outer + self._wrapping.encrypt(outer, data_key, bound)
         return _FORMAT + wrapped + inner + AESGCM(data_key).encrypt(inner, plain, bound)
 
-    def _open(self, envelope: bytes, bound: bytes) -> bytes:
+    def _open(self, envelope: bytes, kid: str, bound: bytes) -> bytes:
         wrapped, sealed = envelope[1 : 1 + _WRAPPED_DATA_KEY], envelope[1 + _WRAPPED_DATA_KEY :]
         try:
             if envelope[:1] != _FORMAT:
@@ -82,7 +83,6 @@ class SoftwareBackend:
             data_key = self._wrapping.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], bound)
             return AESGCM(data_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
         except (InvalidTag, ValueError):
-            kid = bound.partition(b"|")[0].decode()
             raise KeyDamaged(
                 f"the stored private key {kid} does not open",
                 next_step="start with the master key this database was made with",
@@ -128,7 +128,3 @@ def _create(path: Path) -> None:
         pass
     finally:
         draft.unlink()
-
-
-def _bound_to(kid: str, version: int) -> bytes:
-    return f"{kid}|{version}".encode()

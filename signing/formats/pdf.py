@@ -32,7 +32,7 @@ _TOKEN_ROOM = 1024
 class PdfSealer:
     """Seals with one version of one seal; everything that does not change is made once.
 
-    `sign` signs the DER of the signed attributes, `stamp` makes a time-stamp token over a SHA-256.
+    `stamp` makes a time-stamp token over a SHA-256.
     """
 
     def __init__(
@@ -40,14 +40,12 @@ class PdfSealer:
         *,
         chain: Sequence[bytes],
         algorithm: str,
-        sign: Callable[[bytes], bytes],
         stamp: Callable[[bytes, datetime], bytes],
         stamp_chain: Sequence[bytes],
         name: str,
         picture: bytes,
     ) -> None:
         self._template = cms.SignerTemplate.of(chain, algorithm)
-        self._sign = sign
         self._stamp = stamp
         self._name = name
         self._picture = picture
@@ -55,15 +53,25 @@ class PdfSealer:
         self._room = (room + 511) // 512 * 512
 
     def seal(
-        self, pdf: bytes, *, now: datetime, box: Box, page: int = 0, reason: str = ""
+        self,
+        pdf: bytes,
+        sign: Callable[[bytes], bytes],
+        *,
+        now: datetime,
+        box: Box,
+        page: int = 0,
+        reason: str = "",
     ) -> tuple[bytes, Literal["B-B", "B-T"]]:
-        """The sealed file and its level. Raises `PdfNotOurs`, or what signing raises."""
+        """The sealed file and its level. Raises `PdfNotOurs`, or what signing raises.
+
+        `sign` signs the DER of the signed attributes, once, by the order for this document.
+        """
         field = SealField(self._name, self._picture, now, box, page, reason, self._room)
         section = compose(read_original(pdf), field)
         attributes = self._template.signed_attributes(
             section.digest(self._template.algorithm.digest)
         )
-        signature = self._sign(attributes)
+        signature = sign(attributes)
         token = self._token(signature, now)
         contents = self._template.assemble(attributes, signature, token)
         sealed = section.filled(contents)

@@ -27,7 +27,7 @@ from typing import Any, Final
 import orjson
 
 from foundation.canonical import b64url, b64url_decode
-from keys import Keys
+from keys import Keys, SigningOrder, Trail
 from keys.errors import InvalidJws, MalformedJwk
 from keys.jose import KeyFor, VerificationKey, VerifiedJws, verification_key, verify_compact
 from signing.errors import CredentialRefused
@@ -65,12 +65,15 @@ def issue(
     status: Mapping[str, Any] | None = None,
     cnf: Mapping[str, Any] | None = None,
     chain: Sequence[bytes] = (),
+    order: SigningOrder | None = None,
+    trail: Trail | None = None,
 ) -> str:
     """A credential with all its disclosures, signed by `use`.
 
     `claims` are the holder's; those named in `disclosable` can be left out by the holder. `status`
     is the status claim (Token Status List), `cnf` the holder's key, `chain` DER certificates for
-    the x5c header, leaf first, without the root. Raises `CredentialRefused` for reserved names.
+    the x5c header, leaf first, without the root. The key of a seal signs by `order` (`Keys.sign`).
+    Raises `CredentialRefused` for reserved names.
     """
     open_claims = {name: value for name, value in claims.items() if name not in disclosable}
     _must_be_free(claims, disclosable)
@@ -80,7 +83,7 @@ def issue(
         payload["_sd"] = digests
         payload["_sd_alg"] = "sha-256"
     header = {"x5c": [b2a_base64(der, newline=False).decode() for der in chain]} if chain else None
-    signed = keys.jws(use, payload, typ=TYPE, header=header)
+    signed = keys.jws(use, payload, typ=TYPE, header=header, order=order, trail=trail)
     return "~".join((signed, *disclosures, ""))
 
 

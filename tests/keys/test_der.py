@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 from asn1crypto import core
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundation.errors import Malformed
@@ -96,6 +96,7 @@ def test_what_is_ber_but_not_der_is_refused(data: bytes, why: str) -> None:
 
 
 @given(st.binary(max_size=24))
+@example(b"\x80")
 def test_an_integer_is_read_only_in_the_form_it_is_written(content: bytes) -> None:
     try:
         value = der.read_integer(content)

@@ -15,11 +15,13 @@ from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, UnusableBackend
 from keys.jose import verify_compact
+from keys.policy import KeyPolicy
 from keys.store import key_by_kid
 from tests.keys.softhsm import Token, make_token
 from tests.simulators.clock import MovableClock
 
-USE = "seal/4711"
+USE = "certificates.qr"
+POLICY = KeyPolicy(USE, 1)
 in_softhsm = pytest.mark.softhsm
 
 
@@ -41,9 +43,9 @@ def keys(sqlite_database: Database, hsm: Backend, clock: MovableClock) -> Keys:
 @in_softhsm
 @pytest.mark.parametrize("row", ALGORITHMS.values(), ids=lambda row: row.name)
 def test_every_row_of_the_table_signs_inside_the_module(hsm: Backend, row) -> None:
-    new = hsm.generate(row, USE, 1)
+    new = hsm.generate(row, POLICY)
 
-    signature = hsm.signer(row, new.kid, 1, new.handle)(b"a licence")
+    signature = hsm.signer(row, new.kid, POLICY, new.handle)(b"a licence")
 
     assert row.accepts(new.public_key)
     assert row.verify(new.public_key, signature, b"a licence")
@@ -71,12 +73,13 @@ def test_a_house_over_a_module_gives_tokens_chains_and_time_stamps(
 def test_the_private_key_cannot_be_taken_out(hsm: Backend, token: Token) -> None:
     import pkcs11
 
-    hsm.generate(ES256, "seal/closed", 1)
+    closed = KeyPolicy("seal/closed", 1)
+    hsm.generate(ES256, closed)
     module = pkcs11.lib(token.module)
     with module.get_token(token_label=token.label).open() as session:
         template = {
             pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY,
-            pkcs11.Attribute.LABEL: "seal/closed 1",
+            pkcs11.Attribute.LABEL: f"{closed.mark()} seal/closed 1",
         }
         (private_key,) = session.get_objects(template)
 
@@ -84,6 +87,15 @@ def test_the_private_key_cannot_be_taken_out(hsm: Backend, token: Token) -> None
         assert private_key[pkcs11.Attribute.SENSITIVE] is True
         with pytest.raises(pkcs11.exceptions.AttributeSensitive):
             private_key[pkcs11.Attribute.VALUE]
+
+
+@in_softhsm
+def test_a_key_in_the_module_opens_only_under_its_own_policy(hsm: Backend) -> None:
+    new = hsm.generate(ES256, KeyPolicy("seal/4711", 1, per_minute=60))
+
+    for other in (KeyPolicy("idp.tokens", 1, per_minute=60), KeyPolicy("seal/4711", 1)):
+        with pytest.raises(KeyDamaged, match="policy"):
+            hsm.signer(ES256, new.kid, other, new.handle)
 
 
 @in_softhsm
@@ -128,7 +140,7 @@ def test_a_retired_key_is_destroyed_inside_the_module(
     keys.compromised("idp.tokens")
 
     with pytest.raises(KeyDamaged, match="0 keys"):
-        hsm.signer(ES256, old.kid, old.version, handle)
+        hsm.signer(ES256, old.kid, old.policy, handle)
 
 
 @in_softhsm
@@ -152,7 +164,7 @@ def test_a_house_moves_into_a_module_key_by_key(
 @pytest.mark.parametrize("handle", [b"", b"pkcs11:id=%00;type=private", b"pkcs11:object=x"])
 def test_an_address_that_is_not_ours_is_refused(hsm: Backend, handle: bytes) -> None:
     with pytest.raises(KeyDamaged):
-        hsm.signer(ES256, "kid", 1, handle)
+        hsm.signer(ES256, "kid", POLICY, handle)
 
 
 @in_softhsm
@@ -160,7 +172,7 @@ def test_a_token_that_is_not_there_is_unavailable_for_now(token: Token) -> None:
     absent = open_backend(token.uri().replace(token.label, "absent"), bytes(32))
 
     with pytest.raises(KeyStoreUnavailable) as raised:
-        absent.generate(ES256, USE, 1)
+        absent.generate(ES256, POLICY)
 
     assert raised.value.retry_after == 5
 
@@ -175,7 +187,8 @@ def test_a_wrong_pin_is_refused_and_not_shown(token: Token, tmp_path: Path) -> N
     program = (
         "from keys.algorithms import ES256\n"
         "from keys.backends.selection import open_backend\n"
-        f"open_backend({uri!r}, bytes(32)).generate(ES256, 'x', 1)\n"
+        "from keys.policy import KeyPolicy\n"
+        f"open_backend({uri!r}, bytes(32)).generate(ES256, KeyPolicy('x', 1))\n"
     )
 
     ended = subprocess.run(
@@ -195,7 +208,7 @@ def test_a_pin_file_open_to_others_is_refused(token: Token, tmp_path: Path) -> N
     backend = open_backend(token.uri(**{"pin-source": f"file:{pin}"}), bytes(32))
 
     with pytest.raises(UnsafeSecretFile, match="open to others"):
-        backend.generate(ES256, USE, 1)
+        backend.generate(ES256, POLICY)
 
 
 @pytest.mark.parametrize(

@@ -4,67 +4,94 @@ import secrets
 import stat
 import threading
 from base64 import b64encode
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keys.algorithms import ALGORITHMS, ES256, RS256
 from keys.backends.software import SoftwareBackend, load_master_key
 from keys.errors import KeyDamaged, UnsafeMasterKey
+from keys.policy import KeyPolicy
+
+POLICY = KeyPolicy("idp.tokens", 1)
+END = datetime(2031, 11, 24, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("row", ALGORITHMS.values(), ids=lambda row: row.name)
 def test_a_key_comes_back_out_of_its_envelope(backend: SoftwareBackend, row) -> None:
-    new = backend.generate(row, "idp.tokens", 1)
+    new = backend.generate(row, POLICY)
 
-    signature = backend.signer(row, new.kid, 1, new.handle)(b"message")
+    signature = backend.signer(row, new.kid, POLICY, new.handle)(b"message")
 
     assert row.verify(new.public_key, signature, b"message")
 
 
-def test_an_envelope_moved_to_another_key_or_version_does_not_open(
-    backend: SoftwareBackend,
-) -> None:
-    one, two = (backend.generate(ES256, "idp.tokens", version) for version in (1, 2))
+def test_an_envelope_moved_to_another_key_does_not_open(backend: SoftwareBackend) -> None:
+    one, two = (backend.generate(ES256, POLICY) for _ in range(2))
 
-    for kid, version in ((two.kid, 1), (one.kid, 2)):
-        with pytest.raises(KeyDamaged):
-            backend.signer(ES256, kid, version, one.handle)
+    with pytest.raises(KeyDamaged):
+        backend.signer(ES256, two.kid, POLICY, one.handle)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"use": "idp.tokens"},
+        {"version": 2},
+        {"not_after": None},
+        {"not_after": END + timedelta(days=1)},
+        {"per_minute": None},
+        {"per_minute": 61},
+    ],
+    ids=str,
+)
+def test_a_key_does_not_open_under_another_policy_than_it_was_made_with(
+    backend: SoftwareBackend, changed: dict[str, Any]
+) -> None:
+    strict = KeyPolicy("seal/4711", 1, END, 60)
+    new = backend.generate(ES256, strict)
+
+    assert backend.signer(ES256, new.kid, strict, new.handle)
+    with pytest.raises(KeyDamaged):
+        backend.signer(ES256, new.kid, replace(strict, **changed), new.handle)
 
 
 def test_an_envelope_under_another_master_key_does_not_open(backend: SoftwareBackend) -> None:
-    new = backend.generate(ES256, "idp.tokens", 1)
+    new = backend.generate(ES256, POLICY)
 
     with pytest.raises(KeyDamaged, match=new.kid):
-        SoftwareBackend(secrets.token_bytes(32)).signer(ES256, new.kid, 1, new.handle)
+        SoftwareBackend(secrets.token_bytes(32)).signer(ES256, new.kid, POLICY, new.handle)
 
 
 def test_every_flipped_byte_of_an_envelope_is_noticed(backend: SoftwareBackend) -> None:
-    new = backend.generate(ES256, "idp.tokens", 1)
+    new = backend.generate(ES256, POLICY)
 
     for place in range(len(new.handle)):
         damaged = bytearray(new.handle)
         damaged[place] ^= 1
         with pytest.raises(KeyDamaged):
-            backend.signer(ES256, new.kid, 1, bytes(damaged))
+            backend.signer(ES256, new.kid, POLICY, bytes(damaged))
     for length in (0, 1, 40, 80):
         with pytest.raises(KeyDamaged):
-            backend.signer(ES256, new.kid, 1, new.handle[:length])
+            backend.signer(ES256, new.kid, POLICY, new.handle[:length])
 
 
 def test_a_key_is_not_opened_for_another_algorithm(backend: SoftwareBackend) -> None:
-    new = backend.generate(ES256, "idp.tokens", 1)
+    new = backend.generate(ES256, POLICY)
 
     with pytest.raises(KeyDamaged, match="RS256"):
-        backend.signer(RS256, new.kid, 1, new.handle)
+        backend.signer(RS256, new.kid, POLICY, new.handle)
 
 
 def test_nothing_private_is_in_a_repr_or_an_exception(backend: SoftwareBackend) -> None:
-    new = backend.generate(ES256, "idp.tokens", 1)
+    new = backend.generate(ES256, POLICY)
     damaged = new.handle[:-1] + bytes((new.handle[-1] ^ 1,))
 
     with pytest.raises(KeyDamaged) as raised:
-        backend.signer(ES256, new.kid, 1, damaged)
+        backend.signer(ES256, new.kid, POLICY, damaged)
 
     told = f"{backend!r} {new!r} {raised.value!r}"
     assert repr(new.handle)[2:-1] not in told

@@ -179,6 +179,24 @@ def upgrade() -> None:
     sa.UniqueConstraint('key', name=op.f('uq_jobs_key'))
     )
     op.create_index(op.f('ix_jobs_state'), 'jobs', ['state'], unique=False)
+    op.create_table('key_uses',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), sa.Identity(always=False), nullable=False),
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('kid', sa.Text(), nullable=False),
+    sa.Column('use', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('document', sa.Text(), nullable=False),
+    sa.Column('approval', sa.Text(), nullable=False),
+    sa.Column('drafter', sa.Text(), nullable=False),
+    sa.Column('approver', sa.Text(), nullable=False),
+    sa.Column('actor', sa.Text(), nullable=False),
+    sa.Column('purpose', sa.Text(), nullable=False),
+    sa.CheckConstraint('drafter <> approver', name=op.f('ck_key_uses_two_people')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_key_uses'))
+    )
+    op.create_index(op.f('ix_key_uses_digest'), 'key_uses', ['digest'], unique=False)
+    op.create_index(op.f('ix_key_uses_document'), 'key_uses', ['document'], unique=False)
+    op.create_index(op.f('ix_key_uses_use_id'), 'key_uses', ['use', 'id'], unique=False)
     op.create_table('keys',
     sa.Column('kid', sa.Text(), nullable=False),
     sa.Column('use', sa.Text(), nullable=False),
@@ -192,6 +210,8 @@ def upgrade() -> None:
     sa.Column('activated_at', sa.BigInteger(), nullable=True),
     sa.Column('retiring_at', sa.BigInteger(), nullable=True),
     sa.Column('retired_at', sa.BigInteger(), nullable=True),
+    sa.Column('not_after', sa.BigInteger(), nullable=True),
+    sa.Column('per_minute', sa.Integer(), nullable=True),
     sa.PrimaryKeyConstraint('kid', name=op.f('pk_keys')),
     sa.UniqueConstraint('use', 'version', name=op.f('uq_keys_use_version'))
     )

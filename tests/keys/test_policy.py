@@ -1,0 +1,71 @@
+"""What a key may do, decided from plain values."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from keys.errors import KeyMayNotSign, OrderRefused
+from keys.policy import EARLY, LATE, KeyPolicy, Request, must_allow
+from tests.keys.orders import order
+
+NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
+SEAL = KeyPolicy("seal/4711", 1)
+MINUTE = timedelta(minutes=1)
+
+
+def test_an_ordered_signature_is_allowed() -> None:
+    must_allow(SEAL, [Request(b"message", order(NOW))], NOW)
+
+
+def test_a_token_key_needs_no_order() -> None:
+    must_allow(KeyPolicy("idp.tokens", 1), [Request(b"message")], NOW)
+
+
+def test_one_missing_order_refuses_the_whole_batch() -> None:
+    with pytest.raises(OrderRefused, match="by order only"):
+        must_allow(SEAL, [Request(b"1", order(NOW)), Request(b"2")], NOW)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"approver": "wang"}, "same person"),
+        ({"approver": ""}, "lacks"),
+        ({"drafter": ""}, "lacks"),
+        ({"document": ""}, "lacks"),
+        ({"approval": ""}, "lacks"),
+        ({"actor": ""}, "lacks"),
+        ({"actor": "x" * 201}, "lacks"),
+        ({"signed_at": NOW - LATE - timedelta(seconds=1)}, "not now"),
+        ({"signed_at": NOW + EARLY + timedelta(seconds=1)}, "not now"),
+        ({"approved_at": NOW + 2 * MINUTE}, "after the signature"),
+    ],
+    ids=str,
+)
+def test_an_order_that_is_not_by_two_people_now_is_refused(
+    changed: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(OrderRefused, match=why):
+        must_allow(SEAL, [Request(b"message", order(NOW, **changed))], NOW)
+
+
+def test_a_key_does_not_sign_after_its_last_day() -> None:
+    policy = KeyPolicy("certificates.qr", 1, not_after=NOW)
+
+    must_allow(policy, [Request(b"message")], NOW)
+    with pytest.raises(KeyMayNotSign, match="2026-11-24"):
+        must_allow(policy, [Request(b"message")], NOW + timedelta(seconds=1))
+
+
+def test_every_part_of_a_policy_changes_what_a_key_is_bound_to() -> None:
+    policies = [
+        KeyPolicy("seal/1", 11),
+        KeyPolicy("seal/11", 1),
+        KeyPolicy("seal/1", 11, NOW),
+        KeyPolicy("seal/1", 11, None, 60),
+        KeyPolicy("seal/1", 11, NOW, 60),
+    ]
+
+    assert len({each.binding("kid") for each in policies}) == len(policies)
+    assert len({each.mark() for each in policies}) == len(policies)
