@@ -13,6 +13,7 @@ import base64
 import hashlib
 import secrets
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -23,6 +24,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 import jwt
 import typst
+from cryptography.hazmat.primitives.asymmetric import ec
 
 Typed = Mapping[str, str | Sequence[str]]  # by field name; several values for ticked boxes
 _PICTURE_OF = '#set page(width: auto, height: auto, margin: 0pt)\n#image("page.pdf")'
@@ -186,11 +188,45 @@ class SignedIn:
     refresh_token: str
 
 
+class ProofKey:
+    """An app's own key: its tokens work only with a proof made by it (RFC 9449)."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._nonce = ""
+
+    def send(
+        self, client: httpx.Client, method: str, path: str, token: str = "", **options: Any
+    ) -> httpx.Response:
+        """Send a request with a proof; asked for the server's nonce, make one more (§8)."""
+        for _ in range(2):
+            proof = self._proof(method, str(client.base_url.join(path)), token)
+            headers = {"dpop": proof, **({"authorization": f"DPoP {token}"} if token else {})}
+            response = client.request(method, path, headers=headers, **options)
+            self._nonce = response.headers.get("dpop-nonce", self._nonce)
+            if response.status_code not in (400, 401):
+                break
+        return response
+
+    def _proof(self, method: str, url: str, token: str) -> str:
+        claims: dict[str, Any] = {"htm": method, "htu": url, "iat": int(time.time())}
+        claims["jti"] = secrets.token_urlsafe(16)
+        if self._nonce:
+            claims["nonce"] = self._nonce
+        if token:
+            digest = hashlib.sha256(token.encode()).digest()
+            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+        jwk = algorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return jwt.encode(claims, self._key, "ES256", {"typ": "dpop+jwt", "jwk": jwk})
+
+
 class RelyingParty:
-    """A public client that signs people in: authorization code with PKCE (RFC 6749, RFC 7636)."""
+    """A public client that signs people in: code, PKCE, DPoP (RFC 6749, RFC 7636, RFC 9449)."""
 
     def __init__(self, issuer: str, client_id: str, redirect_uri: str, scope: str) -> None:
         self.client = httpx.Client(base_url=issuer, timeout=30)
+        self.key = ProofKey()
         self.issuer, self.client_id = issuer, client_id
         self.redirect_uri, self.scope = redirect_uri, scope
 
@@ -219,8 +255,8 @@ class RelyingParty:
         return self._redeem(answer["code"][0], verifier, nonce)
 
     def userinfo(self, access_token: str) -> dict[str, Any]:
-        headers = {"authorization": f"Bearer {access_token}"}
-        answer: dict[str, Any] = self.client.get("/oauth/userinfo", headers=headers).json()
+        response = self.key.send(self.client, "GET", "/oauth/userinfo", access_token)
+        answer: dict[str, Any] = response.json()
         return answer
 
     def close(self) -> None:
@@ -234,7 +270,7 @@ class RelyingParty:
             "client_id": self.client_id,
             "code_verifier": verifier,
         }
-        response = self.client.post("/oauth/token", data=form)
+        response = self.key.send(self.client, "POST", "/oauth/token", data=form)
         if response.status_code != 200:
             raise Surprise(f"the token endpoint answered {response.text[:200]}")
         tokens = response.json()
