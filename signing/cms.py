@@ -173,7 +173,7 @@ def read_signed_data(encoded: bytes) -> SignedData:
     """Take a ContentInfo with one signer apart; `Malformed` for anything out of the ordinary."""
     try:
         return _read(encoded)
-    except IndexError:
+    except (IndexError, ValueError):
         raise Malformed("a part of the signature is missing") from None
 
 
@@ -183,10 +183,14 @@ def _read(encoded: bytes) -> SignedData:
         raise Malformed("not a CMS SignedData")
     (body,) = _parts(wrapped, 1, 0xA0)
     parts = _parts(body)
-    if len(parts) < 4 or parts[0] not in (integer(1), integer(3)):
+    if len(parts) < 4:
         raise Malformed("an unexpected SignedData")
     content_type, content = _encapsulated(parts[2])
+    if parts[0] != integer(1 if content_type == DATA else 3):  # RFC 5652 §5.1
+        raise Malformed("an unexpected version of SignedData")
     (signer,) = _parts(parts[-1], 1, 0x31)
+    if _parts(signer)[2] not in _parts(parts[1], tag=0x31):
+        raise Malformed("the signer's digest is not among the digest algorithms")
     sets = [part for part in parts[3:-1] if part[0] == 0xA0]
     certificates = _parts(sets[0], tag=0xA0) if sets else []
     return _signer(signer, content_type, content, tuple(certificates))

@@ -1,0 +1,209 @@
+"""Verdicts: which of the six questions fails, and under which stable code."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pikepdf
+import pytest
+from asn1crypto import keys as asn1_keys
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner, fields
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from signing import Seal, validation
+from signing.errors import DocumentTooLarge
+from tests.signing.conftest import KEEPER, House
+from tests.signing.pages import page
+
+
+@pytest.fixture(scope="module")
+def stranger() -> SimpleSigner:
+    """Somebody with a key and a certificate of their own making."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "陌生人")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2030, 1, 1, tzinfo=UTC))
+        .add_extension(
+            x509.KeyUsage(True, True, False, False, False, False, False, False, False), True
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return SimpleSigner(
+        signing_cert=asn1_x509.Certificate.load(
+            certificate.public_bytes(serialization.Encoding.DER)
+        ),
+        signing_key=asn1_keys.PrivateKeyInfo.load(private),
+        cert_registry=SimpleCertificateStore(),
+    )
+
+
+class Careless(PdfSigner):
+    """Signs although the document forbids it."""
+
+    def _enforce_certification_constraints(self, reader: Any) -> None:
+        pass
+
+
+def signed_by(signer: SimpleSigner, data: bytes, **more: Any) -> bytes:
+    writer = IncrementalPdfFileWriter(io.BytesIO(data))
+    metadata = PdfSignatureMetadata(
+        field_name=more.pop("field_name", "Signature1"),
+        subfilter=fields.SigSeedSubFilter.PADES,
+        md_algorithm="sha256",
+        **more,
+    )
+    done = Careless(metadata, signer=signer).sign_pdf(writer)
+    return bytes(done.getvalue())
+
+
+def codes(house: House, data: bytes) -> dict[str, str]:
+    found = house.signing.validate_pdf(data)
+    return {"indication": found.indication} | {check.name: check.code for check in found.checks}
+
+
+# --- files without our seal -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(2000)])
+def test_a_file_that_is_no_pdf_says_so(house: House, data: bytes) -> None:
+    found = house.signing.validate_pdf(data)
+
+    assert (found.format, found.indication) == ("unknown", "invalid")
+    assert found.check("integrity").code == "not_a_pdf"
+
+
+def test_an_unsealed_page_is_not_sealed(house: House) -> None:
+    assert codes(house, page())["integrity"] == "not_sealed"
+
+
+def test_a_broken_pdf_is_unreadable(house: House) -> None:
+    assert codes(house, b"%PDF-1.7\nnothing of the kind")["integrity"] == "unreadable"
+
+
+def test_an_encrypted_pdf_is_not_sealed(house: House) -> None:
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(page(standard="1.7"))) as document:
+        document.save(out, encryption=pikepdf.Encryption(owner="o", user="u"))
+
+    assert codes(house, out.getvalue())["integrity"] in {"not_sealed", "unreadable"}
+
+
+def test_a_document_above_fifty_megabytes_is_refused(house: House) -> None:
+    with pytest.raises(DocumentTooLarge):
+        house.signing.validate_pdf(bytes(validation.MAX_DOCUMENT + 1))
+
+
+def test_a_stranger_s_signature_is_intact_but_nobody_here_knows_them(
+    house: House, stranger: SimpleSigner
+) -> None:
+    found = house.signing.validate_pdf(signed_by(stranger, page()))
+
+    assert found.indication == "unknown"
+    assert found.check("integrity").result == "pass"
+    assert found.check("authority").code == "authority_unknown"
+    assert found.check("seal").code == "seal_unknown"
+    assert found.check("time").code == "time_only_claimed"
+    assert found.signer == "陌生人"
+    assert not found.ours
+
+
+def test_a_stranger_s_signature_over_changed_bytes_is_invalid(
+    house: House, stranger: SimpleSigner
+) -> None:
+    data = bytearray(signed_by(stranger, page()))
+    place = data.index(b"stream\n") + 30
+    data[place] ^= 1
+
+    assert house.signing.validate_pdf(bytes(data)).indication == "invalid"
+
+
+def test_a_second_signature_behind_ours_is_a_change(
+    house: House, sealed: bytes, stranger: SimpleSigner
+) -> None:
+    """Our seal allows no change at all (DocMDP P=1), another signature is one."""
+    twice = signed_by(stranger, sealed, field_name="Another")
+
+    found = house.signing.validate_pdf(twice)
+
+    assert found.indication == "invalid"
+    assert found.check("integrity").code == "changed_after_sealing"
+
+
+# --- files with our seal ----------------------------------------------------------------------
+
+
+def test_a_seal_of_another_house_is_unknown_here(
+    house: House, seal: Seal, sqlite_template: Any, tmp_path: Any, cipher: Any, master_key: bytes
+) -> None:
+    import shutil
+
+    from foundation.database import Database
+
+    shutil.copy(sqlite_template, tmp_path / "elsewhere.db")
+    database = Database(f"sqlite:///{tmp_path}/elsewhere.db", cipher)
+    elsewhere = House(database, master_key, house.clock)
+
+    found = elsewhere.signing.validate_pdf(house.sealed(seal).data)
+
+    assert found.indication == "unknown"
+    assert found.check("integrity").result == "pass"
+    assert found.check("authority").code == "authority_unknown"
+    database.close()
+
+
+def test_a_seal_made_while_suspended_is_invalid(house: House, seal: Seal) -> None:
+    with house.database.write() as tx:
+        house.seals.suspend(tx, seal.id, by=KEEPER, now=house.clock(), reason="audit")
+    house.clock.advance(timedelta(hours=1))
+
+    found = house.signing.validate_pdf(house.sealed(seal).data)  # a process with the old value
+
+    assert found.indication == "invalid"
+    assert found.check("seal").code == "seal_suspended"
+
+
+def test_a_seal_is_valid_years_after_its_certificate_ended(house: House, seal: Seal) -> None:
+    sealed = house.sealed(seal).data
+    house.clock.advance(timedelta(days=365 * 7))
+
+    assert house.signing.validate_pdf(sealed).indication == "valid"
+
+
+def test_a_time_stamp_from_the_future_is_invalid(house: House, seal: Seal) -> None:
+    sealed = house.sealed(seal).data
+    house.clock.advance(timedelta(hours=-1))
+
+    found = house.signing.validate_pdf(sealed)
+
+    assert found.indication == "invalid"
+    assert found.check("time").code == "time_in_future"
+
+
+def test_a_seal_before_its_certificate_began_is_invalid(house: House) -> None:
+    """Back-dating: the clock of a machine, and with it the time-stamp's, was turned back."""
+    seal = house.register()
+    house.clock.advance(timedelta(days=-30))
+    signing = house.signing
+    backdated = signing._sealer(seal).seal(page(), now=house.clock(), box=(400.0, 150.0, 119.0))[0]
+    house.clock.advance(timedelta(days=30))
+
+    found = house.signing.validate_pdf(backdated)
+
+    assert found.indication == "invalid"
+    assert found.check("seal").code == "seal_not_valid_then"
