@@ -34,6 +34,8 @@ FIXES = {
     "not_a_choice": "use one of the values that are named",
     "bad_check_character": "compare it with the original document: a character is wrong",
     "bad_date": "write a date that exists, in the form of this column",
+    "date_in_future": "write the day on which it was really issued, or its holder was born",
+    "contradicts_number": "compare both with the holder's identity card",
     "dates_out_of_order": "the end of validity must not lie before its start",
     "invisible_character": "type the text again without copied control characters",
     "unknown_outcome": "use one of the states that are named",
@@ -219,7 +221,7 @@ class _RowReader:
         for notice in notices:
             self._notice(record.row, self._columns.get(notice.field, notice.field), notice.code)
         fields = complete(self._kind, normal, authority, today)
-        for error in check(self._kind, fields):
+        for error in check(self._kind, fields, today):
             name = error.pointer.removeprefix("/fields/")
             if name not in wrong:
                 column = self._columns.get(name, name)

@@ -39,13 +39,13 @@ from certificates.errors import (
     LayoutOverflow,
     MissingGlyph,
 )
+from certificates.fields import checked_note
 from certificates.models import batch_chunks, batch_rows, batches, new_id
 from certificates.service import Certificates
 from certificates.sheets import write_sheet
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Tx
-from foundation.errors import Invalid
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from signing.models import Seal
 
@@ -121,9 +121,8 @@ class Batches:
         """Send a batch back without issuing anything."""
         batch = self.get(actor, batch_id)
         rules.check_approval(actor, batch.drafter, batch.authority)
-        if not reason.strip():
-            raise Invalid("a reason is needed", next_step="say what the drafter should change")
-        return self._move(actor, batch, ("submitted",), "returned", note=reason)
+        note = checked_note(reason, "say what the drafter should change")
+        return self._move(actor, batch, ("submitted",), "returned", note=note)
 
     def approve(self, actor: Actor, batch_id: str, content_digest: str) -> Batch:
         """Agree to all rows of a batch; issuing starts as jobs of 100 rows.

@@ -60,7 +60,9 @@ def build(open_office: OpenOffice) -> typer.Typer:
     ) -> None:
         """An authority's certificates, newest first."""
         with open_office() as office:
-            page = office.certificates.search(_actor(name, authority), query, limit=limit)
+            page = office.certificates.search(
+                _actor(name, authority, "auditor"), query, limit=limit
+            )
         rows = [
             {
                 "identifier": each.identifier,
@@ -77,7 +79,7 @@ def build(open_office: OpenOffice) -> typer.Typer:
     def show(identifier: str, authority: Authority, name: Name, json: AsJson = True) -> None:
         """One certificate with its fields; leaves an entry its holder can read."""
         with open_office() as office:
-            found = office.certificates.get(_actor(name, authority), identifier)
+            found = office.certificates.get(_actor(name, authority, "auditor"), identifier)
             facts = {
                 "identifier": found.identifier,
                 "number": found.number,

@@ -5,7 +5,7 @@ fields to `Content`, for drafts and batch rows alike, so that both mean the same
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from certificates import fields as field_rules
@@ -18,6 +18,7 @@ from certificates.rendering import Renderer
 from certificates.rules import DraftState, civil_date
 from foundation.actor import Actor
 from foundation.encryption import FieldCipher, subject_of
+from foundation.errors import FieldError
 from ledger import Entry
 from signing.models import Seal
 
@@ -59,18 +60,23 @@ def checked_fields(
     renderer: Renderer,
 ) -> dict[str, str]:
     """The exact fields. Raises `InvalidFields` with one error a broken rule, or `MissingGlyph`."""
+    _refuse(kind, [error for name in given if (error := field_rules.not_text(name, given[name]))])
     normal, _ = field_rules.normalise(kind, given)
-    done = field_rules.complete(kind, normal, authority, civil_date(now))
-    errors = field_rules.check(kind, done)
+    today = civil_date(now)
+    done = field_rules.complete(kind, normal, authority, today)
+    _refuse(kind, field_rules.check(kind, done, today))
+    if missing := renderer.undrawable("".join(done.values())):
+        raise MissingGlyph(missing)
+    return done
+
+
+def _refuse(kind: CertificateType, errors: Sequence[FieldError]) -> None:
     if errors:
         raise InvalidFields(
             f"{len(errors)} field(s) break a rule of {kind.labels['en']}",
             next_step="correct the fields that are named",
             errors=errors,
         )
-    if missing := renderer.undrawable("".join(done.values())):
-        raise MissingGlyph(missing)
-    return done
 
 
 def content_of(

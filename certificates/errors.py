@@ -30,6 +30,8 @@ YinzhengError
     └── NoSeal                  no_usable_seal             the authority has no valid seal
 """
 
+import unicodedata
+
 from foundation.errors import (
     Conflict,
     Invalid,
@@ -94,21 +96,31 @@ class InvalidReason(Invalid):
 
 
 class MissingGlyph(Invalid):
-    """`characters` are the ones that no font in reach can draw."""
+    """`characters` are the ones that no font in reach can draw.
+
+    Debian has the rare Chinese characters in two packages (CNS 11643 is the one that registries of
+    names use), and every other script in Noto's.
+    """
 
     code = "missing_glyph"
 
     def __init__(self, characters: str) -> None:
         named = ", ".join(f"{character} (U+{ord(character):04X})" for character in characters)
+        chinese = any(map(_is_han, characters))
+        packages = "fonts-babelstone-han or fonts-cns11643-sung" if chinese else "fonts-noto-core"
         super().__init__(
             f"no font here can print {named}",
             next_step=(
-                "install a font that has it (Debian: fonts-noto-cjk, fonts-babelstone-han or"
-                " fonts-cns11643-sung) and restart, or correct the character"
+                f"install a font that has it (Debian: {packages}) and restart,"
+                " or correct the character"
             ),
             characters=named,
         )
         self.characters = characters
+
+
+def _is_han(character: str) -> bool:
+    return unicodedata.name(character, "CJK").startswith("CJK")  # what has no name here is newer
 
 
 class LayoutOverflow(Invalid):

@@ -4,7 +4,8 @@ Three steps, each pure:
 
 1. `normalise`: unwanted spaces and full-width digits and letters are put right, and said so;
 2. `complete`: a missing licence number is made, a missing end of validity computed;
-3. `check`: the type's JSON Schema, check digits, dates in order, characters nobody can see.
+3. `check`: the type's JSON Schema, check digits, sensible dates, characters nobody can see, and
+   birth date and sex against the resident number that holds them.
 
 Values never appear in an error, only names and rules: errors are logged and mailed, values are not.
 """
@@ -12,7 +13,7 @@ Values never appear in an error, only names and rules: errors are logged and mai
 import re
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -21,14 +22,26 @@ from typing import Any
 import jsonschema_rs
 
 from certificates.catalogue import FORMAT_CHECKS, CertificateType, Field
-from certificates.identifier import mod_11_10
-from foundation.errors import FieldError
+from certificates.identifier import (
+    SPACES,
+    as_written,
+    birth_date,
+    is_resident_number,
+    mod_11_10,
+    narrow,
+    sex,
+)
+from foundation.errors import FieldError, Invalid
 
-_FULL_WIDTH = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20}
 _FULL_WIDTH_ALPHANUMERIC = re.compile(r"[０-９Ａ-Ｚａ-ｚ]")
-_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _EXACT_KINDS = frozenset({"code", "organisation-code", "resident-number", "date", "choice"})
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})  # Unicode general categories
+_IGNORABLE = re.compile(  # drawn as nothing although they are letters or marks
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+_RADICALS = re.compile("[\u2e80-\u2fdf]")  # look like the characters that PDF texts mean by them
+MAX_NOTE = 500
+_EARLIEST = 1850  # no certificate and no birth is older
 _LOOSE_DATE = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 
 
@@ -40,13 +53,19 @@ class Notice:
     code: str
 
 
-def normalise(kind: CertificateType, raw: Mapping[str, Any]) -> tuple[dict[str, str], list[Notice]]:
+def not_text(name: str, value: object) -> FieldError | None:
+    """Fields are text: "None" is nobody's name."""
+    if isinstance(value, str):
+        return None
+    return FieldError(_pointer(name), "not_text", "is not text")
+
+
+def normalise(kind: CertificateType, raw: Mapping[str, str]) -> tuple[dict[str, str], list[Notice]]:
     """Trim, straighten and drop empty values; what was changed is returned as notices."""
     fields: dict[str, str] = {}
     notices: list[Notice] = []
-    for name, given in raw.items():
+    for name, value in raw.items():
         field = kind.fields.get(name)
-        value = given if isinstance(given, str) else str(given)
         clean = _clean(field, value) if field else value
         if field and clean != value:
             notices.append(Notice(name, _change(value, clean)))
@@ -65,7 +84,8 @@ def complete(
     done.setdefault(validity.start, done[validity.issued])
     start = as_date(done[validity.start])
     if validity.years and validity.end not in done and start:
-        done[validity.end] = (_years_later(start, validity.years) - timedelta(days=1)).isoformat()
+        end = _years_later(start, validity.years)
+        done[validity.end] = (end - timedelta(days=1)).isoformat() if end else ""
     if kind.number.generate and kind.number.field not in done:
         number = _generate_number(kind, done, authority)
         if number:
@@ -73,7 +93,7 @@ def complete(
     return done
 
 
-def check(kind: CertificateType, fields: Mapping[str, str]) -> list[FieldError]:
+def check(kind: CertificateType, fields: Mapping[str, str], today: date) -> list[FieldError]:
     """Every broken rule, one error each; an empty list means the fields can be sealed."""
     errors = [_schema_error(problem) for problem in _validator(kind).iter_errors(dict(fields))]
     wrong = {error.pointer for error in errors}
@@ -88,7 +108,11 @@ def check(kind: CertificateType, fields: Mapping[str, str]) -> list[FieldError]:
                     f"holds characters nobody can see: {hidden}",
                 )
             )
-    return _causes(kind, errors + _date_errors(kind, fields, wrong))
+    for error in (*_date_errors(kind, fields, today), *_contradictions(kind, fields)):
+        if error.pointer not in wrong:
+            wrong.add(error.pointer)
+            errors.append(error)
+    return _causes(kind, errors)
 
 
 def invisible(text: str, allowed: str = "") -> str:
@@ -96,8 +120,22 @@ def invisible(text: str, allowed: str = "") -> str:
 
     They make two different names look the same (attack 46), so they are refused, not removed.
     """
-    found = sorted({c for c in text if unicodedata.category(c) in _UNSEEN and c not in allowed})
+    unseen = {c for c in text if unicodedata.category(c) in _UNSEEN and c not in allowed}
+    found = sorted(unseen.union(_IGNORABLE.findall(text)))
     return ", ".join(f"U+{ord(character):04X}" for character in found)
+
+
+def checked_note(text: str, needed: str = "") -> str:
+    """An officer's own words, trimmed. Raises `Invalid`, also for none at all when `needed` says
+    what to write."""
+    note = text.strip()
+    if needed and not note:
+        raise Invalid("a reason is needed", next_step=needed)
+    if len(note) > MAX_NOTE:
+        raise Invalid(f"a note has at most {MAX_NOTE} characters", next_step="shorten it")
+    if hidden := invisible(note, allowed="\r\n\t"):
+        raise Invalid(f"the note holds characters nobody can see: {hidden}")
+    return note
 
 
 def as_date(text: str | None) -> date | None:
@@ -111,23 +149,23 @@ def as_date(text: str | None) -> date | None:
 def _clean(field: Field, value: str) -> str:
     text = unicodedata.normalize("NFC", value.removeprefix("\ufeff"))
     if field.kind in _EXACT_KINDS:
-        text = _SPACES.sub("", text.translate(_FULL_WIDTH))
         if field.kind == "date":
-            return _iso(text)
+            return _iso(SPACES.sub("", narrow(text)))
         if field.kind == "choice":
-            return _choice_code(field, text)
-        return text.upper()
+            return _choice_code(field, SPACES.sub("", narrow(text)))
+        return as_written(text)
+    text = _RADICALS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _FULL_WIDTH_ALPHANUMERIC.sub(lambda match: chr(ord(match[0]) - 0xFEE0), text)
     if field.kind == "multiline":
-        lines = (_SPACES.sub(" ", line).strip() for line in text.splitlines())
+        lines = (SPACES.sub(" ", line).strip() for line in text.splitlines())
         return "\n".join(line for line in lines if line)
-    return _SPACES.sub(" ", text).strip(" ")
+    return SPACES.sub(" ", text).strip(" ")
 
 
 def _change(before: str, after: str) -> str:
     if any(0xFF01 <= ord(character) <= 0xFF5E for character in before):
         return "full_width_characters"
-    if _SPACES.sub("", before) == _SPACES.sub("", after):
+    if SPACES.sub("", before) == SPACES.sub("", after):
         return "stray_spaces"
     return "rewritten"
 
@@ -142,7 +180,7 @@ def _choice_code(field: Field, text: str) -> str:
     """A choice may be written by its code or by any of its labels."""
     for choice in field.choices:
         if text == choice.code or text.casefold() in {
-            _SPACES.sub("", label).casefold() for label in choice.labels.values()
+            SPACES.sub("", label).casefold() for label in choice.labels.values()
         }:
             return choice.code
     return text
@@ -176,7 +214,12 @@ def _schema_error(problem: jsonschema_rs.ValidationError) -> FieldError:
         name, detail = str(kind.unexpected[0])[:60], "is not a field of this type"
     else:
         rule, detail = _explain(kind, rule)
-    return FieldError(f"/fields/{name}", rule, detail)
+    return FieldError(_pointer(name), rule, detail)
+
+
+def _pointer(name: str) -> str:
+    """RFC 6901: a name is text, and "/" means a level."""
+    return "/fields/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _explain(kind: Any, rule: str) -> tuple[str, str]:
@@ -196,13 +239,34 @@ def _explain(kind: Any, rule: str) -> tuple[str, str]:
 
 
 def _date_errors(
-    kind: CertificateType, fields: Mapping[str, str], wrong: set[str]
-) -> list[FieldError]:
-    start, end = as_date(fields.get(kind.validity.start)), as_date(fields.get(kind.validity.end))
-    pointer = f"/fields/{kind.validity.end}"
-    if start and end and end < start and pointer not in wrong:
-        return [FieldError(pointer, "dates_out_of_order", "is earlier than the start")]
-    return []
+    kind: CertificateType, fields: Mapping[str, str], today: date
+) -> Iterator[FieldError]:
+    days = {
+        name: day
+        for name, field in kind.fields.items()
+        if field.kind == "date" and (day := as_date(fields.get(name)))
+    }
+    for name, day in days.items():
+        if day.year < _EARLIEST:
+            yield FieldError(_pointer(name), "bad_date", f"lies before {_EARLIEST}")
+        if day > today and name in (kind.validity.issued, kind.holder.birth_date):
+            yield FieldError(_pointer(name), "date_in_future", "lies in the future")
+    start, end = days.get(kind.validity.start), days.get(kind.validity.end)
+    if start and end and end < start:
+        pointer = _pointer(kind.validity.end)
+        yield FieldError(pointer, "dates_out_of_order", "is earlier than the start")
+
+
+def _contradictions(kind: CertificateType, fields: Mapping[str, str]) -> Iterator[FieldError]:
+    """A resident number says when its holder was born and of which sex (GB 11643 §4)."""
+    number = fields.get(kind.holder.code, "")
+    if kind.holder.kind != "person" or not is_resident_number(number):
+        return
+    said = {kind.holder.birth_date: str(birth_date(number)), kind.holder.sex: sex(number)}
+    for name, value in said.items():
+        if fields.get(name, value) != value:
+            detail = f"contradicts the {kind.fields[kind.holder.code].labels['en'].lower()}"
+            yield FieldError(_pointer(name), "contradicts_number", detail)
 
 
 def _causes(kind: CertificateType, errors: list[FieldError]) -> list[FieldError]:
@@ -212,7 +276,10 @@ def _causes(kind: CertificateType, errors: list[FieldError]) -> list[FieldError]
     return causes or errors
 
 
-def _years_later(day: date, years: int) -> date:
+def _years_later(day: date, years: int) -> date | None:
+    """The same day some years later, None beyond the year 9999."""
+    if day.year + years > date.max.year:
+        return None
     try:
         return day.replace(year=day.year + years)
     except ValueError:  # 29 February

@@ -11,7 +11,8 @@ Invariants:
 * an organisation code (统一社会信用代码, GB 32100) ends in its modulus-31 check character;
 * a resident number (公民身份号码, GB 11643) holds a date that exists and ends in MOD 11-2.
 
-Everything here is pure: text in, text or decision out. Nothing is ever corrected silently.
+Everything here is pure: text in, text or decision out. Codes are compared as `as_written` says, so
+that a full-width or lower-case spelling finds what it means; a wrong character is never guessed.
 """
 
 import re
@@ -34,6 +35,9 @@ _IDENTIFIER = re.compile(
     r"\.(?P<version>[0-9]{3})"
     r"\.(?P<check>[0-9A-Z])"
 )
+SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+_FULL_WIDTH = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20}
+_ALREADY_WRITTEN = re.compile(r"[!-`{-~]*")  # printable ASCII without spaces and small letters
 _SERIAL_LENGTH = 16  # 36^16 is about 2^82: an identifier cannot be guessed from another one
 
 
@@ -55,6 +59,19 @@ class Identifier:
     def is_valid(self) -> bool:
         """Does the check character agree with the rest? (GB/T 36904, ISO 7064 MOD 37,36)"""
         return self.check == mod_37_36(self.type + self.authority + self.serial + self.version)
+
+
+def narrow(text: str) -> str:
+    """The same text with ASCII in place of its full-width forms, as Chinese keyboards type them."""
+    return text.translate(_FULL_WIDTH)
+
+
+def as_written(text: str) -> str:
+    """A code as registers write it, from how people type it: no full-width forms, spaces or small
+    letters."""
+    if _ALREADY_WRITTEN.fullmatch(text):
+        return text
+    return SPACES.sub("", narrow(text.strip())).upper()
 
 
 def compose(type_code: str, authority: str, serial: str, version: int = 1) -> Identifier:
@@ -134,3 +151,8 @@ def birth_date(resident_number: str) -> date | None:
     except ValueError:
         return None
     return born if born.year >= 1850 else None
+
+
+def sex(resident_number: str) -> str:
+    """The sex inside a resident number: an odd sequence is "male", an even one "female"."""
+    return "male" if int(resident_number[16]) % 2 else "female"

@@ -402,6 +402,7 @@ class Listing:
     """One line of a list. The holder's name is masked for persons: a list is not a look-up."""
 
     id: str
+    subject: str = field(repr=False)
     identifier: str
     number: str
     type: str

@@ -1,17 +1,22 @@
 """`Register`: reading certificates, for those who may.
 
 * The holder reads their own certificates freely; an officer of the issuing authority leaves an
-  entry the holder can see; for everybody else a certificate does not exist.
+  entry the holder can see; for everybody else a certificate does not exist, a colleague without an
+  office and a program included.
 * Other departments ask through `exchange`, which demands purpose, legal basis and case number; the
   loaders at the end are for it and check nothing.
-* A list is not a look-up: it shows persons masked and leaves no entry.
+* A list is not a look-up: it shows persons masked and leaves no entry. Searching for somebody by
+  name or code is one, and they see it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from certificates import store
+from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.errors import CertificateNotFound
+from certificates.fields import invisible
+from certificates.identifier import as_written
 from certificates.issuing import name_index
 from certificates.models import Certificate, Listing
 from certificates.rules import State
@@ -19,11 +24,11 @@ from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import subject_of
-from foundation.errors import Invalid
+from foundation.errors import Invalid, Refused
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from ledger import Entry, Ledger
 
-SHORTEST_QUERY = 2
+SHORTEST_QUERY, LONGEST_QUERY = 2, 200
 _ADMINISTRATION = "《中华人民共和国行政许可法》第六十一条"
 
 
@@ -78,16 +83,15 @@ class Register:
         """The certificates of the actor's authority: all, newest first, or those that match.
 
         A query is an identifier, a holder's code or exact name, or the beginning of a licence
-        number; fewer than two characters are refused.
+        number, however it is typed; fewer than two characters are refused.
         """
-        text = query.strip()
+        if not rules.holds_office(actor):
+            raise Refused("this needs an office of the authority")
         limit = min(max(limit, 1), MAX_LIMIT)
-        if text and len(text) < SHORTEST_QUERY:
-            raise Invalid(f"type at least {SHORTEST_QUERY} characters to search")
+        if text := _checked_query(query):
+            return Page(tuple(self._matching(actor, text, limit)))
+        before = decode_cursor(after, str)[0] if after else None
         with self.database.read() as tx:
-            if text:
-                return Page(tuple(self._matching(tx, actor.organisation, text, limit)))
-            before = decode_cursor(after, str)[0] if after else None
             found = store.listed(
                 tx, actor.organisation, before=before, state=state, limit=limit + 1
             )
@@ -125,29 +129,63 @@ class Register:
             raise unknown_certificate()
         if certificate.subject in actor.subjects:
             return certificate
-        if not actor.organisation or certificate.issuing_authority != actor.organisation:
+        if not rules.holds_office(actor) or certificate.issuing_authority != actor.organisation:
             raise unknown_certificate()
-        entry = Entry(
-            kind=kind,
-            actor=actor,
-            at=self.clock(),
-            subject=certificate.subject,
+        details = {"type": certificate.type} | ({"format": form} if form else {})
+        entry = self._looked(
+            kind,
+            actor,
+            certificate.subject,
             certificate=identifier,
-            purpose="administration",
-            legal_basis=_ADMINISTRATION,
             case_ref=certificate.number,
             disclosed=tuple(certificate.fields),
-            details={"type": certificate.type} | ({"format": form} if form else {}),
+            details=details,
         )
         with self.database.write() as tx:
             self.ledger.append(tx, entry)
         return certificate
 
-    def _matching(self, tx: Tx, authority: str, text: str, limit: int) -> list[Listing]:
-        cipher = self.database.cipher
-        kinds = {kind.holder.kind for kind in self.catalogue.values()}
-        subjects = [subject_of(cipher, kind, text.upper()) for kind in sorted(kinds)]
-        return store.matching(tx, authority, text, subjects, name_index(cipher, text), limit)
+    def _matching(self, actor: Actor, text: str, limit: int) -> list[Listing]:
+        """What a query finds; persons who were looked for get their entries before the answer."""
+        cipher, number = self.database.cipher, as_written(text)
+        kinds = sorted({kind.holder.kind for kind in self.catalogue.values()})
+        subjects = [subject_of(cipher, kind, number) for kind in kinds]
+        with self.database.read() as tx:
+            index = name_index(cipher, text)
+            of_holder = store.of_holder(tx, actor.organisation, subjects, index, limit)
+            numbered = store.with_number(tx, actor.organisation, number, limit)
+        people = {each.subject for each in of_holder if self._is_about_a_person(each)}
+        if people:
+            with self.database.write() as tx:
+                for subject in sorted(people):
+                    self.ledger.append(tx, self._looked("certificate.searched", actor, subject))
+        found = {each.id: each for each in (*of_holder, *numbered)}
+        return list(found.values())[:limit]
+
+    def _is_about_a_person(self, listing: Listing) -> bool:
+        kind = self.catalogue.get(listing.type)
+        return kind is None or kind.holder.kind == "person"
+
+    def _looked(self, kind: str, actor: Actor, subject: str, **about: Any) -> Entry:
+        """The entry of an officer who looks, in the course of their office."""
+        return Entry(
+            kind=kind,
+            actor=actor,
+            at=self.clock(),
+            subject=subject,
+            purpose="administration",
+            legal_basis=_ADMINISTRATION,
+            **about,
+        )
+
+
+def _checked_query(query: str) -> str:
+    text = query.strip()
+    if text and not SHORTEST_QUERY <= len(text) <= LONGEST_QUERY:
+        raise Invalid(f"type {SHORTEST_QUERY} to {LONGEST_QUERY} characters to search")
+    if hidden := invisible(text):
+        raise Invalid(f"the query holds characters nobody can see: {hidden}")
+    return text
 
 
 def unknown_certificate() -> CertificateNotFound:

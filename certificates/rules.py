@@ -22,9 +22,10 @@ from certificates.errors import (
     OwnDraft,
     RoleMissing,
 )
-from foundation.actor import Actor
+from foundation.actor import Actor, ActorKind
 
 LOCAL = timezone(timedelta(hours=8), "UTC+8")  # dates on a certificate are civil dates of one zone
+_END_OF_TIME = datetime.max.replace(tzinfo=LOCAL)
 
 
 class State(StrEnum):
@@ -198,6 +199,14 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
 )
 
 
+OFFICES = frozenset({"drafter", "approver", "auditor"})  # who may look into the register
+
+
+def holds_office(actor: Actor) -> bool:
+    """Does a person of some authority hold an office that looks into its register?"""
+    return actor.kind is ActorKind.PERSON and bool(actor.organisation and actor.roles & OFFICES)
+
+
 def check_role(actor: Actor, role: str) -> None:
     """Raise `RoleMissing` unless the actor acts for an authority and holds the office `role`."""
     if not actor.organisation or not actor.may(role):
@@ -255,8 +264,11 @@ def starts(day: date) -> datetime:
 
 
 def ends(day: date) -> datetime:
-    """The instant after the last of a civil day: valid until and including `day`."""
-    return starts(day) + timedelta(days=1)
+    """The instant after the last of a civil day: valid until and including `day`.
+
+    9999-12-31, which registers write for "no end", is followed by nothing that can be told.
+    """
+    return starts(day) + timedelta(days=1) if day < date.max else _END_OF_TIME
 
 
 def state_at(

@@ -34,6 +34,7 @@ from certificates.errors import (
     NumberTaken,
     WrongState,
 )
+from certificates.fields import MAX_NOTE, checked_note
 from certificates.issuing import Issuer, Made, Order
 from certificates.models import Certificate, Content, Draft
 from certificates.register import Register, unknown_certificate
@@ -43,7 +44,7 @@ from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import SYSTEM, Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.errors import Invalid, YinzhengError
+from foundation.errors import YinzhengError
 from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
@@ -53,8 +54,6 @@ from signing.seals import Seals
 from signing.service import Signing
 
 SEALING = "certificates.seal"
-SHORTEST_QUERY = 2
-_ADMINISTRATION = "《中华人民共和国行政许可法》第六十一条"
 _CHANGEABLE = (DraftState.DRAFT, DraftState.RETURNED)
 
 
@@ -159,9 +158,7 @@ class Certificates(Register):
         """Send a draft back to its drafter with a reason; also ends an approval not yet sealed."""
         draft, now = self.find_draft(actor, draft_id), self.clock()
         rules.check_approval(actor, draft.drafter, draft.authority)
-        if not reason.strip():
-            raise Invalid("a reason is needed", next_step="say what the drafter should change")
-        changed = _returned(reason)
+        changed = _returned(checked_note(reason, "say what the drafter should change"))
         with self.database.write() as tx:
             self._change(tx, draft, (DraftState.SUBMITTED, DraftState.APPROVED), now, changed)
             self.ledger.append(tx, self._entry("certificate.returned", actor, draft, now))
@@ -271,7 +268,7 @@ class Certificates(Register):
         `RoleMissing`, `IllegalTransition`, `InvalidReason`.
         """
         rules.check_role(actor, "approver")
-        now = self.clock()
+        note, now = checked_note(note), self.clock()
         with self.database.write() as tx:
             row = store.lock_state(tx, identifier)
             if row is None or row.issuing_authority != actor.organisation:
@@ -418,7 +415,7 @@ class Certificates(Register):
 def _returned(reason: str) -> dict[str, Any]:
     return {
         "state": DraftState.RETURNED,
-        "returned_because": reason.strip()[:500],
+        "returned_because": reason[:MAX_NOTE],
         "approver": None,
         "approver_name": "",
         "approved_at": None,

@@ -24,6 +24,7 @@ MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_CELL = 10_000
 
+_FORMULAS = frozenset("=+-@\t\r\n＝＋－＠")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -107,7 +108,7 @@ def plain(name: str) -> str:
 
 def safe_cell(value: str) -> str:
     """A cell that no spreadsheet takes for a formula: a leading apostrophe keeps it text."""
-    return "'" + value if value[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"} else value
+    return "'" + value if value.lstrip(" \u00a0\u3000")[:1] in _FORMULAS else value
 
 
 def write_sheet(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:

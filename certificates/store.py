@@ -183,24 +183,23 @@ def listed(
     return [_listed(tx, row) for row in rows]
 
 
-def matching(
-    tx: Tx, authority: str, text: str, subjects: Sequence[str], name_index: str, limit: int
+def with_number(tx: Tx, authority: str, text: str, limit: int) -> list[Listing]:
+    """An authority's certificates by identifier, or by the beginning of the number."""
+    exact = _listing(authority).where(certificates.c.identifier == text)
+    if row := tx.execute(exact).first():
+        return [_listed(tx, row)]
+    begins = certificates.c.number >= text, certificates.c.number < text + "\U0010ffff"
+    query = _listing(authority).where(*begins).order_by(certificates.c.number)
+    return [_listed(tx, row) for row in tx.execute(query.limit(limit))]
+
+
+def of_holder(
+    tx: Tx, authority: str, subjects: Sequence[str], name_index: str, limit: int
 ) -> list[Listing]:
-    """An authority's certificates by identifier, holder code or name, or start of the number."""
-    exact = _listing(authority).where(
-        or_(
-            certificates.c.identifier == text,
-            certificates.c.subject.in_(subjects),
-            certificates.c.name_index == name_index,
-        )
-    )
-    found = {row.id: row for row in tx.execute(exact.limit(limit))}
-    by_number = _listing(authority).where(
-        certificates.c.number >= text, certificates.c.number < text + "\U0010ffff"
-    )
-    for row in tx.execute(by_number.order_by(certificates.c.number).limit(limit)):
-        found.setdefault(row.id, row)
-    return [_listed(tx, row) for row in list(found.values())[:limit]]
+    """An authority's certificates by their holder's code or exact name, newest first."""
+    holder = or_(certificates.c.subject.in_(subjects), certificates.c.name_index == name_index)
+    query = _listing(authority).where(holder).order_by(certificates.c.id.desc())
+    return [_listed(tx, row) for row in tx.execute(query.limit(limit))]
 
 
 def insert_draft(tx: Tx, values: Mapping[str, Any]) -> None:
@@ -242,6 +241,7 @@ def drafts_of(
 
 _LISTED = (
     "id",
+    "subject",
     "identifier",
     "number",
     "type",

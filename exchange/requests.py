@@ -4,6 +4,7 @@ JSON bodies are decoded by msgspec into typed values (an unknown member is refus
 error is not silently ignored); files come as base64 in JSON or as a multipart form. Everything that
 is missing is named at once, each with its JSON pointer.
 
+Numbers are read as people type them (`identifier.as_written`: full-width, small letters, spaces).
 Texts are normalised (NFC, trimmed) and may hold no control or bidirectional characters: they appear
 in logs, on pages and on receipts, and must look there like what they are.
 """
@@ -20,6 +21,7 @@ import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 
+from certificates.identifier import as_written
 from exchange.errors import IncompleteVerification
 from exchange.models import OPEN_PURPOSES, VerificationRequest
 from foundation.canonical import b64url
@@ -118,7 +120,7 @@ def checked_batch(batch: BatchRequest) -> BatchRequest:
     """The same batch with clean texts. Raises `IncompleteVerification`."""
     shared = batch.single("")
     clean = _clean_texts(shared)
-    numbers = tuple(clean_text(number) for number in batch.numbers)
+    numbers = tuple(map(as_written, batch.numbers))
     mistakes = list(_reasons(clean))
     if not numbers:
         mistakes.append(FieldError("/numbers", "required", "the numbers to check are missing"))
@@ -224,7 +226,7 @@ _FORM_TEXTS = frozenset({"number", "qr", "purpose", "legal_basis", "case_ref"})
 
 def _clean_texts(request: VerificationRequest) -> VerificationRequest:
     return VerificationRequest(
-        number=clean_text(request.number),
+        number=as_written(request.number),
         document=request.document,
         qr_text=clean_text(request.qr_text),
         purpose=clean_text(request.purpose),

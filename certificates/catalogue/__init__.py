@@ -30,6 +30,8 @@ LANGUAGES = ("zh-Hans", "zh-Hant", "en")
 FORMATS = ("pdf", "dc+sd-jwt", "cwt-qr")
 FORMAT_CHECKS = {"organisation-code": is_organisation_code, "resident-number": is_resident_number}
 
+EXACT_CODES = {"code", "organisation-code", "resident-number"}  # upper-case, without spaces
+
 HolderKind = Literal["person", "organisation", "register"]
 FieldKind = Literal[
     "text", "multiline", "code", "date", "choice", "organisation-code", "resident-number"
@@ -70,12 +72,15 @@ class Holder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose certificate it is: the kind of code, and the fields that hold code and name.
 
     "person" has a resident number, "organisation" an organisation code, and "register" an account
-    number that only the source register can explain.
+    number that only the source register can explain. `birth_date` and `sex` name the fields that
+    repeat what a resident number says; they must agree with it.
     """
 
     kind: HolderKind
     code: str
     name: str
+    birth_date: str = ""
+    sex: str = ""
 
 
 class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,9 +279,13 @@ def _check(it: Definition) -> None:
         raise InvalidCatalogue(f"formats must be among {', '.join(FORMATS)}")
     used = {it.holder.code, it.holder.name, it.number.field}
     used |= {it.validity.issued, it.validity.start, it.validity.end}
+    used |= {it.holder.birth_date, it.holder.sex} - {""}
     used |= {name for purpose in it.purposes.values() for name in purpose.fields}
     if used - known:
         raise InvalidCatalogue(f"not a field of the type: {', '.join(sorted(used - known))}")
+    exact = {field.name for field in it.fields if field.kind in EXACT_CODES}
+    if not {it.holder.code, it.number.field} <= exact:
+        raise InvalidCatalogue("number and holder's code must be fields of an exact kind")
     for needed in ("public-check", "holder-show"):
         if needed not in it.purposes:
             raise InvalidCatalogue(f"the purpose {needed} is missing")

@@ -8,6 +8,8 @@ from certificates import fields as field_rules
 from certificates.identifier import mod_11_10
 from tests.certificates.conftest import AUTHORITY, FOOD, PERMIT
 
+TODAY = date(2026, 11, 24)
+
 
 @pytest.fixture
 def food(types):
@@ -16,14 +18,14 @@ def food(types):
 
 def prepared(kind, given):
     normal, notices = field_rules.normalise(kind, given)
-    return field_rules.complete(kind, normal, AUTHORITY, date(2026, 11, 24)), notices
+    return field_rules.complete(kind, normal, AUTHORITY, TODAY), notices
 
 
 def codes(kind, given):
     fields, _ = prepared(kind, given)
     return {
         error.pointer.removeprefix("/fields/"): error.code
-        for error in field_rules.check(kind, fields)
+        for error in field_rules.check(kind, fields, TODAY)
     }
 
 
@@ -110,5 +112,54 @@ def test_no_error_repeats_the_value_it_is_about(types):
     given = {name: f"SECRET{name}" * 40 for name in kind.fields}
     fields, _ = prepared(kind, given)
 
-    for error in field_rules.check(kind, fields):
+    for error in field_rules.check(kind, fields, TODAY):
         assert "SECRET" not in error.detail
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    ["\u3164", "\ufe0f", "\U000e0100", "\u034f", "\u115f", "\u200b", "\u202e", "\U000e0041"],
+)
+def test_a_character_nobody_sees_is_named_by_its_number(food, unseen):
+    fields, _ = prepared(food, FOOD | {"operator_name": f"面{unseen}馆"})
+
+    [error] = field_rules.check(food, fields, TODAY)
+
+    assert error.code == "invisible_character"
+    assert f"U+{ord(unseen):04X}" in error.detail
+
+
+def test_radicals_from_a_copied_pdf_become_the_characters_they_look_like(food):
+    fields, notices = prepared(food, FOOD | {"operator_name": "⼈民⾯馆"})
+
+    assert fields["operator_name"] == "人民面馆"
+    assert [notice.code for notice in notices] == ["rewritten"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("birth_date", "1991-03-07", "contradicts_number"),
+        ("sex", "male", "contradicts_number"),
+        ("birth_date", "2990-03-07", "date_in_future"),
+        ("birth_date", "0001-01-01", "bad_date"),
+        ("issue_date", "2026-11-25", "date_in_future"),
+    ],
+)
+def test_a_permit_must_agree_with_its_holder_s_number_and_the_calendar(types, field, value, code):
+    assert codes(types["residence-permit"], PERMIT | {field: value})[field] == code
+
+
+def test_the_day_of_issue_is_not_in_the_future_but_the_start_may_be(food):
+    assert codes(food, FOOD | {"issue_date": "2026-11-24", "valid_from": "2027-01-01"}) == {}
+
+
+def test_dates_at_the_end_of_the_calendar_break_nothing(food):
+    assert codes(food, FOOD | {"valid_until": "9999-12-31"}) == {}
+    assert codes(food, FOOD | {"valid_from": "9998-01-01"}) == {"valid_until": "bad_date"}
+
+
+def test_a_name_with_a_slash_is_one_place(food):
+    fields, _ = prepared(food, FOOD | {"a/b~c": "1"})
+
+    assert [each.pointer for each in field_rules.check(food, fields, TODAY)] == ["/fields/a~1b~0c"]

@@ -43,6 +43,21 @@ def test_the_national_identifier_is_as_good_as_the_number(house, licence):
     assert house.ask(asking(licence.identifier)).verdict == "valid"
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        str.lower,
+        lambda number: f" {number[:4]} {number[4:]}\n",
+        lambda number: "".join(chr(ord(character) + 0xFEE0) for character in number),
+        lambda number: f"\u3000{number[:6]}\u00a0{number[6:]}",
+    ],
+    ids=["small letters", "spaces", "full width", "wide spaces"],
+)
+def test_a_number_is_found_however_it_is_typed(house, licence, typed):
+    for number in (licence.number, licence.identifier):
+        assert house.ask(asking(typed(number))).verdict == "valid"
+
+
 def test_both_lanes_give_the_same_answer(house, licence):
     fast, slow = house.ask(asking(licence.number)), house.ask_now(asking(licence.number))
 
