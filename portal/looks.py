@@ -53,7 +53,13 @@ def look(desk: Desk, lang: Language, reader: Actor, access: Access) -> Look:
 
 # Kinds of entries in which somebody was told something about a certificate or its holder.
 LOOKS = frozenset(
-    {"certificate.viewed", "certificate.downloaded", "exchange.verified", "idp.userinfo_read"}
+    {
+        "certificate.viewed",
+        "certificate.downloaded",
+        "certificate.searched",
+        "exchange.verified",
+        "idp.userinfo_read",
+    }
 )
 
 

@@ -1,7 +1,7 @@
 """From draft to sealed certificate, and what the law may do to it afterwards."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select, text, update
@@ -106,6 +106,27 @@ def test_fields_that_break_a_rule_make_no_draft(certificates, database):
     }
     with database.read() as tx:
         assert tx.execute(select(drafts)).first() is None
+
+
+@pytest.mark.parametrize("value", [None, 5, ["面馆"], {"a": "b"}, True])
+def test_what_is_not_text_does_not_become_somebody_s_name(certificates, value):
+    with pytest.raises(InvalidFields) as caught:
+        certificates.draft(WANG, TYPE, FOOD | {"operator_name": value})
+
+    assert [(e.pointer, e.code) for e in caught.value.errors] == [
+        ("/fields/operator_name", "not_text")
+    ]
+
+
+def test_a_licence_without_end_is_written_with_the_last_day_there_is(certificates):
+    draft = certificates.draft(WANG, TYPE, FOOD | {"valid_until": "9999-12-31"})
+    draft = certificates.submit(WANG, draft.id)
+    certificates.approve(LI, draft.id, draft.content_digest)
+
+    issued = certificates.issue(draft.id)
+
+    for_ever = datetime(9999, 12, 31, 12, tzinfo=UTC)
+    assert state_at(issued.state, issued.valid_from, issued.valid_until, for_ever) == "active"
 
 
 def test_a_citizen_cannot_draft(certificates):
@@ -429,12 +450,16 @@ def test_a_certificate_is_found_by_its_holder_s_code_name_and_number(certificate
         FOOD["organisation_code"],
         FOOD["operator_name"],
         issued.number[:6],
+        issued.number.lower(),
+        f" {FOOD['organisation_code'].lower()} ",
+        "".join(chr(ord(character) + 0xFEE0) for character in issued.number),
     ):
         found = certificates.search(LI, query).items
         assert [each.identifier for each in found] == [issued.identifier], query
     assert certificates.search(STRANGER, issued.number).items == ()
-    with pytest.raises(Invalid):
-        certificates.search(LI, "J")
+    for query in ("J", "x" * 201, "\ud800\ud800", "a\x00b"):
+        with pytest.raises(Invalid):
+            certificates.search(LI, query)
 
 
 def test_lists_show_persons_masked(certificates):

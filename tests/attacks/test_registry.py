@@ -1,0 +1,196 @@
+"""Attacks on the registry (34, 46, 49): reading across authorities, deceiving names, one pair of
+eyes."""
+
+import pytest
+
+from certificates.errors import (
+    BatchNotFound,
+    CertificateNotFound,
+    DraftNotFound,
+    InvalidFields,
+    RoleMissing,
+)
+from certificates.rules import State
+from certificates.sheets import safe_cell, write_sheet
+from foundation.actor import ANONYMOUS, SYSTEM, Actor, ActorKind
+from foundation.errors import Invalid, Refused
+from tests.certificates.conftest import (
+    AUTHORITY,
+    BOTH,
+    FOOD,
+    LI,
+    PERMIT,
+    STRANGER,
+    WANG,
+    batches,
+    certificates,
+    issued,
+    jobs,
+    officer,
+    renderer,
+    seals,
+    types,
+)
+
+__all__ = ["batches", "certificates", "issued", "jobs", "renderer", "seals", "types"]  # fixtures
+
+TYPE = "food-business-licence"
+CLERK = officer("clerk")  # serves the authority, holds no office
+KEEPER = officer("keeper", "keeper")  # holds an office that is not about certificates
+PROGRAM = Actor(  # the authority's own system, with the scope to verify
+    ActorKind.CLIENT, "system", organisation=AUTHORITY, roles=frozenset({"certificates.verify"})
+)
+OUTSIDERS = [STRANGER, CLERK, KEEPER, PROGRAM, ANONYMOUS, SYSTEM]
+
+
+def named(actor: Actor) -> str:
+    return actor.id
+
+
+@pytest.mark.parametrize("outsider", OUTSIDERS, ids=named)
+def test_34_a_certificate_exists_for_its_holder_and_the_officers_of_its_authority(
+    certificates, issued, ledger, outsider
+):
+    before = len(ledger.history(issued.identifier))
+
+    for look in (
+        lambda: certificates.get(outsider, issued.identifier),
+        lambda: certificates.pdf(outsider, issued.identifier),
+        lambda: certificates.rendition(outsider, issued.identifier, "dc+sd-jwt"),
+    ):
+        with pytest.raises(CertificateNotFound) as refused:
+            look()
+        assert refused.value.status == 404
+    with pytest.raises(CertificateNotFound) as unknown:
+        certificates.get(LI, "1.2.156.3005.2.0.0.0.001.0")
+
+    assert refused.value.detail == unknown.value.detail
+    assert len(ledger.history(issued.identifier)) == before
+
+
+@pytest.mark.parametrize("outsider", [CLERK, KEEPER, PROGRAM, ANONYMOUS, SYSTEM], ids=named)
+def test_34_nobody_without_an_office_searches_the_register(certificates, issued, outsider):
+    for query in ("", issued.number, FOOD["operator_name"]):
+        with pytest.raises(Refused):
+            certificates.search(outsider, query)
+
+
+def test_34_an_officer_of_another_authority_finds_nothing(certificates, issued):
+    for query in ("", issued.identifier, issued.number, FOOD["organisation_code"]):
+        assert certificates.search(STRANGER, query).items == ()
+
+
+def test_34_another_authority_s_drafts_and_batches_are_not_there(certificates, batches):
+    draft = certificates.draft(WANG, TYPE, FOOD)
+    batch = batches.upload(WANG, TYPE, "", batches.template_file(TYPE), "x.csv")
+
+    for touch in (
+        lambda: certificates.find_draft(STRANGER, draft.id),
+        lambda: certificates.update(STRANGER, draft.id, FOOD),
+        lambda: certificates.submit(STRANGER, draft.id),
+        lambda: certificates.approve(STRANGER, draft.id, draft.content_digest),
+        lambda: certificates.return_(STRANGER, draft.id, "because"),
+        lambda: certificates.discard(STRANGER, draft.id),
+        lambda: certificates.preview(draft.id, STRANGER),
+        lambda: certificates.preview_png(draft.id, STRANGER),
+    ):
+        with pytest.raises(DraftNotFound):
+            touch()
+    for touch_batch in (
+        lambda: batches.get(STRANGER, batch.id),
+        lambda: batches.submit(STRANGER, batch.id),
+        lambda: batches.approve(STRANGER, batch.id, batch.content_digest),
+        lambda: batches.return_(STRANGER, batch.id, "because"),
+        lambda: batches.pause(STRANGER, batch.id),
+        lambda: batches.resume(STRANGER, batch.id),
+        lambda: batches.error_file(STRANGER, batch.id),
+    ):
+        with pytest.raises(BatchNotFound):
+            touch_batch()
+    assert certificates.drafts(STRANGER).items == ()
+    assert batches.list(STRANGER).items == ()
+
+
+def test_34_the_state_of_another_authority_s_certificate_cannot_be_changed(certificates, issued):
+    with pytest.raises(CertificateNotFound):
+        certificates.change_state(STRANGER, issued.identifier, State.REVOKED, "serious_violation")
+    with pytest.raises(RoleMissing):
+        certificates.change_state(CLERK, issued.identifier, State.REVOKED, "serious_violation")
+
+
+def test_34_whoever_is_searched_for_by_name_or_number_sees_who_searched(certificates, ledger):
+    draft = certificates.submit(WANG, certificates.draft(WANG, "residence-permit", PERMIT).id)
+    certificates.approve(LI, draft.id, draft.content_digest)
+    permit = certificates.issue(draft.id)
+
+    certificates.search(LI, PERMIT["holder_name"])
+    certificates.search(WANG, PERMIT["resident_number"].lower())
+    certificates.search(WANG)
+    certificates.search(WANG, permit.number[:4])
+
+    looks = [a for a in ledger.about([permit.subject]).items if a.kind == "certificate.searched"]
+    assert sorted(look.actor_name for look in looks) == ["Li", "Wang"]
+    assert all(look.legal_basis for look in looks)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "张\u202e国建",  # reads backwards from here
+        "张\u2066国\u2069",
+        "张\u200b建国",  # looks like another spelling
+        "张\u3164建国",
+        "张\ufe0f建国",
+        "张\ue000国",  # private use: anything in anybody's font
+        "张\x00国",
+    ],
+)
+def test_46_a_name_that_deceives_the_eye_is_refused(certificates, name):
+    with pytest.raises(InvalidFields) as refused:
+        certificates.draft(WANG, TYPE, FOOD | {"legal_representative": name})
+
+    [error] = refused.value.errors
+    assert error.code == "invisible_character"
+    assert name not in str(error)
+
+
+def test_46_an_officer_s_note_cannot_deceive_either(certificates, issued):
+    for note in ("见\u202e附件", "x" * 501):
+        with pytest.raises(Invalid):
+            certificates.change_state(
+                LI, issued.identifier, State.SUSPENDED, "under_investigation", note
+            )
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＋1", "－1", "＠A1", "  =1"],
+)
+def test_46_no_exported_cell_is_taken_for_a_formula(formula):
+    assert safe_cell(formula) == "'" + formula
+
+    exported = write_sheet(["a", formula], [["b", formula]]).decode("utf-8-sig")
+
+    assert f",{formula}" not in exported
+    assert exported.count("'" + formula) == 2
+
+
+def test_46_a_formula_in_an_upload_is_a_text_and_never_comes_back_as_one(certificates, batches):
+    sheet = batches.template_file(TYPE).decode("utf-8-sig").splitlines()
+    cells = sheet[1].split(",")
+    cells[sheet[0].split(",").index("organisation_code")] = "\"=cmd|' /C calc'!A0\""
+    data = "\r\n".join([sheet[0], ",".join(cells)]).encode()
+
+    batch = batches.upload(WANG, TYPE, "", data, "=cmd.csv")
+
+    assert batch.error_count
+    assert "cmd" not in batches.error_file(WANG, batch.id).decode()
+
+
+def test_49_no_office_lets_one_person_do_both(certificates):
+    draft = certificates.submit(BOTH, certificates.draft(BOTH, TYPE, FOOD).id)
+
+    with pytest.raises(Refused) as refused:
+        certificates.approve(BOTH, draft.id, draft.content_digest)
+
+    assert refused.value.code == "own_draft"
