@@ -9,6 +9,7 @@ import pytest
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
 from keys import Keys
+from keys.algorithms import algorithm
 from keys.backends.software import SoftwareBackend
 from signing import Approval, Seal, SealedDocument, Seals, Signing
 from tests.signing.pages import page
@@ -47,6 +48,12 @@ class House:
     def approval(self, content_digest: str = "content") -> Approval:
         earlier = self.clock() - timedelta(minutes=5)
         return Approval(content_digest, "drafter-1", "approver-1", earlier)
+
+    def sign(self, seal: Seal, message: bytes) -> bytes:
+        """A signature by a seal's key in CMS form, ordered as sealing orders it."""
+        order = self.approval().order(self.clock())
+        signature = self.keys.sign(seal.use, message, order=order)
+        return algorithm(signature.algorithm).from_jose(signature.value)
 
     def sealed(self, seal: Seal, pdf: bytes | None = None, **more: object) -> SealedDocument:
         return self.signing.seal_pdf(

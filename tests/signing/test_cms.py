@@ -26,7 +26,7 @@ def signed(house: House, seal: Seal, content: bytes = CONTENT, *, stamped: bool 
     name = house.keys.active(seal.use).algorithm
     template = cms.SignerTemplate.of(house.keys.chain(seal.use), name)
     attributes = template.signed_attributes(hashlib.new(algorithm(name).digest, content).digest())
-    signature = house.keys.sign_der(seal.use, attributes)
+    signature = house.sign(seal, attributes)
     stamp = house.keys.timestamps.stamp
     token = stamp(hashlib.sha256(signature).digest(), house.clock()) if stamped else b""
     return template.assemble(attributes, signature, token)
@@ -260,7 +260,7 @@ def test_a_seal_cannot_pass_as_a_time_stamp(house: House, seal: Seal) -> None:
     others = [whole for _t, _c, whole in read_all(read(plain)[1]) if cms.DATA not in whole]
     kind = sequence(cms.CONTENT_TYPE, tlv(0x31, cms.TST_INFO))
     attributes = tlv(0x31, b"".join(sorted([*others, kind])))
-    signature = house.keys.sign_der(seal.use, attributes)
+    signature = house.sign(seal, attributes)
     parts = taken_apart(template.assemble(attributes, signature))
     wrapped = sequence(cms.TST_INFO, explicit(0, octet_string(info)))
     forged = put_together([integer(3), parts[1], wrapped, *parts[3:]])

@@ -17,7 +17,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from signing import Seal, validation
 from signing.errors import DocumentTooLarge
-from tests.signing.conftest import KEEPER, House
+from tests.signing.conftest import BOX, KEEPER, House
 from tests.signing.pages import page
 
 
@@ -199,8 +199,10 @@ def test_a_seal_before_its_certificate_began_is_invalid(house: House) -> None:
     """Back-dating: the clock of a machine, and with it the time-stamp's, was turned back."""
     seal = house.register()
     house.clock.advance(timedelta(days=-30))
-    signing = house.signing
-    backdated = signing._sealer(seal).seal(page(), now=house.clock(), box=(400.0, 150.0, 119.0))[0]
+    sealer = house.signing._sealer(seal)
+    backdated, _level = sealer.seal(
+        page(), lambda message: house.sign(seal, message), now=house.clock(), box=BOX
+    )
     house.clock.advance(timedelta(days=30))
 
     found = house.signing.validate_pdf(backdated)
