@@ -5,7 +5,9 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
 
     algorithms   one row per algorithm; SM2 or ML-DSA is one more row
     der, jose    bytes by hand: DER elements, strict JSON Web Signatures
-    backends/    where private halves are kept (encrypted envelopes; hardware modules)
+    backends/    where private halves are kept: encrypted envelopes, hardware modules, a key service
+    wire         what is said to a key service over its socket
+    socket_service   the key service: private keys in a process of their own
     policy       what a key may do; a seal key signs by order of two people only
     guard        checks that beside the key, and records each use before it happens
     custody      makes keys and signs with them; the only caller of a backend

@@ -11,12 +11,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import store
 from keys.algorithms import Algorithm, algorithm
-from keys.backends import Backend, Signer
+from keys.backends import Backend, GuardingBackend, Signer
 from keys.bounded import Bounded
 from keys.errors import KeyDamaged, KeyMayNotSign
 from keys.guard import Guard, GuardedKey, Trail
@@ -123,7 +124,10 @@ class Custody:
             raise KeyMayNotSign(f"the key {key.kid} is retired")
         row, backend = algorithm(key.algorithm), self._backend_of(stored)
         sign = backend.signer(row, key.kid, key.policy, stored.handle)
-        return GuardedKey(key.kid, key.policy, sign)
+        elsewhere = None
+        if isinstance(backend, GuardingBackend):
+            elsewhere = partial(backend.sign_many, row, key.kid, key.policy, stored.handle)
+        return GuardedKey(key.kid, key.policy, sign, elsewhere)
 
     def _backend_of(self, stored: StoredKey) -> Backend:
         backend = self._backends.get(stored.backend)

@@ -11,7 +11,7 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,11 +35,12 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class GuardedKey:
-    """An opened key and what it may do."""
+    """An opened key and what it may do; `elsewhere` signs under the guard of a key service."""
 
     kid: str
     policy: KeyPolicy
     sign: Signer = field(repr=False)
+    elsewhere: Callable[[Sequence[Request]], list[bytes]] | None = field(default=None, repr=False)
 
     @property
     def unlimited(self) -> bool:
@@ -64,6 +65,8 @@ class Guard:
 
         Raises `KeyMayNotSign`, `OrderRefused`, `SigningRateExceeded`.
         """
+        if key.elsewhere is not None:
+            return key.elsewhere(requests)
         now = self._clock()
         policies.must_allow(key.policy, requests, now)
         self._count(key, len(requests), now)

@@ -12,7 +12,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from foundation.canonical import canonical
@@ -39,7 +39,7 @@ class KeyPolicy:
 
     def binding(self, kid: str) -> bytes:
         """The exact bytes that the private half is bound to."""
-        until = None if self.not_after is None else self.not_after.isoformat()
+        until = None if self.not_after is None else self.not_after.astimezone(UTC).isoformat()
         return canonical([kid, self.use, self.version, until, self.per_minute])
 
     def mark(self) -> str:

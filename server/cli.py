@@ -24,7 +24,7 @@ import idp.commands
 import keys.commands
 import ledger.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
-from server import demo, logs, migrations, processes, sandbox
+from server import demo, key_service, logs, migrations, processes, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
 from server.settings import Settings, load
 
@@ -46,7 +46,9 @@ def build() -> typer.Typer:
     app.command("demo")(demo_command)
     app.command("sandbox")(sandbox_command)
     app.command("master-key")(master_key)
-    app.add_typer(keys.commands.build(_room(lambda house: house.keys)), name="keys")
+    keys_app = keys.commands.build(_room(lambda house: house.keys))
+    keys_app.command("serve")(key_service.serve)
+    app.add_typer(keys_app, name="keys")
     app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
     app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
     app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")

@@ -47,7 +47,8 @@ class Settings(BaseSettings):
     )
     key_store: str = Field(
         default="software:",
-        description="where new private keys are kept: software: or an RFC 7512 pkcs11: URI",
+        description="where new private keys are kept: software:, an RFC 7512 pkcs11: URI, or "
+        "unix:/path of a key service",
     )
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")

@@ -2,15 +2,16 @@
 
 A new kind of custody is one file here with the three methods of `Backend`. What a backend returns
 as `handle` is stored beside the key and is worthless without the backend: an encrypted envelope
-(`software`) or the address of an object in a hardware module (`pkcs11`).
+(`software`), the address of an object in a hardware module (`pkcs11`), or either of them as a key
+service holds it (`unix`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from keys.algorithms import Algorithm, PublicKey
-from keys.policy import KeyPolicy
+from keys.policy import KeyPolicy, Request
 
 # Signs one whole message, in X.509/CMS form.
 Signer = Callable[[bytes], bytes]
@@ -45,3 +46,17 @@ class Backend(Protocol):
 
     def destroy(self, kid: str, handle: bytes) -> None:
         """Make the private key unusable for ever, where the handle alone does not decide that."""
+
+
+@runtime_checkable
+class GuardingBackend(Protocol):
+    """A store that checks policies and records uses itself (a key service)."""
+
+    def sign_many(
+        self,
+        algorithm: Algorithm,
+        kid: str,
+        policy: KeyPolicy,
+        handle: bytes,
+        requests: Sequence[Request],
+    ) -> list[bytes]: ...

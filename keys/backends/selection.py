@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from keys.backends import Backend
+from keys.backends.remote import RemoteBackend
 from keys.backends.software import SoftwareBackend
 from keys.errors import UnusableBackend
 
@@ -25,14 +26,22 @@ def _pkcs11(uri: str, master_key: bytes) -> Backend:
     return Pkcs11Backend(uri)
 
 
+def _unix(uri: str, master_key: bytes) -> Backend:
+    return RemoteBackend(uri)
+
+
 _SCHEMES: Final[Mapping[str, Callable[[str, bytes], Backend]]] = {
     "software": _software,
     "pkcs11": _pkcs11,
+    "unix": _unix,
 }
 
 
 def open_backend(uri: str, master_key: bytes) -> Backend:
-    """The backend of "software:" or of an RFC 7512 "pkcs11:…" URI. Raises `UnusableBackend`."""
+    """The backend of "software:", of an RFC 7512 "pkcs11:…" URI or of "unix:/path".
+
+    Raises `UnusableBackend`.
+    """
     scheme = uri.partition(":")[0]
     if scheme not in _SCHEMES:
         known = ", ".join(f"{each}:" for each in _SCHEMES)
