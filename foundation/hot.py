@@ -8,7 +8,7 @@ A handler may raise any `YinzhengError`; the doors turn it into RFC 9457 problem
 endpoints answer their own RFC 6749 errors and never let one rise.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -100,15 +100,16 @@ def collect_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def parse_form(request: HotRequest) -> dict[str, str]:
+def parse_form(request: HotRequest, repeated: Collection[str] = ()) -> dict[str, str]:
     """The form's parameters. Another content type, a second value or bad UTF-8 is `Malformed`.
 
-    RFC 6749 §3.1 and §3.2: parameters must not be included more than once.
+    RFC 6749 §3.1 and §3.2: parameters must not be included more than once. Those of `repeated` may
+    be; their values are joined with spaces.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise Malformed(f"the body must be {_FORM}")
-    return parse_pairs(request.body)
+    return parse_pairs(request.body, repeated)
 
 
 def parse_query(request: HotRequest) -> dict[str, str]:
@@ -116,7 +117,7 @@ def parse_query(request: HotRequest) -> dict[str, str]:
     return parse_pairs(request.query.encode("latin-1"))
 
 
-def parse_pairs(encoded: bytes) -> dict[str, str]:
+def parse_pairs(encoded: bytes, repeated: Collection[str] = ()) -> dict[str, str]:
     try:
         pairs = parse_qsl(
             encoded.decode("ascii"),
@@ -127,10 +128,16 @@ def parse_pairs(encoded: bytes) -> dict[str, str]:
     except ValueError:
         raise Malformed("the parameters are not form-encoded UTF-8") from None
     parameters = dict(pairs)
-    if len(parameters) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in parameters if names.count(name) > 1)
-        raise Malformed(f"the parameter {twice[:64]} was sent more than once")
+    if len(parameters) == len(pairs):
+        return parameters
+    parameters = {}
+    for name, value in pairs:
+        if name not in parameters:
+            parameters[name] = value
+        elif name in repeated:
+            parameters[name] += f" {value}"
+        else:
+            raise Malformed(f"the parameter {name[:64]} was sent more than once")
     return parameters
 
 

@@ -145,6 +145,10 @@ class Clients:
         with self._database.read() as tx:
             return [self._parse(row) for row in store.all_client_rows(tx, organisation)]
 
+    def jwks_of(self, client: Client) -> Mapping[str, Any] | None:
+        """The client's own keys. May wait for the network."""
+        return client.jwks
+
     def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
         """Many at once, for a `Loader`."""
         return {name: self._parse(row) for name, row in store.client_rows(tx, ids).items()}
@@ -192,7 +196,7 @@ class Clients:
         now = self._clock()
         try:
             verified = verify_compact(
-                assertion, typ=None, key_for=lambda header: assertion_key(header, client)
+                assertion, typ=None, key_for=lambda header: assertion_key(header, client.jwks)
             )
         except InvalidJws:
             raise InvalidClient(FAILED) from None
@@ -249,13 +253,15 @@ def read_credentials(headers: Mapping[str, str], form: Mapping[str, str]) -> Cre
     return found[0]
 
 
-def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey | None:
+def assertion_key(
+    header: Mapping[str, Any], jwks: Mapping[str, Any] | None
+) -> VerificationKey | None:
     """The client's registered key that `header` names; never a key the header brings along.
 
     A kid that two keys share names none (RFC 7517 §4.5). Without kid, the only key there is. Keys
     marked for encryption are not looked at (§4.2).
     """
-    keys = signature_keys(client)
+    keys = signature_keys(jwks)
     kid = header.get("kid")
     fitting = [jwk for jwk in keys if kid is None or jwk.get("kid") == kid]
     if len(fitting) != 1:
@@ -266,9 +272,9 @@ def assertion_key(header: Mapping[str, Any], client: Client) -> VerificationKey 
         return None
 
 
-def signature_keys(client: Client) -> list[dict[str, Any]]:
-    """The registered keys that are not marked `use: enc` (RFC 7517 §4.2)."""
-    return [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
+def signature_keys(jwks: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The keys that are not marked `use: enc` (RFC 7517 §4.2)."""
+    return [jwk for jwk in (jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
 
 
 def check_assertion_claims(

@@ -2,6 +2,7 @@
 
     GET/POST /oauth/authorize     a browser; answers 303, to a page of the portal or to the client
     GET/POST /oauth/logout        a browser
+    POST     /oauth/par           fast lane
     POST     /oauth/token         fast lane
     GET/POST /oauth/userinfo      fast lane
     GET      /.well-known/…       fast lane
@@ -32,10 +33,11 @@ from foundation.hot import (
     parse_form,
     parse_pairs,
 )
-from idp import discovery, endpoints
+from idp import discovery, endpoints, form_post
 from idp.cookies import Cookies, new_browser_id
 from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
+from idp.resources import REPEATED
 from idp.rules import Consent, Granted, Login, Refused
 from idp.service import ConfirmLogout, Decision, Idp
 
@@ -99,6 +101,14 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         issued = await idp.issuance.token(request, form)
         return json_answer(issued, headers=(*NO_STORE, *idp.senders.headers(request)))
 
+    async def push(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+        pushed = await idp.pushed.push(request, form)
+        return json_answer(pushed, 201, (*NO_STORE, *idp.senders.headers(request)))
+
+    async def script(_request: HotRequest) -> HotAnswer:
+        headers = (("cache-control", "public, max-age=86400"),)
+        return HotAnswer(200, form_post.SCRIPT, "text/javascript", headers)
+
     async def userinfo(request: HotRequest) -> HotAnswer:
         try:
             told = await idp.access.userinfo(_with_body_token(request))
@@ -116,10 +126,13 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         return HotAnswer(200, document, headers=headers)
 
     grants = "Exchange a grant for tokens (RFC 6749 §3.2)"
+    pushes = "Push an authorization request (RFC 9126)"
     known = "openid_configuration", "Provider metadata (OIDC Discovery §4)"
     server = "oauth_server", "Authorization server metadata (RFC 8414 §3)"
     return [
         route("POST", "/oauth/token", by_form(token), "token", grants),
+        route("POST", "/oauth/par", by_form(push), "par", pushes),
+        route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
         route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
         route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
         route("GET", "/.well-known/openid-configuration", configuration, *known),
@@ -135,8 +148,12 @@ def render(decision: Decision) -> Response:
             return see_other(f"/signin/{interaction_id}")
         case Consent(interaction_id):
             return see_other(f"/consent/{interaction_id}")
+        case Granted(target, parameters, "form_post"):
+            return form_post.page(target, parameters)
         case Granted():
             return see_other(decision.redirect_to)
+        case Refused(redirect_uri=str(target), parameters=parameters, response_mode="form_post"):
+            return form_post.page(target, parameters)
         case Refused(redirect_to=str(target)):
             return see_other(target)
         case Refused():
@@ -157,7 +174,7 @@ def see_other(target: str) -> Response:
 
 
 async def _query(request: Request) -> Parameters:
-    return parse_pairs(request.scope["query_string"])
+    return parse_pairs(request.scope["query_string"], REPEATED)
 
 
 async def _form(request: Request) -> Parameters:
@@ -168,7 +185,7 @@ async def _form(request: Request) -> Parameters:
             raise TooLarge(f"the body is larger than {LONGEST_BODY} bytes")
     headers = {"content-type": request.headers.get("content-type", "")}
     return parse_form(
-        HotRequest(request.method, request.url.path, headers=headers, body=bytes(body))
+        HotRequest(request.method, request.url.path, headers=headers, body=bytes(body)), REPEATED
     )
 
 

@@ -131,6 +131,7 @@ class Issuance:
             result.refresh_token,
             confirmation,
             nonce=result.family.authorization.nonce,
+            resources=request.resources,
         )
 
     async def _refresh(
@@ -142,7 +143,12 @@ class Issuance:
         if isinstance(result, NotRefreshed):
             raise result.error()
         return self._respond(
-            client, result.family, result.scopes, result.refresh_token, confirmation
+            client,
+            result.family,
+            result.scopes,
+            result.refresh_token,
+            confirmation,
+            resources=request.resources,
         )
 
     async def _device_code(
@@ -163,12 +169,13 @@ class Issuance:
         refresh_token: str | None,
         confirmation: Confirmation,
         nonce: str | None = None,
+        resources: tuple[str, ...] = (),
     ) -> Mapping[str, Any]:
         authorization = family.authorization
         grant = Grant(
             client=client,
             scopes=scopes,
-            audience=self._tokens.audience(client, scopes, authorization.resources),
+            audience=self._tokens.audience(client, scopes, resources or authorization.resources),
             family=family.id,
             authorization=authorization,
             refresh_token=refresh_token,

@@ -64,6 +64,16 @@ interactions = Table(
     Column("finished_at", UtcDateTime),
 )
 
+pushed_requests = Table(
+    "pushed_requests",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("client_id", String(100), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("used_by", String(43)),  # the interaction that came to a good end
+)
+
 clients = Table(
     "clients",
     metadata,
@@ -286,6 +296,7 @@ class Client:
     backchannel_logout_session_required: bool = False
     dpop_bound_access_tokens: bool = False
     require_pushed_authorization_requests: bool = False
+    require_signed_request_object: bool = False
     relies_on_nonce: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: str = ""
@@ -324,7 +335,8 @@ ClaimRequests = Mapping[str, Mapping[str, Any] | None]
 class AuthorizationRequest:
     """A checked authorization request: every field obeys the client's registration.
 
-    Made by `rules.check_authorization` only; kept in an interaction until it is answered.
+    Made by `rules.check_authorization` only; kept in an interaction until it is answered. `pushed`
+    is the hash of the reference it came by, "" when it came openly.
     """
 
     client_id: str
@@ -344,6 +356,7 @@ class AuthorizationRequest:
     login_hint: str = ""
     ui_locales: tuple[str, ...] = ()
     dpop_jkt: str = ""
+    pushed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

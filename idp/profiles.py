@@ -50,7 +50,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             must_push=False,
             sender_constrained=False,
             may_rely_on_nonce=True,
-            response_modes=("query",),
+            response_modes=("query", "form_post"),
         ),
         "public": Rules(
             auth_methods=("none",),

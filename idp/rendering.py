@@ -9,6 +9,7 @@ from typing import Any, Final
 from foundation.errors import Malformed, TooLarge, Unavailable
 from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, json_answer, parse_form
 from idp.errors import InvalidRequest, OAuthError
+from idp.resources import REPEATED
 
 NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 LONGEST_BODY: Final = 16_384
@@ -22,7 +23,7 @@ def by_form(answer: Answer) -> HotHandler:
 
     async def handler(request: HotRequest) -> HotAnswer:
         try:
-            return await answer(request, parse_form(request))
+            return await answer(request, parse_form(request, REPEATED))
         except OAuthError as refusal:
             return oauth_error(refusal)
         except (Malformed, TooLarge) as problem:

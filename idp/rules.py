@@ -20,10 +20,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from idp import resources
 from idp.claims import CLAIMS, claims_of
 from idp.errors import AuthorizationError
 from idp.models import Authorization, AuthorizationRequest, ClaimRequests, Client, Session
-from idp.profiles import rules_of
+from idp.profiles import must_push, rules_of
 
 CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
@@ -65,25 +66,41 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No. With `redirect_to` the client is told; without, only the person is, on a page of ours."""
+    """No. With `redirect_uri` the client is told; without, only the person, on a page of ours."""
 
     error: str
     description: str
-    redirect_to: str | None = None
+    redirect_uri: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    response_mode: str = "query"
     client_uri: str = ""
+
+    @property
+    def redirect_to(self) -> str | None:
+        if self.redirect_uri is None:
+            return None
+        return with_query(self.redirect_uri, self.parameters)
 
 
 def check_authorization(
-    params: Mapping[str, str], client: Client | None, *, issuer: str, now: datetime
+    params: Mapping[str, str],
+    client: Client | None,
+    *,
+    issuer: str,
+    now: datetime,
+    pushed: bool = False,
+    signed: bool = False,
+    hint: Mapping[str, Any] | None = None,
 ) -> AuthorizationRequest | Refused:
     """Does this authorization request obey the standards and the client's registration?
 
     `params` are single-valued (the caller refused duplicates, RFC 6749 §3.1); an empty value counts
-    as absent. What is not named below is ignored (RFC 6749 §3.1).
+    as absent. What is not named below is ignored (RFC 6749 §3.1). `pushed` and `signed` say how
+    they came; `hint` are the claims of id_token_hint when it is one of ours.
 
      1. The client is registered and enabled; otherwise no redirect.  RFC 6749 §4.1.2.1
      2. redirect_uri is exactly one of the client's.                  RFC 9700 §4.1.3
-     3. No request object, no inline registration.                    OIDC Core §6, §7.2.1
+     3. Pushed or signed, where the client must; nothing left to open. RFC 9126 §6, RFC 9101 §10.5
      4. The client may use this flow, and response_type is "code".    RFC 6749 §3.1.1
      5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
@@ -109,7 +126,7 @@ def check_authorization(
 
     try:
         _refuse_oversized(given)
-        _check_unsupported(given)  # 3
+        _check_way(given, client, pushed=pushed, signed=signed)  # 3
         _check_flow(given, client)  # 4
         response_mode = _response_mode(given, client)  # 5
         code_challenge = _code_challenge(given, client)  # 6
@@ -135,13 +152,15 @@ def check_authorization(
             dpop_jkt=_dpop_jkt(given),  # 11
         )
     except AuthorizationError as refusal:
-        parameters = error_parameters(
-            refusal.error, refusal.detail, state=given.get("state"), issuer=issuer
-        )
+        mode = given.get("response_mode", "")
         return Refused(
             refusal.error,
             refusal.detail,
-            redirect_to=with_query(redirect_uri, parameters),
+            redirect_uri,
+            error_parameters(
+                refusal.error, refusal.detail, state=given.get("state"), issuer=issuer
+            ),
+            mode if mode in rules_of(client).response_modes else "query",
             client_uri=client.client_uri,
         )
 
@@ -179,6 +198,12 @@ def decide(
             )
         return Consent(interaction_id)
     return None
+
+
+def used_before(request: AuthorizationRequest, client: Client, issuer: str) -> Refused:
+    """A pushed request whose one authorization was given to somebody else (RFC 9126 §7.3)."""
+    said = "this request_uri was used before"
+    return _refused(request, client, "invalid_request_uri", said, issuer)
 
 
 def denied(request: AuthorizationRequest, client: Client, issuer: str) -> Refused:
@@ -328,7 +353,13 @@ def _refuse_oversized(given: Mapping[str, str]) -> None:
             raise AuthorizationError("invalid_request", f"{name[:40]} is longer than 4096")
 
 
-def _check_unsupported(given: Mapping[str, str]) -> None:
+def _check_way(given: Mapping[str, str], client: Client, *, pushed: bool, signed: bool) -> None:
+    if not pushed and must_push(client):
+        raise AuthorizationError(
+            "invalid_request", "this client must push its requests to /oauth/par (RFC 9126)"
+        )
+    if not signed and client.require_signed_request_object:
+        raise AuthorizationError("invalid_request", "this client must sign its requests (RFC 9101)")
     for name in ("request", "request_uri", "registration"):
         if name in given:
             raise AuthorizationError(f"{name}_not_supported", f"{name} is not supported here")
@@ -435,12 +466,10 @@ def _wishes(wishes: Mapping[str, Any], member: str) -> ClaimRequests:
 
 
 def _resources(given: Mapping[str, str], client: Client) -> tuple[str, ...]:
-    resource = given.get("resource")
-    if resource is None:
-        return ()
-    if resource not in client.resources:
+    asked = resources.asked(given)
+    if not resources.registered(asked, client):
         raise AuthorizationError("invalid_target", "the client is not registered for this resource")
-    return (resource,)
+    return asked
 
 
 def _prompt(given: Mapping[str, str]) -> tuple[str, ...]:
@@ -497,10 +526,11 @@ def _must_consent(
 def _refused(
     request: AuthorizationRequest, client: Client, error: str, description: str, issuer: str
 ) -> Refused:
-    parameters = error_parameters(error, description, state=request.state, issuer=issuer)
     return Refused(
         error,
         description,
-        redirect_to=with_query(request.redirect_uri, parameters),
+        request.redirect_uri,
+        error_parameters(error, description, state=request.state, issuer=issuer),
+        request.response_mode,
         client_uri=client.client_uri,
     )

@@ -16,7 +16,7 @@ restart of the server lose nothing, because every step asks `resume` what comes 
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -28,8 +28,9 @@ from foundation.database import Database, Tx
 from foundation.hot import HotRequest
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp import families, rules, store
+from idp import families, pushed_store, rules, store
 from idp.access import Access
+from idp.arrival import Arrivals
 from idp.authenticators.password import Passwords
 from idp.backchannel import Notices
 from idp.claims import CLAIMS
@@ -43,6 +44,7 @@ from idp.issuance import Issuance
 from idp.models import Agreement, AuthorizationRequest, Client, Person, Session, Texts
 from idp.mtls import ClientCertificates
 from idp.people import People
+from idp.pushed import PushedRequests, reference_hash
 from idp.replays import Replays
 from idp.revocation import Revocations
 from idp.rules import Consent, Granted, Login, Refused
@@ -122,7 +124,7 @@ class Idp:
 
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
-    introspection does it count?    revocations  tokens given back
+    introspection does it count?    revocations  tokens given back    pushed   requests by PAR
     devices   sign-in through another screen    notices  services told of a sign-out
     """
 
@@ -156,6 +158,10 @@ class Idp:
             database, ledger, self.clients, self.tokens, self.jobs, outbound or Outbound(), clock
         )
         self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
+        self._arrivals = Arrivals(self.clients, self.tokens, issuer)
+        self.pushed = PushedRequests(
+            database, ledger, self.clients, self.senders, self._arrivals, clock
+        )
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
@@ -177,20 +183,64 @@ class Idp:
         `browser` is the random id of its cookie; the interaction belongs to it.
         """
         now = self._clock()
-        with self._database.write() as tx:
+        with self._database.read() as tx:
             client = self.clients.find(tx, params.get("client_id", ""))
-            checked = rules.check_authorization(params, client, issuer=self.issuer, now=now)
+        reference = reference_hash(params)
+        if reference is not None and client is not None:
+            return self._begin_pushed(reference, client, session_id, browser)
+        checked = self._arrivals.check(params, client, pushed=False, now=now)
+        with self._database.write() as tx:
             if isinstance(checked, Refused) or client is None:
                 assert isinstance(checked, Refused)
                 self._record_refusal(tx, client, checked)
                 return checked
             interaction_id = secrets.token_urlsafe(32)
-            expires_at = now + INTERACTION_LIFETIME
-            store.add_interaction(
-                tx, interaction_id, checked, store.sha256(browser or ""), expires_at
-            )
+            self._add(tx, interaction_id, checked, browser)
             session = store.session(tx, session_id, now) if session_id else None
             return self._continue(tx, interaction_id, checked, client, session)
+
+    def _begin_pushed(
+        self, reference: str, client: Client, session_id: str | None, browser: str | None
+    ) -> Decision:
+        """The browser brings a reference to a pushed request (RFC 9126 §4).
+
+        1. The reference is this client's.
+        2. This browser began with it before (a reload, the back button): it goes on there.
+        3. It is neither too old nor used up.
+        4. The conversation begins; "sign in again" counts from now, not from the push.
+        """
+        now = self._clock()
+        interaction_id = self._interaction_of(reference, browser)
+        with self._database.write() as tx:
+            # 1. to 3.
+            stored = pushed_store.find(tx, reference, client.client_id)
+            begun = stored is not None and store.interaction(tx, interaction_id) is not None
+            if stored is None or (not begun and (stored.used or stored.expires_at <= now)):
+                refused = Refused(
+                    "invalid_request_uri",
+                    "request_uri is unknown, expired or used",
+                    client_uri=client.client_uri,
+                )
+                self._record_refusal(tx, client, refused)
+                return refused
+            # 4.
+            request = replace(stored.request, created_at=now, pushed=reference)
+            self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
+            request, client, _ = self._open(tx, interaction_id, browser)
+            session = store.session(tx, session_id, now) if session_id else None
+            return self._continue(tx, interaction_id, request, client, session)
+
+    def _interaction_of(self, reference: str, browser: str | None) -> str:
+        """One reference and one browser make one interaction, however often the page is loaded."""
+        both = f"{reference}\x00{browser or ''}"
+        return self._database.cipher.blind_index(both, "interactions of pushed requests")[:43]
+
+    def _add(
+        self, tx: Tx, interaction_id: str, request: AuthorizationRequest, browser: str | None
+    ) -> None:
+        expires_at = request.created_at + INTERACTION_LIFETIME
+        owner = store.sha256(browser or "")
+        store.add_interaction(self._database, tx, interaction_id, request, owner, expires_at)
 
     def resume(
         self, interaction_id: str, session_id: str | None, browser: str | None = None
@@ -377,6 +427,7 @@ class Idp:
             self.access,
             self.introspection,
             self.revocations,
+            self.pushed,
             self._replays,
             self.devices,
         ):
@@ -447,9 +498,13 @@ class Idp:
         client: Client,
         session: Session,
         allowed: Collection[str],
-    ) -> Granted:
+    ) -> Granted | Refused:
         """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207)."""
         now = self._clock()
+        if request.pushed and not pushed_store.use(tx, request.pushed, interaction_id):
+            refused = rules.used_before(request, client, self.issuer)
+            self._record_refusal(tx, client, refused, session.person)
+            return refused
         code = secrets.token_urlsafe(32)
         stored = StoredCode(
             code_hash=store.sha256(code),
@@ -462,7 +517,11 @@ class Idp:
         families.add_code(tx, stored)
         store.finish_interaction(tx, interaction_id, now)
         state = () if request.state is None else (("state", request.state),)
-        return Granted(request.redirect_uri, (("code", code), *state, ("iss", self.issuer)))
+        return Granted(
+            request.redirect_uri,
+            (("code", code), *state, ("iss", self.issuer)),
+            request.response_mode,
+        )
 
     def _remember(
         self, tx: Tx, person: Person, client: Client, agreement: Agreement, now: datetime

@@ -29,6 +29,7 @@ from idp.models import (
     logout_notices,
     logouts,
     people,
+    pushed_requests,
     refresh_tokens,
     replays,
     revocations,
@@ -174,14 +175,16 @@ def _session_of(row: Row[Any], person: Person) -> Session:
 
 
 def add_interaction(
+    database: Database,
     tx: Tx,
     interaction_id: str,
     request: AuthorizationRequest,
     browser_hash: str,
     expires_at: datetime,
 ) -> None:
+    """One that is there already stays as it is."""
     tx.execute(
-        insert(interactions).values(
+        database.insert_or_ignore(interactions).values(
             id=interaction_id,
             client_id=request.client_id,
             request=msgspec.json.encode(request).decode(),
@@ -354,6 +357,7 @@ def sweep(tx: Tx, now: datetime) -> int:
         (idp_sessions, idp_sessions.c.expires_at <= now),
         (device_codes, device_codes.c.expires_at <= now - timedelta(days=1)),
         (logouts, logouts.c.expires_at <= now),
+        (pushed_requests, pushed_requests.c.expires_at <= now - timedelta(days=1)),
         (interactions, interactions.c.expires_at <= now - timedelta(days=1)),
         (authorization_codes, authorization_codes.c.expires_at <= now),
         (refresh_tokens, refresh_tokens.c.expires_at <= now),

@@ -17,8 +17,8 @@ from enum import StrEnum
 
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
-from idp import families, store
-from idp.errors import InvalidGrant, InvalidRequest, UnauthorizedClient
+from idp import families, resources, store
+from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient
 from idp.families import StoredCode
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family
@@ -39,6 +39,7 @@ class CodeRequest:
     code_challenge: str  # of the code_verifier that was sent; "" when none was
     now: datetime
     jkt: str = ""  # of the DPoP proof that came along
+    resources: tuple[str, ...] = ()  # (): all that were granted
 
 
 class Verdict(StrEnum):
@@ -49,6 +50,7 @@ class Verdict(StrEnum):
     FOREIGN = "the code was issued to another client"
     REDIRECT = "redirect_uri is not the one of the authorization request"
     VERIFIER = "code_verifier does not match the code_challenge"
+    TARGET = "resource goes beyond what was granted"
     KEY = "the code is bound to another DPoP key"
 
 
@@ -67,7 +69,9 @@ class NotRedeemed:
     verdict: Verdict
     reused: Family | None = None
 
-    def error(self) -> InvalidGrant:
+    def error(self) -> InvalidGrant | InvalidTarget:
+        if self.verdict is Verdict.TARGET:
+            return InvalidTarget(self.verdict.value)
         return InvalidGrant(self.verdict.value)
 
 
@@ -89,8 +93,15 @@ def check(
     if verifier and not CODE_VERIFIER.match(verifier):
         raise InvalidRequest("code_verifier must be 43 to 128 unreserved characters")
     challenge = challenge_of(verifier) if verifier else ""
-    jkt = confirmation.get("jkt", "")
-    return CodeRequest(client, store.sha256(code), redirect_uri, challenge, now, jkt)
+    return CodeRequest(
+        client,
+        store.sha256(code),
+        redirect_uri,
+        challenge,
+        now,
+        confirmation.get("jkt", ""),
+        resources.asked(form),
+    )
 
 
 def challenge_of(verifier: str) -> str:
@@ -107,6 +118,7 @@ def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
     4. The verifier fits the challenge; a verifier without a challenge is as wrong as a challenge
        without a verifier.                                  RFC 7636 §4.6, RFC 9700 §4.8.2
     5. A code bound to a DPoP key comes with a proof by it. RFC 9449 §10
+    6. The resources stay within what was granted.          RFC 8707 §2.2
     """
     if code is None or code.expires_at <= request.now:
         return Verdict.UNKNOWN
@@ -118,6 +130,8 @@ def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
         return Verdict.VERIFIER
     if code.authorization.jkt not in ("", request.jkt):
         return Verdict.KEY
+    if not resources.granted(request.resources, request.client, code.authorization):
+        return Verdict.TARGET
     return Verdict.GOOD
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from idp import resources
 from idp.claims import SCOPE_CLAIMS
 from idp.errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.models import Client
@@ -32,7 +33,8 @@ def check(form: Mapping[str, str], client: Client, *, api_audience: str) -> Gran
         if scope not in own:
             raise InvalidScope(f"the client is not registered for the scope {scope} by itself")
     # 3.
-    resource = form.get("resource") or (client.resources or (api_audience,))[0]
-    if resource not in (client.resources or (api_audience,)):
+    own_resources = client.resources or (api_audience,)
+    audience = resources.asked(form) or own_resources[:1]
+    if not set(audience) <= set(own_resources):
         raise InvalidTarget("the client is not registered for this resource")
-    return Grant(client=client, scopes=scopes, audience=(resource,))
+    return Grant(client=client, scopes=scopes, audience=audience)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.database import Database, Tx
-from idp import device_store, families, store
+from idp import device_store, families, resources, store
 from idp.claims import claims_of
 from idp.device_store import DeviceRequest, StoredDevice
 from idp.errors import (
@@ -107,10 +107,10 @@ def check_authorization(form: Mapping[str, str], client: Client, now: datetime) 
         if claim not in client.claims:
             raise InvalidScope(f"the client's registered purpose does not cover {claim}")
     # 3.
-    resource = form.get("resource", "")
-    if resource and resource not in client.resources:
+    asked = resources.asked(form)
+    if not resources.registered(asked, client):
         raise InvalidTarget("the client is not registered for this resource")
-    return DeviceRequest(client.client_id, scopes, (resource,) if resource else (), now)
+    return DeviceRequest(client.client_id, scopes, asked, now)
 
 
 def check(

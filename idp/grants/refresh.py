@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp import families, store
+from idp import families, resources, store
 from idp.errors import InvalidGrant, InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.families import StoredRefreshToken
 from idp.grants import parameter
@@ -39,7 +39,7 @@ class RefreshRequest:
     successor: str
     successor_hash: str
     scopes: tuple[str, ...] | None  # None: all that was granted
-    resource: str | None
+    resources: tuple[str, ...]  # (): all that were granted
     now: datetime
     jkt: str = ""  # of the DPoP proof that came along
 
@@ -115,7 +115,7 @@ def check(
         successor=successor,
         successor_hash=store.sha256(successor),
         scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
-        resource=form.get("resource") or None,
+        resources=resources.asked(form),
         now=now,
         jkt=confirmation.get("jkt", ""),
     )
@@ -146,7 +146,7 @@ def judge(
     granted = token.family.authorization
     if not set(request.scopes or ()) <= set(granted.scopes):
         return Verdict.SCOPE
-    if request.resource is not None and request.resource not in granted.resources:
+    if not resources.granted(request.resources, request.client, granted):
         return Verdict.TARGET
     return Verdict.ROTATE if token.used_at is None else Verdict.REPEAT
 

@@ -206,7 +206,6 @@ def test_another_browser_cannot_go_on_with_the_request(world: World, client: Rel
         ({"prompt": "magic"}, "invalid_request"),
         ({"max_age": "-1"}, "invalid_request"),
         ({"max_age": "１"}, "invalid_request"),
-        ({"request": "x"}, "request_not_supported"),
         ({"request_uri": "https://a.example/r"}, "request_uri_not_supported"),
         ({"registration": "{}"}, "registration_not_supported"),
         ({"resource": "https://other.example/"}, "invalid_target"),

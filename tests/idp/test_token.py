@@ -333,3 +333,43 @@ def test_two_ways_of_authenticating_at_once_are_refused(world: World, client: Re
 
 def test_the_grace_of_a_lost_answer_is_short():
     assert timedelta(seconds=30) >= GRACE
+
+
+APIS = ("https://api.example/licences", "https://api.example/people")
+
+
+def test_a_token_is_meant_for_the_resources_that_were_asked_and_for_no_other(world: World):
+    client = world.client(resources=APIS)
+    browser = world.browser()
+    client.code(browser)
+    asked = [*client.request().items(), ("resource", APIS[0]), ("resource", APIS[1])]
+    code = browser.authorize(asked).params["code"]
+
+    tokens = client.exchange(code, resource=APIS[1]).json()
+    both = client.refresh(tokens["refresh_token"]).json()
+    one = client.refresh(both["refresh_token"], resource=APIS[0]).json()
+
+    audiences = [world.verify(each["access_token"])["aud"] for each in (tokens, both, one)]
+    assert audiences == [[APIS[1], ISSUER], [*APIS, ISSUER], [APIS[0], ISSUER]]
+
+
+def test_a_resource_nobody_granted_is_refused_and_the_code_stays_good(world: World):
+    client = world.client(resources=APIS)
+    code = client.code(resource=APIS[0])
+
+    wider = client.exchange(code, resource=APIS[1])
+    tokens = client.exchange(code).json()
+    later = client.refresh(tokens["refresh_token"], resource=APIS[1])
+
+    assert wider.json()["error"] == later.json()["error"] == "invalid_target"
+
+
+def test_a_client_by_itself_may_name_several_of_its_resources(world: World):
+    client = world.client(resources=APIS)
+    form = {"grant_type": "client_credentials", "resource": " ".join(APIS)}
+
+    token = client.token(form).json()["access_token"]
+
+    assert world.verify(token)["aud"] == list(APIS)
+    foreign = client.token({**form, "resource": "https://other.example/"})
+    assert foreign.json()["error"] == "invalid_target"

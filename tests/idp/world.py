@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Client, Idp, Person
-from idp.profiles import needs_proof
+from idp.profiles import must_push, needs_proof
 from idp.service import Authenticated
 from tests.idp.proofs import Certificate, Prover
 from tests.simulators.clock import MovableClock
@@ -145,7 +145,8 @@ class RelyingParty:
     def code(self, browser: Browser | None = None, **changes: str | None) -> str:
         """Walk Chen through sign-in and consent; answers the code that came back."""
         browser = browser or self.world.browser()
-        answer = browser.authorize(self.request(**changes))
+        params = self.request(**changes)
+        answer = browser.authorize(self.push(params) if must_push(self.registered) else params)
         decision: Any = None
         if answer.path.startswith("/signin/"):
             decision = browser.sign_in(answer.interaction_id).next
@@ -161,6 +162,27 @@ class RelyingParty:
         assert params["state"] == self.state, location
         assert params["iss"] == ISSUER
         return params["code"]
+
+    def push(self, params: dict[str, str]) -> dict[str, str]:
+        """Push a request; answers what the browser carries instead (RFC 9126 §4)."""
+        response = self.post("/oauth/par", params)
+        assert response.status_code == 201, response.text
+        return {"client_id": self.id, "request_uri": response.json()["request_uri"]}
+
+    def request_object(self, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """A good signed request (RFC 9101); `changes` replace or (None) remove claims."""
+        now = int(self.world.clock().timestamp())
+        claims = {
+            **self.request(),
+            "iss": self.id,
+            "aud": ISSUER,
+            "nbf": now,
+            "exp": now + 300,
+            **changes,
+        }
+        kept = {name: value for name, value in claims.items() if value is not None}
+        headers = {"kid": "key-1", "typ": "oauth-authz-req+jwt", **(header or {})}
+        return jwt.encode(kept, self.key, "ES256", headers=headers)
 
     def token(self, form: dict[str, str], **options: Any) -> httpx.Response:
         """A token request with this client's own way of authenticating."""

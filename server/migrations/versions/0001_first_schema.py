@@ -306,6 +306,15 @@ def upgrade() -> None:
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('organisation', 'code', 'type', name=op.f('pk_purposes'))
     )
+    op.create_table('pushed_requests',
+    sa.Column('id_hash', sa.String(length=64), nullable=False),
+    sa.Column('client_id', sa.String(length=100), nullable=False),
+    sa.Column('request', sa.Text(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.Column('used_by', sa.String(length=43), nullable=True),
+    sa.PrimaryKeyConstraint('id_hash', name=op.f('pk_pushed_requests'))
+    )
+    op.create_index(op.f('ix_pushed_requests_expires_at'), 'pushed_requests', ['expires_at'], unique=False)
     op.create_table('refresh_tokens',
     sa.Column('token_hash', sa.String(length=64), nullable=False),
     sa.Column('family_id', sa.String(length=43), nullable=False),
