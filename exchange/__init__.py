@@ -12,6 +12,8 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
     provenance     what speaks for a record: its signature, its seal's history
     purposes       the registry: who may ask what about which type, and why
     consent        one-time codes by which a holder shows a certificate
+    quota          how often somebody may ask in vain
+    idempotency    ask once, be answered once
     receipts       signed, provable, checked offline by `verify_receipt`
     verification   `Verifications`: the use cases
     http · commands

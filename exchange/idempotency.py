@@ -2,7 +2,8 @@
 
 The key belongs to one client, is unique in the database, and is tied to the digest of the body: the
 same key with another body is a mistake that is told. While the first request runs, a second one is
-told to wait; a claim whose process died is free again after a minute. Answers hold personal values,
+told to wait; a claim whose process died is free again after a minute, and a process that only
+seemed dead cannot touch the new claim. Answers hold personal values,
 so they are stored encrypted, and for a day.
 
 After draft-ietf-httpapi-idempotency-key-header-07.
@@ -11,6 +12,7 @@ After draft-ietf-httpapi-idempotency-key-header-07.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import sha256
 
 from exchange import store
@@ -42,22 +44,21 @@ class Replays:
         if not _KEY.fullmatch(key):
             raise Malformed("an Idempotency-Key has 1 to 255 visible ASCII characters")
         body_digest = b64url(sha256(body).digest())
-        earlier = await asyncio.to_thread(self._begin, actor.id, key, body_digest)
+        started = self._clock()
+        earlier = await asyncio.to_thread(self._begin, actor.id, key, body_digest, started)
         if earlier is not None:
             return earlier, True
         try:
             answer = await act()
         except BaseException:
-            await asyncio.to_thread(self._drop, actor.id, key)
+            await asyncio.to_thread(self._drop, actor.id, key, started)
             raise
-        await asyncio.to_thread(self._finish, actor.id, key, answer)
+        await asyncio.to_thread(self._finish, actor.id, key, started, answer)
         return answer, False
 
-    def _begin(self, client: str, key: str, body_digest: str) -> bytes | None:
+    def _begin(self, client: str, key: str, body_digest: str, started: datetime) -> bytes | None:
         with self._database.write() as tx:
-            earlier = store.begin_request(
-                tx, self._database, client, key, body_digest, self._clock()
-            )
+            earlier = store.begin_request(tx, self._database, client, key, body_digest, started)
         if earlier is None:
             return None
         if earlier.body_digest != body_digest:
@@ -72,10 +73,10 @@ class Replays:
             )
         return earlier.answer.encode()
 
-    def _finish(self, client: str, key: str, answer: bytes) -> None:
+    def _finish(self, client: str, key: str, started: datetime, answer: bytes) -> None:
         with self._database.write() as tx:
-            store.finish_request(tx, client, key, answer.decode())
+            store.finish_request(tx, client, key, started, answer.decode())
 
-    def _drop(self, client: str, key: str) -> None:
+    def _drop(self, client: str, key: str, started: datetime) -> None:
         with self._database.write() as tx:
-            store.drop_request(tx, client, key)
+            store.drop_request(tx, client, key, started)

@@ -24,6 +24,7 @@ from certificates.models import RECORD_FACTS, CertificateRecord
 from exchange.rules import Evidence
 from foundation.clock import Clock
 from foundation.database import Tx
+from keys.bounded import Bounded
 from signing.models import SealState, seal_states, seal_versions, seals
 
 CAPACITY = 200_000
@@ -56,7 +57,7 @@ class Provenance:
     def __init__(self, vouch: Vouch, clock: Clock) -> None:
         self._vouch = vouch
         self._clock = clock
-        self._vouched: dict[bytes, None] = {}  # a set that remembers who came first
+        self._vouched: Bounded[bytes, bool] = Bounded(CAPACITY)
         self._seals: dict[str, SealHistory] = {}
 
     def of(self, tx: Tx, records: Collection[CertificateRecord]) -> dict[str, Evidence]:
@@ -71,14 +72,7 @@ class Provenance:
         if not record.credential:
             return record.is_intact
         row = fingerprint(record)
-        if row in self._vouched:
-            return True
-        if not self._vouch(record):
-            return False
-        while len(self._vouched) >= CAPACITY:
-            self._vouched.pop(next(iter(self._vouched)), None)
-        self._vouched[row] = None
-        return True
+        return self._vouched.get(row) or (self._vouch(record) and self._vouched.put(row, True))
 
     def _histories(
         self, tx: Tx, records: Collection[CertificateRecord]

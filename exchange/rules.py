@@ -45,6 +45,7 @@ class Outcome(StrEnum):
 
 GOOD = frozenset({Outcome.VALID, Outcome.VALID_AS_OF})
 UNDECIDED = frozenset({Outcome.SOURCE_UNAVAILABLE})
+GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})  # what somebody who guesses hears
 SILENT = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED, Outcome.SOURCE_UNAVAILABLE})
 
 # check -> reason code -> the sentence an officer reads. Codes are stable; sentences may improve.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from exchange.models import (
     Purpose,
@@ -124,38 +124,34 @@ def add_show_code(
     )
 
 
-def open_show_code(tx: Tx, token_hash: bytes, now: datetime) -> str | None:
-    """The identifier behind a code that is still good, which this uses up; None otherwise.
-
-    One statement, so of two simultaneous openings the database lets exactly one through.
+def lock_show_code(tx: Tx, token_hash: bytes) -> Row[Any] | None:
+    """A code, good or not, its row locked until the transaction ends: of two simultaneous openings
+    the second waits and then finds it used.
     """
-    opened = (
-        update(show_codes)
-        .where(
-            show_codes.c.token_hash == token_hash,
-            show_codes.c.opened_at.is_(None),
-            show_codes.c.expires_at > now,
-        )
-        .values(opened_at=now)
-        .returning(show_codes.c.certificate)
+    query = select(show_codes).where(show_codes.c.token_hash == token_hash)
+    return tx.execute(query.with_for_update()).first()
+
+
+def use_show_code(tx: Tx, code: Row[Any], now: datetime) -> None:
+    using = update(show_codes).where(show_codes.c.token_hash == code.token_hash)
+    tx.execute(using.values(opened_at=now))
+
+
+def withdraw_show_codes(tx: Tx, certificate: str, subject: str, now: datetime) -> int:
+    """End the codes of a holder's certificate that nobody has opened yet."""
+    still_good = (
+        show_codes.c.certificate == certificate,
+        show_codes.c.subject == subject,
+        show_codes.c.opened_at.is_(None),
+        show_codes.c.expires_at > now,
     )
-    return tx.execute(opened).scalar()
-
-
-def certificate_of_code(tx: Tx, token_hash: bytes) -> str | None:
-    """The identifier behind a code, good or not."""
-    query = select(show_codes.c.certificate).where(show_codes.c.token_hash == token_hash)
-    return tx.execute(query).scalar()
-
-
-def delete_show_codes(tx: Tx, before: datetime) -> int:
-    """Forget codes that ended before an instant."""
-    return tx.execute(delete(show_codes).where(show_codes.c.expires_at < before)).rowcount
+    return tx.execute(update(show_codes).where(*still_good).values(expires_at=now)).rowcount
 
 
 # ── idempotency ──────────────────────────────────────────────────────────────────────────────────
 
 ANSWERS_KEPT = timedelta(hours=24)
+CODES_KEPT = timedelta(hours=24)  # after their end, so that a late opening is told what happened
 GIVEN_UP_AFTER = timedelta(seconds=60)
 
 
@@ -192,14 +188,23 @@ def begin_request(
     return None if row is None else Earlier(row.body_digest, row.answer)
 
 
-def finish_request(tx: Tx, client: str, key: str, answer: str) -> None:
-    done = update(answered_requests).where(*_claimed(client, key)).values(answer=answer)
-    tx.execute(done)
+def finish_request(tx: Tx, client: str, key: str, started: datetime, answer: str) -> None:
+    """Keep the answer, unless the claim was given up meanwhile and is somebody else's now."""
+    mine = (*_claimed(client, key), answered_requests.c.started_at == started)
+    tx.execute(update(answered_requests).where(*mine).values(answer=answer))
 
 
-def drop_request(tx: Tx, client: str, key: str) -> None:
+def drop_request(tx: Tx, client: str, key: str, started: datetime) -> None:
     """Give a claim back: the request failed and may be tried again."""
-    tx.execute(delete(answered_requests).where(*_claimed(client, key)))
+    mine = (*_claimed(client, key), answered_requests.c.started_at == started)
+    tx.execute(delete(answered_requests).where(*mine))
+
+
+def forget_old(tx: Tx, now: datetime) -> int:
+    """Delete answers and show codes whose time is over; answers how many rows."""
+    answers = delete(answered_requests).where(answered_requests.c.started_at < now - ANSWERS_KEPT)
+    codes = delete(show_codes).where(show_codes.c.expires_at < now - CODES_KEPT)
+    return tx.execute(answers).rowcount + tx.execute(codes).rowcount
 
 
 def _claimed(client: str, key: str) -> tuple[Any, Any]:

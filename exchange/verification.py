@@ -3,7 +3,7 @@
     verify        one certificate by number, on the fast lane: one shared read, one shared commit
     verify_batch  up to 100 numbers: one read, one commit, one receipt
     verify_now    anything, synchronously: portal pages, CLI, files and QR codes
-    create_show_code, open          the holder shows a certificate for a minute
+    create_show_code, withdraw_show_codes, open      the holder shows a certificate for a minute
 
 All of them ask the same facts (`_fetch`), decide by the same rules (`decisions.decide`), write the
 same ledger entry and answer with the same receipt. The entry is committed before the answer exists,
@@ -34,6 +34,7 @@ from exchange.models import (
 )
 from exchange.provenance import Provenance
 from exchange.purposes import Purposes
+from exchange.quota import Quota
 from exchange.requests import BatchRequest, checked, checked_batch
 from exchange.rules import Evidence
 from foundation.actor import Actor, ActorKind
@@ -71,6 +72,7 @@ class Verifications:
         self.purposes = purposes
         self.issuer = issuer
         self.replays = Replays(database, clock)
+        self._quota = Quota()
         self._database = database
         self._certificates = certificates
         self._signing = signing
@@ -95,15 +97,18 @@ class Verifications:
         if request.document or request.qr_text:
             return await asyncio.to_thread(self.verify_now, actor, request)
         request, now = checked(request), self._clock()
+        self._quota.check(actor, "", now)
         key = (actor.organisation, request.purpose, *_by(request.number))
         found = await self._loader.get(key)
         decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
+        self._quota.charge(actor, "", now, decision.assessment.outcome)
         ref = await self._ledger.record(entry_of(request, decision, actor, now))
         return self._answer(request, decision, now, ref)
 
     async def verify_batch(self, actor: Actor, batch: BatchRequest) -> BatchVerdict:
         """Many answers after one commit, and one receipt over all of them."""
         batch, now = checked_batch(batch), self._clock()
+        self._quota.check(actor, "", now)
         receipt_id = f"batch-{secrets.token_hex(13)}"
         keys = [(actor.organisation, batch.purpose, *_by(number)) for number in batch.numbers]
         found = await self._load_all(keys)
@@ -112,6 +117,7 @@ class Verifications:
             request = batch.single(number)
             facts = found.get(key, _NOTHING)
             decided.append((request, decide(request, facts, now, visible=self.purposes.visible)))
+        self._quota.charge(actor, "", now, *(one.assessment.outcome for _, one in decided))
         refs = await self._ledger.record_all(
             [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
         )
@@ -123,20 +129,25 @@ class Verifications:
         )
         return BatchVerdict(items, receipt_id, receipt, now)
 
-    def verify_now(self, actor: Actor, request: VerificationRequest) -> Verdict:
+    def verify_now(
+        self, actor: Actor, request: VerificationRequest, *, address: str = ""
+    ) -> Verdict:
         """The synchronous twin: facts and entry in one transaction. Examining a file comes first.
 
-        Raises `IncompleteVerification`, and for a show code `ShowCodeExpired`.
+        `address` tells anonymous askers apart. Raises `IncompleteVerification`, `TooManyRequests`,
+        and for a show code `ShowCodeExpired`.
         """
         request, now = checked(request), self._clock()
+        self._quota.check(actor, address, now)
         handed_in, by, what = self._read(request, now)
         visible = self.purposes.visible
         if by == _TOKEN and consent.is_show_code(what):
-            return self._open(actor, request, what, now)
+            return self._open(actor, request, what, address)
         key = (actor.organisation, request.purpose, by, what)
         with self._database.write() as tx:
             found = self._fetch(tx, [key]).get(key, _NOTHING)
             decision = decide(request, found, now, visible=visible, handed_in=handed_in)
+            self._quota.charge(actor, address, now, decision.assessment.outcome)
             ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
         return self._answer(request, decision, now, ref)
 
@@ -158,24 +169,38 @@ class Verifications:
                 actor.id,
                 code.expires_at,
             )
-            shown = Entry(
-                kind="certificate.shown",
-                actor=actor,
-                at=now,
-                subject=record.subject,
-                certificate=record.identifier,
-                purpose=HOLDER_SHOW,
-            )
-            self._ledger.append(tx, shown)
+            self._ledger.append(tx, _shown("certificate.shown", actor, record, now))
         return code
 
-    def open(self, token: str, actor: Actor) -> Verdict:
+    def withdraw_show_codes(self, actor: Actor, identifier: str) -> int:
+        """Take back what `actor`'s holder shows of a certificate and nobody has opened yet; answers
+        how many codes that were. Who opens one at the same moment is before or after, never both.
+        """
+        with self._database.write() as tx:
+            record = self._certificates.load_many(tx, [identifier]).get(identifier)
+            if record is None or record.subject not in actor.subjects:
+                raise CertificateNotHeld("you hold no such certificate")
+            now = self._clock()
+            withdrawn = store.withdraw_show_codes(tx, record.identifier, record.subject, now)
+            if withdrawn:
+                entry = _shown("certificate.show_withdrawn", actor, record, now)
+                self._ledger.append(tx, entry)
+        return withdrawn
+
+    def open(self, token: str, actor: Actor, *, address: str = "") -> Verdict:
         """What stands behind "/v/{token}": a shown certificate, or the code printed on one.
 
         A show code is used up by this. Raises `ShowCodeExpired` and `ShowCodeUnknown`.
         """
         request = VerificationRequest(qr_text=f"/v/{token}", purpose=_purpose_of(token))
-        return self.verify_now(actor, request)
+        return self.verify_now(actor, request, address=address)
+
+    def forget_old(self) -> int:
+        """Forget what was only kept for a while: answers repeated to an Idempotency-Key, and codes
+        that ended a day ago. A duty; answers how many rows went.
+        """
+        with self._database.write() as tx:
+            return store.forget_old(tx, self._clock())
 
     # ── receipts ─────────────────────────────────────────────────────────────────────────────
 
@@ -269,24 +294,35 @@ class Verifications:
         return None, _TOKEN, documents.token_of(request.qr_text, self.issuer)
 
     def _open(
-        self, actor: Actor, request: VerificationRequest, token: str, now: datetime
+        self, actor: Actor, request: VerificationRequest, token: str, address: str
     ) -> Verdict:
-        """Use up a show code and answer; a used or old one is refused, and the holder sees it."""
-        hashed = consent.hash_of(token)
+        """Use up a show code and answer; a used or old one is refused, and the holder sees it.
+
+        The time is taken when the code's row is ours, so a code that ran out in the queue is out.
+        """
         with self._database.write() as tx:
-            identifier = store.open_show_code(tx, hashed, now)
-            asked = identifier or store.certificate_of_code(tx, hashed)
-            key = (actor.organisation, request.purpose, _IDENTIFIER, asked or "")
+            code = store.lock_show_code(tx, consent.hash_of(token))
+            now = self._clock()
+            good = code is not None and code.opened_at is None and code.expires_at > now
+            key = (
+                actor.organisation,
+                request.purpose,
+                _IDENTIFIER,
+                code.certificate if code else "",
+            )
             found = self._fetch(tx, [key])[key]
-            if identifier is None:
+            if not good:
                 found = replace(found, grants={})  # the consent is over: nothing may be said
             decision = decide(request, found, now, visible=self.purposes.visible)
-            if identifier is None:
+            if code is not None and good:
+                store.use_show_code(tx, code, now)
+            else:
                 decision = replace(decision, reason="show_code_expired")
+            self._quota.charge(actor, address, now, decision.assessment.outcome)
             ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
-        if asked is None:
+        if code is None:
             raise consent.unknown()
-        if identifier is None:
+        if not good:
             raise consent.expired()
         return self._answer(request, decision, now, ref)
 
@@ -333,6 +369,18 @@ _NOTHING = Found({}, None, _NO_EVIDENCE)
 def _by(number: str) -> tuple[str, str]:
     """A national identifier (GB/T 36904) or an authority's own number?"""
     return (_IDENTIFIER if number.startswith(ROOT) else _NUMBER), number
+
+
+def _shown(kind: str, actor: Actor, record: Certificate, now: datetime) -> Entry:
+    """The entry of a holder who shows a certificate, or stops showing it."""
+    return Entry(
+        kind=kind,
+        actor=actor,
+        at=now,
+        subject=record.subject,
+        certificate=record.identifier,
+        purpose=HOLDER_SHOW,
+    )
 
 
 def _purpose_of(token: str) -> str:

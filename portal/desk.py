@@ -5,6 +5,7 @@ checked (`accept`), calls one service, and lets the desk draw the answer (`page`
 browser on (`go`). Routes decide nothing.
 """
 
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,7 @@ from foundation.actor import ANONYMOUS
 from foundation.errors import YinzhengError
 from idp import Cookies
 from portal import problems, session
+from portal.addresses import address_of
 from portal.errors import OfficeNeeded, SignInNeeded
 from portal.house import House
 from portal.language import Language, Languages
@@ -39,6 +41,7 @@ class Desk:
     def __init__(self, house: House) -> None:
         public = urlsplit(house.settings.public_url)
         self.house = house
+        self._proxies = tuple(map(ip_network, house.settings.proxies))
         self.origin = f"{public.scheme}://{public.netloc}"
         self.cookies = Cookies(house.idp.issuer)
         self.pages = Pages(Languages.read(), self.cookies, sandbox=house.settings.mode == "sandbox")
@@ -75,6 +78,10 @@ class Desk:
         if not visitor.actor.organisation or not visitor.actor.roles:
             raise OfficeNeeded("there is nothing at this address")
         return visitor
+
+    def address(self, request: Request) -> str:
+        """Where the visitor sits; see `portal/addresses.py`."""
+        return address_of(request, self._proxies)
 
     def accept(self, request: Request, form: FormData) -> None:
         """Refuse a form that this browser did not get from us. Raises `ForeignForm`."""

@@ -94,7 +94,8 @@ def router(desk: Desk) -> APIRouter:
 
     @pages.get("/v/{token}")
     def by_token(request: Request, token: str) -> Response:
-        verdict = verifications.open(token, desk.visitor(request).actor)
+        actor = desk.visitor(request).actor
+        verdict = verifications.open(token, actor, address=desk.address(request))
         return verdict_page(desk, request, verdict)
 
     return pages
@@ -140,7 +141,8 @@ def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
 
 
 def _answer(desk: Desk, request: Request, asked: VerificationRequest) -> Response:
-    verdict = desk.house.verifications.verify_now(desk.visitor(request).actor, asked)
+    actor = desk.visitor(request).actor
+    verdict = desk.house.verifications.verify_now(actor, asked, address=desk.address(request))
     return verdict_page(desk, request, verdict)
 
 

@@ -107,7 +107,7 @@ class House:
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
-        return Worker(self.jobs, self.ledger, self.keys)
+        return Worker(self.jobs, self.ledger, self.keys, self.verifications.forget_old)
 
     def hot_routes(self) -> list[HotRoute]:
         return [

@@ -1,6 +1,6 @@
 """Background work: jobs, the ledger's integrator, and what is due now and then.
 
-Three threads, each a loop that survives its own failures. The embedded default runs them inside the
+A few threads, each a loop that survives its own failures. The embedded default runs them inside the
 web process; an office or a country runs `python -m server worker` beside its web processes. Any
 number of workers may run: the job engine, the integrator's lock and the key states see to it that
 nothing is done twice.
@@ -24,12 +24,15 @@ log = structlog.get_logger("worker")
 class Worker:
     """Starts and stops the loops of one process."""
 
-    def __init__(self, jobs: Jobs, ledger: Ledger, keys: Keys) -> None:
+    def __init__(
+        self, jobs: Jobs, ledger: Ledger, keys: Keys, *duties: Callable[[], object]
+    ) -> None:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._jobs, args=(jobs,), name="jobs", daemon=True),
             self._loop("integrator", ledger.integrate_all, INTEGRATE_SECONDS),
             self._loop("duties", keys.rotate_due, DUTIES_SECONDS),
+            *(self._loop(duty.__name__, duty, DUTIES_SECONDS) for duty in duties),
         ]
 
     def start(self) -> None:

@@ -1,0 +1,77 @@
+"""How often somebody may ask in vain: guessing numbers must cost more than it finds.
+
+Numbers are short and partly in sequence, so whoever may ask without limit finds them all. Honest
+askers rarely miss. So only misses are charged (not found, not permitted), an answer that finds
+something is free, and whoever has missed too often waits before the next question is even looked
+up. The allowance is per asker and process, and comes back with time:
+
+    a department or a client     300 at once, then one a second
+    an anonymous address          30 at once, then six a minute
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from threading import Lock
+
+from exchange.rules import GUESSED
+from foundation.actor import Actor, ActorKind
+from foundation.errors import TooManyRequests
+from keys.bounded import Bounded
+
+ASKERS = 100_000  # remembered at once; the one who missed longest ago is forgotten first
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """`burst` misses at once, `rate` more a second."""
+
+    burst: int
+    rate: float
+
+
+KNOWN = Allowance(burst=300, rate=1.0)
+UNKNOWN = Allowance(burst=30, rate=0.1)
+
+
+class Quota:
+    """Counts misses. One per process."""
+
+    def __init__(self) -> None:
+        self._missed: Bounded[str, tuple[float, datetime]] = Bounded(ASKERS)
+        self._lock = Lock()
+
+    def check(self, actor: Actor, address: str, now: datetime) -> None:
+        """Raise `TooManyRequests` while the asker has used up their misses."""
+        asker, allowance = _asker(actor, address)
+        over = self._owed(asker, allowance, now) - allowance.burst
+        if over >= 0:
+            raise TooManyRequests(
+                "too many questions found nothing",
+                retry_after=max(1, ceil((over + 1) / allowance.rate)),
+                next_step="check the numbers against the documents before asking again",
+            )
+
+    def charge(self, actor: Actor, address: str, now: datetime, *outcomes: str) -> None:
+        """Count the misses among some outcomes."""
+        misses = sum(outcome in GUESSED for outcome in outcomes)
+        if misses:
+            asker, allowance = _asker(actor, address)
+            with self._lock:
+                owed = self._owed(asker, allowance, now)
+                self._missed.put(asker, (owed + misses, now))
+
+    def _owed(self, asker: str, allowance: Allowance, now: datetime) -> float:
+        """Misses that time has not forgiven yet."""
+        found = self._missed.get(asker)
+        if found is None:
+            return 0.0
+        missed, at = found
+        return max(0.0, missed - max(0.0, (now - at).total_seconds()) * allowance.rate)
+
+
+def _asker(actor: Actor, address: str) -> tuple[str, Allowance]:
+    """A department answers for all its programs; strangers are told apart by their address."""
+    if actor.kind is ActorKind.ANONYMOUS:
+        return f"address/{address}", UNKNOWN
+    return actor.organisation or f"{actor.kind}/{actor.id}", KNOWN
