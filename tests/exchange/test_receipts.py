@@ -21,6 +21,7 @@ from exchange.errors import ReceiptInvalid, ReceiptNotFound
 from exchange.receipts import KEY_USE, TYP
 from exchange.requests import BatchRequest
 from foundation.actor import ANONYMOUS
+from keys.policy import SigningOrder
 from ledger import VerifierKey
 from ledger.notes import ED25519
 from tests.exchange.conftest import BANKER, INSPECTOR, LI, asking
@@ -235,12 +236,13 @@ def test_another_key_of_ours_does_not_sign_receipts(house, file, check):
     forged = house.keys.jws("idp.tokens", claims, typ=TYP)
     assert refusal(check, {**file, "receipt": forged}) == "receipt_signature_invalid"
 
-    seal = house.seals.all()[0]
+    seal, now = house.seals.all()[0], house.clock()
+    order = SigningOrder("d", "a", "wang", "li", now, actor="li", signed_at=now)
     chain = [x509.load_der_x509_certificate(der) for der in house.keys.chain(seal.use)]
     pems = [each.public_bytes(Encoding.PEM).decode() for each in chain]
     sealed = {
         **file,
-        "receipt": house.keys.jws(seal.use, claims, typ=TYP),
+        "receipt": house.keys.jws(seal.use, claims, typ=TYP, order=order),
         "certificates": pems,
     }
     assert refusal(check, sealed) == "receipt_key_untrusted"
