@@ -220,8 +220,7 @@ def _type_name(desk: Desk, lang: Language, batch: Batch) -> str:
 def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
     if isinstance(problem, InvalidCatalogue):
         return problems.one(lang, "mapping", "bulk.mapping_other_type")
-    words, _ = problems.sentence(lang, problem.code, problem.detail, problem.params)
-    return [Mistake("file", words)]
+    return [Mistake("file", problems.sentence(lang, problem))]
 
 
 # --- one batch ----------------------------------------------------------------------------------
@@ -342,7 +341,8 @@ def _tick(
 
 def _failures(lang: Language, progress: Progress) -> Sequence[Mistake]:
     """The first rows that could not be issued, and why."""
-    return [
-        Mistake(str(each.row), problems.sentence(lang, each.problem, each.problem, {})[0])
-        for each in progress.failures[:SHOWN]
-    ]
+    return [Mistake(str(each.row), _why(lang, each.problem)) for each in progress.failures[:SHOWN]]
+
+
+def _why(lang: Language, code: str) -> str:
+    return lang.say(f"rule.{code}" if lang.knows(f"rule.{code}") else "progress.not_issued")

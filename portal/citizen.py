@@ -103,7 +103,9 @@ def router(desk: Desk) -> APIRouter:
             {"name": lang.date(day), "looks": list(some)}
             for day, some in groupby(looks, key=lambda each: _day(each.at))
         ]
-        return desk.page(request, "access.html", days=days, next=cursor)
+        # An entry may be about a draft, or about somebody else's copy: no page to lead to.
+        held = {each.identifier for each in house.certificates.held_by(actor.subjects)}
+        return desk.page(request, "access.html", days=days, held=held, next=cursor)
 
     @pages.get("/me/access.csv")
     def access_file(request: Request) -> Response:

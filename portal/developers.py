@@ -19,6 +19,7 @@ from portal.desk import Desk
 EXAMPLE_TYPE = "food-business-licence"
 EXAMPLE_PURPOSE = "food-inspection"
 SANDBOX_CLIENT = "shili-inspection"
+SANDBOX_PASSWORD = "yinzheng-sandbox"  # noqa: S105 - printed in the README on purpose
 _DEPARTMENT = "11990000MB1A00044"  # of the division that is no place
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -51,6 +52,9 @@ def router(desk: Desk) -> APIRouter:
             "developers.html",
             steps=steps(desk, sandbox=sandbox),
             issuer=desk.house.settings.public_url,
+            # Who can sign in is nobody's business, but in a sandbox, where nobody exists.
+            people=desk.house.idp.people.all() if sandbox else [],
+            password=SANDBOX_PASSWORD,
             operations=operations(request.app.openapi()),
         )
 

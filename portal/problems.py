@@ -1,13 +1,13 @@
 """Refusals in the reader's language: the stable code picks the sentence, on every page alike.
 
-A code without a translation still reaches the reader: in English, marked as English, so that a
-screen reader pronounces it right. tests/portal/test_problems.py keeps that list empty.
+A code without a sentence of its own is said in the words of its kind ("there is no such thing"), so
+that a page never changes its language in the middle.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from markupsafe import Markup
 
@@ -30,30 +30,28 @@ class Refusal:
     status: int
     heading: str
     words: str
-    foreign: bool
     again_at: datetime | None
 
 
 def refusal(lang: Language, error: YinzhengError, now: datetime) -> Refusal:
     """What the page about `error` says."""
-    words, foreign = sentence(lang, error.code, error.detail, error.params)
     heading = f"error.heading.{error.status}"
     retry_after = getattr(error, "retry_after", 0)
     return Refusal(
         status=error.status,
         heading=lang.say(heading if lang.knows(heading) else "error.heading.500"),
-        words=words,
-        foreign=foreign,
+        words=sentence(lang, error),
         again_at=later(now, retry_after) if retry_after else None,
     )
 
 
-def sentence(lang: Language, code: str, detail: str, params: Mapping[str, Any]) -> tuple[str, bool]:
-    """The sentence for an error code, and whether it had to stay English."""
-    try:
-        return lang.say(f"error.{code}", **params), False
-    except KeyError:
-        return detail, lang.code != "en"
+def sentence(lang: Language, error: YinzhengError) -> Markup:
+    """The sentence for an error's code, else for the nearest kind of error above it."""
+    for kind in type(error).__mro__:
+        if issubclass(kind, YinzhengError):
+            with suppress(KeyError):  # no such sentence, or it has a place that nobody fills
+                return lang.say(f"error.{kind.code}", **error.params)
+    return lang.say("error.internal_error")
 
 
 def mistakes(
@@ -61,7 +59,7 @@ def mistakes(
 ) -> list[Mistake]:
     """The summary of a refused form; `labels` name the fields. Never empty."""
     found = [_mistake(lang, each, labels or {}) for each in error.errors]
-    return found or [Mistake("", sentence(lang, error.code, error.detail, error.params)[0])]
+    return found or [Mistake("", sentence(lang, error))]
 
 
 def one(lang: Language, field: str, message: str, **values: object) -> list[Mistake]:

@@ -162,8 +162,7 @@ def _again(desk: Desk, request: Request, field: str, message: str) -> Response:
 
 
 def _refused(desk: Desk, request: Request, field: str, problem: Invalid | TooLarge) -> Response:
-    lang = desk.language(request)
-    words, _ = problems.sentence(lang, problem.code, problem.detail, problem.params)
+    words = problems.sentence(desk.language(request), problem)
     return _ways(desk, request, status=problem.status, errors=[Mistake(field, words)])
 
 

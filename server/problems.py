@@ -38,6 +38,9 @@ MACHINE_PATHS = (
     "/types/",
     "/.well-known/",
 )
+# Below /oauth/, but opened by people's browsers: a refusal that must not be sent back to the client
+# is read by a person (RFC 6749 §4.1.2.1).
+BROWSER_PATHS = frozenset({"/oauth/authorize", "/oauth/logout"})
 ErrorPage = Callable[[Request, YinzhengError, str], Response]
 
 log = structlog.get_logger("http")
@@ -100,7 +103,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
 
 
 def is_for_machines(request: Request) -> bool:
-    return request.url.path.startswith(MACHINE_PATHS)
+    path = request.url.path
+    return path.startswith(MACHINE_PATHS) and path not in BROWSER_PATHS
 
 
 def _response(answer: HotAnswer) -> Response:

@@ -1,0 +1,159 @@
+"""The holder's pages: what I hold, showing it for a minute, and everybody who looked."""
+
+import csv
+import io
+import re
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import zxingcpp
+from PIL import Image
+
+from foundation.actor import Actor, ActorKind
+from portal.pictures import qr_svg
+from server import sandbox
+from tests.portal.conftest import Browse, issue, permit_fields
+from tests.portal.surfer import Page
+
+BANK = Actor(
+    ActorKind.CLIENT,
+    "shili-bank",
+    name="示例银行信贷系统",
+    organisation=sandbox.BANK.code,
+    organisation_name=sandbox.BANK.name,
+    roles=frozenset({"certificates.verify"}),
+)
+
+
+def picture_of_code(page: Page) -> Image.Image:
+    """The page's QR code as a camera would see it: drawn from the SVG's own path."""
+    side = int(re.search(r'<svg class="qr" viewBox="0 0 (\d+) ', page.html)[1])
+    path = re.search(r'<path d="([^"]+)" fill="#000"/>', page.html)[1]
+    picture = Image.new("L", (side, side), 255)
+    for numbers in re.findall(r"M(\d+) (\d+)h(\d+)v(\d+)h-\d+Z", path):
+        x, y, wide, high = map(int, numbers)
+        picture.paste(0, (x, y, x + wide, y + high))
+    return picture.resize((side * 8, side * 8), Image.Resampling.NEAREST)
+
+
+def shown_code(page: Page) -> str:
+    found = zxingcpp.read_barcodes(picture_of_code(page))
+    assert len(found) == 1
+    return str(found[0].text)
+
+
+def test_the_drawn_code_is_read_by_another_reader():
+    svg = qr_svg("http://localhost:8000/v/abc", 'a "label"')
+    assert 'aria-label="a &#34;label&#34;"' in svg
+    assert "<script" not in qr_svg("x", "<script>")
+
+
+def test_my_certificates_are_there_with_their_state(browse: Browse, permit):
+    page = browse("chen").get("/me")
+    assert f"/me/certificates/{permit.identifier}" in page.links
+    assert permit.number in page.text
+
+
+def test_who_holds_nothing_is_told_how_to_get_something(browse: Browse):
+    page = browse("long").get("/me")
+    assert page.status == 200
+    assert not [link for link in page.links if link.startswith("/me/certificates/")]
+    assert "no certificate" in page.text.lower()
+
+
+def test_a_code_is_made_by_a_button_only_and_opens_once(browse: Browse, permit):
+    holder, police = browse("chen"), browse()
+    path = f"/me/certificates/{permit.identifier}/show"
+    ready = holder.get(path)
+    assert '<svg class="qr"' not in ready.html  # a link preview or the back button makes none
+    shown = holder.send(ready, path)
+    code = shown_code(shown)
+    assert urlsplit(code).path.startswith("/v/")
+    seen = police.get(urlsplit(code).path)
+    assert "陈静怡" in seen.text
+    assert "990001199003070021" not in seen.text
+    again = police.get(urlsplit(code).path)
+    assert "陈静怡" not in again.text
+
+
+def test_a_code_of_a_minute_ago_opens_nothing(browse: Browse, permit, house, monkeypatch):
+    from datetime import timedelta
+
+    holder = browse("chen")
+    path = f"/me/certificates/{permit.identifier}/show"
+    code = shown_code(holder.send(holder.get(path), path))
+    clock = house.verifications._clock
+    monkeypatch.setattr(house.verifications, "_clock", lambda: clock() + timedelta(seconds=61))
+    late = browse().get(urlsplit(code).path)
+    assert "陈静怡" not in late.text
+    assert late.links
+
+
+def test_every_look_is_there_with_who_when_why_and_what(browse: Browse, house, permit):
+    from exchange import VerificationRequest
+
+    purpose = "loan-application"
+    basis = house.catalogue.find("residence-permit").purposes[purpose].legal_basis
+    asked = VerificationRequest(
+        number=permit.identifier, purpose=purpose, legal_basis=basis, case_ref="L-2026-77"
+    )
+    verdict = house.verifications.verify_now(BANK, asked)
+    assert verdict.verdict == "valid"
+    page = browse("chen").get("/me/access")
+    for word in ("示例银行", "Loan application", basis, "L-2026-77"):
+        assert word in page.text
+
+
+def test_each_opening_in_office_is_seen_by_the_holder(browse: Browse, permit):
+    browse("zhao").get(f"/staff/certificates/{permit.identifier}")
+    page = browse("chen").get("/me/access")
+    assert "赵磊" in page.text
+
+
+def test_a_public_check_is_seen_too_without_a_name(browse: Browse, permit):
+    public = browse()
+    public.send(public.get("/verify"), "/verify/number", number=permit.number)
+    page = browse("chen").get(f"/me/certificates/{permit.identifier}")
+    assert "omebody" in page.text
+
+
+def test_the_export_is_a_table_that_runs_nothing(browse: Browse, house, permit):
+    from exchange import VerificationRequest
+
+    purpose = "loan-application"
+    basis = house.catalogue.find("residence-permit").purposes[purpose].legal_basis
+    asked = VerificationRequest(
+        number=permit.identifier,
+        purpose=purpose,
+        legal_basis=basis,
+        case_ref="=HYPERLINK(1)",
+    )
+    house.verifications.verify_now(replace(BANK, organisation_name="@示例银行"), asked)
+    answer = browse("chen").get("/me/access.csv").answer
+    assert answer.headers["content-disposition"] == 'attachment; filename="who-looked.csv"'
+    text = answer.content.decode("utf-8-sig")
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    lines = list(csv.reader(io.StringIO(text)))
+    assert len({len(line) for line in lines}) == 1
+    cells = [cell for line in lines for cell in line]
+    assert "'=HYPERLINK(1)" in cells
+    assert "'@示例银行" in cells
+    assert not [cell for cell in cells if cell[:1] in set("=+-@\t\r")]
+
+
+def test_the_list_of_looks_goes_on_after_its_page(browse: Browse, house):
+    made = issue(house, "zhao", "sun", "residence-permit", permit_fields())
+    surfer = browse("zhao")
+    for _ in range(55):
+        surfer.get(f"/staff/certificates/{made.identifier}")
+    holder = browse("chen")
+    page = holder.get("/me/access")
+    after = next(link for link in page.links if "after=" in link)
+    assert holder.get("/me/access" + after).status == 200
+
+
+def test_the_sealed_file_is_downloaded_under_its_own_name(browse: Browse, permit):
+    answer = browse("chen").get(f"/me/certificates/{permit.identifier}/certificate.pdf").answer
+    assert answer.content.startswith(b"%PDF")
+    assert permit.identifier in answer.headers["content-disposition"]
+    assert answer.headers["cache-control"] == "no-store"

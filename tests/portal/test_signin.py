@@ -1,0 +1,205 @@
+"""Signing in as people really do it: in several tabs, with the back button, with typing errors."""
+
+import base64
+import hashlib
+import secrets
+from urllib.parse import urlencode
+
+import pytest
+
+from foundation.actor import SYSTEM
+from server import sandbox
+from tests.portal.conftest import Browse, sign_in
+from tests.portal.surfer import Page, Surfer, query
+
+CLIENT = sandbox.SERVICES.client_id
+
+
+def authorize(surfer: Surfer, state: str, **changes: str) -> Page:
+    """What the client's own page does: send the browser here with a request of its own."""
+    verifier = secrets.token_urlsafe(32)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
+    asked = {
+        "response_type": "code",
+        "client_id": CLIENT,
+        "redirect_uri": sandbox.CALLBACK,
+        "scope": "openid profile",
+        "prompt": "consent",
+        "state": state,
+        "nonce": secrets.token_urlsafe(8),
+        "code_challenge": challenge.decode(),
+        "code_challenge_method": "S256",
+    } | changes
+    return surfer.get("/oauth/authorize?" + urlencode(asked))
+
+
+def enter(surfer: Surfer, page: Page, username: str = "lin") -> Page:
+    return surfer.send(page, page.path, username=username, password=sandbox.PASSWORD)
+
+
+def allow(surfer: Surfer, page: Page, *claims: str) -> dict[str, str]:
+    surfer.send(page, page.path, ("decision", "allow"), claim=list(claims))
+    assert surfer.left.startswith(sandbox.CALLBACK)
+    return query(surfer.left)
+
+
+def test_the_page_names_who_asks_and_consent_names_what_and_why(browse: Browse):
+    surfer = browse()
+    page = authorize(surfer, "one")
+    assert page.path.startswith("/signin/")
+    assert "Shili Citizen Services" in page.text
+    page = enter(surfer, page)
+    assert page.path.startswith("/consent/")
+    assert "Use public services signed in" in page.text
+    answer = allow(surfer, page)
+    assert answer["state"] == "one"
+    assert answer["code"]
+    assert answer["iss"] == surfer.origin
+
+
+def test_two_tabs_each_end_at_their_own_request(browse: Browse):
+    surfer = browse()
+    first, second = authorize(surfer, "tab-1"), authorize(surfer, "tab-2")
+    consent_2 = enter(surfer, second)
+    consent_1 = enter(surfer, first)
+    assert allow(surfer, consent_2)["state"] == "tab-2"
+    assert allow(surfer, consent_1)["state"] == "tab-1"
+
+
+def test_whoever_is_signed_in_is_not_asked_again(browse: Browse):
+    surfer = browse("lin")
+    page = authorize(surfer, "known")
+    assert page.path.startswith("/consent/")
+
+
+def test_back_and_reload_in_the_middle_break_nothing(browse: Browse):
+    surfer = browse()
+    signin = authorize(surfer, "again")
+    consent = enter(surfer, signin)
+    assert surfer.get(consent.path).path == consent.path  # reload
+    again = enter(surfer, surfer.get(signin.path))  # back, and the form once more
+    assert again.path == consent.path
+    assert allow(surfer, again)["state"] == "again"
+
+
+def test_a_consent_page_of_somebody_else_decides_nothing(browse: Browse):
+    """Tab one shows Lin's consent; meanwhile Chen signs in: Lin's click must not become Chen's."""
+    surfer = browse()
+    consent = enter(surfer, authorize(surfer, "swap"), "lin")
+    sign_in(surfer, "chen")
+    page = surfer.send(consent, consent.path, ("decision", "allow"))
+    assert page.status == 403
+    assert surfer.left == ""
+
+
+def test_an_interaction_belongs_to_the_browser_that_began_it(browse: Browse):
+    page = authorize(browse(), "stolen")
+    other = browse("chen")
+    stolen = other.get(page.path)
+    assert stolen.status in {403, 404}
+    assert "Shili Citizen Services" not in stolen.text
+
+
+def test_pressing_allow_twice_leads_back_twice(browse: Browse):
+    surfer = browse()
+    consent = enter(surfer, authorize(surfer, "twice"))
+    first, second = allow(surfer, consent), allow(surfer, consent)
+    assert first["state"] == second["state"] == "twice"
+
+
+def test_an_interaction_that_never_was_says_so_and_leads_on(browse: Browse):
+    page = browse().get("/signin/no-such-interaction")
+    assert page.status == 410
+    assert "/" in page.links
+
+
+def test_denying_tells_the_client_and_nothing_else(browse: Browse):
+    surfer = browse()
+    consent = enter(surfer, authorize(surfer, "no"))
+    surfer.send(consent, consent.path, ("decision", "deny"))
+    answer = query(surfer.left)
+    assert answer["error"] == "access_denied"
+    assert answer["state"] == "no"
+    assert "code" not in answer
+
+
+def test_optional_data_is_unticked_until_somebody_ticks_it(browse: Browse):
+    surfer = browse()
+    consent = enter(surfer, authorize(surfer, "ticks"), "long")
+    assert [v for n, v in consent.form(consent.path).values if n == "claim"] == []
+
+
+def test_a_request_that_must_not_be_answered_there_ends_on_our_own_page(browse: Browse):
+    surfer = browse()
+    page = authorize(surfer, "x", redirect_uri="https://evil.test/callback")
+    assert surfer.left == ""
+    assert page.status in {400, 403}
+    assert page.links
+
+
+def test_a_wrong_password_keeps_the_name_and_forgets_the_password(browse: Browse):
+    surfer = browse()
+    page = surfer.send(surfer.get("/signin"), "/signin", username="lin", password="wrong-0815")
+    assert page.status == 422
+    form = page.form("/signin")
+    assert form.value("username") == "lin"
+    assert form.value("password") == ""
+    assert "wrong-0815" not in page.html
+
+
+def test_unknown_people_and_wrong_passwords_look_the_same(browse: Browse):
+    surfer = browse()
+    shown = [
+        surfer.send(surfer.get("/signin"), "/signin", username=name, password="not-it-4711").text
+        for name in ("long", "nobody-at-all")
+    ]
+    assert shown[0] == shown[1]
+
+
+def test_what_is_missing_is_named_at_its_field(browse: Browse):
+    page = browse()
+    answer = page.send(page.get("/signin"), "/signin", username="lin", password="")
+    assert answer.status == 422
+    assert {"username", "password"} & {link.lstrip("#") for link in answer.links} == {"password"}
+
+
+def test_too_many_tries_name_the_time_of_the_next_one(house, browse: Browse):
+    house.idp.people.add("hasty", "何急", sandbox.PASSWORD, by=SYSTEM)
+    surfer = browse()
+    for _ in range(12):
+        page = surfer.send(
+            surfer.get("/signin"), "/signin", username="hasty", password="wrong again"
+        )
+        if page.status == 429:
+            break
+    assert page.status == 429
+    assert int(page.answer.headers["retry-after"]) > 0
+    assert page.form("/signin").value("username") == "hasty"
+
+
+@pytest.mark.parametrize("username", ["chen", "wang"])
+def test_citizens_and_officers_arrive_at_their_own_desks(browse: Browse, username):
+    page = sign_in(browse(), username)
+    assert page.path == {"chen": "/me", "wang": "/staff"}[username]
+
+
+def test_the_session_is_new_after_every_sign_in(browse: Browse):
+    surfer = browse()
+    surfer.cookies.set("yz_session", "planted-before", domain="localhost.local", path="/")
+    sign_in(surfer, "lin")
+    assert "planted-before" not in {c.value for c in surfer.cookies.jar if c.name == "yz_session"}
+
+
+def test_signing_out_ends_the_session_and_says_so(browse: Browse):
+    surfer = browse("lin")
+    old = surfer.cookies["yz_session"]
+    page = surfer.send(surfer.get("/me"), "/signout")
+    assert page.path == "/signed-out"
+    surfer.cookies.set("yz_session", old)  # a copy of the cookie is worth nothing either
+    assert surfer.get("/me").path == "/signin"
+
+
+def test_forms_may_lead_to_the_clients_own_address_and_nowhere_else(browse: Browse):
+    page = authorize(browse(), "csp")
+    policy = page.answer.headers["content-security-policy"]
+    assert policy.endswith("form-action 'self' http://127.0.0.1:8765")
