@@ -100,6 +100,8 @@ def client_example() -> str:
         "purpose": {"zh-Hans": "核验证照", "zh-Hant": "核驗證照", "en": "Check certificates"},
         "organisation": _DEPARTMENT + organisation_check(_DEPARTMENT),
         "organisation_name": "示例市教育局",
+        "profile": "standard",
+        "token_endpoint_auth_method": "client_secret_basic",
         "grant_types": ["client_credentials"],
         "scopes": ["certificates.verify"],
     }
