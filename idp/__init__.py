@@ -6,6 +6,7 @@ service wants to know and why, and go back with a code that the service turns in
     rules          the authorization endpoint as pure decisions, one page
     grants/        the token endpoint's grants: check, judge, redeem
     registration   what a client may be registered with
+    metadata, dynamic              a program registers itself, within what an officer allowed
     authenticators/ ways to prove who one is
     clients        who may ask, and client authentication, in one function
     people, sessions, attempts      who can sign in, who is signed in, who failed to

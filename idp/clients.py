@@ -120,13 +120,30 @@ class Clients:
             self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
         return secret
 
+    def has_secret(self, tx: Tx, client_id: str, secret: str) -> bool:
+        return secrets.compare_digest(self._hash(secret), self.get(tx, client_id).secret_hash)
+
+    def change(self, tx: Tx, old: Client, new: Client, *, by: Actor) -> str:
+        """New metadata, checked before, for a client; answers its secret if it needs a new one."""
+        secret, secret_hash = "", ""
+        changed: dict[str, Any] = {"metadata": store.client_document(new)}
+        if new.token_endpoint_auth_method != old.token_endpoint_auth_method:
+            secret, secret_hash = self._new_secret(new)
+            changed |= {"secret_hash": secret_hash, "secret_prefix": secret[:12]}
+        store.set_client(tx, new.client_id, **changed)
+        self._append(tx, "idp.client_changed", new, by, self._clock())
+        return secret
+
     def disable(self, client_id: str, *, by: Actor) -> None:
         """From the commit on, neither the client nor any of its tokens is accepted."""
         with self._database.write() as tx:
-            client = self.get(tx, client_id).client
-            now = self._clock()
-            store.set_client(tx, client_id, disabled_at=now)
-            self._append(tx, "idp.client_disabled", client, by, now)
+            self.end(tx, self.get(tx, client_id).client, by=by)
+
+    def end(self, tx: Tx, client: Client, *, by: Actor) -> None:
+        """`disable` in the caller's transaction."""
+        now = self._clock()
+        store.set_client(tx, client.client_id, disabled_at=now)
+        self._append(tx, "idp.client_disabled", client, by, now)
 
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""

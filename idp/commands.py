@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,8 @@ import typer
 
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
-from idp.models import Client, Person, RegisteredClient
+from idp.metadata import Bounds
+from idp.models import LOCALES, Client, Person, RegisteredClient
 from idp.service import Idp
 
 OpenIdp = Callable[[], AbstractContextManager[Idp]]
@@ -86,6 +88,22 @@ def _clients(open_idp: OpenIdp) -> typer.Typer:
         shown = {"client_id": made.client_id, "client_secret": made.client_secret}
         _print({name: value for name, value in shown.items() if value}, as_json)
 
+    @app.command("allow")
+    def allow(
+        file: Path,
+        uses: Annotated[int, typer.Option(min=1, max=1000, help="How many registrations.")] = 1,
+        days: Annotated[int, typer.Option(min=1, max=90, help="For how long.")] = 7,
+        as_json: AsJson = False,
+    ) -> None:
+        """Let programs register themselves within the bounds in a JSON file (organisation,
+        organisation_name, purpose, scopes, claims); prints the initial access token once."""
+        bounds = _bounds(file.read_bytes())
+        with open_idp() as idp:
+            lifetime = timedelta(days=days)
+            token = idp.registrations.allow(bounds, by=SYSTEM, uses=uses, lifetime=lifetime)
+            endpoint = f"{idp.issuer}/oauth/register"
+        _print({"initial_access_token": token, "registration_endpoint": endpoint}, as_json)
+
     @app.command("list")
     def list_(organisation: str | None = None, as_json: AsJson = False) -> None:
         """Every client, oldest first."""
@@ -114,6 +132,16 @@ def _client(data: bytes) -> Client:
         return msgspec.json.decode(data, type=Client)
     except msgspec.DecodeError as problem:
         raise Invalid(f"the file does not describe a client: {problem}") from None
+
+
+def _bounds(data: bytes) -> Bounds:
+    try:
+        bounds = msgspec.json.decode(data, type=Bounds)
+    except msgspec.DecodeError as problem:
+        raise Invalid(f"the file does not describe what may be registered: {problem}") from None
+    if missing := [each for each in LOCALES if not bounds.purpose.get(each, "").strip()]:
+        raise Invalid(f"the purpose is missing in {', '.join(missing)}")
+    return bounds
 
 
 def _person(person: Person) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer}/oauth/userinfo",
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "registration_endpoint": f"{issuer}/oauth/register",
         "device_authorization_endpoint": f"{issuer}/oauth/device",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,

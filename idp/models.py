@@ -153,6 +153,24 @@ logouts = Table(
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
+initial_access_tokens = Table(
+    "initial_access_tokens",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("bounds", Text, nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("client_id", String(100), primary_key=True),
+    Column("token_hash", String(64), nullable=False),
+    Column("bounds", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 device_codes = Table(
     "device_codes",
     metadata,

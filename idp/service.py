@@ -36,6 +36,7 @@ from idp.backchannel import Notices
 from idp.claims import CLAIMS
 from idp.clients import Clients
 from idp.devices import Devices
+from idp.dynamic import Registrations
 from idp.errors import InteractionElsewhere, InteractionNotFound
 from idp.families import StoredCode
 from idp.grants.authorization_code import CODE_LIFETIME
@@ -125,6 +126,7 @@ class Idp:
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
     introspection does it count?    revocations  tokens given back    pushed   requests by PAR
+    registrations  programs register themselves
     devices   sign-in through another screen    notices  services told of a sign-out
     """
 
@@ -165,6 +167,7 @@ class Idp:
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
+        self.registrations = Registrations(database, ledger, self.clients, clock, issuer)
         self.devices = Devices(database, ledger, self.clients, clock, issuer)
         self.revocations = Revocations(database, ledger, self.clients, self.tokens, clock)
 

@@ -25,6 +25,7 @@ from idp.models import (
     consents,
     device_codes,
     idp_sessions,
+    initial_access_tokens,
     interactions,
     logout_notices,
     logouts,
@@ -270,7 +271,7 @@ def add_client(tx: Tx, client: Client, secret_hash: str, secret_prefix: str, now
         insert(clients).values(
             client_id=client.client_id,
             organisation=client.organisation,
-            metadata=msgspec.json.encode(client).decode(),
+            metadata=client_document(client),
             secret_hash=secret_hash,
             secret_prefix=secret_prefix,
             version=1,
@@ -301,6 +302,11 @@ def replace_client(tx: Tx, client: Client) -> None:
             version=clients.c.version + 1,
         )
     )
+
+
+def client_document(client: Client) -> str:
+    """A client as its column holds it."""
+    return msgspec.json.encode(client).decode()
 
 
 def set_client(tx: Tx, client_id: str, **values: Any) -> None:
@@ -355,6 +361,7 @@ def sweep(tx: Tx, now: datetime) -> int:
     """Delete what is over. Interactions stay a day more, so that a late tab finds its way back."""
     over = (
         (idp_sessions, idp_sessions.c.expires_at <= now),
+        (initial_access_tokens, initial_access_tokens.c.expires_at <= now),
         (device_codes, device_codes.c.expires_at <= now - timedelta(days=1)),
         (logouts, logouts.c.expires_at <= now),
         (pushed_requests, pushed_requests.c.expires_at <= now - timedelta(days=1)),

@@ -65,3 +65,23 @@ def test_a_client_is_registered_from_a_file_and_its_secret_shown_once(run, world
 def test_an_unknown_client_is_not_found(run):
     with pytest.raises(ClientNotFound):
         run("clients", "disable", "nobody")
+
+
+def test_an_initial_access_token_is_made_from_a_file_of_bounds(run, world: World, tmp_path):
+    bounds = {
+        "organisation": "11990000MB1A0001XX",
+        "organisation_name": "示例市教育局",
+        "purpose": PURPOSE,
+        "scopes": ["openid"],
+    }
+    file = tmp_path / "bounds.json"
+    file.write_text(json.dumps(bounds))
+
+    [shown] = run("clients", "allow", str(file), "--uses", "2", "--json")
+
+    made = world.idp.registrations.register(
+        shown["initial_access_token"],
+        {"client_name": "School", "redirect_uris": [REDIRECT_URI], "scope": "openid"},
+    )
+    assert made.client.organisation_name == "示例市教育局"
+    assert shown["registration_endpoint"].endswith("/oauth/register")

@@ -153,6 +153,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_idp_sessions_expires_at'), 'idp_sessions', ['expires_at'], unique=False)
     op.create_index(op.f('ix_idp_sessions_person_id'), 'idp_sessions', ['person_id'], unique=False)
+    op.create_table('initial_access_tokens',
+    sa.Column('token_hash', sa.String(length=64), nullable=False),
+    sa.Column('bounds', sa.Text(), nullable=False),
+    sa.Column('uses_left', sa.Integer(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_initial_access_tokens'))
+    )
+    op.create_index(op.f('ix_initial_access_tokens_expires_at'), 'initial_access_tokens', ['expires_at'], unique=False)
     op.create_table('interactions',
     sa.Column('id', sa.String(length=43), nullable=False),
     sa.Column('client_id', sa.String(length=100), nullable=False),
@@ -325,6 +333,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_refresh_tokens_expires_at'), 'refresh_tokens', ['expires_at'], unique=False)
     op.create_index(op.f('ix_refresh_tokens_family_id'), 'refresh_tokens', ['family_id'], unique=False)
+    op.create_table('registrations',
+    sa.Column('client_id', sa.String(length=100), nullable=False),
+    sa.Column('token_hash', sa.String(length=64), nullable=False),
+    sa.Column('bounds', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('client_id', name=op.f('pk_registrations'))
+    )
     op.create_table('replays',
     sa.Column('id', sa.String(length=64), nullable=False),
     sa.Column('expires_at', sa.BigInteger(), nullable=False),

@@ -1,0 +1,200 @@
+"""Programs register themselves (RFC 7591) and look after their registration (RFC 7592).
+
+- Only with an initial access token: an officer's yes, made at the command line for one department,
+  one purpose, and so many registrations until a day. What it does not cover cannot be registered.
+- Each registration has its own access token; it opens that registration and nothing else.
+- Both kinds of token are 256 random bits, kept as SHA-256.
+- Rules are those of every other registration: `metadata.read`, then `registration.check`.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import insert, select, update
+
+from foundation.actor import Actor
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from idp import metadata, registration, store
+from idp.clients import Clients
+from idp.errors import InvalidRequest, InvalidToken
+from idp.metadata import Bounds
+from idp.models import Client, initial_access_tokens, registrations
+from ledger import Entry, Ledger
+
+PATH: Final = "/oauth/register"
+LIFETIME: Final = timedelta(days=7)
+UNUSABLE: Final = "the token is unknown, expired or used up"
+# Told by us, so never to be sent back (RFC 7592 §2.2).
+_OURS: Final = (
+    *("registration_access_token", "registration_client_uri"),
+    *("client_secret_expires_at", "client_id_issued_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registration as its program is told it. The two secrets are there only when new."""
+
+    client: Client
+    issued_at: datetime
+    client_secret: str = ""
+    access_token: str = ""
+
+
+class Registrations:
+    """Registration and its management."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, clients: Clients, clock: Clock, issuer: str
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clients = clients
+        self._clock = clock
+        self._issuer = issuer
+
+    def allow(
+        self, bounds: Bounds, *, by: Actor, uses: int = 1, lifetime: timedelta = LIFETIME
+    ) -> str:
+        """A new initial access token, for `uses` registrations within `bounds`."""
+        token = secrets.token_urlsafe(32)
+        now = self._clock()
+        with self._database.write() as tx:
+            tx.execute(
+                insert(initial_access_tokens).values(
+                    token_hash=store.sha256(token),
+                    bounds=msgspec.json.encode(bounds).decode(),
+                    uses_left=uses,
+                    expires_at=now + lifetime,
+                )
+            )
+            details = {"scopes": " ".join(bounds.scopes), "claims": " ".join(bounds.claims)}
+            self._append(tx, "idp.registration_allowed", by, now, bounds, details)
+        return token
+
+    def register(self, token: str, document: Mapping[str, Any]) -> Registered:
+        """A new client (RFC 7591 §3). Raises `InvalidToken`, `InvalidClientMetadata`.
+
+        A use of the token is spent in the same transaction; what is refused spends none.
+        """
+        access_token = secrets.token_urlsafe(32)
+        client_id = f"dyn-{secrets.token_urlsafe(16)}"
+        now = self._clock()
+        with self._database.write() as tx:
+            bounds = self._spend(tx, token, now)
+            client = metadata.read(document, client_id, bounds)
+            made = self._clients.register(tx, client, by=client.actor)
+            tx.execute(
+                insert(registrations).values(
+                    client_id=client_id,
+                    token_hash=store.sha256(access_token),
+                    bounds=msgspec.json.encode(bounds).decode(),
+                    created_at=now,
+                )
+            )
+        return Registered(client, now, made.client_secret, access_token)
+
+    def read(self, client_id: str, token: str) -> Registered:
+        """What is registered (RFC 7592 §2.1). Raises `InvalidToken`."""
+        with self._database.read() as tx:
+            client, _, issued_at = self._open(tx, client_id, token)
+        return Registered(client, issued_at)
+
+    def replace(self, client_id: str, token: str, document: Mapping[str, Any]) -> Registered:
+        """New metadata in place of all of the old (RFC 7592 §2.2).
+
+        1. The token is this registration's.
+        2. The document names this client, and sends nothing back that only we may say; a secret
+           only if it is the right one.
+        3. It stays within the bounds of the first registration.
+        """
+        with self._database.write() as tx:
+            # 1.
+            old, bounds, issued_at = self._open(tx, client_id, token)
+            # 2.
+            check_update(document, client_id)
+            said = document.get("client_secret")
+            if said is not None and not self._clients.has_secret(tx, client_id, str(said)):
+                raise InvalidRequest("client_secret is not the one of this client")
+            # 3.
+            client = metadata.read(document, client_id, bounds)
+            registration.check(client)
+            secret = self._clients.change(tx, old, client, by=client.actor)
+        return Registered(client, issued_at, secret)
+
+    def delete(self, client_id: str, token: str) -> None:
+        """The client, its tokens and this registration end (RFC 7592 §2.3)."""
+        with self._database.write() as tx:
+            client, _, _ = self._open(tx, client_id, token)
+            self._clients.end(tx, client, by=client.actor)
+
+    def described(self, registered: Registered) -> dict[str, Any]:
+        """The client information response (RFC 7591 §3.2.1, RFC 7592 §3)."""
+        client = registered.client
+        told = {
+            **metadata.written(client),
+            "client_id_issued_at": int(registered.issued_at.timestamp()),
+            "registration_client_uri": f"{self._issuer}{PATH}/{client.client_id}",
+        }
+        if registered.client_secret:
+            told |= {"client_secret": registered.client_secret, "client_secret_expires_at": 0}
+        if registered.access_token:
+            told["registration_access_token"] = registered.access_token
+        return told
+
+    def _spend(self, tx: Tx, token: str, now: datetime) -> Bounds:
+        table = initial_access_tokens
+        spent = (
+            update(table)
+            .where(
+                table.c.token_hash == store.sha256(token),
+                table.c.uses_left > 0,
+                table.c.expires_at > now,
+            )
+            .values(uses_left=table.c.uses_left - 1)
+            .returning(table.c.bounds)
+        )
+        bounds = tx.execute(spent).scalar()
+        if bounds is None:
+            raise InvalidToken(UNUSABLE)
+        return msgspec.json.decode(bounds, type=Bounds)
+
+    def _open(self, tx: Tx, client_id: str, token: str) -> tuple[Client, Bounds, datetime]:
+        """An unknown client and a wrong token look the same (RFC 7592 §2.1)."""
+        table = registrations
+        query = select(table).where(
+            table.c.client_id == client_id, table.c.token_hash == store.sha256(token)
+        )
+        row = tx.execute(query).first()
+        client = self._clients.find(tx, client_id) if row is not None else None
+        if row is None or client is None:
+            raise InvalidToken(UNUSABLE)
+        return client, msgspec.json.decode(row.bounds, type=Bounds), row.created_at
+
+    def _append(
+        self,
+        tx: Tx,
+        kind: str,
+        by: Actor,
+        now: datetime,
+        bounds: Bounds,
+        details: Mapping[str, str],
+    ) -> None:
+        purpose = bounds.purpose["zh-Hans"]
+        self._ledger.append(
+            tx, Entry(kind=kind, actor=by, at=now, purpose=purpose, details=details)
+        )
+
+
+def check_update(document: Mapping[str, Any], client_id: str) -> None:
+    """What an update must and must not contain (RFC 7592 §2.2). Raises `InvalidRequest`."""
+    if document.get("client_id") != client_id:
+        raise InvalidRequest("client_id must be there and be the one of this registration")
+    for name in _OURS:
+        if name in document:
+            raise InvalidRequest(f"{name} must not be sent back")
