@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import hashlib
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -51,12 +50,12 @@ def packages() -> Path:
 class Site:
     """A house that really listens, on a port of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        config = uvicorn.Config(lambda: None, lifespan="off", log_level="error")
+    def __init__(self, folder: Path, public_url: str = "", **settings: Any) -> None:
+        config = uvicorn.Config(lambda: None, port=0, lifespan="off", log_level="error")
         self._socket = config.bind_socket()
-        self.issuer = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        os.environ.pop("YINZHENG_MODE", None)
-        self.house = House(Settings(data_dir=folder, public_url=self.issuer))
+        self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.issuer = public_url or self.address
+        self.house = House(Settings(data_dir=folder, public_url=self.issuer, **settings))
         config.app = self.house.app()
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, daemon=True)

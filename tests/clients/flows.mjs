@@ -5,7 +5,9 @@
 //   -> {"say": value}        something the person needs; the answer is one line, when it was done
 //   -> {"result": value}     the end, or {"error": {...}} as openid-client reported it
 
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { createInterface } from 'node:readline';
 
 import * as jose from 'jose';
@@ -24,7 +26,27 @@ async function privateKey(jwk, use = EC, operations = ['sign']) {
   return { key: await crypto.subtle.importKey('jwk', bare, use, false, operations), kid };
 }
 
+/** `fetch` over a TLS connection that shows the client's certificate. */
+function certifiedFetch() {
+  const [pem, ca] = [given.certificate, given.authority].map((file) => readFileSync(file));
+  return (url, { method, headers, body }) => new Promise((resolve, reject) => {
+    const all = Object.fromEntries(new Headers(headers));
+    const sent = httpsRequest(url, { method, headers: all, cert: pem, key: pem, ca }, async (got) => {
+      const chunks = [];
+      for await (const chunk of got) chunks.push(chunk);
+      const content = Buffer.concat(chunks);
+      resolve(new Response(content.length ? content : null, {
+        status: got.statusCode, headers: got.headers,
+      }));
+    });
+    sent.on('error', reject);
+    sent.end(body ? String(body) : undefined);
+  });
+}
+
 async function authentication() {
+  if (given.certificate) return openid.TlsClientAuth();
+
   if (given.client_secret) return openid.ClientSecretBasic(given.client_secret);
   if (given.client_jwk) return openid.PrivateKeyJwt(await privateKey(given.client_jwk));
   return openid.None();
@@ -32,6 +54,7 @@ async function authentication() {
 
 async function discover(metadata = {}) {
   const options = { execute: [openid.allowInsecureRequests] };
+  if (given.certificate) options[openid.customFetch] = certifiedFetch();
   const all = { id_token_signed_response_alg: 'ES256', ...metadata };
   return openid.discovery(
     new URL(given.issuer), given.client_id, all, await authentication(), options,
@@ -108,6 +131,13 @@ const flows = {
   async credentials() {
     const config = await discover();
     return openid.clientCredentialsGrant(config, { scope: given.scope });
+  },
+
+  /** A token bound to a certificate (RFC 8705), and what it is worth without. */
+  async certificate() {
+    const config = await discover();
+    const tokens = await openid.clientCredentialsGrant(config, { scope: given.scope });
+    return { tokens, told: await openid.tokenIntrospection(config, tokens.access_token) };
   },
 
   async introspection() {

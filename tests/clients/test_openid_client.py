@@ -6,6 +6,8 @@ import httpx
 import pytest
 
 from tests.clients.conftest import Flows, Site, Visitor, key_pair
+from tests.idp.proofs import authority, certificate
+from tests.simulators.tls_proxy import TlsProxy
 
 pytestmark = pytest.mark.node
 
@@ -41,6 +43,53 @@ def test_private_key_jwt_and_dpop(site: Site, flows: Flows):
     assert found["userinfo"]["name"] == "陈静怡"
     assert found["refreshed"]["token_type"].lower() == "dpop"
     assert found["stolen"]["status"] == 401, "without the key the token is worth nothing"
+
+
+def test_fapi2_pushed_request_private_key_jwt_and_dpop(site: Site, flows: Flows):
+    private, public = key_pair("sig-1")
+    config = site.client(
+        "strict",
+        profile="fapi2",
+        token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [public]},
+        dpop_bound_access_tokens=True,
+    )
+
+    found = flows.run("dpop", {**config, "client_jwk": private, "pushed": True})
+
+    assert found["tokens"]["claims"]["sub"] == site.chen.id
+    assert found["userinfo"]["name"] == "陈静怡"
+    assert found["stolen"]["status"] == 401
+
+
+def test_mtls_client_credentials_give_a_token_bound_to_the_certificate(tmp_path, packages):
+    office = authority("Office CA")
+    at_the_door = certificate("localhost", office, dns="localhost").save(tmp_path / "door.pem")
+    program = certificate("food-office", office, dns="food.example.gov.cn")
+    trusted = office.save(tmp_path / "ca.pem")
+    proxy = TlsProxy(at_the_door, trusted)
+    site = Site(tmp_path / "house", proxy.url, trusted_proxies="127.0.0.1", client_ca_file=trusted)
+    proxy.upstream = site.address
+    config = site.client(
+        "certified",
+        profile="fapi2",
+        token_endpoint_auth_method="tls_client_auth",
+        tls_client_auth_san_dns="food.example.gov.cn",
+        tls_client_certificate_bound_access_tokens=True,
+        grant_types=("client_credentials",),
+        redirect_uris=(),
+    )
+    files = {
+        "certificate": str(program.save(tmp_path / "program.pem")),
+        "authority": str(trusted),
+    }
+
+    found = Flows(site).run("certificate", {**config, **files, "scope": "verifications"})
+    site.stop()
+    proxy.shutdown()
+
+    assert found["told"]["active"] is True
+    assert found["told"]["cnf"] == {"x5t#S256": program.x5t}
 
 
 def test_the_device_grant(site: Site, flows: Flows):

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -81,6 +82,16 @@ class Certificate:
         """The Client-Cert header of RFC 9440."""
         return f":{base64.b64encode(self.der).decode()}:"
 
+    def save(self, file: Path) -> Path:
+        """Key and certificate in one PEM file, as programs are given them."""
+        key = self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        file.write_bytes(key + self.certificate.public_bytes(serialization.Encoding.PEM))
+        return file
+
     @property
     def x5t(self) -> str:
         return _b64url(hashlib.sha256(self.der).digest())
@@ -132,8 +143,9 @@ def _issue(
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = builder.add_extension(usage, True).add_extension(identifier, False)
     else:
-        client_auth = x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH])
-        builder = builder.add_extension(client_auth, False)
+        oid = x509.oid.ExtendedKeyUsageOID
+        tls = x509.ExtendedKeyUsage([oid.CLIENT_AUTH, oid.SERVER_AUTH])
+        builder = builder.add_extension(tls, False)
     if dns:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns)]), False)
     return Certificate(builder.sign(signer, hashes.SHA256()), key)
