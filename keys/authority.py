@@ -16,7 +16,7 @@ Who answers for their status over OCSP is in `responders`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -182,9 +182,30 @@ class Authority:
 
     def crl(self, name: str, now: datetime | None = None) -> bytes:
         """The current revocation list of "root", "issuing", "issuing-<version>" … as DER."""
-        at = now or self._clock()
         with self._database.read() as tx:
             issuer = self._by_name(tx, name)
+        return self._current_crl(issuer, now or self._clock())
+
+    def crls_above(self, kids: Sequence[str], now: datetime) -> list[bytes]:
+        """The current revocation list of every authority above the certificates of these keys."""
+        with self._database.read() as tx:
+            above = [each.issuer_kid for kid in kids for each in self.chain_of(tx, kid)]
+            issuers = [store.key_by_kid(tx, kid) for kid in dict.fromkeys(above)]
+        return [self._current_crl(issuer, now) for issuer in issuers if issuer is not None]
+
+    def first_revoked(self, certificates: Mapping[int, bytes]) -> datetime | None:
+        """When the first of these certificates (serial number → DER) was revoked.
+
+        None when all are good; a certificate that is not ours is never revoked here.
+        """
+        serials = {f"{serial:x}": der for serial, der in certificates.items()}
+        with self._database.read() as tx:
+            found = store.revoked_among(tx, list(serials))
+        times = [each.revoked_at for each in found if serials[each.serial] == each.der]
+        return min((at for at in times if at is not None), default=None)
+
+    def _current_crl(self, issuer: StoredKey, at: datetime) -> bytes:
+        with self._database.read() as tx:
             latest = store.latest_crl(tx, issuer.key.kid)
         if latest is not None and at < latest.this_update + _list_life(issuer)[1]:
             return latest.der

@@ -244,6 +244,11 @@ class Keys:
         self._chains.put(kid, (self._monotonic() + ACTIVE_FOR, chain))
         return chain
 
+    def revocation_lists(self, *uses: str, now: datetime | None = None) -> list[bytes]:
+        """The current list (DER) of every authority above the active keys of these uses."""
+        kids = [self._current(use).key.kid for use in uses]
+        return self.authority.crls_above(kids, now or self._clock())
+
     def rotate(self, use: str, now: datetime | None = None, *, at_once: bool = False) -> Key:
         """Ask for the next key of `use`; answers the key that signs afterwards.
 

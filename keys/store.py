@@ -142,6 +142,13 @@ def certificate_by_serial(tx: Tx, serial: str) -> KeyCertificate | None:
     return None if row is None else _certificate(row)
 
 
+def revoked_among(tx: Tx, serials: Sequence[str]) -> list[KeyCertificate]:
+    query = select(key_certificates).where(
+        key_certificates.c.serial.in_(serials), key_certificates.c.revoked_at.is_not(None)
+    )
+    return [_certificate(row) for row in tx.execute(query)]
+
+
 def next_certificate_number(tx: Tx, kid: str, profile: str) -> int:
     query = select(sql.max(key_certificates.c.number)).where(
         key_certificates.c.kid == kid, key_certificates.c.profile == profile

@@ -101,6 +101,19 @@ class SignerTemplate:
         return fixed + attributes + _LARGEST_SIGNATURE + _HEADERS + token_size
 
 
+def with_token(encoded: bytes, token: bytes) -> bytes:
+    """The same signature with a time-stamp token; what is signed does not change.
+
+    Raises `Malformed` when it is not a signature, or has unsigned attributes already.
+    """
+    (body,) = _parts(_parts(encoded, 2)[1], 1, 0xA0)
+    *before, signers = _parts(body)
+    (signer,) = _parts(signers, 1, 0x31)
+    stamped = tlv(0xA1, sequence(SIGNATURE_TIME_STAMP, tlv(0x31, token)))
+    signer = sequence(*_parts(signer, 6), stamped)
+    return sequence(SIGNED_DATA, explicit(0, sequence(*before, tlv(0x31, signer))))
+
+
 def _attribute_parts(certificate: bytes, row: Algorithm) -> tuple[bytes, bytes]:
     """The sorted attributes around the one value that changes; all have fixed lengths."""
     size = hashlib.new(row.digest).digest_size

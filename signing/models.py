@@ -134,15 +134,25 @@ class Approval:
         )
 
 
+# What a signature proves (EN 319 142-1 §6): who; also when; also with all evidence inside, so that
+# nobody has to be asked in later years.
+Level = Literal["B-B", "B-T", "B-LT"]
+
+
 @dataclass(frozen=True, slots=True)
 class SealedDocument:
-    """A sealed file. `level` is the PAdES level reached, `digest` its base64url SHA-256."""
+    """A sealed file. `level` is the level reached, `digest` its base64url SHA-256.
+
+    `time_stamp_pending` says that a time-stamp was wanted but could not be had: keep the file, and
+    give it to `Signing.complete_pdf` later.
+    """
 
     data: bytes
-    level: Literal["B-B", "B-T"]
+    level: Level
     digest: str
     kid: str
     signed_at: datetime
+    time_stamp_pending: bool = False
 
 
 CheckName = Literal["integrity", "seal", "authority", "time", "status", "validity"]
@@ -172,8 +182,9 @@ class Validation:
     indication: Indication
     checks: tuple[Check, ...]
     digest: str = ""
-    level: str = ""
+    level: Level | Literal[""] = ""
     signer: str = ""
+    kid: str = ""
     signed_at: datetime | None = None
     seal_id: str | None = None
     covers_whole_file: bool = False

@@ -16,12 +16,13 @@ from foundation.clock import Clock
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
 from signing import rules
-from signing.errors import SealNotUsable
-from signing.formats.pdf import PdfSealer
+from signing.errors import PdfNotOurs, SealNotUsable
+from signing.evidence import EvidenceSource
+from signing.formats.pdf import PdfSealer, completed
 from signing.formats.pdf_layout import Box
-from signing.models import Approval, Seal, SealedDocument, Validation
+from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals import Seals
-from signing.trust import Trust, certificate_digest
+from signing.trust import Doubt, Trust, certificate_digest
 from signing.validation import validate
 
 _REMEMBERED = 1000
@@ -48,23 +49,43 @@ class Signing:
         box: Box,
         page: int = 0,
         reason: str = "",
+        level: Level = "B-LT",
         trail: Trail | None = None,
     ) -> SealedDocument:
-        """Seal a PDF of our renderer as PAdES B-T, visibly, allowing no later change.
+        """Seal a PDF of our renderer as PAdES B-LT, visibly, allowing no later change.
 
         `content_digest` is that of the content which `pdf` shows and must be the approved one;
         `box` is left, bottom and side of the seal in points, from the lower left corner of `page`
         (counted from 0). The use of the seal's key is recorded before it signs, or by the caller,
-        who then keeps the `trail` (`Keys.sign`). The level is "B-B" when no time-stamp could be
-        had. Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`,
-        `SealNotUsable`, `PdfNotOurs`, and what `Keys.sign` raises.
+        who then keeps the `trail` (`Keys.sign`). The level reached is "B-B" when no time-stamp
+        could be had: then `complete_pdf` adds it later.
+
+        Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`, `SealNotUsable`,
+        `PdfNotOurs`, and what `Keys.sign` raises.
         """
         rules.must_be_approved(approval, content_digest, now)
         rules.must_be_usable(seal, now)
         sign = self._signer(seal, approval.order(now, purpose=reason), trail)
-        data, level = self._sealer(seal).seal(pdf, sign, now=now, box=box, page=page, reason=reason)
-        digest = b64url(hashlib.sha256(data).digest())
-        return SealedDocument(data, level, digest, seal.kid, now)
+        data, reached = self._sealer(seal).seal(
+            pdf, sign, now=now, box=box, page=page, reason=reason, level=level
+        )
+        pending = reached == "B-B" and level != "B-B"
+        return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
+
+    def complete_pdf(self, data: bytes, *, now: datetime) -> SealedDocument:
+        """Add the time-stamp that a file sealed by us had to go without; for the queue to call.
+
+        No signed byte changes, and the length stays; the digest of the file is a new one. A file
+        that has its time-stamp comes back as it is, and so does every file while the authority is
+        still silent (`time_stamp_pending`). Raises `PdfNotOurs` for any other or changed file.
+        """
+        try:
+            stamped = completed(data, self._keys.timestamps.stamp, now)
+        except Doubt as doubt:
+            raise PdfNotOurs(f"the seal is not intact: {doubt.detail}") from None
+        found = self.validate_pdf(stamped)
+        level = found.level or "B-B"
+        return SealedDocument(stamped, level, found.digest, found.kid, now, level == "B-B")
 
     def validate_pdf(self, data: bytes) -> Validation:
         """Answer what is known about any file that claims to be a PDF.
@@ -75,7 +96,8 @@ class Signing:
 
     def _anchors(self) -> Trust:
         if self._trust is None:
-            self._trust = Trust([self._keys.authority.certificate("root")])
+            authority = self._keys.authority
+            self._trust = Trust([authority.certificate("root")], authority.first_revoked)
         return self._trust
 
     def _sealer(self, seal: Seal) -> PdfSealer:
@@ -97,6 +119,7 @@ class Signing:
             algorithm=key.algorithm,
             stamp=self._keys.timestamps.stamp,
             stamp_chain=self._keys.chain("tsa"),
+            evidence=EvidenceSource(self._keys, seal.use).at,
             name=seal.name,
             picture=seal.picture,
         )
@@ -113,6 +136,10 @@ class Signing:
             return algorithm(signature.algorithm).from_jose(signature.value)
 
         return sign
+
+
+def _digest(data: bytes) -> str:
+    return b64url(hashlib.sha256(data).digest())
 
 
 def _outdated(seal: Seal) -> SealNotUsable:

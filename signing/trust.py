@@ -12,19 +12,21 @@ algorithms. Foreign documents go another way (`foreign_pdf`).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.canonical import b64url
 from foundation.errors import Malformed
 from keys.algorithms import SHA256_IDENTIFIER, PublicKey
 from keys.der import integer, read, read_all
+from keys.jose import jwk_of, thumbprint
 from signing import cms
 
 _LONGEST_PATH = 5
@@ -106,17 +108,25 @@ def _stamped_at(info: bytes, imprint: bytes) -> datetime:
     return datetime.strptime(text, pattern).replace(tzinfo=UTC)
 
 
+# When the first of some certificates (serial number → DER) was revoked; None when all are good.
+FirstRevoked = Callable[[Mapping[int, bytes]], datetime | None]
+Path = tuple[x509.Certificate, ...]
+
+
 class Trust:
     """Paths to a few anchors (DER certificates of our roots)."""
 
-    def __init__(self, anchors: Sequence[bytes]) -> None:
+    def __init__(
+        self, anchors: Sequence[bytes], first_revoked: FirstRevoked = lambda _path: None
+    ) -> None:
         self.anchors = tuple(anchors)
-        self._paths: dict[tuple[bytes, ...], tuple[x509.Certificate, ...]] = {}
+        self._first_revoked = first_revoked
+        self._paths: dict[tuple[bytes, ...], Path] = {}
 
-    def confirm(self, certificate: bytes, embedded: Sequence[bytes], at: datetime) -> None:
-        """Was this certificate vouched for at that moment?
+    def confirm(self, certificate: bytes, embedded: Sequence[bytes], at: datetime) -> Path:
+        """The path by which this certificate was vouched for at that moment.
 
-        `Doubt`: authority_unknown, certificate_not_valid_then.
+        `Doubt`: authority_unknown, certificate_not_valid_then, certificate_revoked.
         """
         key = (certificate, *embedded)
         path = self._paths.get(key)
@@ -128,11 +138,20 @@ class Trust:
         for member in path:
             if not member.not_valid_before_utc <= at <= member.not_valid_after_utc:
                 raise Doubt("certificate_not_valid_then", "a certificate was not valid at the time")
+        since = self._first_revoked({each.serial_number: _der(each) for each in path[:-1]})
+        if since is not None and since <= at:
+            raise Doubt("certificate_revoked", f"a certificate was revoked on {since:%Y-%m-%d}")
+        return path
 
 
 def certificate_digest(certificate: bytes) -> str:
     """Base64url SHA-256 of a DER certificate: how the seal registry finds a version."""
     return b64url(hashlib.sha256(certificate).digest())
+
+
+def key_id(certificate: bytes) -> str:
+    """The kid of the key in a certificate: its thumbprint (RFC 7638)."""
+    return thumbprint(jwk_of(_public_key(certificate)))
 
 
 def common_name(certificate: bytes) -> str:
@@ -145,9 +164,7 @@ def common_name(certificate: bytes) -> str:
 # --- paths ------------------------------------------------------------------------------------
 
 
-def _path(
-    certificate: bytes, embedded: Sequence[bytes], anchors: Sequence[bytes]
-) -> tuple[x509.Certificate, ...]:
+def _path(certificate: bytes, embedded: Sequence[bytes], anchors: Sequence[bytes]) -> Path:
     try:
         trusted = [_certificate(anchor) for anchor in anchors]
         others = [_certificate(other) for other in embedded[:10]]
@@ -198,6 +215,10 @@ def _only_for_time_stamping(certificate: x509.Certificate) -> bool:
 @lru_cache(maxsize=_REMEMBERED)
 def _certificate(der: bytes) -> x509.Certificate:
     return x509.load_der_x509_certificate(der)
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -24,12 +24,23 @@ from datetime import datetime, timedelta
 
 from foundation.canonical import b64url
 from signing.errors import DocumentTooLarge, PdfNotOurs
+from signing.evidence import covers
 from signing.foreign import Examination, ForeignSignature, examine
 from signing.formats.pdf import VerifiedSeal, verify_seal
-from signing.formats.pdf_layout import attachments, looks_sealed, read_sealed
-from signing.models import Check, CheckName, Indication, Result, Validation
+from signing.formats.pdf_layout import looks_sealed, read_sealed
+from signing.formats.pdf_original import attachments
+from signing.models import Check, CheckName, Indication, Level, Result, Validation
 from signing.store import SealThen
-from signing.trust import Doubt, Stamp, Trust, certificate_digest, common_name, verify_stamp
+from signing.trust import (
+    Doubt,
+    Path,
+    Stamp,
+    Trust,
+    certificate_digest,
+    common_name,
+    key_id,
+    verify_stamp,
+)
 
 MAX_DOCUMENT = 50 * 1024 * 1024
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -82,17 +93,18 @@ def _pdf(data: bytes, trust: Trust, registry: Registry, now: datetime) -> Valida
 
 
 def _ours(seal: VerifiedSeal, trust: Trust, registry: Registry, now: datetime) -> Validation:
-    checks = [Check("integrity", "pass", "intact", "nothing was changed after sealing")]
-    checks.append(_time(seal.stamp, seal.stamp_doubt, trust, now))
-    checks.append(_authority(seal.certificate, seal.embedded, seal.signed_at, trust))
+    time, stamp_path = _time(seal.stamp, seal.stamp_doubt, trust, now)
+    authority, path = _authority(seal.certificate, seal.embedded, seal.signed_at, trust)
     then = registry(certificate_digest(seal.certificate), seal.signed_at)
-    checks.append(_seal(then, seal.signed_at))
+    intact = Check("integrity", "pass", "intact", "nothing was changed after sealing")
+    checks = [intact, time, authority, _seal(then, seal.signed_at)]
     return Validation(
         format="pdf",
         indication=_indication(checks),
         checks=_in_order(checks),
-        level="B-T" if seal.stamp else "B-B",
+        level=_level(seal, path, stamp_path),
         signer=common_name(seal.certificate),
+        kid=key_id(seal.certificate),
         signed_at=seal.signed_at,
         seal_id=then.seal_id if then else None,
         covers_whole_file=True,
@@ -102,29 +114,42 @@ def _ours(seal: VerifiedSeal, trust: Trust, registry: Registry, now: datetime) -
     )
 
 
-def _time(stamp: Stamp | None, doubt: Doubt | None, trust: Trust, now: datetime) -> Check:
-    """Rule 4."""
+def _level(seal: VerifiedSeal, path: Path, stamp_path: Path) -> Level:
+    """B-LT when both paths can be judged from the file alone, as they were at the time-stamp."""
+    if seal.stamp is None:
+        return "B-B"
+    at, evidence = seal.stamp.at, seal.sealed.field.evidence
+    known = path and stamp_path
+    return "B-LT" if known and all(covers(evidence, p, at) for p in (path, stamp_path)) else "B-T"
+
+
+def _time(
+    stamp: Stamp | None, doubt: Doubt | None, trust: Trust, now: datetime
+) -> tuple[Check, Path]:
+    """Rule 4; and the path of a time-stamp that is trusted."""
     if stamp is None:
         code = doubt.code if doubt else "time_only_claimed"
-        result = Check("time", "fail" if code == "time_stamp_wrong" else "unknown", code)
-        return replace(result, detail=doubt.detail if doubt else "")
+        result: Result = "fail" if code == "time_stamp_wrong" else "unknown"
+        return Check("time", result, code, doubt.detail if doubt else ""), ()
     try:
-        trust.confirm(stamp.certificate, stamp.embedded, stamp.at)
+        path = trust.confirm(stamp.certificate, stamp.embedded, stamp.at)
     except Doubt as untrusted:
-        return Check("time", "unknown", "time_stamp_untrusted", untrusted.detail)
+        return Check("time", "unknown", "time_stamp_untrusted", untrusted.detail), ()
     if stamp.at > now + _CLOCK_SKEW:
-        return Check("time", "fail", "time_in_future", "the time-stamp lies in the future")
-    return Check("time", "pass", "time_stamped", stamp.at.isoformat())
+        return Check("time", "fail", "time_in_future", "the time-stamp lies in the future"), ()
+    return Check("time", "pass", "time_stamped", stamp.at.isoformat()), path
 
 
-def _authority(certificate: bytes, embedded: Sequence[bytes], at: datetime, trust: Trust) -> Check:
+def _authority(
+    certificate: bytes, embedded: Sequence[bytes], at: datetime, trust: Trust
+) -> tuple[Check, Path]:
     """Rule 3. An authority we do not know is no proof against the document: unknown, not fail."""
     try:
-        trust.confirm(certificate, embedded, at)
+        path = trust.confirm(certificate, embedded, at)
     except Doubt as doubt:
         result: Result = "unknown" if doubt.code == "authority_unknown" else "fail"
-        return Check("authority", result, doubt.code, doubt.detail)
-    return Check("authority", "pass", "authority_trusted", common_name(certificate))
+        return Check("authority", result, doubt.code, doubt.detail), ()
+    return Check("authority", "pass", "authority_trusted", common_name(certificate)), path
 
 
 def _seal(then: SealThen | None, at: datetime) -> Check:
@@ -159,8 +184,8 @@ def _foreign(found: Examination, trust: Trust, registry: Registry, now: datetime
     then = registry(certificate_digest(first.certificate), at)
     checks = [
         _foreign_integrity(found.signatures),
-        _time(stamp, doubt, trust, now),
-        _worst([_authority(one.certificate, one.embedded, at, trust) for one in signers]),
+        _time(stamp, doubt, trust, now)[0],
+        _worst([_authority(one.certificate, one.embedded, at, trust)[0] for one in signers]),
         _seal(then, at),
     ]
     return Validation(

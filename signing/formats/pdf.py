@@ -1,29 +1,34 @@
-"""Seal the PDFs we render as PAdES B-T, and verify our seals without a PDF library.
+"""Seal the PDFs we render as PAdES B-LT, and verify our seals without a PDF library.
 
 Sealing is composing (`pdf_layout`), one digest, one signature, one time-stamp; the file is then
 read back by the validator's own reader before anybody sees it. A time-stamp authority that is not
-there lowers the level to B-B explicitly; it never stops the seal.
+there lowers the level to B-B explicitly; it never stops the seal. The time-stamp comes later then
+(`completed`): into the room kept for it, so the file keeps its length and every signed byte.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from foundation.errors import Malformed, Unavailable
 from keys.der import read
 from signing import cms
 from signing.errors import PdfNotOurs, SelfCheckFailed
 from signing.formats.pdf_layout import (
+    NO_EVIDENCE,
     Box,
+    Evidence,
     SealedPdf,
     SealField,
     compose,
-    read_original,
     read_sealed,
 )
+from signing.formats.pdf_original import read_original
+from signing.models import Level
 from signing.trust import Doubt, Stamp, verify_signer, verify_stamp
+
+StampMaker = Callable[[bytes, datetime], bytes]
 
 # A P-256 time-stamp token without its certificates; they are added from the chain.
 _TOKEN_ROOM = 1024
@@ -32,7 +37,8 @@ _TOKEN_ROOM = 1024
 class PdfSealer:
     """Seals with one version of one seal; everything that does not change is made once.
 
-    `stamp` makes a time-stamp token over a SHA-256.
+    `stamp` makes a time-stamp token over a SHA-256, `evidence` answers what belongs into a file
+    sealed at a moment.
     """
 
     def __init__(
@@ -40,13 +46,15 @@ class PdfSealer:
         *,
         chain: Sequence[bytes],
         algorithm: str,
-        stamp: Callable[[bytes, datetime], bytes],
+        stamp: StampMaker,
         stamp_chain: Sequence[bytes],
+        evidence: Callable[[datetime], Evidence],
         name: str,
         picture: bytes,
     ) -> None:
         self._template = cms.SignerTemplate.of(chain, algorithm)
         self._stamp = stamp
+        self._evidence = evidence
         self._name = name
         self._picture = picture
         room = self._template.room(_TOKEN_ROOM + sum(len(der) for der in stamp_chain))
@@ -61,28 +69,52 @@ class PdfSealer:
         box: Box,
         page: int = 0,
         reason: str = "",
-    ) -> tuple[bytes, Literal["B-B", "B-T"]]:
-        """The sealed file and its level. Raises `PdfNotOurs`, or what signing raises.
+        level: Level = "B-LT",
+    ) -> tuple[bytes, Level]:
+        """The sealed file and the level it reached. Raises `PdfNotOurs`, or what signing raises.
 
         `sign` signs the DER of the signed attributes, once, by the order for this document.
         """
-        field = SealField(self._name, self._picture, now, box, page, reason, self._room)
+        evidence = self._evidence(now) if level == "B-LT" else NO_EVIDENCE
+        field = SealField(self._name, self._picture, now, box, page, reason, self._room, evidence)
         section = compose(read_original(pdf), field)
         attributes = self._template.signed_attributes(
             section.digest(self._template.algorithm.digest)
         )
         signature = sign(attributes)
-        token = self._token(signature, now)
+        token = b"" if level == "B-B" else _token(self._stamp, signature, now)
         contents = self._template.assemble(attributes, signature, token)
         sealed = section.filled(contents)
         _self_check(sealed, contents)
-        return sealed, "B-T" if token else "B-B"
+        if not token:
+            return sealed, "B-B"
+        return sealed, "B-LT" if evidence else "B-T"
 
-    def _token(self, signature: bytes, now: datetime) -> bytes:
-        try:
-            return self._stamp(hashlib.sha256(signature).digest(), now)
-        except Unavailable:
-            return b""
+
+def completed(data: bytes, stamp: StampMaker, now: datetime) -> bytes:
+    """A sealed file with the time-stamp it had to go without.
+
+    It comes back as it was when it has one, or when the authority still does not answer. Raises
+    `PdfNotOurs` and `Doubt` for a file that is not intact.
+    """
+    sealed = read_sealed(data)
+    if verify_seal(sealed).stamp is not None:
+        return data
+    contents = _unpadded(sealed.signature)
+    token = _token(stamp, cms.read_signed_data(contents).signature, now)
+    if not token:
+        return data
+    contents = cms.with_token(contents, token)
+    stamped = sealed.section.filled(contents)
+    _self_check(stamped, contents)
+    return stamped
+
+
+def _token(stamp: StampMaker, signature: bytes, now: datetime) -> bytes:
+    try:
+        return stamp(hashlib.sha256(signature).digest(), now)
+    except Unavailable:
+        return b""
 
 
 def _self_check(sealed: bytes, contents: bytes) -> None:

@@ -1,9 +1,9 @@
 """PAdES on the PDFs we render: one incremental section, written and read by the same few lines.
 
-The page comes from our renderer, so its layout is known: a classic cross-reference table, one
-revision, no encryption. Sealing therefore appends exactly five objects (the picture, the signature,
-the field with its widget, the page that shows it, the catalog that lists it) and a second
-cross-reference table, hashes everything but the gap for the signature, and fills the gap.
+The page comes from our renderer, so its layout is known (`pdf_original`). Sealing therefore appends
+exactly five objects (the picture, the signature, the field with its widget, the page that shows it,
+the catalog that lists it), the evidence for later years, and a second cross-reference table, hashes
+everything but the gap for the signature, and fills the gap.
 
     original = read_original(pdf)
     section = compose(original, field)          # the whole file, with a gap of zeros
@@ -11,6 +11,8 @@ cross-reference table, hashes everything but the gap for the signature, and fill
     read_sealed(sealed) == SealedPdf(…)          # composes it again and compares every byte
 
 - /ByteRange starts at 0, ends at the end of the file, and its gap is exactly /Contents.
+- The evidence (DSS) is known before sealing, because authority and time-stamps are our own: it lies
+  inside what is signed, in the same revision, and no later revision is ever needed.
 - The signature is a certification with DocMDP P=1: no change is allowed after it (ISO 32000-2
   §12.8.2.2), and PDF/A-3 stays intact (ISO 19005-3 §6.1.12, §6.4.3: printed widget, appearance).
 - `read_sealed` knows no other file than those `compose` makes: everything in it, down to the object
@@ -21,24 +23,15 @@ Standards: ISO 32000-2 §7.5.6, §12.8; EN 319 142-1 §5, §6.3.
 
 import hashlib
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from signing.errors import PdfNotOurs
+from signing.formats.pdf_original import Original, read_original
 
-_TRAILER = re.compile(
-    rb"trailer\n<</Size (\d{1,7})/Root (\d{1,7}) 0 R(?P<info>/Info \d{1,7} 0 R)?"
-    rb"/ID\[(?P<id>\([A-Za-z0-9+/=]{1,64}\))\([A-Za-z0-9+/=]{1,64}\)\]>>\n"
-    rb"startxref\n(\d{1,10})\n%%EOF\Z"
-)
-_PAGES = re.compile(rb"/Pages (\d{1,7}) 0 R")
-_KIDS = re.compile(rb"<</Type/Pages/Count \d+/Kids\[([0-9R ]*)\]>>\Z")
 _MEDIA_BOX = re.compile(rb"/MediaBox\[(-?[\d.]+) (-?[\d.]+) (-?[\d.]+) (-?[\d.]+)\]")
 _ANNOTATIONS = re.compile(rb"/Annots\[((?:\d{1,7} 0 R ?)*)\]")
-_FIRST_ENTRY = b"0000000000 65535 f\r\n"
-_ENTRY_SIZE = 20
 
 _BYTE_RANGE_WIDTH = 46
 _REFERENCE = (
@@ -49,96 +42,22 @@ _REFERENCE = (
 Box = tuple[float, float, float]
 
 
-# --- the page as our renderer wrote it --------------------------------------------------------
+# --- the section that seals it ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
-    """A rendered PDF and where its catalog is; `data` ends with `%%EOF`."""
+class Evidence:
+    """What a verifier needs years later, when nobody answers any more: DER certificates of both
+    paths (seal and time-stamp) and the revocation lists of every authority on them."""
 
-    data: bytes
-    size: int
-    root: int
-    info: bytes
-    first_id: bytes
-    xref_at: int
+    certificates: tuple[bytes, ...] = ()
+    lists: tuple[bytes, ...] = ()
 
-    def object(self, number: int) -> bytes:
-        """The dictionary of object `number`, found through the cross-reference table."""
-        entry_at = self.xref_at + len(b"xref\n0 %d\n" % self.size) + _ENTRY_SIZE * number
-        entry = self.data[entry_at : entry_at + _ENTRY_SIZE]
-        if not 0 < number < self.size or entry[10:] != b" 00000 n\r\n":
-            raise PdfNotOurs(f"object {number} is not where the table says")
-        head = b"%d 0 obj\n" % number
-        start = int(entry[:10]) + len(head)
-        end = self.data.find(b"\nendobj\n", start, self.xref_at)
-        if self.data[start - len(head) : start] != head or end < 0:
-            raise PdfNotOurs(f"object {number} is not where the table says")
-        return self.data[start:end]
-
-    def page(self, index: int) -> tuple[int, bytes]:
-        """Object number and dictionary of page `index`, counted from 0."""
-        found = _PAGES.search(self.object(self.root))
-        kids = _KIDS.match(self.object(int(found[1]))) if found else None
-        if kids is None:
-            raise PdfNotOurs("the page tree is not a plain list of pages")
-        numbers = kids[1].split()[::3]
-        if not 0 <= index < len(numbers):
-            raise PdfNotOurs(f"there is no page {index + 1}; the document has {len(numbers)}")
-        return int(numbers[index]), self.object(int(numbers[index]))
+    def __bool__(self) -> bool:
+        return bool(self.certificates)
 
 
-def read_original(data: bytes) -> Original:
-    """Find the way around a PDF of our renderer; `PdfNotOurs` for any other."""
-    data = data.rstrip(b"\r\n") if data[-1:] in b"\r\n" else data
-    found = _TRAILER.search(data, max(0, len(data) - 512))
-    if not data.startswith(b"%PDF-1.") or found is None:
-        raise PdfNotOurs("not a PDF with the layout of our renderer")
-    size, root, xref_at = int(found[1]), int(found[2]), int(found[5])
-    head = b"xref\n0 %d\n" % size
-    if (
-        not data.startswith(head + _FIRST_ENTRY, xref_at)
-        or xref_at + len(head) + size * _ENTRY_SIZE != found.start()
-    ):
-        raise PdfNotOurs("the cross-reference table is not a plain one")
-    return Original(data, size, root, found["info"] or b"", found["id"], xref_at)
-
-
-_ATTACHED = re.compile(rb"/EmbeddedFiles<</Names\[((?:\([\w.-]{1,100}\)\d{1,7} 0 R ?)*)\]>>")
-_ATTACHMENT = re.compile(rb"\(([\w.-]{1,100})\)(\d{1,7}) 0 R")
-_FILE = re.compile(rb"/EF<</F (\d{1,7}) 0 R")
-_LARGEST_ATTACHMENT = 4 * 1024 * 1024
-
-
-def attachments(original: Original) -> dict[str, bytes]:
-    """Files that our renderer attached, by name; what cannot be read is left out."""
-    listed = _ATTACHED.search(original.object(original.root))
-    found: dict[str, bytes] = {}
-    for entry in _ATTACHMENT.finditer(listed[1]) if listed else ():
-        described = _FILE.search(original.object(int(entry[2])))
-        if described is not None:
-            content = _inflated(original.object(int(described[1])))
-            if content is not None:
-                found[entry[1].decode()] = content
-    return found
-
-
-def _inflated(body: bytes) -> bytes | None:
-    head, _, stream = body.partition(b"\nstream\n")
-    stream = stream.removesuffix(b"\nendstream")
-    if b"/Filter" not in head:
-        return stream
-    if b"/Filter/FlateDecode" not in head:
-        return None
-    inflater = zlib.decompressobj()
-    try:
-        content = inflater.decompress(stream, _LARGEST_ATTACHMENT)
-    except zlib.error:
-        return None
-    return content if inflater.eof else None
-
-
-# --- the section that seals it ----------------------------------------------------------------
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +71,7 @@ class SealField:
     page: int
     reason: str
     room: int
+    evidence: Evidence = NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +115,31 @@ def compose(original: Original, field: SealField) -> Section:
         b"<</Type/Annot/Subtype/Widget/FT/Sig/T(Seal)/TU%b/F 132/Rect[%b]/P %d 0 R/V %d 0 R"
         b"/AP<</N %d 0 R>>>>" % (label, rectangle, number, signature, picture)
     )
-    catalog = _with_seal(original.object(original.root), widget, signature)
+    catalog = _with_seal(original.object(original.root), widget, signature, field.evidence)
     after = [
         (widget, annotation),
         (number, _with_annotation(page, widget)),
         (original.root, catalog),
+        *_evidence_objects(field.evidence, widget + 1),
     ]
     return _laid_out(original, (picture, field.picture), (signature, signature_head), after, field)
+
+
+def _evidence_objects(evidence: Evidence, first: int) -> list[tuple[int, bytes]]:
+    """The document security store (EN 319 142-1 §5.4.2) and its streams, numbered from `first`."""
+    if not evidence:
+        return []
+    lists_from = first + 1 + len(evidence.certificates)
+    certificates = b" ".join(b"%d 0 R" % number for number in range(first + 1, lists_from))
+    lists = b" ".join(
+        b"%d 0 R" % number for number in range(lists_from, lists_from + len(evidence.lists))
+    )
+    store = b"<</Type/DSS/Certs[%b]/CRLs[%b]>>" % (certificates, lists)
+    streams = [
+        b"<</Length %d>>\nstream\n%b\nendstream" % (len(der), der)
+        for der in (*evidence.certificates, *evidence.lists)
+    ]
+    return [(first, store), *enumerate(streams, first + 1)]
 
 
 def _laid_out(
@@ -243,7 +181,7 @@ def _table(original: Original, offsets: dict[int, int], at: int) -> bytes:
     lines.append(
         b"trailer\n<</Size %d/Root %d 0 R%b/ID[%b<%b>]/Prev %d>>\nstartxref\n%d\n%%%%EOF\n"
         % (
-            original.size + 3,
+            max(original.size, numbers[-1] + 1),
             original.root,
             original.info,
             original.first_id,
@@ -255,11 +193,14 @@ def _table(original: Original, offsets: dict[int, int], at: int) -> bytes:
     return b"".join(lines)
 
 
-def _with_seal(catalog: bytes, widget: int, signature: int) -> bytes:
-    if not catalog.startswith(b"<</Type/Catalog/") or re.search(rb"/(AcroForm|Perms)\b", catalog):
+def _with_seal(catalog: bytes, widget: int, signature: int, evidence: Evidence) -> bytes:
+    taken = re.search(rb"/(AcroForm|Perms|DSS)\b", catalog)
+    if not catalog.startswith(b"<</Type/Catalog/") or taken:
         raise PdfNotOurs("the document already has a form or a signature")
+    store = b"/DSS %d 0 R" % (widget + 1) if evidence else b""
     return catalog[:-2] + (
-        b"/AcroForm<</Fields[%d 0 R]/SigFlags 3>>/Perms<</DocMDP %d 0 R>>>>" % (widget, signature)
+        b"/AcroForm<</Fields[%d 0 R]/SigFlags 3>>/Perms<</DocMDP %d 0 R>>%b>>"
+        % (widget, signature, store)
     )
 
 
@@ -308,6 +249,10 @@ _SIGNATURE = re.compile(
     rb"/Name<FEFF((?:[0-9A-F]{4})*)>(?:/Reason<FEFF((?:[0-9A-F]{4})*)>)?/M\(D:(\d{14})Z\)/Reference"
 )
 _CONTENTS = re.compile(rb"/Contents<([0-9a-f]+)>>>\nendobj\n")
+_STORE = re.compile(
+    rb"\nendobj\n(\d{1,7}) 0 obj\n<</Type/DSS/Certs\[([0-9R ]*)\]/CRLs\[[0-9R ]*\]>>\nendobj\n"
+)
+_STREAM = re.compile(rb"\d{1,7} 0 obj\n<</Length (\d{1,7})>>\nstream\n")
 _RECTANGLE = re.compile(rb"/F 132/Rect\[([\d.]+) ([\d.]+) ([\d.]+) [\d.]+\]/P (\d+) 0 R")
 
 
@@ -348,6 +293,7 @@ def read_sealed(data: bytes) -> SealedPdf:
         page=_page_index(original, int(rectangle[4])),
         reason=_plain(found[2] or b""),
         room=len(contents[1]) // 2,
+        evidence=_evidence(data, original.size + 3, rectangle.end()),
     )
     section = compose(original, field)
     signature = bytes.fromhex(contents[1].decode())
@@ -369,9 +315,21 @@ def _box(rectangle: re.Match[bytes]) -> Box:
 
 
 def _page_index(original: Original, number: int) -> int:
-    found = _PAGES.search(original.object(original.root))
-    kids = _KIDS.match(original.object(int(found[1]))) if found else None
-    numbers = [int(kid) for kid in kids[1].split()[::3]] if kids else []
+    numbers = original.pages()
     if number not in numbers:
         raise PdfNotOurs("the seal is on a page that is not in the document")
     return numbers.index(number)
+
+
+def _evidence(data: bytes, first: int, start: int) -> Evidence:
+    """The document security store behind the catalog, if there is one."""
+    found = _STORE.search(data, start)
+    if found is None or int(found[1]) != first:
+        return NO_EVIDENCE
+    blobs, at = [], found.end()
+    while (stream := _STREAM.match(data, at)) is not None:
+        end = stream.end() + int(stream[1])
+        blobs.append(data[stream.end() : end])
+        at = end + len(b"\nendstream\nendobj\n")
+    certificates = found[2].count(b"R")
+    return Evidence(tuple(blobs[:certificates]), tuple(blobs[certificates:]))

@@ -170,7 +170,7 @@ def test_reading_that_takes_too_long_is_ended_and_told() -> None:
 
 def test_a_name_tree_of_attachments_that_inflates_is_left_out() -> None:
     """Our own reader inflates attachments of files it verified, and stops at four megabytes."""
-    from signing.formats.pdf_layout import _inflated
+    from signing.formats.pdf_original import _inflated
 
     body = flate(b" " * (64 << 20)).replace(b">>\nstream", b">>\nstream", 1)
 

@@ -10,6 +10,7 @@ from typing import Any
 from asn1crypto import x509 as asn1_x509
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko_certvalidator import ValidationContext
 
 
@@ -37,6 +38,24 @@ def pyhanko(data: bytes, root: bytes, moment: datetime, place: int = 0) -> Any:
     )
     return validate_pdf_signature(
         reader.embedded_signatures[place],
+        signer_validation_context=context,
+        ts_validation_context=context,
+    )
+
+
+def pyhanko_long_term(data: bytes, root: bytes, moment: datetime) -> Any:
+    """The same by what is in the file alone: revocation is required, the network is not there."""
+    reader = PdfFileReader(io.BytesIO(data))
+    context = DocumentSecurityStore.read_dss(reader).as_validation_context(
+        {
+            "trust_roots": [asn1_x509.Certificate.load(root)],
+            "moment": moment,
+            "revocation_mode": "require",
+            "allow_fetching": False,
+        }
+    )
+    return validate_pdf_signature(
+        reader.embedded_signatures[0],
         signer_validation_context=context,
         ts_validation_context=context,
     )

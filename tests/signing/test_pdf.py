@@ -15,7 +15,8 @@ from keys.algorithms import ALGORITHMS
 from signing import Seal
 from signing.errors import PdfNotOurs, SelfCheckFailed
 from signing.formats import pdf_layout
-from signing.formats.pdf_layout import read_original, read_sealed
+from signing.formats.pdf_layout import read_sealed
+from signing.formats.pdf_original import read_original
 from tests.signing import readers
 from tests.signing.conftest import BOX, House
 from tests.signing.pages import page

@@ -21,7 +21,7 @@ def test_a_sealed_page_is_valid(house: House, seal: Seal) -> None:
 
     validation = house.signing.validate_pdf(document.data)
 
-    assert document.level == "B-T"
+    assert document.level == "B-LT"
     assert [(check.name, check.result, check.code) for check in validation.checks] == [
         ("integrity", "pass", "intact"),
         ("seal", "pass", "seal_active"),
