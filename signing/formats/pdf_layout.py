@@ -288,7 +288,7 @@ def read_sealed(data: bytes) -> SealedPdf:
     field = SealField(
         name=_plain(found[1]),
         picture=data[picture_at : found.start()],
-        signed_at=datetime.strptime(found[3].decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC),
+        signed_at=_moment(found[3].decode()),
         box=_box(rectangle),
         page=_page_index(original, int(rectangle[4])),
         reason=_plain(found[2] or b""),
@@ -300,6 +300,14 @@ def read_sealed(data: bytes) -> SealedPdf:
     if section.filled(signature) != data:
         raise PdfNotOurs("not sealed by us, or changed after sealing")
     return SealedPdf(original, field, section, signature)
+
+
+def _moment(digits: str) -> datetime:
+    """YYYYMMDDHHmmSS in UTC; `fromisoformat` costs a twentieth of what `strptime` does."""
+    try:
+        return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}+00:00")
+    except ValueError:
+        raise PdfNotOurs("a date that does not exist") from None
 
 
 def _plain(text: bytes) -> str:
