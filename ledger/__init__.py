@@ -11,7 +11,7 @@ An outside auditor reads this folder alone, from the bottom up:
     tiles      the tree as strips of 256 hashes; roots and proofs from them
     notes      signed notes and checkpoints
     proofs     the offline proof file: `verify_proof`
-    monitor    following a log from outside: rewound or forked is noticed
+    monitor    following a log from outside: rewound, forked or altered is noticed
     entries    what one entry says, and what it only commits to
     models     tables · store: questions to them
     service    `Ledger`: append, integrate, prove, show, forget

@@ -13,8 +13,8 @@ import httpx
 import orjson
 import typer
 
-from ledger.errors import EvidenceInvalid, LogForked, LogRewound
-from ledger.monitor import follow
+from ledger.errors import EvidenceInvalid, LogAltered, LogForked, LogRewound
+from ledger.monitor import audit, follow
 from ledger.notes import VerifierKey
 from ledger.proofs import Proof, verify_proof
 from ledger.service import Ledger
@@ -59,26 +59,30 @@ def build(open_ledger: OpenLedger) -> typer.Typer:
             raise typer.Exit(BAD)
 
     @app.command()
-    def checkpoint() -> None:
+    def checkpoint(json: AsJson = False) -> None:
         """The latest signed checkpoint."""
         with open_ledger() as ledger:
-            typer.echo(ledger.checkpoint(), nl=False)
+            note = ledger.checkpoint()
+        _print_text("checkpoint", note, json)
 
     @app.command()
-    def keys() -> None:
+    def keys(json: AsJson = False) -> None:
         """The keys that sign checkpoints, newest first, as C2SP verifier keys."""
         with open_ledger() as ledger:
-            for key in ledger.verifier_keys():
-                typer.echo(str(key))
+            vkeys = [str(key) for key in ledger.verifier_keys()]
+        if json:
+            typer.echo(orjson.dumps({"keys": vkeys}))
+        else:
+            typer.echo("\n".join(vkeys))
 
     @app.command()
-    def proof(entry_id: str) -> None:
+    def proof(entry_id: str, json: AsJson = False) -> None:
         """A proof file for one entry that stands alone; write it to `NAME.tlog-proof`."""
         with open_ledger() as ledger:
             text = ledger.proof(entry_id, with_entry=True)
         if text is None:
             _undecided("there is no integrated entry with this id")
-        typer.echo(text, nl=False)
+        _print_text("proof", text, json)
 
     @app.command("verify-proof")
     def verify_proof_file(
@@ -109,19 +113,36 @@ def build(open_ledger: OpenLedger) -> typer.Typer:
         url: Annotated[str, typer.Argument(help="where the log is: https://…/ledger")],
         state: Annotated[Path, typer.Option("--state", help="keeps the last checkpoint")],
         key: KeyOption = None,
+        other: Annotated[
+            list[Path] | None,
+            typer.Option("--other", help="a checkpoint that somebody else saw; may be repeated"),
+        ] = None,
+        entries: Annotated[
+            bool, typer.Option(help="read every new entry, or only the proof of growth")
+        ] = True,
+        json: AsJson = False,
     ) -> None:
         """Check that the log at URL continues the checkpoint in the state file, and remember."""
         previous = state.read_text(encoding="utf-8") if state.exists() else ""
+        others = [path.read_text(encoding="utf-8") for path in other or []]
+        trusted, read = _trusted(key, open_ledger), _reader(url)
         try:
-            note = follow(_reader(url), _trusted(key, open_ledger), previous)
-        except (LogRewound, LogForked) as problem:
-            _bad(problem, as_json=False)
+            if entries:
+                audited = audit(read, trusted, previous, others=others)
+                note, checked = audited.note, audited.entries
+            else:
+                note, checked = follow(read, trusted, previous, others=others), 0
+        except (LogRewound, LogForked, LogAltered) as problem:
+            _bad(problem, json)
         except (EvidenceInvalid, httpx.HTTPError) as problem:
             _undecided(f"the log could not be followed: {problem}")
         beside = state.with_name(f"{state.name}.new")
         beside.write_text(note, encoding="utf-8")
         beside.replace(state)
-        typer.echo(note, nl=False)
+        if json:
+            _print({"ok": True, "entries": checked, "checkpoint": note}, json)
+        else:
+            typer.echo(note, nl=False)
 
     return app
 
@@ -152,6 +173,11 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         lines = fact if isinstance(fact, list) else [fact]
         for line in lines:
             typer.echo(f"{name}: {line}")
+
+
+def _print_text(name: str, text: str, as_json: bool) -> None:
+    """A text that is a file of its own, or the same as the one member of an object."""
+    typer.echo(orjson.dumps({name: text}) if as_json else text, nl=as_json)
 
 
 def _bad(problem: Exception, as_json: bool) -> NoReturn:

@@ -7,6 +7,7 @@ YinzhengError
 └── EvidenceInvalid           422  evidence_invalid    whoever hands the evidence over
     ├── NoteInvalid                note_invalid        a checkpoint is not signed as it must be
     ├── ProofInvalid               proof_invalid       a proof does not lead to the signed root
+    ├── LogAltered                 log_altered         what the log serves is not what it signed
     ├── LogRewound                 log_rewound         the log is shorter than it once was
     └── LogForked                  log_forked          the log tells two people two histories
 """
@@ -42,6 +43,10 @@ class NoteInvalid(EvidenceInvalid):
 
 class ProofInvalid(EvidenceInvalid):
     code = "proof_invalid"
+
+
+class LogAltered(EvidenceInvalid):
+    code = "log_altered"
 
 
 class LogRewound(EvidenceInvalid):

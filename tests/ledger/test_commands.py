@@ -112,9 +112,9 @@ def published(ledger, tmp_path):
         note = ledger.checkpoint()
         (folder / "checkpoint").write_text(note, encoding="utf-8")
         size = int(note.split("\n")[1])
-        for level in levels(size):
+        for level in (None, *levels(size)):
             number = 0
-            while width := tile_width(size, level, number):
+            while width := tile_width(size, level or 0, number):
                 path = TilePath(level, number, width)
                 file = folder / "tile" / str(path)
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -156,3 +156,35 @@ def test_a_monitor_follows_the_log_and_notices_when_it_goes_back(
     assert "log_rewound" in rewound.stdout
     assert state.read_text(encoding="utf-8").split("\n")[1] == "305", "the evidence is kept"
     assert run("monitor", url + "/nowhere", "--state", state, "--key", vkey).exit_code == 4
+
+
+def test_a_monitor_reads_every_entry_unless_told_not_to(
+    run, ledger, database, clock, published, tmp_path
+):
+    publish, url, folder = published
+    grow(ledger, database, clock, 5)
+    publish()
+    bundle = folder / "tile" / str(TilePath(None, 0, 5))
+    bundle.write_bytes(bundle.read_bytes().replace(b"verification", b"verificatioN", 1))
+    state, vkey = tmp_path / "state", str(ledger.verifier_keys()[0])
+
+    altered = run("monitor", url, "--state", state, "--key", vkey, "--json")
+
+    assert altered.exit_code == 3
+    assert json.loads(altered.stdout)["code"] == "log_altered"
+    assert not state.exists()
+    quick = run("monitor", url, "--state", state, "--key", vkey, "--no-entries", "--json")
+    assert quick.exit_code == 0
+    assert json.loads(quick.stdout)["checkpoint"] == ledger.checkpoint()
+
+
+def test_programs_read_json_everywhere(run, ledger, ref):
+    for command, member in (
+        (("checkpoint",), "checkpoint"),
+        (("keys",), "keys"),
+        (("proof", ref.id), "proof"),
+        (("fsck",), "size"),
+    ):
+        told = run(*command, "--json")
+        assert told.exit_code == 0
+        assert json.loads(told.stdout)[member]
