@@ -64,5 +64,6 @@ class Arrivals:
             raise AuthorizationError(
                 "invalid_request", "request and request_uri exclude each other"
             )
-        jwks = self._clients.jwks_of(client)
-        return request_objects.read(params["request"], client, jwks, issuer=self._issuer, now=now)
+        text = params["request"]
+        jwks = self._clients.jwks_of(client, request_objects.kid(text))
+        return request_objects.read(text, client, jwks, issuer=self._issuer, now=now)

@@ -33,10 +33,11 @@ from idp import registration, store
 from idp.errors import ClientExists, ClientNotFound, InvalidClient, InvalidRequest
 from idp.models import AuthMethod, Client, RegisteredClient
 from idp.mtls import ClientCertificates
+from idp.outside import Outside, Vouched
 from idp.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.replays import Replays
 from keys.errors import InvalidJws, MalformedJwk
-from keys.jose import VerificationKey, verification_key, verify_compact
+from keys.jose import VerificationKey, unverified_header, verification_key, verify_compact
 from ledger import Entry, Ledger
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -76,6 +77,7 @@ class Clients:
         ledger: Ledger,
         replays: Replays,
         certificates: ClientCertificates,
+        outside: Outside,
         clock: Clock,
         issuer: str,
     ) -> None:
@@ -83,17 +85,26 @@ class Clients:
         self._ledger = ledger
         self._replays = replays
         self._certificates = certificates
+        self._outside = outside
         self._clock = clock
         self._issuer = issuer
         self._rows: Loader[str, Row[Any]] = Loader(database, store.client_rows)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
-    def register(self, tx: Tx, client: Client, *, by: Actor) -> ClientRegistration:
-        """Add a client whose registration is sound (`registration.check`); one ledger entry.
-
-        Raises `InvalidClientMetadata` or `ClientExists`.
+    def vouch(self, client: Client) -> Vouched:
+        """Look at what a client to be registered keeps at addresses of its own, which may take
+        seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
         registration.check(client)
+        return self._outside.vouch(client)
+
+    def register(self, tx: Tx, client: Client | Vouched, *, by: Actor) -> ClientRegistration:
+        """Add a client whose registration is sound (`registration.check`); one ledger entry.
+
+        A client with addresses of its own must be vouched for. Raises `InvalidClientMetadata` or
+        `ClientExists`.
+        """
+        client = registration.checked(client)
         secret, secret_hash = self._new_secret(client)
         now = self._clock()
         try:
@@ -108,8 +119,9 @@ class Clients:
 
     def add(self, client: Client, *, by: Actor) -> ClientRegistration:
         """`register` as a use case of its own."""
+        vouched = self.vouch(client)
         with self._database.write() as tx:
-            return self.register(tx, client, by=by)
+            return self.register(tx, vouched, by=by)
 
     def replace_secret(self, client_id: str, *, by: Actor) -> str:
         """A new secret for a client; the old one stops working at the commit."""
@@ -162,9 +174,9 @@ class Clients:
         with self._database.read() as tx:
             return [self._parse(row) for row in store.all_client_rows(tx, organisation)]
 
-    def jwks_of(self, client: Client) -> Mapping[str, Any] | None:
+    def jwks_of(self, client: Client, kid: object = None) -> Mapping[str, Any] | None:
         """The client's own keys. May wait for the network."""
-        return client.jwks
+        return self._outside.jwks(client, kid)
 
     def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
         """Many at once, for a `Loader`."""
@@ -212,8 +224,10 @@ class Clients:
         """RFC 7523 §3 with the narrow reading of FAPI 2.0: see `check_assertion_claims`."""
         now = self._clock()
         try:
+            kid = unverified_header(assertion).get("kid") if client.jwks_uri else None
+            jwks = await self._outside.jwks_later(client, kid)
             verified = verify_compact(
-                assertion, typ=None, key_for=lambda header: assertion_key(header, client.jwks)
+                assertion, typ=None, key_for=lambda header: assertion_key(header, jwks)
             )
         except InvalidJws:
             raise InvalidClient(FAILED) from None

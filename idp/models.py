@@ -302,6 +302,8 @@ class Client:
     claims: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     jwks: Mapping[str, Any] | None = None
+    jwks_uri: str = ""
+    sector_identifier_uri: str = ""
     subject_type: Literal["public", "pairwise"] = "public"
     first_party: bool = False
     client_uri: str = ""
@@ -375,6 +377,8 @@ class AuthorizationRequest:
     ui_locales: tuple[str, ...] = ()
     dpop_jkt: str = ""
     pushed: str = ""
+    essential_acr: tuple[str, ...] = ()
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ is a client that obeys.
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
 from foundation.outbound import OutboundRefused, parse_url
@@ -14,6 +15,7 @@ from idp.claims import CLAIMS, claims_of
 from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client
 from idp.mtls import registered_certificates
+from idp.outside import Vouched
 from idp.profiles import SIGNING_ALGORITHMS, rules_of
 from idp.rules import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
@@ -32,6 +34,16 @@ SUBJECT_NAMES: Final = (
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
+def checked(client: Client | Vouched) -> Client:
+    """A client that obeys, and whose addresses were looked at. Raises `InvalidClientMetadata`."""
+    if isinstance(client, Vouched):
+        return client.client
+    check(client)
+    if client.sector_identifier_uri or client.jwks_uri:
+        raise InvalidClientMetadata("nobody has looked at the addresses of this registration yet")
+    return client
+
+
 def check(client: Client) -> None:
     """Raises `InvalidClientMetadata` with every broken rule, each at its field (RFC 7591 §2).
 
@@ -42,7 +54,7 @@ def check(client: Client) -> None:
     5. The profile allows it.                                             FAPI 2.0 §5.3.2
     6. What authentication needs is there: key, certificate, name.        RFC 7591 §2, RFC 8705 §2
     7. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
-    8. The place for logout notices can be talked to.                     OIDC Back-Channel §2.2
+    8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     problems = [
@@ -52,7 +64,7 @@ def check(client: Client) -> None:
         *_profile(client),
         *_authentication(client),
         *_reach(client),
-        *_notices(client),
+        *_addresses(client),
         *_confidentiality(client),
     ]
     if problems:
@@ -135,6 +147,8 @@ def _authentication(client: Client) -> list[FieldError]:
 
 
 def _assertion_keys(client: Client) -> list[FieldError]:
+    if client.jwks_uri:
+        return []
     keys = [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
     if not keys:
         return [FieldError("/jwks", "jwks", "private_key_jwt needs a public signature key")]
@@ -154,6 +168,34 @@ def _subject_name(client: Client) -> list[FieldError]:
     return [FieldError(f"/{SUBJECT_NAMES[0]}", "subject_name", said)]
 
 
+def _addresses(client: Client) -> list[FieldError]:
+    fields = ("jwks_uri", "sector_identifier_uri", "backchannel_logout_uri")
+    problems = [
+        FieldError(f"/{field}", "uri", problem)
+        for field in fields
+        if (problem := _address_problem(getattr(client, field))) is not None
+    ]
+    if client.jwks_uri and client.jwks is not None:
+        problems.append(FieldError("/jwks_uri", "jwks", "jwks and jwks_uri exclude each other"))
+    hosts = {urlsplit(uri).hostname or uri for uri in client.redirect_uris}
+    if client.subject_type == "pairwise" and len(hosts) > 1 and not client.sector_identifier_uri:
+        said = "redirect URIs on several hosts need a sector_identifier_uri"
+        problems.append(FieldError("/sector_identifier_uri", "uri", said))
+    return problems
+
+
+def _address_problem(uri: str) -> str | None:
+    """Why we would never send a request to `uri`; "" is no address at all."""
+    if not uri:
+        return None
+    try:
+        scheme, host, _, _ = parse_url(uri)
+    except OutboundRefused as problem:
+        return problem.detail
+    local = host in ("localhost", "127.0.0.1", "::1")
+    return "http to another machine; use https" if scheme == "http" and not local else None
+
+
 def _reach(client: Client) -> list[FieldError]:
     problems = [
         FieldError("/scopes", "scope", f"{each[:40]!r} is not a scope")
@@ -171,19 +213,6 @@ def _reach(client: Client) -> list[FieldError]:
         if each not in client.claims
     ]
     return problems
-
-
-def _notices(client: Client) -> list[FieldError]:
-    uri = client.backchannel_logout_uri
-    if not uri:
-        return []
-    try:
-        scheme, host, _, _ = parse_url(uri)
-    except OutboundRefused as problem:
-        return [FieldError("/backchannel_logout_uri", "uri", problem.detail)]
-    if scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
-        return [FieldError("/backchannel_logout_uri", "uri", "http to another machine; use https")]
-    return []
 
 
 def _confidentiality(client: Client) -> list[FieldError]:

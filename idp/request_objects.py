@@ -15,7 +15,7 @@ from idp.clients import assertion_key, is_time
 from idp.errors import AuthorizationError
 from idp.models import Client
 from keys.errors import InvalidJws
-from keys.jose import verify_compact
+from keys.jose import unverified_header, verify_compact
 
 REQUEST_TYPES: Final = ("oauth-authz-req+jwt", "jwt")  # §10.8; without typ: OIDC Core §6.1
 LONGEST_LIFE: Final = timedelta(hours=1)  # FAPI 2.0 Message Signing §5.3.1
@@ -55,6 +55,14 @@ def read(
     return {
         name: _text(name, value) for name, value in claims.items() if name not in _NOT_PARAMETERS
     }
+
+
+def kid(text: str) -> object:
+    """Which of the client's keys will be needed; nothing is believed yet."""
+    try:
+        return unverified_header(text).get("kid")
+    except InvalidJws as problem:
+        raise _refused(f"the request object does not verify: {problem.detail}") from None
 
 
 def _key(header: Mapping[str, Any], jwks: Mapping[str, Any] | None) -> Any:

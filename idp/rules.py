@@ -12,7 +12,6 @@ Invariants
 - A request beyond the client's registered scopes and claims is refused, not trimmed.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from idp import resources
+from idp import resources, wishes
 from idp.claims import CLAIMS, claims_of
 from idp.errors import AuthorizationError
-from idp.models import Authorization, AuthorizationRequest, ClaimRequests, Client, Session
+from idp.models import Authorization, AuthorizationRequest, Client, Session
 from idp.profiles import must_push, rules_of
 
 CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
@@ -106,7 +105,7 @@ def check_authorization(
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
                                                                       RFC 7636 §4.3, RFC 9700 §2.1.1
      7. Scopes are within the registration.                           RFC 6749 §3.3
-     8. Claims are within the registration.                           OIDC Core §5.5
+     8. Claims and hints about the person are within the registration.  OIDC Core §5.5: `wishes`
      9. The resource is one the client is registered for.             RFC 8707 §2.1
     10. prompt, max_age and the hints make sense.                     OIDC Core §3.1.2.1
     11. dpop_jkt has the form of a thumbprint.                        RFC 9449 §10
@@ -131,7 +130,7 @@ def check_authorization(
         response_mode = _response_mode(given, client)  # 5
         code_challenge = _code_challenge(given, client)  # 6
         scopes = _scopes(given, client)  # 7
-        userinfo, id_token = _claims(given, client, scopes)  # 8
+        wished = wishes.read(given, client, scopes, hint)  # 8
         return AuthorizationRequest(
             client_id=client.client_id,
             redirect_uri=redirect_uri,
@@ -142,11 +141,13 @@ def check_authorization(
             state=given.get("state"),
             nonce=given.get("nonce"),
             resources=_resources(given, client),  # 9
-            userinfo_claims=userinfo,
-            id_token_claims=id_token,
+            userinfo_claims=wished.userinfo,
+            id_token_claims=wished.id_token,
             prompt=_prompt(given),  # 10
             max_age=_max_age(given),
-            acr_values=tuple(given.get("acr_values", "").split()),
+            acr_values=wished.acr_values,
+            essential_acr=wished.essential_acr,
+            subject=wished.subject,
             login_hint=given.get("login_hint", ""),
             ui_locales=tuple(given.get("ui_locales", "").split()),
             dpop_jkt=_dpop_jkt(given),  # 11
@@ -171,26 +172,37 @@ def decide(
     session: Session | None,
     answered: Collection[str] | None,
     *,
+    subject: str,
     interaction_id: str,
     issuer: str,
     now: datetime,
 ) -> Login | Consent | Refused | None:
     """What stands between a checked request and its code? None means: nothing, grant it.
 
-    `answered` are the scopes and claims this person was asked about before (None: never).
+    `answered` are the scopes and claims this person was asked about before (None: never);
+    `subject` is what the client calls them.
 
-     1. Nobody is signed in, or not long enough ago, or not well enough: sign in.
+     1. Nobody is signed in, or not recently or not well enough, or somebody else: sign in.
         prompt=login, select_account      OIDC Core §3.1.2.1
         max_age                           OIDC Core §3.1.2.1
         acr_values                        OIDC Core §3.1.2.1, RFC 9470 §4
-     2. More is asked than was answered, or prompt=consent: ask.
-     3. prompt=none turns either into an error.                        OIDC Core §3.1.2.6
+        id_token_hint, claims.sub         OIDC Core §3.1.2.1, §5.5.1
+     2. They just did, and still it is somebody else or not well enough: the client hears why.
+                                          OIDC Core §5.5.1.1, Unmet Authentication Requirements
+     3. More is asked than was answered, or prompt=consent: ask.
+     4. prompt=none turns 1 and 3 into an error.                       OIDC Core §3.1.2.6
     """
     silent = "none" in request.prompt
-    if session is None or _must_sign_in_again(request, session, now):
+    # 1., 2.
+    fresh = session is not None and session.authenticated_at > request.created_at
+    unmet = session and _unmet(request, session, subject)
+    if session is None or (not fresh and (unmet or _must_sign_in_again(request, session, now))):
         if silent:
             return _refused(request, client, "login_required", "nobody is signed in", issuer)
         return Login(interaction_id)
+    if unmet:
+        return _refused(request, client, *unmet, issuer)
+    # 3.
     if _must_consent(request, client, answered):
         if silent:
             return _refused(
@@ -304,6 +316,13 @@ def acr_satisfies(reached: str, wanted: Collection[str]) -> bool:
     """Whether `reached` is at least one of `wanted`; values that are not ours are only wishes."""
     ours = [value for value in wanted if value in _ACR_ORDER]
     return not ours or _ACR_ORDER.index(reached) >= min(map(_ACR_ORDER.index, ours))
+
+
+def acr_reaches(reached: str, required: Collection[str]) -> bool:
+    """Whether `reached` is at least one of `required`; a value that is not ours is never reached
+    (OIDC Core §5.5.1.1)."""
+    ours = [value for value in required if value in _ACR_ORDER]
+    return bool(ours) and acr_satisfies(reached, ours)
 
 
 def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:
@@ -420,49 +439,8 @@ def _scopes(given: Mapping[str, str], client: Client) -> tuple[str, ...]:
         raise AuthorizationError(
             "invalid_scope", f"the client is not registered for the scope {beyond[0]}"
         )
-    _refuse_beyond_purpose(claims_of(scopes), client)
+    wishes.refuse_beyond_purpose(claims_of(scopes), client)
     return scopes
-
-
-def _refuse_beyond_purpose(names: Collection[str], client: Client) -> None:
-    for name in names:
-        if name not in client.claims:
-            raise AuthorizationError(
-                "invalid_scope", f"the client's registered purpose does not cover the claim {name}"
-            )
-
-
-def _claims(
-    given: Mapping[str, str], client: Client, scopes: Collection[str]
-) -> tuple[ClaimRequests, ClaimRequests]:
-    """The two halves of the `claims` parameter. Claims nobody knows are ignored (§5.5)."""
-    if "claims" not in given:
-        return {}, {}
-    if "openid" not in scopes:
-        raise AuthorizationError("invalid_request", "claims needs the scope openid")
-    try:
-        wishes = json.loads(given["claims"])
-    except (ValueError, RecursionError):
-        raise AuthorizationError("invalid_request", "claims is not JSON") from None
-    if not isinstance(wishes, dict):
-        raise AuthorizationError("invalid_request", "claims is not a JSON object")
-    halves = _wishes(wishes, "userinfo"), _wishes(wishes, "id_token")
-    for half in halves:
-        _refuse_beyond_purpose(half, client)
-    return halves
-
-
-def _wishes(wishes: Mapping[str, Any], member: str) -> ClaimRequests:
-    half = wishes.get(member)
-    if half is None:
-        return {}
-    if not isinstance(half, dict) or any(
-        wish is not None and not isinstance(wish, dict) for wish in half.values()
-    ):
-        raise AuthorizationError(
-            "invalid_request", f"claims.{member} is not as OIDC Core §5.5 says"
-        )
-    return {name: wish for name, wish in half.items() if name in CLAIMS}
 
 
 def _resources(given: Mapping[str, str], client: Client) -> tuple[str, ...]:
@@ -501,10 +479,18 @@ def _max_age(given: Mapping[str, str]) -> int | None:
 # --- the steps of decide ------------------------------------------------------------------------
 
 
+def _unmet(request: AuthorizationRequest, session: Session, subject: str) -> tuple[str, str] | None:
+    """What the client insists on and this session does not give: error and description."""
+    if request.subject not in ("", subject):
+        return "login_required", "another person is signed in than the one that was asked for"
+    if request.essential_acr and not acr_reaches(session.acr, request.essential_acr):
+        said = "the person did not authenticate as strongly as was asked"
+        return "unmet_authentication_requirements", said
+    return None
+
+
 def _must_sign_in_again(request: AuthorizationRequest, session: Session, now: datetime) -> bool:
-    """A sign-in that came after the request answers whatever the request wanted of it."""
-    if session.authenticated_at > request.created_at:
-        return False
+    """Whether a session from before the request is not what the request wants."""
     if {"login", "select_account"} & set(request.prompt) or request.max_age == 0:
         return True
     max_age = request.max_age

@@ -44,6 +44,7 @@ from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Agreement, AuthorizationRequest, Client, Person, Session, Texts
 from idp.mtls import ClientCertificates
+from idp.outside import Outside
 from idp.people import People
 from idp.pushed import PushedRequests, reference_hash
 from idp.replays import Replays
@@ -51,6 +52,7 @@ from idp.revocation import Revocations
 from idp.rules import Consent, Granted, Login, Refused
 from idp.sender import Senders
 from idp.sessions import Rejected, Sessions, SignedIn
+from idp.subjects import subject_for
 from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
 from ledger import Entry, Ledger
@@ -153,11 +155,14 @@ class Idp:
         certificates = certificates or ClientCertificates()
         self._replays = Replays(database)
         self.senders = Senders(database, self._replays, certificates, clock, issuer)
-        self.clients = Clients(database, ledger, self._replays, certificates, clock, issuer)
+        outbound = outbound or Outbound()
+        self.clients = Clients(
+            database, ledger, self._replays, certificates, Outside(outbound, clock), clock, issuer
+        )
         self.people = People(database, ledger, clock, passwords)
         self.jobs = jobs or open_jobs(database, clock)
         self.notices = Notices(
-            database, ledger, self.clients, self.tokens, self.jobs, outbound or Outbound(), clock
+            database, ledger, self.clients, self.tokens, self.jobs, outbound, clock
         )
         self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
         self._arrivals = Arrivals(self.clients, self.tokens, issuer)
@@ -315,7 +320,7 @@ class Idp:
             session = store.session(tx, session_id, now) if session_id else None
             asked = rules.asked(request)
             step = rules.decide(
-                request, client, session, asked,
+                request, client, session, asked, subject=self._subject(client, session),
                 interaction_id=interaction_id, issuer=self.issuer, now=now,
             )  # fmt: skip
             if session is None or isinstance(step, Login | Refused):
@@ -480,6 +485,7 @@ class Idp:
             client,
             session,
             agreement.answered if agreement else None,
+            subject=self._subject(client, session),
             interaction_id=interaction_id,
             issuer=self.issuer,
             now=self._clock(),
@@ -492,6 +498,12 @@ class Idp:
         if not client.first_party and agreement is not None:
             allowed &= agreement.claims
         return self._grant(tx, interaction_id, request, client, session, allowed)
+
+    def _subject(self, client: Client, session: Session | None) -> str:
+        """What the client calls the person of this session."""
+        if session is None:
+            return ""
+        return subject_for(self._database.cipher, client, session.person.id)
 
     def _grant(
         self,

@@ -21,6 +21,9 @@ def subject_for(cipher: FieldCipher, client: Client, person_id: str) -> str:
 
 
 def sector(client: Client) -> str:
-    """The sector identifier (OIDC Core §8.1)."""
+    """The sector identifier (OIDC Core §8.1): the host of the sector document, else the one host of
+    the redirect URIs (registration sees to it that there is only one)."""
+    if client.sector_identifier_uri:
+        return urlsplit(client.sector_identifier_uri).hostname or client.client_id
     hosts = {urlsplit(uri).hostname or uri for uri in client.redirect_uris}
     return min(hosts) if hosts else client.client_id

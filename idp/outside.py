@@ -1,0 +1,159 @@
+"""What a client keeps at addresses of its own: its keys (`jwks_uri`) and its sector.
+
+Both come through `foundation.outbound`, which talks to no inside of ours (attack 29), and never
+inside a transaction.
+
+- A sector document is read once, at registration (OIDC Core §8.1); `Vouched` says that it was.
+- Keys are read when they are needed and kept for five minutes. A kid we do not know makes us look
+  again, at most every ten seconds, so a client rotates without asking us (OIDC Core §10.1.1). While
+  its address is out of order, the keys we know are good for an hour.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any, Final
+
+import orjson
+
+from foundation.clock import Clock
+from foundation.errors import FieldError
+from foundation.outbound import Outbound, OutboundError
+from idp.errors import InvalidClientMetadata
+from idp.models import Client
+from keys.bounded import Bounded
+from keys.errors import InvalidJws
+from keys.jose import parse_object
+
+FRESH: Final = timedelta(minutes=5)
+USABLE: Final = timedelta(hours=1)
+BETWEEN_TRIES: Final = timedelta(seconds=10)
+MOST_KEYS: Final = 50
+
+Jwks = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A client whose addresses were looked at. Only `Outside.vouch` makes one."""
+
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    jwks: Jwks | None
+    read_at: datetime
+    tried_at: datetime
+
+
+class Outside:
+    """Reads what clients keep elsewhere."""
+
+    def __init__(self, outbound: Outbound, clock: Clock) -> None:
+        self._outbound = outbound
+        self._clock = clock
+        self._known: Bounded[str, _Known] = Bounded(10_000)
+        self._reading = Lock()
+
+    def vouch(self, client: Client) -> Vouched:
+        """Look at the addresses a client is to be registered with. May take seconds.
+
+        1. The sector document lists every redirect URI.       OIDC Core §8.1, Registration §5
+        2. The key set can be reached and is one.              RFC 7591 §2
+        Raises `InvalidClientMetadata`.
+        """
+        # 1.
+        if client.sector_identifier_uri:
+            try:
+                outcome = self._outbound.get(client.sector_identifier_uri)
+            except OutboundError as problem:
+                raise _refused("sector_identifier_uri", problem.detail) from None
+            if outcome.status != 200:
+                raise _refused("sector_identifier_uri", "does not answer with 200")
+            check_sector(outcome.body, client)
+        # 2.
+        if client.jwks_uri:
+            try:
+                self._read(client.jwks_uri)
+            except (OutboundError, InvalidJws) as problem:
+                raise _refused("jwks_uri", problem.detail) from None
+        return Vouched(client)
+
+    def jwks(self, client: Client, kid: object = None) -> Jwks | None:
+        """The client's keys; `kid` is the one that is needed. None when they cannot be had."""
+        if not client.jwks_uri:
+            return client.jwks
+        if (known := self._remembered(client.jwks_uri, kid)) is not None:
+            return known.jwks
+        with self._reading:  # one at a time: who waited finds what the first one brought
+            if (known := self._remembered(client.jwks_uri, kid)) is not None:
+                return known.jwks
+            return self._refreshed(client.jwks_uri)
+
+    async def jwks_later(self, client: Client, kid: object = None) -> Jwks | None:
+        """`jwks` for the fast lane: keys that are not at hand are waited for on a thread."""
+        if not client.jwks_uri:
+            return client.jwks
+        if (known := self._remembered(client.jwks_uri, kid)) is not None:
+            return known.jwks
+        return await asyncio.to_thread(self.jwks, client, kid)
+
+    def _remembered(self, uri: str, kid: object) -> _Known | None:
+        """What we know, if it answers the question or it is too early to ask again."""
+        known, now = self._known.get(uri), self._clock()
+        if known is None:
+            return None
+        has_it = known.jwks is not None and (kid is None or kid in _kids(known.jwks))
+        if has_it and now - known.read_at < FRESH:
+            return known
+        return known if now - known.tried_at < BETWEEN_TRIES else None
+
+    def _refreshed(self, uri: str) -> Jwks | None:
+        now, before = self._clock(), self._known.get(uri)
+        try:
+            known = _Known(self._read(uri), now, now)
+        except (OutboundError, InvalidJws):
+            if before is not None and now - before.read_at < USABLE:
+                known = replace(before, tried_at=now)
+            else:
+                known = _Known(None, now, now)
+        self._known.put(uri, known)
+        return known.jwks
+
+    def _read(self, uri: str) -> Jwks:
+        outcome = self._outbound.get(uri)
+        if outcome.status != 200:
+            raise OutboundError("the address does not answer with 200")
+        jwks = parse_object(outcome.body)
+        keys = jwks.get("keys")
+        if not isinstance(keys, list) or len(keys) > MOST_KEYS:
+            raise OutboundError("the answer is not a JWK set")
+        return {"keys": [jwk for jwk in keys if isinstance(jwk, dict)]}
+
+
+def check_sector(document: bytes, client: Client) -> None:
+    """OIDC Core §8.1: a JSON array that names every redirect URI of the client."""
+    try:
+        listed = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        raise _refused("sector_identifier_uri", "does not answer with JSON") from None
+    if not isinstance(listed, list):
+        raise _refused("sector_identifier_uri", "does not answer with a list")
+    missing = [uri for uri in client.redirect_uris if uri not in listed]
+    if missing:
+        raise _refused("sector_identifier_uri", f"does not list {missing[0][:200]}")
+
+
+def _kids(jwks: Jwks) -> set[object]:
+    return {jwk.get("kid") for jwk in jwks["keys"]}
+
+
+def _refused(field: str, detail: str) -> InvalidClientMetadata:
+    return InvalidClientMetadata(
+        f"{field} of the registration: {detail}",
+        errors=[FieldError(f"/{field}", "address", detail)],
+        next_step="correct what is at the address, then register again",
+    )

@@ -1,0 +1,83 @@
+"""Attack 29 at the identity provider: addresses that a client names and we are made to visit.
+
+What `foundation.outbound` refuses is tested there, name by name; here: that nothing goes past it.
+"""
+
+import pytest
+
+from foundation.actor import SYSTEM
+from foundation.outbound import Outbound
+from idp import Idp
+from idp.errors import InvalidClientMetadata
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.test_outside import registration, shelf  # noqa: F401
+from tests.idp.world import ISSUER
+
+INSIDE = [
+    "https://169.254.169.254/latest/meta-data/",
+    "https://127.0.0.1/",
+    "https://[::1]/",
+    "https://[::ffff:10.0.0.1]/",
+    "https://2130706433/",
+    "https://0x7f.1/",
+    "https://10.1.2.3/",
+    "https://metadata.internal/",
+    "http://example.com/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:5432/",
+    "https://user@example.com/",
+]
+
+
+@pytest.fixture
+def provider(database, keys, ledger, clock):
+    """A provider in production: this machine and private networks are not talked to. Names resolve
+    as an attacker's name server would like."""
+    addresses = {"metadata.internal": "169.254.169.254", "rebinding.example": "10.0.0.7"}
+
+    def resolve(host: str, port: int) -> list[str]:
+        from foundation.outbound import system_resolver
+
+        return [addresses[host]] if host in addresses else system_resolver(host, port)
+
+    idp = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound(resolve=resolve))
+    yield idp
+    idp.close()
+
+
+@pytest.mark.parametrize("field", ["jwks_uri", "sector_identifier_uri"])
+@pytest.mark.parametrize("url", INSIDE)
+def test_29_no_registered_address_leads_inside(provider: Idp, field: str, url: str):
+    with pytest.raises(InvalidClientMetadata):
+        provider.clients.add(registration(**{field: url}), by=SYSTEM)
+
+
+def test_29_an_address_on_this_very_machine_is_not_visited(provider: Idp, shelf):
+    shelf.documents["/jwks"] = {"keys": []}
+
+    with pytest.raises(InvalidClientMetadata):
+        provider.clients.add(registration(jwks_uri=shelf.url + "/jwks"), by=SYSTEM)
+
+    assert shelf.asked == []
+
+
+def test_29_a_request_uri_of_the_client_is_never_visited(world, client, shelf):
+    shelf.documents["/request"] = b"x.y.z"
+
+    answer = world.browser().authorize(client.request(request_uri=shelf.url + "/request"))
+    pushed = client.post("/oauth/par", client.request(request_uri=shelf.url + "/request"))
+
+    assert answer.params["error"] == "request_uri_not_supported"
+    assert pushed.json()["error"] == "invalid_request"
+    assert shelf.asked == []
+
+
+def test_29_a_picture_or_page_a_client_names_is_never_fetched_by_us(provider: Idp, shelf):
+    provider.clients.add(
+        registration(
+            token_endpoint_auth_method="client_secret_basic", client_uri=shelf.url + "/home"
+        ),
+        by=SYSTEM,
+    )
+
+    assert shelf.asked == []

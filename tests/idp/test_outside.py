@@ -1,0 +1,197 @@
+"""What clients keep at addresses of their own: keys and sectors, read from a real server."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
+
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from foundation.actor import SYSTEM
+from foundation.outbound import Outbound
+from idp import Client, Idp
+from idp.errors import InvalidClientMetadata
+from tests.idp.fixtures import app_of
+from tests.idp.world import ISSUER, PASSWORD, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
+
+CREDENTIALS = {"grant_type": "client_credentials"}
+LOOPBACK = [ip_network("127.0.0.0/8")]
+
+
+class Shelf:
+    """A client's own web server; `documents` are what it answers, `asked` what was asked."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, object] = {}
+        self.asked: list[str] = []
+        shelf = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                shelf.asked.append(self.path)
+                found = shelf.documents.get(self.path)
+                self.send_response(404 if found is None else 200)
+                self.end_headers()
+                self.wfile.write(found if isinstance(found, bytes) else orjson.dumps(found))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    shelf = Shelf()
+    yield shelf
+    shelf.server.shutdown()
+    shelf.server.server_close()
+
+
+@pytest.fixture
+def world(runner, database, keys, ledger, clock) -> Iterator[World]:
+    """A provider that may talk to this machine."""
+    idp = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound(LOOPBACK))
+    chen = idp.people.add("chen", "陈静怡", PASSWORD, by=SYSTEM)
+    yield World(app_of(idp), runner, idp, database, clock, chen)
+    idp.close()
+
+
+def registration(**changes) -> Client:
+    fields = {
+        "client_id": "remote",
+        "name": PURPOSE,
+        "purpose": PURPOSE,
+        "organisation": "x" * 18,
+        "organisation_name": "X",
+        "profile": "standard",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "redirect_uris": (REDIRECT_URI,),
+        "grant_types": ("client_credentials", "authorization_code"),
+        "scopes": ("openid", "verifications"),
+        **changes,
+    }
+    return Client(**fields)
+
+
+@pytest.fixture
+def remote(world: World, shelf: Shelf) -> RelyingParty:
+    """A client whose keys are at an address of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    shelf.documents["/jwks"] = {"keys": [public_jwk(key, "key-1")]}
+    made = world.idp.clients.add(registration(jwks_uri=shelf.url + "/jwks"), by=SYSTEM)
+    shelf.asked.clear()
+    return RelyingParty(world, made.client, "", key)
+
+
+def test_keys_are_read_when_they_are_needed_and_kept_for_a_while(world, remote, shelf, clock):
+    assert [remote.token(CREDENTIALS).status_code for _ in range(3)] == [200] * 3
+    assert shelf.asked == ["/jwks"]
+
+    clock.advance(timedelta(minutes=6))
+    remote.token(CREDENTIALS)
+    assert shelf.asked == ["/jwks"] * 2
+
+
+def test_a_client_rotates_its_keys_without_telling_anybody(world, remote, shelf, clock):
+    remote.token(CREDENTIALS)
+    clock.advance(timedelta(seconds=30))
+    remote.key = ec.generate_private_key(ec.SECP256R1())
+    shelf.documents["/jwks"] = {"keys": [public_jwk(remote.key, "key-2")]}
+
+    form = {**CREDENTIALS, **remote.assertion(header={"kid": "key-2"})}
+
+    assert world.http.post("/oauth/token", form).status_code == 200
+
+
+def test_made_up_kids_do_not_make_us_ask_again_and_again(world, remote, shelf):
+    remote.token(CREDENTIALS)
+
+    for at in range(20):
+        form = {**CREDENTIALS, **remote.assertion(header={"kid": f"made-up-{at}"})}
+        assert world.http.post("/oauth/token", form).status_code == 401
+
+    assert len(shelf.asked) == 1
+
+
+def test_an_address_out_of_order_does_not_stop_a_client_for_an_hour(world, remote, shelf, clock):
+    remote.token(CREDENTIALS)
+    shelf.documents.clear()
+
+    clock.advance(timedelta(minutes=30))
+    assert remote.token(CREDENTIALS).status_code == 200
+    clock.advance(timedelta(minutes=31))
+    assert remote.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_a_signed_request_finds_its_key_there_too(world: World, remote: RelyingParty):
+    text = remote.request_object(scope="openid")
+
+    answer = world.browser().authorize({"client_id": "remote", "request": text})
+
+    assert answer.path.startswith("/signin/")
+
+
+@pytest.mark.parametrize("document", [None, b"x", [], {"keys": "x"}, {}, {"keys": [{}] * 51}])
+def test_a_key_set_that_is_none_is_refused_at_registration(world, shelf, document):
+    shelf.documents["/jwks"] = document
+
+    with pytest.raises(InvalidClientMetadata) as caught:
+        world.idp.clients.add(registration(jwks_uri=shelf.url + "/jwks"), by=SYSTEM)
+
+    assert caught.value.errors[0].pointer == "/jwks_uri"
+
+
+# --- sectors ------------------------------------------------------------------------------------
+
+SCHOOL = "https://school.example.gov.cn/callback"
+
+
+def pairwise(world: World, client_id: str, **changes) -> RelyingParty:
+    client = registration(
+        client_id=client_id,
+        token_endpoint_auth_method="client_secret_basic",
+        subject_type="pairwise",
+        **changes,
+    )
+    made = world.idp.clients.add(client, by=SYSTEM)
+    return RelyingParty(world, made.client, made.client_secret)
+
+
+def test_services_of_one_sector_know_a_person_by_one_name(world: World, shelf: Shelf):
+    shelf.documents["/sector"] = [REDIRECT_URI, SCHOOL]
+    sector = {"sector_identifier_uri": shelf.url + "/sector"}
+    one = pairwise(world, "one", redirect_uris=(REDIRECT_URI, SCHOOL), **sector)
+    two = pairwise(world, "two", **sector)
+    alone = pairwise(world, "alone")
+
+    names = [world.verify(each.tokens(scope="openid")["id_token"], audience=each.id)["sub"]
+             for each in (one, two, alone)]  # fmt: skip
+
+    assert names[0] == names[1] != names[2]
+    assert all(name.startswith("p_") and name != world.chen.id for name in names)
+
+
+@pytest.mark.parametrize("document", [None, b"x", {}, [], [SCHOOL], [REDIRECT_URI + "x"]])
+def test_a_sector_that_does_not_name_the_redirect_uri_is_refused(world, shelf, document):
+    shelf.documents["/sector"] = document
+
+    with pytest.raises(InvalidClientMetadata) as caught:
+        pairwise(world, "one", sector_identifier_uri=shelf.url + "/sector")
+
+    assert caught.value.errors[0].pointer == "/sector_identifier_uri"
+
+
+def test_several_hosts_need_a_sector_of_their_own(world: World):
+    with pytest.raises(InvalidClientMetadata):
+        pairwise(world, "one", redirect_uris=(REDIRECT_URI, SCHOOL))
+
+
+def test_nobody_is_registered_with_an_address_that_nobody_looked_at(world: World, shelf: Shelf):
+    with pytest.raises(InvalidClientMetadata), world.database.write() as tx:
+        world.idp.clients.register(tx, registration(jwks_uri=shelf.url + "/jwks"), by=SYSTEM)
