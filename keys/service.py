@@ -285,6 +285,16 @@ class Keys:
         self._forget(use)
         return self.active(use)
 
+    def destroy(self, tx: Tx, use: str, now: datetime) -> None:
+        """Destroy every private half of a use for ever; what they signed still verifies."""
+        for stored in store.keys_of(tx, [use]):
+            kid, state = stored.key.kid, stored.key.state
+            if state == KeyState.RETIRED:
+                continue
+            store.change_state(tx, kid, state, KeyState.RETIRING, now)
+            self._custody.retire(tx, stored, now)
+        self._forget(use)
+
     def rotate_due(self, now: datetime | None = None) -> list[Change]:
         """The regular job: authorities and certificates near their end, then every key state that
         is due, then the status answers of the next hours.

@@ -23,6 +23,7 @@ import exchange.commands
 import idp.commands
 import keys.commands
 import ledger.commands
+import signing.seal_commands
 from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
 from server import demo, key_service, logs, migrations, processes, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     keys_app = keys.commands.build(_room(lambda house: house.keys))
     keys_app.command("serve")(key_service.serve)
     app.add_typer(keys_app, name="keys")
+    app.add_typer(signing.seal_commands.build(_room(lambda house: house)), name="seals")
     app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
     app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
     app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")

@@ -2,6 +2,7 @@
 
     appearance   the round red seal, drawn from its words
     seals        the registry: whose seal, which certificate, valid when (tables in models, store)
+    permits      leave to use a seal: for a purpose, so often, by two people
     rules        four eyes, seal states, names: pure decisions
     cms          CMS/CAdES signatures from parts encoded once
     trust        paths to our authority, time-stamps
@@ -14,21 +15,31 @@ before it leaves; a document to which anything was added after sealing is never 
 """
 
 from signing.models import (
+    Application,
     Approval,
     Check,
+    Permit,
     Seal,
     SealedDocument,
+    SealEntry,
+    SealKind,
     SealState,
+    SealWish,
     Validation,
 )
 from signing.seals import Seals
 from signing.service import Signing
 
 __all__ = [
+    "Application",
     "Approval",
     "Check",
+    "Permit",
     "Seal",
+    "SealEntry",
+    "SealKind",
     "SealState",
+    "SealWish",
     "SealedDocument",
     "Seals",
     "Signing",

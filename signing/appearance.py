@@ -36,6 +36,7 @@ _RING_OUTER, _RING_INNER = 496.0, 466.0
 _STAR_RADIUS = 168.0
 _NAME_RADIUS, _NAME_HEIGHT, _NAME_ARC = 338.0, 118.0, math.radians(252)
 _CODE_RADIUS, _CODE_HEIGHT, _CODE_ARC = 446.0, 50.0, math.radians(74)
+_LINE_FOOT, _LINE_HEIGHT, _LINE_WIDTH = 238.0, 84.0, 470.0
 _INK = (0.80, 0.06, 0.09)
 
 _Step = tuple[str, tuple[float, ...]]
@@ -49,11 +50,14 @@ class SealPicture:
     svg: str
 
 
-def draw(name: str, code: str) -> SealPicture:
-    """The picture of a seal with this statutory name and code; pure and deterministic."""
+def draw(name: str, code: str, line: str = "") -> SealPicture:
+    """The picture of a seal with this statutory name and code; pure and deterministic.
+
+    `line` stands straight under the star: what a department or business seal is for.
+    """
     must_be_a_name(name)
-    steps = [*_ring(), *_star(), *_upper_arc(name), *_lower_arc(code)]
-    return SealPicture(pdf=_form(steps), svg=_svg(steps, name, code))
+    steps = [*_ring(), *_star(), *_upper_arc(name), *_lower_arc(code), *_under_star(line)]
+    return SealPicture(pdf=_form(steps), svg=_svg(steps, f"{name}{line}", code))
 
 
 # --- the parts --------------------------------------------------------------------------------
@@ -92,6 +96,23 @@ def _upper_arc(name: str) -> list[_Step]:
 def _lower_arc(code: str) -> list[_Step]:
     """Digits stand on an outer circle, feet towards the ring, and read from left to right."""
     return _arc(code, _CODE_RADIUS, _CODE_HEIGHT, _CODE_ARC, 0.35, top=False)
+
+
+def _under_star(line: str) -> list[_Step]:
+    """A straight line of letters, condensed until it fits between the letters of the arc."""
+    if not line:
+        return []
+    must_be_a_name(line)
+    typeface = _typeface()
+    widths = [typeface.width(character) * _LINE_HEIGHT for character in line]
+    squeeze, gap = _fit(widths, _LINE_WIDTH, _LINE_HEIGHT, 0.3)
+    left = _CENTRE - _span(widths, squeeze, gap) / 2
+    steps: list[_Step] = []
+    for character, width in zip(line, widths, strict=True):
+        place = Transform().translate(left, _LINE_FOOT).scale(squeeze * _LINE_HEIGHT, _LINE_HEIGHT)
+        steps.extend(typeface.outline(character, place))
+        left += width * squeeze + gap
+    return steps
 
 
 def _arc(

@@ -1,12 +1,17 @@
 """What can be wrong with a seal, an approval or a document.
 
 YinzhengError
-├── NotFound      UnknownSeal            no such seal
+├── NotFound      UnknownSeal            no such seal, or not one of your department
+│                 UnknownPermit          no such permit to use a seal
 ├── Conflict      SealNotUsable          suspended, revoked or outside its validity
 │                 SealExists             the owner's seal code is taken
 │                 IllegalSealChange      e.g. a revoked seal cannot become active again
+│                 ApplicationOpen        the seal waits for a decision already, or for none
+│                 PermitNotUsable        not approved, over, or for another purpose
+│                 PermitExhausted        used as often as it was granted
 │                 ContentNotApproved     what is to be sealed is not what was approved
 ├── Refused       FourEyesViolated       drafter and approver are the same person
+│                 NotTheKeeper           the actor has no office that may do this to a seal
 │                 ApprovalFromFuture     approved after the moment of sealing
 ├── Invalid       GlyphMissing           no font has this character: never print a box
 │                 SealNameRefused        invisible, bidirectional or too many characters
@@ -21,6 +26,26 @@ from foundation.errors import Conflict, Invalid, NotFound, Refused, TooLarge, Yi
 
 class UnknownSeal(NotFound):
     code = "seal_unknown"
+
+
+class UnknownPermit(NotFound):
+    code = "seal_permit_unknown"
+
+
+class ApplicationOpen(Conflict):
+    code = "seal_application_open"
+
+
+class PermitNotUsable(Conflict):
+    code = "seal_permit_not_usable"
+
+
+class PermitExhausted(Conflict):
+    code = "seal_permit_exhausted"
+
+
+class NotTheKeeper(Refused):
+    code = "not_the_keeper"
 
 
 class SealNotUsable(Conflict):

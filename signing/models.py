@@ -1,7 +1,8 @@
 """Tables and values of the seal registry, and what sealing and validating answer with.
 
 A seal is an office; its picture and its key are versions of it. States are dated rows that are only
-ever added, so that "was this seal valid at that moment?" is one look into an index.
+ever added, so that "was this seal valid at that moment?" is one look into an index. That two people
+agreed to a seal, and to its use, is a constraint of the database.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import (
+    CheckConstraint,
     Column,
     ForeignKey,
     Identity,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from foundation.columns import UtcDateTime
@@ -34,7 +37,38 @@ seals = Table(
     Column("owner_name", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("code", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("line", Text, nullable=False),
+    Column("keeper", Text, nullable=False),
+    Column("keeper_name", Text, nullable=False),
     Column("registered_at", UtcDateTime, nullable=False),
+)
+
+# One application per version of a seal: the first asks for the seal, the others for a new key or
+# picture. A rejected one makes room for the next.
+seal_applications = Table(
+    "seal_applications",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("seal_id", Text, ForeignKey("seals.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("applied_by", Text, nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("decision", Text),
+    Column("decided_by", Text),
+    Column("decided_at", UtcDateTime),
+    Column("note", Text, nullable=False),
+    CheckConstraint("decided_by <> applied_by", name="two_people"),
+)
+_NOT_REJECTED = text("decision IS NULL OR decision = 'approved'")
+Index(
+    "uq_seal_applications_version",
+    seal_applications.c.seal_id,
+    seal_applications.c.version,
+    unique=True,
+    sqlite_where=_NOT_REJECTED,
+    postgresql_where=_NOT_REJECTED,
 )
 
 seal_versions = Table(
@@ -50,6 +84,9 @@ seal_versions = Table(
     Column("svg", Text, nullable=False),
     Column("valid_from", UtcDateTime, nullable=False),
     Column("valid_until", UtcDateTime, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("filing", Text, nullable=False),
     UniqueConstraint("certificate_digest"),
 )
 
@@ -65,11 +102,65 @@ seal_states = Table(
     Index(None, "seal_id", "since"),
 )
 
+seal_permits = Table(
+    "seal_permits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seal_id", Text, ForeignKey("seals.id"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("quota", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("approved_by", Text),
+    Column("approved_at", UtcDateTime),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("withdrawn_by", Text),
+    Column("withdrawn_at", UtcDateTime),
+    CheckConstraint("approved_by <> asked_by", name="two_people"),
+    CheckConstraint("used >= 0 AND used <= quota", name="quota"),
+)
+
 
 class SealState(StrEnum):
+    """The life of a seal: 申请, 审批, 制作, 备案, 使用, 注销."""
+
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    APPROVED = "approved"
+    MADE = "made"
+    FILED = "filed"
     ACTIVE = "active"
     SUSPENDED = "suspended"
     REVOKED = "revoked"
+    DESTROYED = "destroyed"
+
+
+class SealKind(StrEnum):
+    """What a seal speaks for (国办发〔2025〕33号 art. 3)."""
+
+    STATUTORY = "statutory"
+    DEPARTMENT = "department"
+    BUSINESS = "business"
+
+
+@dataclass(frozen=True, slots=True)
+class SealWish:
+    """What somebody applies for.
+
+    `owner` is the department's 18-character code, `name` the statutory name on the arc, `code` the
+    seal code below, `line` what stands under the star of a department or business seal, `keeper`
+    the id of the person who answers for it.
+    """
+
+    owner: str
+    owner_name: str
+    name: str
+    code: str
+    kind: SealKind = SealKind.STATUTORY
+    line: str = ""
+    keeper: str = ""
+    keeper_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +185,65 @@ class Seal:
     valid_until: datetime
     picture: bytes = field(repr=False)
     svg: str = field(repr=False)
+    kind: SealKind = SealKind.STATUTORY
+    line: str = ""
+    keeper: str = ""
+    keeper_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Somebody's wish for a seal, or for a new version of one, and what another decided."""
+
+    seal_id: str
+    version: int
+    reason: str
+    applied_by: str
+    applied_at: datetime
+    decision: Literal["approved", "rejected"] | None
+    decided_by: str | None
+    decided_at: datetime | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealEntry:
+    """A line of the register, from the application on; `version` is 0 before anything is made.
+
+    `waiting` is the application that nobody has decided yet.
+    """
+
+    id: str
+    name: str
+    line: str
+    kind: SealKind
+    owner: str
+    owner_name: str
+    code: str
+    keeper: str
+    keeper_name: str
+    state: SealState
+    since: datetime
+    version: int
+    waiting: Application | None
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to use a seal for one purpose, so often, until a day."""
+
+    id: str
+    seal_id: str
+    purpose: str
+    quota: int
+    used: int
+    asked_by: str
+    asked_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    valid_until: datetime
+    withdrawn_by: str | None
+    withdrawn_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

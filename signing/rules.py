@@ -1,31 +1,51 @@
 """Decisions about seals and approvals. Pure: values and times in, an error or nothing out.
 
-The life of a seal follows 国办发〔2025〕33号 in its smallest form: a registered seal is active, may
-be suspended and made active again, and is revoked once and for ever.
+The life of a seal follows 国办发〔2025〕33号:
+
+    applied ──▶ approved ──▶ made ──▶ filed ──▶ active ◀──▶ suspended
+       └──▶ rejected                               └────┬───────┘
+                                                        ▼
+                                                     revoked ──▶ destroyed
+
+Who applies does not decide. A revoked seal never comes back; destroyed means that its private keys
+are gone.
 """
 
 import re
 import unicodedata
 from datetime import datetime, timedelta
 
+from foundation.actor import Actor, ActorKind
 from signing.errors import (
     ApprovalFromFuture,
     ContentNotApproved,
     FourEyesViolated,
     IllegalSealChange,
+    NotTheKeeper,
     SealNameRefused,
     SealNotUsable,
+    UnknownSeal,
 )
-from signing.models import Approval, Seal, SealState
+from signing.models import Approval, Seal, SealKind, SealState, SealWish
 
 _NEXT = {
+    SealState.APPLIED: {SealState.APPROVED, SealState.REJECTED},
+    SealState.REJECTED: set[SealState](),
+    SealState.APPROVED: {SealState.MADE},
+    SealState.MADE: {SealState.FILED},
+    SealState.FILED: {SealState.ACTIVE},
     SealState.ACTIVE: {SealState.SUSPENDED, SealState.REVOKED},
     SealState.SUSPENDED: {SealState.ACTIVE, SealState.REVOKED},
-    SealState.REVOKED: set[SealState](),
+    SealState.REVOKED: {SealState.DESTROYED},
+    SealState.DESTROYED: set[SealState](),
 }
+LIVING = frozenset({SealState.ACTIVE, SealState.SUSPENDED})
+# What the public register shows: seals that somebody may have met on a document.
+PUBLIC = LIVING | {SealState.REVOKED, SealState.DESTROYED}
 _CODE = re.compile(r"[0-9A-Z]{6,20}\Z")
 _CLOCK_SKEW = timedelta(minutes=1)
 LONGEST_NAME = 60
+LONGEST_LINE = 14
 
 
 def must_be_a_name(name: str) -> None:
@@ -52,6 +72,36 @@ def must_be_next(now: SealState, to: SealState) -> None:
     """May a seal in state `now` change to `to`?"""
     if to not in _NEXT[now]:
         raise IllegalSealChange(f"a seal that is {now} cannot become {to}")
+
+
+def must_be_a_wish(wish: SealWish) -> None:
+    """Refuse a seal whose words do not fit its kind, or that nobody would keep."""
+    must_be_a_name(wish.name)
+    must_be_a_code(wish.code)
+    if wish.kind == SealKind.STATUTORY and wish.line:
+        raise SealNameRefused("a statutory seal has nothing under its star")
+    if wish.kind != SealKind.STATUTORY:
+        if not 0 < len(wish.line) <= LONGEST_LINE:
+            raise SealNameRefused(
+                f"a {wish.kind} seal says what it is for in 1 to {LONGEST_LINE} characters"
+            )
+        must_be_a_name(wish.line)
+
+
+def must_work_for(actor: Actor, owner: str) -> None:
+    """Only the department itself; to everybody else the seal does not exist."""
+    if actor.kind != ActorKind.SYSTEM and actor.organisation != owner:
+        raise UnknownSeal("there is no such seal in your department")
+
+
+def must_decide_for(actor: Actor, owner: str) -> None:
+    """Keepers and approvers of the department decide about its seals and their use."""
+    must_work_for(actor, owner)
+    if actor.kind != ActorKind.SYSTEM and not (actor.may("keeper") or actor.may("approver")):
+        raise NotTheKeeper(
+            "this needs the office of a keeper of seals or an approver",
+            next_step="Ask the keeper of the seal.",
+        )
 
 
 def must_be_usable(seal: Seal, now: datetime) -> None:

@@ -1,26 +1,48 @@
 """The seal registry (国办发〔2025〕33号): whose seal is it, what does it look like, is it valid?
 
-A seal is registered to a department with its statutory name; registering makes the key, the
-certificate and the picture in one transaction. A new key or picture is a new version of the seal;
-documents under old versions stay verifiable. States are dated, so validity at any past moment is
-one indexed query, and a revocation never reaches back behind its date.
+- A seal is applied for by one officer and decided by another, then made (key, certificate, picture
+  in one transaction), filed and put to use. Each step is a dated state and says who took it.
+- A new key or picture is a new version, with an application of its own; documents under old
+  versions stay verifiable.
+- Validity at any past moment is one indexed query. Times only go forward, so that a revocation
+  never reaches back behind its date; two changes of one seal wait for each other.
+- Revoking ends the certificates too; destroying, or a stolen key, ends the private keys.
+
+Every method takes the caller's transaction, and the actor who asks; the permits for single uses of
+a seal are in `permits`.
 """
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from foundation.actor import Actor
+from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from keys import Keys
+from keys.models import RevocationReason
 from signing import appearance, rules, store
-from signing.errors import SealExists, UnknownSeal
-from signing.models import Seal, SealChange, SealState, seal_versions, seals
+from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
+from signing.models import (
+    Application,
+    Seal,
+    SealChange,
+    SealEntry,
+    SealKind,
+    SealState,
+    SealWish,
+    seal_versions,
+    seals,
+)
+from signing.permits import Permits
 from signing.trust import certificate_digest
+
+# Decides about seals that exist already and are entered from another register.
+REGISTER = Actor(ActorKind.SYSTEM, "register", name="seal register")
 
 
 class Seals:
@@ -30,6 +52,79 @@ class Seals:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self.permits = Permits()
+
+    # ── the way to a seal ────────────────────────────────────────────────────────────────────
+
+    def apply(self, tx: Tx, wish: SealWish, *, by: Actor, now: datetime, reason: str = "") -> str:
+        """Ask for a seal; answers its id. Raises `SealExists`, `SealNameRefused`, `UnknownSeal`."""
+        rules.must_work_for(by, wish.owner)
+        rules.must_be_a_wish(wish)
+        seal_id = f"seal-{secrets.token_hex(8)}"
+        try:
+            tx.execute(insert(seals).values(id=seal_id, registered_at=now, **store.columns(wish)))
+        except IntegrityError as error:
+            if is_unique_violation(error):
+                raise SealExists(f"the seal code {wish.code} is taken") from None
+            raise
+        store.add_application(tx, seal_id, 1, by=by.id, now=now, reason=reason)
+        store.add_state(tx, seal_id, SealState.APPLIED, since=now, by=by.id, reason=reason)
+        return seal_id
+
+    def apply_for_version(
+        self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str
+    ) -> int:
+        """Ask for a new key, certificate and picture of a living seal; answers the version."""
+        entry = self._locked(tx, seal_id)
+        rules.must_work_for(by, entry.owner)
+        rules.must_be_next(entry.state, SealState.REVOKED)  # only a living seal is renewed
+        try:
+            store.add_application(tx, seal_id, entry.version + 1, by=by.id, now=now, reason=reason)
+        except IntegrityError as error:
+            if is_unique_violation(error):
+                raise ApplicationOpen("somebody has asked for a new version already") from None
+            raise
+        return entry.version + 1
+
+    def approve(
+        self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, note: str = ""
+    ) -> SealEntry:
+        """Grant what is waiting for a decision. Raises `FourEyesViolated`, `ApplicationOpen`."""
+        return self._decide(tx, seal_id, by, now, SealState.APPROVED, note)
+
+    def reject(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, note: str) -> SealEntry:
+        """Refuse what is waiting for a decision; a version may be asked for again."""
+        return self._decide(tx, seal_id, by, now, SealState.REJECTED, note)
+
+    def make(
+        self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, algorithm: str = "ES256"
+    ) -> Seal:
+        """Make what was approved: key, certificate and picture. Raises `ApplicationOpen`."""
+        entry = self._locked(tx, seal_id)
+        rules.must_decide_for(by, entry.owner)
+        granted = store.granted(tx, seal_id, entry.version + 1)
+        if granted is None:
+            raise ApplicationOpen(
+                "nothing was approved that could be made",
+                next_step="Apply, and let somebody else approve.",
+            )
+        self._add_version(tx, entry, granted.version, algorithm, by, now)
+        if granted.version == 1:
+            self._enter(tx, entry, SealState.MADE, by, now, f"version {granted.version}")
+        return self._must_find(tx, seal_id)
+
+    def file(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reference: str) -> Seal:
+        """Note under which number the newest version is filed with the authority for seals."""
+        entry = self._locked(tx, seal_id)
+        rules.must_decide_for(by, entry.owner)
+        store.set_filing(tx, seal_id, entry.version, reference)
+        if entry.state == SealState.MADE:
+            self._enter(tx, entry, SealState.FILED, by, now, reference)
+        return self._must_find(tx, seal_id)
+
+    def activate(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime) -> Seal:
+        """Put a filed seal to use."""
+        return self._change(tx, seal_id, SealState.ACTIVE, by, now, "put to use")
 
     def register(
         self,
@@ -42,38 +137,36 @@ class Seals:
         by: Actor,
         now: datetime,
         algorithm: str = "ES256",
+        approved_by: Actor = REGISTER,
+        kind: SealKind = SealKind.STATUTORY,
+        line: str = "",
     ) -> Seal:
-        """A new active seal with key, certificate and picture.
+        """The whole way at once, for a seal that two people have agreed to elsewhere."""
+        wish = SealWish(owner, owner_name, name, code, kind, line, by.id, by.name)
+        seal_id = self.apply(tx, wish, by=replace(by, organisation=owner), now=now)
+        deciding = replace(approved_by, kind=ActorKind.SYSTEM)
+        self.approve(tx, seal_id, by=deciding, now=now)
+        self.make(tx, seal_id, by=deciding, now=now, algorithm=algorithm)
+        self.file(tx, seal_id, by=deciding, now=now, reference=code)
+        return self.activate(tx, seal_id, by=deciding, now=now)
 
-        `owner` is the department's 18-character code, `name` the statutory name on the arc, `code`
-        the seal code below. Raises `SealExists`, `SealNameRefused`, `GlyphMissing`.
-        """
-        rules.must_be_a_code(code)
-        seal_id = f"seal-{secrets.token_hex(8)}"
-        row = {"id": seal_id, "owner": owner, "owner_name": owner_name, "name": name, "code": code}
-        try:
-            tx.execute(insert(seals).values(**row, registered_at=now))
-        except IntegrityError as error:
-            if is_unique_violation(error):
-                raise SealExists(f"the seal code {code} is taken") from None
-            raise
-        self._add_version(tx, row, 1, algorithm, now)
-        store.add_state(tx, seal_id, SealState.ACTIVE, since=now, by=by.id, reason="registered")
-        return self._must_find(tx, seal_id)
+    def renew(
+        self,
+        tx: Tx,
+        seal_id: str,
+        *,
+        by: Actor,
+        approved_by: Actor,
+        now: datetime,
+        algorithm: str = "ES256",
+        reason: str = "renewal",
+    ) -> Seal:
+        """The next version at once: new key, new certificate, newly drawn picture."""
+        self.apply_for_version(tx, seal_id, by=by, now=now, reason=reason)
+        self.approve(tx, seal_id, by=approved_by, now=now)
+        return self.make(tx, seal_id, by=approved_by, now=now, algorithm=algorithm)
 
-    def renew(self, tx: Tx, seal_id: str, *, now: datetime, algorithm: str = "ES256") -> Seal:
-        """The next version of a seal: new key, new certificate, newly drawn picture."""
-        seal = self._must_find(tx, seal_id)
-        rules.must_be_next(seal.state, SealState.REVOKED)  # only a living seal is renewed
-        row = {
-            "id": seal.id,
-            "owner": seal.owner,
-            "owner_name": seal.owner_name,
-            "name": seal.name,
-            "code": seal.code,
-        }
-        self._add_version(tx, row, seal.version + 1, algorithm, now)
-        return self._must_find(tx, seal_id)
+    # ── the life of a seal ───────────────────────────────────────────────────────────────────
 
     def suspend(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
         """Nothing may be sealed until `resume`; a signature made meanwhile is not valid."""
@@ -83,9 +176,35 @@ class Seals:
         """Make a suspended seal active again."""
         return self._change(tx, seal_id, SealState.ACTIVE, by, now, reason)
 
-    def revoke(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
-        """End a seal for ever; what it sealed before `now` stays valid."""
-        return self._change(tx, seal_id, SealState.REVOKED, by, now, reason)
+    def revoke(
+        self,
+        tx: Tx,
+        seal_id: str,
+        *,
+        by: Actor,
+        now: datetime,
+        reason: str,
+        cause: RevocationReason = RevocationReason.CESSATION_OF_OPERATION,
+    ) -> Seal:
+        """End a seal for ever, and its certificates with it; what it sealed before stays valid.
+
+        `cause` is what the revocation list says; KEY_COMPROMISE destroys the private keys at once.
+        """
+        seal = self._change(tx, seal_id, SealState.REVOKED, by, now, reason)
+        for use, kid in store.keys_of(tx, seal_id):
+            self._keys.authority.revoke_key(tx, kid, cause, now)
+            if cause == RevocationReason.KEY_COMPROMISE:
+                self._keys.destroy(tx, use, now)
+        return seal
+
+    def destroy(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
+        """Destroy the private keys of a revoked seal; certificates and pictures stay on record."""
+        seal = self._change(tx, seal_id, SealState.DESTROYED, by, now, reason)
+        for use, _ in store.keys_of(tx, seal_id):
+            self._keys.destroy(tx, use, now)
+        return seal
+
+    # ── questions ────────────────────────────────────────────────────────────────────────────
 
     def get(self, seal_id: str) -> Seal:
         """The seal in its newest version. Raises `UnknownSeal`."""
@@ -93,14 +212,31 @@ class Seals:
             return self._must_find(tx, seal_id)
 
     def for_owner(self, owner: str) -> Sequence[Seal]:
-        """All seals of a department, oldest first."""
+        """All seals of a department that were made, oldest first."""
         with self._database.read() as tx:
             return store.seals_of(tx, owner)
 
     def all(self) -> Sequence[Seal]:
-        """Every registered seal."""
+        """Every seal that somebody may have met on a document."""
         with self._database.read() as tx:
-            return store.all_seals(tx)
+            return [seal for seal in store.all_seals(tx) if seal.state in rules.PUBLIC]
+
+    def entries(self, owner: str) -> Sequence[SealEntry]:
+        """The keeper's view of a department: every seal from its application on, oldest first."""
+        with self._database.read() as tx:
+            return store.entries(tx, owner=owner)
+
+    def entry(self, seal_id: str, *, by: Actor) -> SealEntry:
+        """One line of the register. Raises `UnknownSeal`, also for another department's seal."""
+        with self._database.read() as tx:
+            found = store.must_find(tx, seal_id)
+        rules.must_work_for(by, found.owner)
+        return found
+
+    def applications(self, seal_id: str) -> Sequence[Application]:
+        """Every application of a seal and what became of it, oldest first."""
+        with self._database.read() as tx:
+            return store.applications(tx, seal_id)
 
     def history(self, seal_id: str) -> Sequence[SealChange]:
         """Every dated state of a seal, oldest first."""
@@ -120,24 +256,65 @@ class Seals:
         """The picture for pages."""
         return seal.svg
 
+    def preview(self, wish: SealWish) -> str:
+        """What a seal would look like, as SVG, before anybody applies for it."""
+        rules.must_be_a_wish(wish)
+        return appearance.draw(wish.name, wish.code, wish.line).svg
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _decide(
+        self, tx: Tx, seal_id: str, by: Actor, now: datetime, to: SealState, note: str
+    ) -> SealEntry:
+        entry = self._locked(tx, seal_id)
+        rules.must_decide_for(by, entry.owner)
+        waiting = entry.waiting
+        if waiting is None:
+            raise ApplicationOpen("there is no application to decide about")
+        if waiting.applied_by == by.id:
+            raise FourEyesViolated(
+                "who applies for a seal cannot decide about it",
+                next_step="Let another keeper or approver decide.",
+            )
+        store.decide(tx, waiting, to, by=by.id, now=now, note=note)
+        if waiting.version == 1:
+            self._enter(tx, entry, to, by, now, note)
+        return store.must_find(tx, seal_id)
+
     def _change(
         self, tx: Tx, seal_id: str, to: SealState, by: Actor, now: datetime, reason: str
     ) -> Seal:
-        seal = self._must_find(tx, seal_id)
-        rules.must_be_next(seal.state, to)
-        store.add_state(tx, seal_id, to, since=now, by=by.id, reason=reason)
+        entry = self._locked(tx, seal_id)
+        rules.must_decide_for(by, entry.owner)
+        self._enter(tx, entry, to, by, now, reason)
         return self._must_find(tx, seal_id)
 
-    def _add_version(
-        self, tx: Tx, row: dict[str, str], version: int, algorithm: str, now: datetime
+    def _enter(
+        self, tx: Tx, entry: SealEntry, to: SealState, by: Actor, now: datetime, reason: str
     ) -> None:
-        picture = appearance.draw(row["name"], row["code"])
-        use = f"seal/{row['id']}" if version == 1 else f"seal/{row['id']}/{version}"
+        """The next dated state, never before the last one, whatever the clocks say."""
+        before = store.must_find(tx, entry.id)
+        rules.must_be_next(before.state, to)
+        since = max(now, before.since)
+        store.add_state(tx, entry.id, to, since=since, by=by.id, reason=reason)
+
+    def _locked(self, tx: Tx, seal_id: str) -> SealEntry:
+        """The entry, and nobody else changes this seal until the transaction ends."""
+        tx.execute(select(seals.c.id).where(seals.c.id == seal_id).with_for_update())
+        return store.must_find(tx, seal_id)
+
+    def _add_version(
+        self, tx: Tx, entry: SealEntry, version: int, algorithm: str, by: Actor, now: datetime
+    ) -> None:
+        picture = appearance.draw(entry.name, entry.code, entry.line)
+        use = f"seal/{entry.id}" if version == 1 else f"seal/{entry.id}/{version}"
         key = self._keys.create(tx, use, algorithm)
-        certificate = self._keys.authority.certificate_for(tx, use, "seal", _subject(row))
+        authority = self._keys.authority
+        under = authority.department(tx, entry.owner, entry.owner_name)
+        certificate = authority.certificate_for(tx, use, "seal", _subject(entry), under=under)
         tx.execute(
             insert(seal_versions).values(
-                seal_id=row["id"],
+                seal_id=entry.id,
                 version=version,
                 use=use,
                 kid=key.kid,
@@ -147,22 +324,22 @@ class Seals:
                 svg=picture.svg,
                 valid_from=certificate.not_before,
                 valid_until=certificate.not_after,
+                made_by=by.id,
+                made_at=now,
+                filing="",
             )
         )
 
     def _must_find(self, tx: Tx, seal_id: str) -> Seal:
-        seal = store.seal_by_id(tx, seal_id)
-        if seal is None:
-            raise UnknownSeal("there is no such seal")
-        return seal
+        return store.must_be_made(tx, seal_id)
 
 
-def _subject(row: dict[str, str]) -> dict[str, str]:
+def _subject(entry: SealEntry) -> dict[str, str]:
     """Who the certificate names: the seal, its owner, and the owner's code (EN 319 412-3 §4.2)."""
     return {
         "country_name": "CN",
-        "organization_name": row["owner_name"],
-        "organization_identifier": f"NTRCN-{row['owner']}",
-        "common_name": row["name"],
-        "serial_number": row["code"],
+        "organization_name": entry.owner_name,
+        "organization_identifier": f"NTRCN-{entry.owner}",
+        "common_name": entry.name + entry.line,
+        "serial_number": entry.code,
     }

@@ -1,17 +1,24 @@
 """Questions to the seal tables; every function takes the caller's transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, insert, select
+from sqlalchemy import ColumnElement, Row, Select, and_, insert, select, update
+from sqlalchemy import func as sql
 
 from foundation.database import Tx
+from signing.errors import UnknownSeal
 from signing.models import (
+    Application,
     Seal,
     SealChange,
+    SealEntry,
+    SealKind,
     SealState,
+    SealWish,
+    seal_applications,
     seal_states,
     seal_versions,
     seals,
@@ -35,12 +42,12 @@ class SealThen:
         return self.state == SealState.ACTIVE and self.valid_from <= at <= self.valid_until
 
 
-def _state_at(at: datetime | None) -> Any:
+def _state_at(at: datetime | None, column: ColumnElement[Any] = seal_states.c.state) -> Any:
     """The newest state of a seal, or the one that held at a moment: one step in an index."""
     held = [seal_states.c.seal_id == seals.c.id]
     if at is not None:
         held.append(seal_states.c.since <= at)
-    newest = select(seal_states.c.state).where(*held)
+    newest = select(column).where(*held)
     newest = newest.order_by(seal_states.c.since.desc(), seal_states.c.id.desc()).limit(1)
     return newest.correlate(seals).scalar_subquery()
 
@@ -60,6 +67,102 @@ def _newest() -> Select[Any]:
         and_(seal_versions.c.seal_id == seals.c.id, seal_versions.c.version == newest),
     )
     return select(seals, seal_versions, _state_at(None).label("state")).select_from(joined)
+
+
+def columns(wish: SealWish) -> dict[str, str]:
+    """The words of a wish as columns of `seals`."""
+    return {each.name: str(getattr(wish, each.name)) for each in fields(SealWish)}
+
+
+def must_find(tx: Tx, seal_id: str) -> SealEntry:
+    """A line of the register. Raises `UnknownSeal`."""
+    found = entries(tx, seal_id=seal_id)
+    if not found:
+        raise UnknownSeal("there is no such seal")
+    return found[0]
+
+
+def must_be_made(tx: Tx, seal_id: str) -> Seal:
+    """The seal in its newest version. Raises `UnknownSeal` before anything was made."""
+    seal = seal_by_id(tx, seal_id)
+    if seal is None:
+        raise UnknownSeal("there is no such seal")
+    return seal
+
+
+def entries(tx: Tx, *, owner: str | None = None, seal_id: str | None = None) -> list[SealEntry]:
+    """The register of a department, or one line of it; oldest first."""
+    newest = select(seal_versions.c.version).where(seal_versions.c.seal_id == seals.c.id)
+    newest = newest.order_by(seal_versions.c.version.desc()).limit(1).correlate(seals)
+    query = select(
+        seals,
+        _state_at(None).label("state"),
+        _state_at(None, seal_states.c.since).label("since"),
+        sql.coalesce(newest.scalar_subquery(), 0).label("version"),
+    )
+    query = query.where(seals.c.owner == owner if seal_id is None else seals.c.id == seal_id)
+    rows = tx.execute(query.order_by(seals.c.registered_at, seals.c.id)).all()
+    waiting = _waiting(tx, [row.id for row in rows])
+    return [_entry(row, waiting.get(row.id)) for row in rows]
+
+
+def applications(tx: Tx, seal_id: str) -> list[Application]:
+    query = select(seal_applications).where(seal_applications.c.seal_id == seal_id)
+    return _applications(tx, query.order_by(seal_applications.c.id))
+
+
+def granted(tx: Tx, seal_id: str, version: int) -> Application | None:
+    """The approved application for a version."""
+    query = select(seal_applications).where(
+        seal_applications.c.seal_id == seal_id,
+        seal_applications.c.version == version,
+        seal_applications.c.decision == SealState.APPROVED,
+    )
+    return next(iter(_applications(tx, query)), None)
+
+
+def add_application(
+    tx: Tx, seal_id: str, version: int, *, by: str, now: datetime, reason: str
+) -> None:
+    tx.execute(
+        insert(seal_applications).values(
+            seal_id=seal_id,
+            version=version,
+            reason=reason,
+            applied_by=by,
+            applied_at=now,
+            note="",
+        )
+    )
+
+
+def decide(
+    tx: Tx, waiting: Application, decision: SealState, *, by: str, now: datetime, note: str
+) -> None:
+    tx.execute(
+        update(seal_applications)
+        .where(
+            seal_applications.c.seal_id == waiting.seal_id,
+            seal_applications.c.version == waiting.version,
+            seal_applications.c.decision.is_(None),
+        )
+        .values(decision=decision.value, decided_by=by, decided_at=now, note=note)
+    )
+
+
+def set_filing(tx: Tx, seal_id: str, version: int, reference: str) -> None:
+    tx.execute(
+        update(seal_versions)
+        .where(seal_versions.c.seal_id == seal_id, seal_versions.c.version == version)
+        .values(filing=reference)
+    )
+
+
+def keys_of(tx: Tx, seal_id: str) -> list[tuple[str, str]]:
+    """Use and kid of every version."""
+    query = select(seal_versions.c.use, seal_versions.c.kid)
+    query = query.where(seal_versions.c.seal_id == seal_id).order_by(seal_versions.c.version)
+    return [(row.use, row.kid) for row in tx.execute(query)]
 
 
 def seal_by_id(tx: Tx, seal_id: str) -> Seal | None:
@@ -151,4 +254,40 @@ def _seal(row: Row[Any]) -> Seal:
         valid_until=row.valid_until,
         picture=row.picture,
         svg=row.svg,
+        kind=SealKind(row.kind),
+        line=row.line,
+        keeper=row.keeper,
+        keeper_name=row.keeper_name,
     )
+
+
+def _entry(row: Row[Any], waiting: Application | None) -> SealEntry:
+    return SealEntry(
+        id=row.id,
+        name=row.name,
+        line=row.line,
+        kind=SealKind(row.kind),
+        owner=row.owner,
+        owner_name=row.owner_name,
+        code=row.code,
+        keeper=row.keeper,
+        keeper_name=row.keeper_name,
+        state=SealState(row.state),
+        since=row.since,
+        version=row.version,
+        waiting=waiting,
+    )
+
+
+def _waiting(tx: Tx, seal_ids: Sequence[str]) -> dict[str, Application]:
+    query = select(seal_applications).where(
+        seal_applications.c.seal_id.in_(seal_ids), seal_applications.c.decision.is_(None)
+    )
+    return {each.seal_id: each for each in _applications(tx, query)}
+
+
+def _applications(tx: Tx, query: Select[Any]) -> list[Application]:
+    names = [each.name for each in fields(Application)]
+    return [
+        Application(**{name: row[name] for name in names}) for row in tx.execute(query).mappings()
+    ]

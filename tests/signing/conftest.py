@@ -1,6 +1,7 @@
 """A registered seal over real keys, and a page sealed with it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +16,15 @@ from signing import Approval, Seal, SealedDocument, Seals, Signing
 from tests.signing.pages import page
 from tests.simulators.clock import MovableClock
 
-KEEPER = Actor(ActorKind.PERSON, "keeper-1", name="印章管理员", roles=frozenset({"keeper"}))
 OWNER = "11350100003605137H"
+KEEPER = Actor(
+    ActorKind.PERSON,
+    "keeper-1",
+    name="印章管理员",
+    organisation=OWNER,
+    roles=frozenset({"keeper"}),
+)
+APPROVER = replace(KEEPER, id="approver-1", name="审批人", roles=frozenset({"approver"}))
 NAME = "临江市市场监督管理局"
 BOX = (400.0, 150.0, 119.0)
 

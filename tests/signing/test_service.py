@@ -12,7 +12,7 @@ from signing.errors import (
     FourEyesViolated,
     SealNotUsable,
 )
-from tests.signing.conftest import BOX, KEEPER, House
+from tests.signing.conftest import APPROVER, BOX, KEEPER, House
 from tests.signing.pages import RECORD, page
 
 
@@ -105,7 +105,7 @@ def test_what_was_sealed_before_the_revocation_stays_valid(house: House, seal: S
 def test_a_renewed_seal_signs_with_its_new_version(house: House, seal: Seal) -> None:
     before = house.sealed(seal).data
     with house.database.write() as tx:
-        renewed = house.seals.renew(tx, seal.id, now=house.clock())
+        renewed = house.seals.renew(tx, seal.id, by=KEEPER, approved_by=APPROVER, now=house.clock())
 
     after = house.sealed(renewed).data
 

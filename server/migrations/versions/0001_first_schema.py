@@ -358,6 +358,10 @@ def upgrade() -> None:
     sa.Column('owner_name', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('line', sa.Text(), nullable=False),
+    sa.Column('keeper', sa.Text(), nullable=False),
+    sa.Column('keeper_name', sa.Text(), nullable=False),
     sa.Column('registered_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_seals')),
     sa.UniqueConstraint('code', name=op.f('uq_seals_code'))
@@ -518,6 +522,41 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['issuer_kid'], ['keys.kid'], name=op.f('fk_key_crls_issuer_kid')),
     sa.PrimaryKeyConstraint('issuer_kid', 'number', name=op.f('pk_key_crls'))
     )
+    op.create_table('seal_applications',
+    sa.Column('id', sa.Integer(), sa.Identity(always=False), nullable=False),
+    sa.Column('seal_id', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('applied_by', sa.Text(), nullable=False),
+    sa.Column('applied_at', sa.BigInteger(), nullable=False),
+    sa.Column('decision', sa.Text(), nullable=True),
+    sa.Column('decided_by', sa.Text(), nullable=True),
+    sa.Column('decided_at', sa.BigInteger(), nullable=True),
+    sa.Column('note', sa.Text(), nullable=False),
+    sa.CheckConstraint('decided_by <> applied_by', name=op.f('ck_seal_applications_two_people')),
+    sa.ForeignKeyConstraint(['seal_id'], ['seals.id'], name=op.f('fk_seal_applications_seal_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_seal_applications'))
+    )
+    op.create_index('uq_seal_applications_version', 'seal_applications', ['seal_id', 'version'], unique=True, sqlite_where=sa.text("decision IS NULL OR decision = 'approved'"), postgresql_where=sa.text("decision IS NULL OR decision = 'approved'"))
+    op.create_table('seal_permits',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('seal_id', sa.Text(), nullable=False),
+    sa.Column('purpose', sa.Text(), nullable=False),
+    sa.Column('quota', sa.Integer(), nullable=False),
+    sa.Column('used', sa.Integer(), nullable=False),
+    sa.Column('asked_by', sa.Text(), nullable=False),
+    sa.Column('asked_at', sa.BigInteger(), nullable=False),
+    sa.Column('approved_by', sa.Text(), nullable=True),
+    sa.Column('approved_at', sa.BigInteger(), nullable=True),
+    sa.Column('valid_until', sa.BigInteger(), nullable=False),
+    sa.Column('withdrawn_by', sa.Text(), nullable=True),
+    sa.Column('withdrawn_at', sa.BigInteger(), nullable=True),
+    sa.CheckConstraint('approved_by <> asked_by', name=op.f('ck_seal_permits_two_people')),
+    sa.CheckConstraint('used >= 0 AND used <= quota', name=op.f('ck_seal_permits_quota')),
+    sa.ForeignKeyConstraint(['seal_id'], ['seals.id'], name=op.f('fk_seal_permits_seal_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_seal_permits'))
+    )
+    op.create_index(op.f('ix_seal_permits_seal_id'), 'seal_permits', ['seal_id'], unique=False)
     op.create_table('seal_states',
     sa.Column('id', sa.Integer(), sa.Identity(always=False), nullable=False),
     sa.Column('seal_id', sa.Text(), nullable=False),
@@ -540,6 +579,9 @@ def upgrade() -> None:
     sa.Column('svg', sa.Text(), nullable=False),
     sa.Column('valid_from', sa.BigInteger(), nullable=False),
     sa.Column('valid_until', sa.BigInteger(), nullable=False),
+    sa.Column('made_by', sa.Text(), nullable=False),
+    sa.Column('made_at', sa.BigInteger(), nullable=False),
+    sa.Column('filing', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['seal_id'], ['seals.id'], name=op.f('fk_seal_versions_seal_id')),
     sa.PrimaryKeyConstraint('seal_id', 'version', name=op.f('pk_seal_versions')),
     sa.UniqueConstraint('certificate_digest', name=op.f('uq_seal_versions_certificate_digest')),

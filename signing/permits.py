@@ -1,0 +1,157 @@
+"""Permits to use a seal (用印审批): asked by one officer, approved by another, for one purpose.
+
+A certificate that two people have approved is its own permit. Everything else that is to be sealed
+(a letter, an uploaded file, a run of notices) needs one of these. The quota and the two people are
+constraints of the database: however many processes spend at once, a permit for ten seals seals ten
+times.
+
+    with database.write() as tx:
+        permit = permits.ask(tx, seal.id, purpose="年检通知", quota=10, by=wang, now=now, until=end)
+    …       permits.approve(tx, permit, by=li, now=now)
+    …       approval = permits.spend(tx, permit, purpose="年检通知", content_digest=…, now=now)
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import insert, select, update
+
+from foundation.actor import Actor
+from foundation.database import Tx
+from signing import rules, store
+from signing.errors import FourEyesViolated, PermitExhausted, PermitNotUsable, UnknownPermit
+from signing.models import Approval, Permit, seal_permits
+
+LARGEST_QUOTA: Final = 100_000
+
+
+class Permits:
+    """Asks for, approves and spends permits; every method takes the caller's transaction."""
+
+    def ask(
+        self,
+        tx: Tx,
+        seal_id: str,
+        *,
+        purpose: str,
+        quota: int,
+        by: Actor,
+        now: datetime,
+        until: datetime,
+    ) -> str:
+        """Ask to use a seal `quota` times for one purpose until a day; answers the permit's id.
+
+        Raises `UnknownSeal`, `PermitNotUsable` for a purpose, quota or day that makes no sense.
+        """
+        rules.must_work_for(by, store.must_find(tx, seal_id).owner)
+        if not purpose.strip() or len(purpose) > rules.LONGEST_NAME:
+            raise PermitNotUsable(f"a purpose has 1 to {rules.LONGEST_NAME} characters")
+        if not 0 < quota <= LARGEST_QUOTA or until <= now:
+            raise PermitNotUsable(f"a permit is for 1 to {LARGEST_QUOTA} uses and a day to come")
+        permit_id = f"permit-{secrets.token_hex(8)}"
+        tx.execute(
+            insert(seal_permits).values(
+                id=permit_id,
+                seal_id=seal_id,
+                purpose=purpose,
+                quota=quota,
+                used=0,
+                asked_by=by.id,
+                asked_at=now,
+                valid_until=until,
+            )
+        )
+        return permit_id
+
+    def approve(self, tx: Tx, permit_id: str, *, by: Actor, now: datetime) -> Permit:
+        """Let the asking officer use the seal. Raises `FourEyesViolated`, `PermitNotUsable`."""
+        permit = self._theirs(tx, permit_id, by)
+        if permit.asked_by == by.id:
+            raise FourEyesViolated(
+                "who asks for a seal cannot approve it",
+                next_step="Let the keeper or another officer approve.",
+            )
+        self._change(tx, permit_id, approved_by=by.id, approved_at=now)
+        return self._must_find(tx, permit_id)
+
+    def withdraw(self, tx: Tx, permit_id: str, *, by: Actor, now: datetime) -> Permit:
+        """End a permit before its day; what was sealed stays sealed."""
+        self._theirs(tx, permit_id, by)
+        tx.execute(
+            update(seal_permits)
+            .where(seal_permits.c.id == permit_id, seal_permits.c.withdrawn_at.is_(None))
+            .values(withdrawn_at=now, withdrawn_by=by.id)
+        )
+        return self._must_find(tx, permit_id)
+
+    def spend(
+        self,
+        tx: Tx,
+        permit_id: str,
+        *,
+        purpose: str,
+        content_digest: str,
+        now: datetime,
+        count: int = 1,
+    ) -> Approval:
+        """Use the permit for one content (or `count` copies of it): what `Signing` wants to see.
+
+        Spent with the caller's transaction: when that fails, so does the use. Raises
+        `PermitNotUsable` (not approved, over, withdrawn, another purpose), `PermitExhausted`.
+        """
+        spent = tx.execute(
+            update(seal_permits)
+            .where(
+                seal_permits.c.id == permit_id,
+                seal_permits.c.purpose == purpose,
+                seal_permits.c.approved_at.is_not(None),
+                seal_permits.c.withdrawn_at.is_(None),
+                seal_permits.c.valid_until >= now,
+                seal_permits.c.used + count <= seal_permits.c.quota,
+            )
+            .values(used=seal_permits.c.used + count)
+        )
+        permit = self._must_find(tx, permit_id)
+        if spent.rowcount != 1 or permit.approved_by is None or permit.approved_at is None:
+            raise _refused(permit, purpose, now)
+        return Approval(
+            content_digest, permit.asked_by, permit.approved_by, permit.approved_at, permit.id
+        )
+
+    def of(self, tx: Tx, seal_id: str) -> Sequence[Permit]:
+        """Every permit of a seal, newest first."""
+        query = select(seal_permits).where(seal_permits.c.seal_id == seal_id)
+        rows = tx.execute(query.order_by(seal_permits.c.asked_at.desc(), seal_permits.c.id))
+        return [Permit(**row) for row in rows.mappings()]
+
+    def _change(self, tx: Tx, permit_id: str, **values: object) -> None:
+        undecided = (seal_permits.c.id == permit_id, seal_permits.c.approved_at.is_(None))
+        if tx.execute(update(seal_permits).where(*undecided).values(**values)).rowcount != 1:
+            raise PermitNotUsable("the permit was approved before")
+
+    def _theirs(self, tx: Tx, permit_id: str, actor: Actor) -> Permit:
+        permit = self._must_find(tx, permit_id)
+        rules.must_decide_for(actor, store.must_find(tx, permit.seal_id).owner)
+        return permit
+
+    def _must_find(self, tx: Tx, permit_id: str) -> Permit:
+        row = tx.execute(select(seal_permits).where(seal_permits.c.id == permit_id)).mappings()
+        found = row.one_or_none()
+        if found is None:
+            raise UnknownPermit("there is no such permit")
+        return Permit(**found)
+
+
+def _refused(permit: Permit, purpose: str, now: datetime) -> PermitNotUsable | PermitExhausted:
+    """Why a permit could not be spent; the same stable codes everywhere."""
+    if permit.approved_at is None:
+        return PermitNotUsable("the permit was not approved", next_step="Ask the keeper.")
+    if permit.withdrawn_at is not None or permit.valid_until < now:
+        return PermitNotUsable("the permit is over", next_step="Ask for a new one.")
+    if permit.purpose != purpose:
+        return PermitNotUsable("the permit is for another purpose")
+    return PermitExhausted(
+        f"the permit was for {permit.quota} uses", next_step="Ask for another permit."
+    )

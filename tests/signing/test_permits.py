@@ -1,0 +1,193 @@
+"""Leave to use a seal: two people, one purpose, so often, over both databases."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+
+from foundation.actor import Actor
+from signing import Permit, Seal
+from signing.errors import (
+    FourEyesViolated,
+    NotTheKeeper,
+    PermitExhausted,
+    PermitNotUsable,
+    UnknownPermit,
+    UnknownSeal,
+)
+from signing.models import seal_permits
+from tests.signing.conftest import BOX, KEEPER, House
+from tests.signing.pages import page
+
+CLERK = replace(KEEPER, id="clerk-1", roles=frozenset({"drafter"}))
+STRANGER = replace(KEEPER, id="stranger-1", organisation="11350100003605199X")
+PURPOSE = "年检通知"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def house(house_on_each_database: House) -> House:
+    return house_on_each_database
+
+
+@pytest.fixture
+def seal(house: House) -> Seal:
+    return house.register()
+
+
+def ask(house: House, seal: Seal, quota: int = 2, by: Actor = CLERK, purpose: str = PURPOSE) -> str:
+    now = house.clock()
+    with house.database.write() as tx:
+        return house.seals.permits.ask(
+            tx, seal.id, purpose=purpose, quota=quota, by=by, now=now, until=now + 30 * DAY
+        )
+
+
+def approve(house: House, permit: str, by: Actor = KEEPER) -> Permit:
+    with house.database.write() as tx:
+        return house.seals.permits.approve(tx, permit, by=by, now=house.clock())
+
+
+def spend(house: House, permit: str, purpose: str = PURPOSE, content_digest: str = "digest"):
+    with house.database.write() as tx:
+        return house.seals.permits.spend(
+            tx, permit, purpose=purpose, content_digest=content_digest, now=house.clock()
+        )
+
+
+def test_a_permit_of_two_people_seals_a_document(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    approve(house, permit)
+
+    approval = spend(house, permit, content_digest="content")
+    sealed = house.signing.seal_pdf(
+        seal, page(), approval, content_digest="content", now=house.clock(), box=BOX
+    )
+
+    assert house.signing.validate_pdf(sealed.data).indication == "valid"
+    ((_, use),) = house.keys.uses_of(seal.use)
+    assert (use.approval, use.drafter, use.approver) == (permit, "clerk-1", "keeper-1")
+
+
+def test_a_permit_is_spent_as_often_as_it_was_granted(house: House, seal: Seal) -> None:
+    permit = ask(house, seal, quota=2)
+    approve(house, permit)
+    spend(house, permit)
+    spend(house, permit)
+
+    with pytest.raises(PermitExhausted):
+        spend(house, permit)
+
+    with house.database.read() as tx:
+        (known,) = house.seals.permits.of(tx, seal.id)
+    assert (known.used, known.quota) == (2, 2)
+
+
+def test_who_asks_does_not_approve(house: House, seal: Seal) -> None:
+    permit = ask(house, seal, by=KEEPER)
+
+    with pytest.raises(FourEyesViolated):
+        approve(house, permit, by=KEEPER)
+    with pytest.raises(NotTheKeeper):
+        approve(house, permit, by=CLERK)
+    with pytest.raises(UnknownSeal):
+        approve(house, permit, by=STRANGER)
+    with pytest.raises(IntegrityError), house.database.write() as tx:
+        tx.execute(update(seal_permits).values(approved_by="keeper-1"))
+    with pytest.raises(PermitNotUsable, match="not approved"):
+        spend(house, permit)
+
+
+def test_the_database_itself_holds_the_quota(house: House, seal: Seal) -> None:
+    approve(house, ask(house, seal, quota=2))
+
+    with pytest.raises(IntegrityError), house.database.write() as tx:
+        tx.execute(update(seal_permits).values(used=3))
+
+
+def test_a_permit_is_for_one_purpose_until_one_day(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    approve(house, permit)
+
+    with pytest.raises(PermitNotUsable, match="another purpose"):
+        spend(house, permit, purpose="行政处罚")
+    house.clock.advance(31 * DAY)
+    with pytest.raises(PermitNotUsable, match="over"):
+        spend(house, permit)
+
+
+def test_a_permit_can_be_withdrawn(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    approve(house, permit)
+    with house.database.write() as tx:
+        withdrawn = house.seals.permits.withdraw(tx, permit, by=KEEPER, now=house.clock())
+
+    assert withdrawn.withdrawn_by == "keeper-1"
+    with pytest.raises(PermitNotUsable, match="over"):
+        spend(house, permit)
+
+
+def test_a_permit_is_approved_once(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    first = approve(house, permit)
+    house.clock.advance(DAY)
+
+    with pytest.raises(PermitNotUsable):
+        approve(house, permit, by=replace(KEEPER, id="keeper-2"))
+
+    with house.database.read() as tx:
+        assert house.seals.permits.of(tx, seal.id) == [first]
+
+
+def test_a_use_that_was_rolled_back_was_no_use(house: House, seal: Seal) -> None:
+    permit = ask(house, seal, quota=1)
+    approve(house, permit)
+    with pytest.raises(RuntimeError), house.database.write() as tx:  # noqa: PT012
+        house.seals.permits.spend(
+            tx, permit, purpose=PURPOSE, content_digest="x", now=house.clock()
+        )
+        raise RuntimeError
+
+    assert spend(house, permit).reference == permit
+
+
+def test_ten_uses_are_ten_however_many_spend_at_once(house: House, seal: Seal) -> None:
+    permit = ask(house, seal, quota=10)
+    approve(house, permit)
+    outcomes: list[str] = []
+
+    def work() -> None:
+        for _ in range(5):
+            try:
+                spend(house, permit)
+                outcomes.append("spent")
+            except PermitExhausted:
+                outcomes.append("exhausted")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["exhausted"] * 10 + ["spent"] * 10
+
+
+@pytest.mark.parametrize(
+    ("quota", "purpose"), [(0, PURPOSE), (-1, PURPOSE), (100_001, PURPOSE), (1, ""), (1, "x" * 61)]
+)
+def test_a_permit_that_makes_no_sense_is_refused(
+    house: House, seal: Seal, quota: int, purpose: str
+) -> None:
+    with pytest.raises(PermitNotUsable):
+        ask(house, seal, quota=quota, purpose=purpose)
+
+
+def test_nobody_asks_for_the_seal_of_another_department(house: House, seal: Seal) -> None:
+    with pytest.raises(UnknownSeal):
+        ask(house, seal, by=STRANGER)
+    with pytest.raises(UnknownPermit):
+        spend(house, "permit-0")
