@@ -89,12 +89,15 @@ def test_a_rotated_key_does_not_sign_for_the_old_certificate(house: House, seal:
 
 def test_what_was_sealed_before_the_revocation_stays_valid(house: House, seal: Seal) -> None:
     before = house.sealed(seal).data
-    house.clock.advance(timedelta(days=1))
+    house.clock.advance(timedelta(minutes=1))
     with house.database.write() as tx:
         house.seals.revoke(tx, seal.id, by=KEEPER, now=house.clock(), reason="reorganised")
-    house.clock.advance(timedelta(days=1))
+    house.clock.advance(timedelta(minutes=1))
 
     after = house.sealed(seal).data  # a process that still holds the old value
+    house.clock.advance(timedelta(minutes=10))
+    with pytest.raises(SealNotUsable):
+        house.sealed(seal)  # and now has noticed that the certificate was revoked
 
     assert house.signing.validate_pdf(before).indication == "valid"
     late = house.signing.validate_pdf(after)
