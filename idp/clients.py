@@ -273,7 +273,7 @@ def read_credentials(headers: Mapping[str, str], form: Mapping[str, str]) -> Cre
     if "client_assertion" in form or "client_assertion_type" in form:
         found.append(_assertion(form))
     if form.get("client_secret"):
-        client_id = _client_id(form)
+        client_id = found[0].client_id if found else _client_id(form)
         found.append(Credentials("client_secret_post", client_id, form["client_secret"]))
     if not found:
         return Credentials("none", _client_id(form))

@@ -1,0 +1,28 @@
+"""docs/standards.md names files and tests that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in (ROOT / "docs" / "standards.md").read_text().splitlines()
+    if line.startswith("| ") and not line.startswith(("| clause", "| request", "| `"))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}: {row[1]}")
+def test_a_clause_names_a_file_and_a_test_that_exist_or_says_why_not(row: list[str]):
+    _, _, file, test = row
+    if test.startswith("not covered: "):
+        assert len(test) > 30, "why not?"
+        return
+    where, _, name = test.partition("::")
+
+    assert (ROOT / file).is_file(), file
+    assert (ROOT / where).is_file(), where
+    if name:
+        defined = re.search(rf"^def {re.escape(name)}\(", (ROOT / where).read_text(), re.MULTILINE)
+        assert defined, f"{name} is not in {where}"
