@@ -33,7 +33,7 @@ from foundation.hot import (
     parse_form,
     parse_pairs,
 )
-from idp import discovery, dynamic_http, endpoints, form_post
+from idp import discovery, dynamic_http, endpoints, form_post, openapi
 from idp.cookies import Cookies, new_browser_id
 from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
@@ -89,6 +89,7 @@ def router(idp: Idp) -> APIRouter:
             summary=summary,
             response_class=Response,
             status_code=303,
+            openapi_extra=openapi.operation(name),
         )
     dynamic_http.add_routes(routes, idp.registrations)
     mount(routes, hot_routes(idp))

@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from foundation.errors import Malformed, TooLarge, Unavailable
 from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, json_answer, parse_form
+from idp import openapi
 from idp.errors import InvalidRequest, OAuthError
 from idp.resources import REPEATED
 
@@ -41,5 +42,5 @@ def oauth_error(refusal: OAuthError) -> HotAnswer:
 
 
 def route(method: str, path: str, handler: HotHandler, name: str, summary: str) -> HotRoute:
-    extra: dict[str, Any] = {}
-    return HotRoute(method, path, handler, name, summary, LONGEST_BODY, extra, TAGS)
+    told = openapi.operation(name)
+    return HotRoute(method, path, handler, name, summary, LONGEST_BODY, told, TAGS)
