@@ -138,8 +138,7 @@ class Issuer:
         rows = [dict(made.row) for made in all_made]
         store.insert_issued(tx, rows, [each for made in all_made for each in _renditions(made)])
         self._keys.keep(tx, (made.trail for made in all_made))
-        for made in all_made:
-            self._ledger.append(tx, self._issued_entry(made))
+        self._ledger.append_all(tx, [self._issued_entry(made) for made in all_made])
         for made in sorted(all_made, key=lambda made: made.slot):  # one lock order for all writers
             if made.order.outcome is not State.ACTIVE:
                 self._end(tx, made)

@@ -7,12 +7,14 @@ to the ledger or compared by digest goes through here.
 import base64
 import hashlib
 import re
+from binascii import b2a_base64
 
 import rfc8785
 
 from foundation.errors import Malformed
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def canonical(value: object) -> bytes:
@@ -30,7 +32,7 @@ def digest(value: object) -> str:
 
 def b64url(data: bytes) -> str:
     """Base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return b2a_base64(data, newline=False).translate(_URLSAFE, b"=").decode("ascii")
 
 
 def b64url_decode(text: str) -> bytes:

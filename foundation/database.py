@@ -10,6 +10,7 @@
   synchronous_commit.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -67,8 +68,7 @@ class Database:
     def write(self) -> Iterator[Tx]:
         """One read-write transaction."""
         with self.engine.connect() as connection:
-            if self.dialect == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._begin(connection, "BEGIN IMMEDIATE")
             try:
                 yield connection
             except BaseException:
@@ -80,12 +80,19 @@ class Database:
     def read(self) -> Iterator[Tx]:
         """One read-only snapshot; anything written in it is rolled back."""
         with self._snapshots.connect() as connection:
-            if self.dialect == "sqlite":
-                connection.exec_driver_sql("BEGIN")
+            self._begin(connection, "BEGIN")
             try:
                 yield connection
             finally:
                 connection.rollback()
+
+    def reader(self) -> "Reader | None":
+        """A kept connection for short reads on the event loop, where reading never waits.
+
+        That is SQLite in WAL mode: no network, and no lock that a writer could hold against it.
+        None elsewhere.
+        """
+        return Reader(self.engine) if self.dialect == "sqlite" else None
 
     def insert_or_ignore(self, table: Table) -> Any:
         """INSERT … ON CONFLICT DO NOTHING; `rowcount` tells whether the row is new."""
@@ -103,8 +110,52 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
+    def _begin(self, connection: Connection, words: str) -> None:
+        """Begin now: statements on the driver's own cursor (`prepared`) would begin nothing that
+        SQLAlchemy knows of, and it commits only what it knows of."""
+        if self.dialect == "sqlite":
+            connection.exec_driver_sql(words)
+        else:
+            connection.begin()
+
     def _insert(self, table: Table) -> Any:
         return (sqlite if self.dialect == "sqlite" else postgresql).insert(table)
+
+
+class Reader:
+    """One kept connection; each `read` is a snapshot of its own. For one thread at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """One read-only snapshot; costs two words to the database beside what is asked."""
+        with self._turn:
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._engine.connect()
+            driver: Any = connection.connection.dbapi_connection
+            try:
+                driver.execute("BEGIN")
+                yield connection
+            except BaseException:
+                self._drop()
+                raise
+            connection.rollback()  # SQLAlchemy's, if a statement of its own began one
+            driver.rollback()
+
+    def close(self) -> None:
+        with self._turn:
+            self._drop()
+
+    def _drop(self) -> None:
+        """A connection on which something failed is not used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def is_unique_violation(error: IntegrityError) -> bool:

@@ -11,7 +11,7 @@ endpoints answer their own RFC 6749 errors and never let one rise.
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -32,6 +32,7 @@ SINGLE_HEADERS = frozenset(
     }
 )
 _FORM = "application/x-www-form-urlencoded"
+_MOST_PARAMETERS = 100
 
 
 @dataclass(slots=True)
@@ -117,14 +118,22 @@ def parse_query(request: HotRequest) -> dict[str, str]:
     return parse_pairs(request.query.encode("latin-1"))
 
 
+def _decoded(text: str) -> str:
+    """Form decoding; raises `UnicodeDecodeError` for what is not UTF-8."""
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+
+
 def parse_pairs(encoded: bytes, repeated: Collection[str] = ()) -> dict[str, str]:
+    """Name and value of each `&`-separated part; a part without "=" is a name without a value."""
     try:
-        pairs = parse_qsl(
-            encoded.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=100,
-        )
+        text = encoded.decode("ascii")
+        parts = [part.partition("=") for part in text.split("&") if part]
+        if len(parts) > _MOST_PARAMETERS:
+            raise ValueError
+        if "%" in text or "+" in text:
+            pairs = [(_decoded(name), _decoded(value)) for name, _, value in parts]
+        else:
+            pairs = [(name, value) for name, _, value in parts]
     except ValueError:
         raise Malformed("the parameters are not form-encoded UTF-8") from None
     parameters = dict(pairs)

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from foundation.database import Database, Tx
+from foundation.prepared import KEYS, Prepared, Rows
 from idp.models import (
     Authorization,
     Family,
@@ -64,7 +65,6 @@ def add_code(tx: Tx, code: StoredCode) -> None:
 
 
 def codes(tx: Tx, hashes: Collection[str]) -> dict[str, StoredCode]:
-    query = select(authorization_codes).where(authorization_codes.c.code_hash.in_(hashes))
     return {
         row.code_hash: StoredCode(
             row.code_hash,
@@ -74,30 +74,22 @@ def codes(tx: Tx, hashes: Collection[str]) -> dict[str, StoredCode]:
             _authorization(row),
             row.expires_at,
         )
-        for row in tx.execute(query)
+        for row in _codes(tx, hashes)
     }
 
 
 def take_codes(tx: Tx, hashes: Collection[str]) -> frozenset[str]:
     """Remove these codes; answers those that were still there."""
-    if not hashes:
-        return frozenset()
-    table = authorization_codes
-    taken = delete(table).where(table.c.code_hash.in_(hashes)).returning(table.c.code_hash)
-    return frozenset(tx.execute(taken).scalars())
+    return frozenset(row.code_hash for row in _take_codes(tx, hashes))
 
 
 def families_of_codes(tx: Tx, hashes: Collection[str]) -> dict[str, Family]:
     """Families that grew from these codes: who finds one here has sent a code twice."""
-    if not hashes:
-        return {}
-    rows = tx.execute(select(token_families).where(token_families.c.code_hash.in_(hashes)))
-    return {row.code_hash: _family(row) for row in rows}
+    return {row.code_hash: _family(row) for row in _families_of_codes(tx, hashes)}
 
 
 def families(tx: Tx, ids: Collection[str]) -> dict[str, Family]:
-    rows = tx.execute(select(token_families).where(token_families.c.id.in_(ids)))
-    return {row.id: _family(row) for row in rows}
+    return {row.id: _family(row) for row in _families(tx, ids)}
 
 
 def clients_of_session(tx: Tx, sid: str) -> list[str]:
@@ -108,55 +100,28 @@ def clients_of_session(tx: Tx, sid: str) -> list[str]:
 
 def add_families(tx: Tx, new: Sequence[tuple[Family, str | None]]) -> None:
     """Store families, each with the hash of the code it grew from."""
-    if new:
-        tx.execute(insert(token_families), [_family_row(family, code) for family, code in new])
+    _add_families(tx, [_family_row(family, code) for family, code in new])
 
 
 def add_refresh_tokens(
-    database: Database, tx: Tx, new: Sequence[tuple[str, str]], now: datetime, expires_at: datetime
+    tx: Tx, new: Sequence[tuple[str, str]], now: datetime, expires_at: datetime
 ) -> None:
     """Store (token_hash, family_id) pairs; one that is already there stays as it is."""
-    if not new:
-        return
-    rows = [
-        {"token_hash": token, "family_id": family, "issued_at": now, "expires_at": expires_at}
-        for token, family in new
-    ]
-    tx.execute(database.insert_or_ignore(refresh_tokens), rows)
+    _add_refresh_tokens(tx, [(token, family, now, expires_at) for token, family in new])
 
 
 def refresh_tokens_of(tx: Tx, hashes: Collection[str]) -> dict[str, StoredRefreshToken]:
-    query = (
-        select(
-            refresh_tokens.c.token_hash,
-            refresh_tokens.c.expires_at.label("token_expires_at"),
-            refresh_tokens.c.used_at,
-            token_families,
-        )
-        .join_from(
-            refresh_tokens, token_families, refresh_tokens.c.family_id == token_families.c.id
-        )
-        .where(refresh_tokens.c.token_hash.in_(hashes))
-    )
     return {
         row.token_hash: StoredRefreshToken(
             row.token_hash, _family(row), row.token_expires_at, row.used_at
         )
-        for row in tx.execute(query)
+        for row in _refresh_tokens(tx, hashes)
     }
 
 
 def use_refresh_tokens(tx: Tx, hashes: Collection[str], now: datetime) -> frozenset[str]:
     """Mark these as rotated away; answers those that were still unused."""
-    if not hashes:
-        return frozenset()
-    used = (
-        update(refresh_tokens)
-        .where(refresh_tokens.c.token_hash.in_(hashes), refresh_tokens.c.used_at.is_(None))
-        .values(used_at=now)
-        .returning(refresh_tokens.c.token_hash)
-    )
-    return frozenset(tx.execute(used).scalars())
+    return frozenset(row.token_hash for row in _use_refresh_tokens(tx, hashes, now=now))
 
 
 def revoke_families(
@@ -190,8 +155,7 @@ def revoke(database: Database, tx: Tx, ids: Mapping[str, datetime]) -> None:
 
 
 def revoked(tx: Tx, ids: Collection[str]) -> frozenset[str]:
-    query = select(revocations.c.id).where(revocations.c.id.in_(ids))
-    return frozenset(tx.execute(query).scalars())
+    return frozenset(row.id for row in _revoked(tx, ids))
 
 
 def live_families(tx: Tx, **where: str) -> list[Family]:
@@ -201,20 +165,21 @@ def live_families(tx: Tx, **where: str) -> list[Family]:
     return [_family(row) for row in tx.execute(query)]
 
 
-def _family_row(family: Family, code_hash: str | None) -> dict[str, Any]:
-    return {
-        "id": family.id,
-        "client_id": family.client_id,
-        "person_id": family.authorization.person_id,
-        "sid": family.authorization.sid,
-        "code_hash": code_hash,
-        "authorization": msgspec.json.encode(family.authorization).decode(),
-        "created_at": family.created_at,
-        "expires_at": family.expires_at,
-    }
+def _family_row(family: Family, code_hash: str | None) -> tuple[Any, ...]:
+    """In the order of `_add_families`."""
+    return (
+        family.id,
+        family.client_id,
+        family.authorization.person_id,
+        family.authorization.sid,
+        code_hash,
+        msgspec.json.encode(family.authorization).decode(),
+        family.created_at,
+        family.expires_at,
+    )
 
 
-def _family(row: Row[Any]) -> Family:
+def _family(row: Any) -> Family:
     return Family(
         row.id,
         row.client_id,
@@ -225,5 +190,48 @@ def _family(row: Row[Any]) -> Family:
     )
 
 
-def _authorization(row: Row[Any]) -> Authorization:
+def _authorization(row: Any) -> Authorization:
     return msgspec.json.decode(row.authorization, type=Authorization)
+
+
+# --- the fast lane's statements, compiled once ------------------------------------------------
+
+_codes = Prepared(select(authorization_codes).where(authorization_codes.c.code_hash.in_(KEYS)))
+_take_codes = Prepared(
+    delete(authorization_codes)
+    .where(authorization_codes.c.code_hash.in_(KEYS))
+    .returning(authorization_codes.c.code_hash)
+)
+_families = Prepared(select(token_families).where(token_families.c.id.in_(KEYS)))
+_families_of_codes = Prepared(select(token_families).where(token_families.c.code_hash.in_(KEYS)))
+_add_families = Rows(
+    token_families,
+    "id",
+    "client_id",
+    "person_id",
+    "sid",
+    "code_hash",
+    "authorization",
+    "created_at",
+    "expires_at",
+)
+_refresh_tokens = Prepared(
+    select(
+        refresh_tokens.c.token_hash,
+        refresh_tokens.c.expires_at.label("token_expires_at"),
+        refresh_tokens.c.used_at,
+        token_families,
+    )
+    .join_from(refresh_tokens, token_families, refresh_tokens.c.family_id == token_families.c.id)
+    .where(refresh_tokens.c.token_hash.in_(KEYS))
+)
+_use_refresh_tokens = Prepared(
+    update(refresh_tokens)
+    .where(refresh_tokens.c.token_hash.in_(KEYS), refresh_tokens.c.used_at.is_(None))
+    .values(used_at=bindparam("now"))
+    .returning(refresh_tokens.c.token_hash)
+)
+_add_refresh_tokens = Rows(
+    refresh_tokens, "token_hash", "family_id", "issued_at", "expires_at", ignore=True
+)
+_revoked = Prepared(select(revocations.c.id).where(revocations.c.id.in_(KEYS)))

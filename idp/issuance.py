@@ -193,37 +193,44 @@ class Issuance:
         self, tx: Tx, requests: Sequence[CodeRequest]
     ) -> Sequence[Redeemed | NotRedeemed]:
         results = authorization_code.redeem(self._database, tx, requests)
+        entries: list[Entry] = []
         for request, result in zip(requests, results, strict=True):
-            grant_type = authorization_code.GRANT_TYPE
             if isinstance(result, Redeemed):
-                self._append_issued(tx, request.client, result.family, grant_type)
+                grant_type = authorization_code.GRANT_TYPE
+                entries.append(self._issued(request.client, result.family, grant_type))
             elif result.reused is not None:
-                self._append_ended(tx, request.client, result.reused, "code_reuse")
+                entries.append(self._ended(request.client, result.reused, "code_reuse"))
+        self._ledger.append_all(tx, entries)
         return results
 
     def _redeem_refreshes(
         self, tx: Tx, requests: Sequence[RefreshRequest]
     ) -> Sequence[Refreshed | NotRefreshed]:
         results = refresh.redeem(self._database, tx, requests)
+        entries: list[Entry] = []
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, Refreshed):
-                self._append_issued(tx, request.client, result.family, refresh.GRANT_TYPE)
+                entries.append(self._issued(request.client, result.family, refresh.GRANT_TYPE))
             elif result.ended is not None:
-                self._append_ended(tx, request.client, result.ended, "refresh_token_reuse")
+                entries.append(self._ended(request.client, result.ended, "refresh_token_reuse"))
+        self._ledger.append_all(tx, entries)
         return results
 
     def _redeem_polls(
         self, tx: Tx, polls: Sequence[device_code.Poll]
     ) -> Sequence[device_code.Allowed | device_code.NotAllowed]:
         results = device_code.redeem(self._database, tx, polls)
-        for poll, result in zip(polls, results, strict=True):
-            if isinstance(result, device_code.Allowed):
-                self._append_issued(tx, poll.client, result.family, device_code.GRANT_TYPE)
+        entries = [
+            self._issued(poll.client, result.family, device_code.GRANT_TYPE)
+            for poll, result in zip(polls, results, strict=True)
+            if isinstance(result, device_code.Allowed)
+        ]
+        self._ledger.append_all(tx, entries)
         return results
 
-    def _append_issued(self, tx: Tx, client: Client, family: Family, grant_type: str) -> None:
+    def _issued(self, client: Client, family: Family, grant_type: str) -> Entry:
         authorization = family.authorization
-        entry = Entry(
+        return Entry(
             kind="idp.token_issued",
             actor=client.actor,
             at=self._clock(),
@@ -235,10 +242,9 @@ class Issuance:
                 "family": family.id,
             },
         )
-        self._ledger.append(tx, entry)
 
-    def _append_ended(self, tx: Tx, client: Client, family: Family, reason: str) -> None:
-        entry = Entry(
+    def _ended(self, client: Client, family: Family, reason: str) -> Entry:
+        return Entry(
             kind="idp.family_revoked",
             actor=client.actor,
             at=self._clock(),
@@ -246,7 +252,6 @@ class Issuance:
             verdict=reason,
             details={"family": family.id},
         )
-        self._ledger.append(tx, entry)
 
     def _refusal(self, client: Client | None, refusal: OAuthError) -> Entry:
         return Entry(

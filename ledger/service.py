@@ -15,7 +15,7 @@
 """
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -63,8 +63,8 @@ class _Written:
     """An entry as rows: for the outbox, for those concerned, and its sealed openings."""
 
     ref: EntryRef
-    concerned: Mapping[str, Any] | None
-    sealed: Mapping[str, Any] | None
+    concerned: tuple[str, str, str] | None
+    sealed: tuple[str, bytes] | None
 
 
 class Ledger:
@@ -77,7 +77,7 @@ class Ledger:
         self._keys = keys
         self._clock = clock
         self._grown: tuple[bytes, Edge] | None = None  # (root, edge) we signed last; only a cache
-        self._writer = GroupWriter(database, _insert_groups)
+        self._writer: GroupWriter[Sequence[_Written], None] = GroupWriter(database, _insert_groups)
         self._heads = Loader(database, _latest_note)
 
     def close(self) -> None:
@@ -88,13 +88,20 @@ class Ledger:
 
     def append(self, tx: Tx, entry: Entry) -> EntryRef:
         """Write an entry in the caller's transaction (the ordinary lane)."""
-        written = self._write(entry)
-        _insert(tx, [written])
-        return written.ref
+        return self.append_all(tx, [entry])[0]
+
+    def append_all(self, tx: Tx, entries: Sequence[Entry]) -> list[EntryRef]:
+        """Write several entries in the caller's transaction."""
+        all_written = [self._write(entry) for entry in entries]
+        if all_written:
+            _insert(tx, all_written)
+        return [written.ref for written in all_written]
 
     async def record(self, entry: Entry) -> EntryRef:
         """Write an entry; resolves after the commit that made it durable (the fast lane)."""
-        return (await self.record_all([entry]))[0]
+        written = self._write(entry)
+        await self._writer.submit((written,))
+        return written.ref
 
     async def record_all(self, entries: Sequence[Entry]) -> list[EntryRef]:
         """Write several entries, all or none."""
@@ -237,10 +244,9 @@ class Ledger:
         concerned = sealed = None
         if entry.subject or entry.certificate:
             index = certificate_index(self._cipher, entry.certificate)
-            concerned = {"entry_id": ref.id, "subject": entry.subject, "certificate": index}
+            concerned = (ref.id, entry.subject, index)
         if ref.openings:
-            secret = seal_openings(self._cipher, ref.id, ref.openings)
-            sealed = {"entry_id": ref.id, "sealed": secret}
+            sealed = (ref.id, seal_openings(self._cipher, ref.id, ref.openings))
         return _Written(ref, concerned, sealed)
 
     def _trusted_edge(self, tx: Tx) -> Edge:
@@ -322,7 +328,7 @@ def _insert_groups(tx: Tx, groups: Sequence[Sequence[_Written]]) -> list[None]:
 def _insert(tx: Tx, all_written: Sequence[_Written]) -> None:
     store.add_entries(
         tx,
-        [{"entry_id": each.ref.id, "leaf": each.ref.leaf} for each in all_written],
+        [(each.ref.id, each.ref.leaf) for each in all_written],
         [each.concerned for each in all_written if each.concerned is not None],
         [each.sealed for each in all_written if each.sealed is not None],
     )

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, text, update
 
 from foundation.database import Database, Tx, try_advisory_lock
+from foundation.prepared import Rows
 from ledger import models
 from ledger.errors import LedgerDamaged
 from ledger.merkle import HASH_BYTES
@@ -21,6 +22,11 @@ checkpoints = models.ledger_checkpoints
 accesses = models.ledger_accesses
 openings = models.ledger_openings
 
+_add_waiting = Rows(outbox, "entry_id", "leaf")
+_add_concerned = Rows(accesses, "entry_id", "subject", "certificate", "erased")
+_add_sealed = Rows(openings, "entry_id", "sealed")
+_add_numbered = Rows(entries, "seq", "entry_id", "leaf")
+
 _POLL_SECONDS = 0.002
 
 
@@ -29,16 +35,16 @@ _POLL_SECONDS = 0.002
 
 def add_entries(
     tx: Tx,
-    waiting: Sequence[Mapping[str, Any]],
-    concerned: Sequence[Mapping[str, Any]],
-    sealed: Sequence[Mapping[str, Any]],
+    waiting: Sequence[tuple[str, bytes]],
+    concerned: Sequence[tuple[str, str, str]],
+    sealed: Sequence[tuple[str, bytes]],
 ) -> None:
-    """Rows for the outbox, the accesses and the openings, one multi-row insert each."""
-    tx.execute(insert(outbox), waiting)
-    if concerned:
-        tx.execute(insert(accesses), concerned)
-    if sealed:
-        tx.execute(insert(openings), sealed)
+    """Rows for the outbox (entry id, leaf), the accesses (entry id, subject, certificate) and the
+    openings (entry id, sealed), one insert each.
+    """
+    _add_waiting(tx, waiting)
+    _add_concerned(tx, [(*each, False) for each in concerned])
+    _add_sealed(tx, sealed)
 
 
 # ── the integrator ───────────────────────────────────────────────────────────────────────────────
@@ -65,13 +71,7 @@ def take_waiting(tx: Tx, limit: int) -> list[tuple[str, bytes]]:
 
 
 def add_numbered(tx: Tx, first_seq: int, rows: Iterable[tuple[str, bytes]]) -> None:
-    tx.execute(
-        insert(entries),
-        [
-            {"seq": seq, "entry_id": entry_id, "leaf": leaf}
-            for seq, (entry_id, leaf) in enumerate(rows, first_seq)
-        ],
-    )
+    _add_numbered(tx, [(seq, *row) for seq, row in enumerate(rows, first_seq)])
 
 
 def put_tiles(tx: Tx, database: Database, changed: Mapping[tuple[int, int], bytes]) -> None:

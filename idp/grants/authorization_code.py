@@ -161,7 +161,7 @@ def redeem(
             results.append(_grow(request, stored[request.code_hash]))
         else:
             results.append(NotRedeemed(verdict or Verdict.UNKNOWN))
-    _store(database, tx, requests, results)
+    _store(tx, requests, results)
     return _end_reused(database, tx, requests, results)
 
 
@@ -193,7 +193,6 @@ def _may_refresh(client: Client, authorization: Authorization) -> bool:
 
 
 def _store(
-    database: Database,
     tx: Tx,
     requests: Sequence[CodeRequest],
     results: Sequence[Redeemed | NotRedeemed],
@@ -212,7 +211,7 @@ def _store(
         for _, result in grown
         if result.refresh_token is not None
     ]
-    families.add_refresh_tokens(database, tx, fresh, now, now + refresh.IDLE_LIFETIME)
+    families.add_refresh_tokens(tx, fresh, now, now + refresh.IDLE_LIFETIME)
 
 
 def _end_reused(

@@ -169,7 +169,7 @@ def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | 
             results.append(_grow(poll, authorization))
         else:
             results.append(NotAllowed(verdict or Verdict.UNKNOWN))
-    _store(database, tx, polls, results)
+    _store(tx, polls, results)
     return results
 
 
@@ -197,9 +197,7 @@ def _grow(poll: Poll, authorization: Authorization) -> Allowed:
     return Allowed(family, token)
 
 
-def _store(
-    database: Database, tx: Tx, polls: Sequence[Poll], results: Sequence[Allowed | NotAllowed]
-) -> None:
+def _store(tx: Tx, polls: Sequence[Poll], results: Sequence[Allowed | NotAllowed]) -> None:
     for poll, result in zip(polls, results, strict=True):
         if not isinstance(result, Allowed):
             continue
@@ -207,4 +205,4 @@ def _store(
         if result.refresh_token is not None:
             fresh = [(store.sha256(result.refresh_token), result.family.id)]
             ends = poll.now + refresh.IDLE_LIFETIME
-            families.add_refresh_tokens(database, tx, fresh, poll.now, ends)
+            families.add_refresh_tokens(tx, fresh, poll.now, ends)

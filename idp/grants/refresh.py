@@ -186,7 +186,7 @@ def redeem(
             results.append(NotRefreshed(verdict, ended))
     now = requests[0].now
     families.use_refresh_tokens(tx, rotating.keys(), now)
-    families.add_refresh_tokens(database, tx, [*rotating.values()], now, now + IDLE_LIFETIME)
+    families.add_refresh_tokens(tx, [*rotating.values()], now, now + IDLE_LIFETIME)
     families.revoke_families(
         database, tx, ending.keys(), "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
     )
