@@ -204,7 +204,8 @@ def open_master_key(settings: Settings) -> bytes:
 
 
 def open_database(settings: Settings, master_key: bytes) -> Database:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.database.startswith("sqlite"):  # else nothing of ours may need a writable disk
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
     return Database(settings.database, FieldCipher(derive_key(master_key, "database columns")))
 
 

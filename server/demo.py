@@ -4,13 +4,13 @@
     → the citizen sees who looked → revoke → verify again → check the ledger
 
 The house is a real one with the sandbox people; everything the story does, it does as a visitor
-(`server/visitors.py`). Two things only are taken from inside: a fresh secret for the bank's program
-(secrets are made here and shown once) and the ledger's own check at the end.
+(`server/visitors.py`). Two things only are taken from inside, by whoever tells the story: a fresh
+secret for the bank's program (secrets are made here and shown once) and the ledger's own check.
 """
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 from rich.console import Console
@@ -29,7 +29,8 @@ BANK = "shili-bank"
 TYPE = "food-business-licence"
 PURPOSE = "loan-application"
 CASE = "LOAN-2026-0417"
-PATIENCE = 30.0  # seconds for sealing, and for the house to open its door
+OPENING = 10.0  # seconds for the house to open its door
+SEALING = 30.0  # seconds until an approved licence is sealed
 
 FOOD = {
     "operator_name": sandbox.RESTAURANT.name,
@@ -87,7 +88,11 @@ def walk(house: House, console: Console) -> bool:
     """Every step in order, one verdict line each; stops at the first that goes wrong."""
     origin, database = house.settings.issuer, house.database.dialect
     console.print(f"\n  [bold red]印证[/] [bold]Yinzheng[/]  {origin}  [dim]{database}[/]\n")
-    story = Story(house)
+    story = Story(
+        origin,
+        lambda client_id: house.idp.clients.replace_secret(client_id, by=SYSTEM),
+        lambda: _check_ledger(house),
+    )
     began = time.monotonic()
     try:
         for number, (name, step) in enumerate(story.steps(), 1):
@@ -98,6 +103,12 @@ def walk(house: House, console: Console) -> bool:
     seconds = time.monotonic() - began
     console.print(f"\n  [bold green]mission accomplished[/] in {seconds:.1f} s\n")
     return True
+
+
+def _check_ledger(house: House) -> tuple[int, Sequence[str]]:
+    house.ledger.integrate_all()
+    report = house.ledger.fsck()
+    return report.size, report.problems
 
 
 def _tell(console: Console, number: int, name: str, step: Callable[[], str]) -> bool:
@@ -129,6 +140,23 @@ def expect(seen: object, wanted: object, what: str) -> None:
 class Story:
     """What the visitors know so far; each step adds to it and answers its verdict as a sentence."""
 
+    STEPS = (
+        ("open", "open_the_door"),
+        ("sign in", "sign_in"),
+        ("draft", "write_the_draft"),
+        ("four eyes", "refuse_two_eyes"),
+        ("approve", "approve"),
+        ("seal", "wait_for_the_seal"),
+        ("by number", "verify_by_number"),
+        ("by file", "verify_by_file"),
+        ("by QR code", "verify_by_qr"),
+        ("receipt", "check_the_receipt"),
+        ("who looked", "see_who_looked"),
+        ("forge", "forge"),
+        ("revoke", "revoke"),
+        ("again", "verify_again"),
+        ("ledger", "check_the_ledger"),
+    )
     bank: Program
     draft: str
     identifier: str
@@ -137,32 +165,23 @@ class Story:
     receipt_id: str
     reason: Mapping[str, str]
 
-    def __init__(self, house: House) -> None:
-        self.house = house
-        self.origin = house.settings.issuer
+    def __init__(
+        self,
+        origin: str,
+        new_secret: Callable[[str], str],
+        check_ledger: Callable[[], tuple[int, Sequence[str]]],
+    ) -> None:
+        self.origin = origin
+        self._new_secret = new_secret
+        self._check_ledger = check_ledger
         self.chen, self.wang, self.li, self.public = (Browser(self.origin) for _ in range(4))
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
-        return [
-            ("open", self.open_the_door),
-            ("sign in", self.sign_in),
-            ("draft", self.write_the_draft),
-            ("four eyes", self.refuse_two_eyes),
-            ("approve", self.approve),
-            ("seal", self.wait_for_the_seal),
-            ("by number", self.verify_by_number),
-            ("by file", self.verify_by_file),
-            ("by QR code", self.verify_by_qr),
-            ("receipt", self.check_the_receipt),
-            ("who looked", self.see_who_looked),
-            ("forge", self.forge),
-            ("revoke", self.revoke),
-            ("again", self.verify_again),
-            ("ledger", self.check_the_ledger),
-        ]
+        """Name and act of every step, in order."""
+        return [(name, getattr(self, act)) for name, act in self.STEPS]
 
     def open_the_door(self) -> str:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + OPENING
         while True:
             try:
                 found = self.public.client.get("/.well-known/openid-configuration").json()
@@ -212,11 +231,11 @@ class Story:
 
     def wait_for_the_seal(self) -> str:
         register = "/staff/certificates/"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SEALING
         page = self.li.open(f"/staff/drafts/{self.draft}/preview")
         while not any(link.startswith(register) for link in page.links):
             if time.monotonic() > deadline:
-                raise Surprise(f"nothing was sealed within {PATIENCE:.0f} s")
+                raise Surprise(f"nothing was sealed within {SEALING:.0f} s")
             time.sleep(0.1)
             page = self.li.open(f"/staff/drafts/{self.draft}/preview")
         self.identifier = page.link(register).removeprefix(register)
@@ -285,18 +304,16 @@ class Story:
         return "revoked: by number, by file and by QR code, from that moment on"
 
     def check_the_ledger(self) -> str:
-        self.house.ledger.integrate_all()
-        report = self.house.ledger.fsck()
-        expect(list(report.problems), [], "what the check of the ledger finds")
-        return f"{report.size} entries, every hash and signature computed anew: nothing wrong"
+        size, problems = self._check_ledger()
+        expect(list(problems), [], "what the check of the ledger finds")
+        return f"{size} entries, every hash and signature computed anew: nothing wrong"
 
     def close(self) -> None:
         for visitor in (self.chen, self.wang, self.li, self.public):
             visitor.close()
 
     def _open_the_bank(self) -> Program:
-        secret = self.house.idp.clients.replace_secret(BANK, by=SYSTEM)
-        return Program(self.origin, BANK, secret)
+        return Program(self.origin, BANK, self._new_secret(BANK))
 
     def _tone(self) -> str:
         """The colour of the verdict page that a photo of the certificate leads to."""

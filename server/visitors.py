@@ -52,6 +52,7 @@ class _Reader(HTMLParser):
         self.links: list[str] = []
         self.words: list[str] = []
         self.boxes: list[str] = []
+        self.onward = ""
         self.tone = ""
         self._select = ""
         self._area = ""
@@ -67,6 +68,8 @@ class _Reader(HTMLParser):
             self.tone = has["class"].partition(" ")[2]
         elif tag == "a":
             self.links.append(has.get("href", ""))
+            if has.get("rel") == "next":
+                self.onward = has["href"]
         elif self.forms and name:
             self._control(tag, name, value, has)
         elif tag == "option" and self._select and "selected" in has:
@@ -113,6 +116,7 @@ class Page:
         self.path = response.url.path
         self.forms = reader.forms
         self.links = reader.links
+        self.onward = reader.onward  # the link to the next page of a list
         self.boxes = reader.boxes  # the values of boxes that are not ticked
         self.text = " ".join(reader.words)
         self.tone = reader.tone  # of a verdict: good, care, bad or plain

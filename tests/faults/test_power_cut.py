@@ -1,0 +1,39 @@
+"""PostgreSQL loses its power under load; the house waits, comes back, and has lost nothing."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from server.visitors import Program
+from tests.faults.traffic import Traffic
+from tests.simulators.office import open_office
+from tests.simulators.postgresql import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+
+
+def test_an_immediate_restart_of_postgresql_loses_nothing_that_was_acknowledged(
+    own_cluster: Cluster, tmp_path: Path
+) -> None:
+    with open_office(tmp_path, own_cluster.url("faults")) as office:
+        program = Program(office.origin, "shili-bank", office.new_secret("shili-bank"))
+        traffic = Traffic(office, program)
+        traffic.start()
+        time.sleep(1.5)
+
+        own_cluster.restart_immediately()
+        office.wait_until_ready()
+        before = len(traffic.history.acknowledged)
+        deadline = time.monotonic() + 30
+        while len(traffic.history.acknowledged) < before + 10 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        history = traffic.stop()
+
+        assert len(history.acknowledged) >= before + 10, office.said()
+        for receipt_id in history.acknowledged.values():
+            assert traffic.receipt(receipt_id)
+        resolved = {key: traffic.ask(key) for key in history.unknown[:5]}
+        assert resolved == {key: traffic.ask(key) for key in resolved}
+        time.sleep(1.0)
+        assert office.fsck()[1] == []
