@@ -190,12 +190,18 @@ def _bring_up_to_date(database: Database) -> None:
     migrations.upgrade(database)
 
 
-def _found_authority(keys: Keys) -> None:
-    """Make the certificate and time-stamp authorities at the first start of all."""
+def _found_authority(room: Keys) -> None:
+    """Make the authorities and the published keys at the first start of all.
+
+    Before anything is signed: a verifier may keep our JWKS for ten minutes, so a key that appears
+    with its first signature would look unknown to it.
+    """
     try:
-        keys.chain(TSA)
+        room.chain(TSA)
     except (NoActiveKey, UnknownCertificate):
-        keys.establish()
+        room.establish()
+    for use in keys.http.PUBLISHED_USES:
+        room.ensure(use)
 
 
 def open_master_key(settings: Settings) -> bytes:
