@@ -7,6 +7,7 @@
     problems     refusals as sentences
     public       start page, issuers, status, help and the statements
     signin       sign-in, consent, sign-out
+    device       signing in another device; services told of a sign-out
     citizen      my certificates, showing one, who looked
     officer      drafts, preview, review      register  the authority's certificates, legal acts
     bulk         upload, dry run, second officer, live progress
@@ -20,7 +21,7 @@ secrets; what is not yours looks like what does not exist.
 
 from fastapi import APIRouter
 
-from portal import bulk, citizen, developers, officer, public, register, signin, verify
+from portal import bulk, citizen, developers, device, officer, public, register, signin, verify
 from portal.desk import Desk
 from portal.house import House
 
@@ -36,6 +37,6 @@ def build(house: House, desk: Desk | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
     desk = desk or Desk(house)
     pages = APIRouter(include_in_schema=False)
-    for room in (public, signin, citizen, officer, register, bulk, verify, developers):
+    for room in (public, signin, device, citizen, officer, register, bulk, verify, developers):
         pages.include_router(room.router(desk))
     return pages

@@ -1,0 +1,94 @@
+"""Signing in another device by its code (RFC 8628 §3.3); services told of a sign-out.
+
+- The code is typed, or stands in the address that the device showed as a picture; either way
+  nothing happens before the person has seen whose program asks and has said yes (§5.4, attack 32).
+- Wrong, expired and answered codes look the same.
+"""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from idp import DeviceAnswered, DeviceRejected, DeviceView, Session
+from portal import forms, problems
+from portal.desk import Desk, Form
+from portal.errors import SignInNeeded
+
+
+def router(desk: Desk) -> APIRouter:
+    pages = APIRouter()
+    devices, notices = desk.house.idp.devices, desk.house.idp.notices
+
+    @pages.get("/device")
+    def device(request: Request, user_code: str = "") -> Response:
+        desk.person(request)
+        return desk.page(request, "device.html", code=forms.as_code(user_code)[:20])
+
+    @pages.post("/device")
+    def device_find(request: Request, form: Form) -> Response:
+        session_id = desk.person(request).session_id
+        desk.accept(request, form)
+        code = forms.code(form, "user_code", 40)
+        if not code:
+            return _again(desk, request, code, "device.code_missing")
+        found = devices.look_up(session_id, code)
+        if isinstance(found, DeviceRejected):
+            return _rejected(desk, request, code, found)
+        return _confirm(desk, request, found)
+
+    @pages.post("/device/answer")
+    def device_answer(request: Request, form: Form) -> Response:
+        session_id = desk.person(request).session_id
+        desk.accept(request, form)
+        code = forms.code(form, "user_code", 40)
+        claims = {str(value) for value in form.getlist("claim")}
+        allowed = form.get("decision") == "allow"
+        said = devices.answer(session_id, code, allowed, claims)
+        if isinstance(said, DeviceRejected):
+            return _rejected(desk, request, code, said)
+        return _done(desk, request, said)
+
+    @pages.get("/me/sign-outs")
+    def sign_outs(request: Request) -> Response:
+        person = _session(desk, request).person
+        return desk.page(request, "sign_outs.html", notices=notices.of(person))
+
+    return pages
+
+
+def _session(desk: Desk, request: Request) -> Session:
+    session = desk.house.idp.session(desk.person(request).session_id)
+    if session is None:  # it ended between two questions
+        raise SignInNeeded("/")
+    return session
+
+
+def _confirm(desk: Desk, request: Request, view: DeviceView) -> Response:
+    lang = desk.language(request)
+    claims = [{"name": each.name, "label": lang.pick(each.label)} for each in view.claims]
+    return desk.page(request, "device_confirm.html", device=view, client=view.client, claims=claims)
+
+
+def _done(desk: Desk, request: Request, answered: DeviceAnswered) -> Response:
+    return desk.page(request, "device_done.html", client=answered.client, allowed=answered.allowed)
+
+
+def _rejected(desk: Desk, request: Request, code: str, rejected: DeviceRejected) -> Response:
+    if rejected.reason == "not_signed_in":
+        raise SignInNeeded("/device")
+    if not rejected.retry_after:
+        return _again(desk, request, code, "device.unknown")
+    lang = desk.language(request)
+    again = problems.later(desk.house.clock(), rejected.retry_after)
+    return desk.page(
+        request,
+        "device.html",
+        code=code,
+        status=429,
+        headers={"Retry-After": str(rejected.retry_after)},
+        errors=problems.one(lang, "user_code", "signin.locked", time=lang.time(again)),
+    )
+
+
+def _again(desk: Desk, request: Request, code: str, message: str) -> Response:
+    errors = problems.one(desk.language(request), "user_code", message)
+    return desk.page(request, "device.html", code=code, status=422, errors=errors)
