@@ -14,6 +14,7 @@ service wants to know and why, and go back with a code that the service turns in
     access         tokens read back: APIs, userinfo
     introspection, revocation      what others may know of a token, and tokens given back
     backchannel    services are told that a session ended
+    step_up        a resource asks for a better or a more recent sign-in
     devices        people answer for a device that has no keyboard
     service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
 

@@ -16,11 +16,12 @@ from foundation.database import Database, Tx
 from foundation.hot import HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families, store
-from idp.claims import values_of
+from idp.claims import freshness_of, values_of
 from idp.clients import Clients
 from idp.errors import InsufficientScope, InvalidToken
 from idp.models import Client, Family, Person
 from idp.sender import Senders
+from idp.step_up import Assurance, demand
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
@@ -119,7 +120,9 @@ class Access:
         person, family = authorized.person, authorized.family
         if person is None or family is None:
             raise InvalidToken("the access token is not about a person")
-        values = values_of(person, family.authorization.userinfo_claims)
+        allowed = family.authorization.userinfo_claims
+        demand(authorized.token, Assurance(max_age=freshness_of(allowed)), self._clock())
+        values = values_of(person, allowed)
         entry = Entry(
             kind="idp.userinfo_read",
             actor=authorized.client.actor,

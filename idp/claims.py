@@ -7,6 +7,7 @@ A new claim is one row of `CLAIMS`.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -15,17 +16,28 @@ from idp.models import Person, Texts
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One kind of personal data: its wire name, its words, and where its value comes from."""
+    """One kind of personal data: its wire name, its words, and where its value comes from.
+
+    `max_age`: how long after the sign-in it is told at most, so that a token that works offline for
+    weeks does not carry it along (RFC 9470).
+    """
 
     name: str
     label: Texts
     value: Callable[[Person], Any]
+    max_age: timedelta | None = None
 
 
 def _claim(
-    name: str, hans: str, hant: str, english: str, value: Callable[[Person], Any]
+    name: str,
+    hans: str,
+    hant: str,
+    english: str,
+    value: Callable[[Person], Any],
+    max_age: timedelta | None = None,
 ) -> tuple[str, Claim]:
-    return name, Claim(name, {"zh-Hans": hans, "zh-Hant": hant, "en": english}, value)
+    words = {"zh-Hans": hans, "zh-Hant": hant, "en": english}
+    return name, Claim(name, words, value, max_age)
 
 
 CLAIMS: Mapping[str, Claim] = MappingProxyType(
@@ -46,6 +58,7 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
                 "公民身份號碼",
                 "Citizen identity number",
                 lambda p: p.id_number or None,
+                max_age=timedelta(hours=1),
             ),
             _claim(
                 "organisation",
@@ -94,3 +107,9 @@ def values_of(person: Person, names: Iterable[str]) -> dict[str, Any]:
     """The values of `names` for `person`; without a value, left out (OIDC Core §5.3.2)."""
     found = {name: CLAIMS[name].value(person) for name in names if name in CLAIMS}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def freshness_of(names: Iterable[str]) -> timedelta | None:
+    """How recent the sign-in must be for all of `names`; None: it may be of any age."""
+    ages = [CLAIMS[name].max_age for name in names if name in CLAIMS]
+    return min((age for age in ages if age is not None), default=None)

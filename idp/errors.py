@@ -19,6 +19,7 @@
     │   ├── TokenRefused                 answered with a challenge (RFC 6750 §3)
     │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
     │   │   ├── DpopChallenge     401    the same refusals of a proof, at a resource (RFC 9449 §7.1)
+    │   │   ├── InsufficientUserAuthentication  401    sign in better or again (RFC 9470 §3)
     │   │   └── InsufficientScope 403    it is good, but not for this
     │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
     ├── LogoutNotConfirmed    502    a service did not confirm a sign-out (only inside jobs)
@@ -173,6 +174,13 @@ class DpopChallenge(TokenRefused):
     def headers(self) -> tuple[tuple[str, str], ...]:
         nonce = (("DPoP-Nonce", self.dpop_nonce),) if self.dpop_nonce else ()
         return (*super().headers(), *nonce)
+
+
+class InsufficientUserAuthentication(TokenRefused):
+    """The challenge names what is wanted: `acr_values`, `max_age` in seconds."""
+
+    code = "insufficient_user_authentication"
+    status = 401
 
 
 class InsufficientScope(TokenRefused):
