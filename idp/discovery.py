@@ -14,7 +14,13 @@ from idp.profiles import SIGNING_ALGORITHMS
 from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.tokens import SIGNATURE_ALGORITHM
 
-AUTH_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+AUTH_METHODS = (
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+)
 
 
 def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:

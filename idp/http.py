@@ -33,7 +33,7 @@ from foundation.hot import (
     parse_form,
     parse_pairs,
 )
-from idp import discovery, dynamic_http, endpoints, form_post, openapi
+from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
 from idp.cookies import Cookies, new_browser_id
 from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
@@ -131,12 +131,15 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     pushes = "Push an authorization request (RFC 9126)"
     known = "openid_configuration", "Provider metadata (OIDC Discovery §4)"
     server = "oauth_server", "Authorization server metadata (RFC 8414 §3)"
-    return [
+    by_scripts_too = [
         route("POST", "/oauth/token", by_form(token), "token", grants),
         route("POST", "/oauth/par", by_form(push), "par", pushes),
-        route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
         route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
         route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
+    ]
+    return [
+        *cors.open_to_scripts(by_scripts_too),
+        route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
         route("GET", "/.well-known/openid-configuration", configuration, *known),
         route("GET", "/.well-known/oauth-authorization-server", configuration, *server),
         *endpoints.hot_routes(idp),

@@ -83,7 +83,7 @@ class Lifetimes(RuleBasedStateMachine):
 
     # --- what can happen ------------------------------------------------------------------------
 
-    @rule(target=codes, offline=st.booleans())
+    @rule(target=codes, offline=st.sampled_from([True, True, False]))
     def authorize(self, offline: bool) -> Code:
         scope = "openid offline_access" if offline else "openid"
         text = self.client.code(self.browser, scope=scope)
@@ -91,7 +91,14 @@ class Lifetimes(RuleBasedStateMachine):
         self.known_codes.append(code)
         return code
 
-    @rule(target=refreshes, code=codes, right=st.booleans())
+    @rule(target=refreshes)
+    def sign_in_whole(self) -> Refresh:
+        """The ordinary way, so that there is always something to lose."""
+        made = self.exchange(self.authorize(offline=True), right=True)
+        assert isinstance(made, Refresh)
+        return made
+
+    @rule(target=refreshes, code=codes, right=st.sampled_from([True, True, False]))
     def exchange(self, code: Code, right: bool):
         self.client.verifier = code.verifier if right else "x" * 43
         response = self.client.exchange(code.text)
@@ -108,26 +115,22 @@ class Lifetimes(RuleBasedStateMachine):
         self.families.append(code.family)
         return self._remember(code.family, response.json())
 
-    @rule(target=refreshes, token=refreshes)
-    def refresh(self, token: Refresh):
-        response = self.client.refresh(token.text)
-        if not token.family.alive or self.now - token.made_at >= IDLE_LIFETIME:
-            assert response.json()["error"] == "invalid_grant"
-            return multiple()
-        if token.used_at is None:
-            assert response.status_code == 200, response.text
-            token.used_at = self.now
-            made = self._remember(token.family, response.json())
-            token.successor = made
-            return made
-        lost = token.successor is not None and token.successor.used_at is None
-        if lost and self.now - token.used_at <= GRACE:
-            assert response.json()["refresh_token"] == token.successor.text
-            token.family.access.append((response.json()["access_token"], self.now))
-        else:
-            assert response.json()["error"] == "invalid_grant"
-            token.family.alive = False
-        return multiple()
+    @rule(
+        target=refreshes,
+        token=refreshes,
+        waits=st.lists(st.sampled_from([0, 0, 5, 11]), min_size=1, max_size=3),
+    )
+    def refresh(self, token: Refresh, waits: list[int]):
+        """Once, or again and again: a lost answer, or a thief."""
+        made = []
+        for seconds in waits:
+            self.world.clock.advance(timedelta(seconds=seconds))
+            made += self._refresh(token)
+        return multiple(*made)
+
+    @rule(target=refreshes, waits=st.lists(st.sampled_from([0, 5, 11]), min_size=2, max_size=3))
+    def sign_in_and_refresh(self, waits: list[int]):
+        return self.refresh(self.sign_in_whole(), waits)
 
     @rule(token=consumes(refreshes))
     def give_a_refresh_token_back(self, token: Refresh) -> None:
@@ -143,7 +146,7 @@ class Lifetimes(RuleBasedStateMachine):
         if self.now - made_at < ACCESS_TOKEN_LIFETIME:
             family.alive = False
 
-    @precondition(lambda self: self.browser.session_id)
+    @precondition(lambda self: self.browser.session_id and self.living() > 1)
     @rule()
     def sign_out(self) -> None:
         self.world.idp.end_session(self.browser.session_id)
@@ -152,6 +155,7 @@ class Lifetimes(RuleBasedStateMachine):
         for family in self.families:
             family.alive = family.alive and family.offline
 
+    @precondition(lambda self: self.living() > 2)
     @rule()
     def take_consent_back(self) -> None:
         self.world.idp.withdraw_consent(self.world.chen, self.client.id)
@@ -173,7 +177,29 @@ class Lifetimes(RuleBasedStateMachine):
                 assert counts == (family.alive and fresh)
                 assert (self.client.userinfo(text).status_code == 200) == counts
 
+    def living(self) -> int:
+        return sum(family.alive for family in self.families)
+
     # --- inside ---------------------------------------------------------------------------------
+
+    def _refresh(self, token: Refresh) -> list[Refresh]:
+        response = self.client.refresh(token.text)
+        if not token.family.alive or self.now - token.made_at >= IDLE_LIFETIME:
+            assert response.json()["error"] == "invalid_grant"
+            return []
+        if token.used_at is None:
+            assert response.status_code == 200, response.text
+            token.used_at = self.now
+            token.successor = self._remember(token.family, response.json())
+            return [token.successor]
+        lost = token.successor is not None and token.successor.used_at is None
+        if lost and self.now - token.used_at <= GRACE:
+            assert response.json()["refresh_token"] == token.successor.text
+            token.family.access.append((response.json()["access_token"], self.now))
+        else:
+            assert response.json()["error"] == "invalid_grant"
+            token.family.alive = False
+        return []
 
     def _still_good(self, code: Code) -> bool:
         return code.alive and self.now - code.made_at < timedelta(seconds=60)
@@ -199,7 +225,7 @@ def test_no_token_outlives_what_ended_it_and_no_code_works_twice(
         run_state_machine_as_test(
             Lifetimes,
             settings=settings(
-                max_examples=20,
+                max_examples=15,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
