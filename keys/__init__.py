@@ -16,6 +16,7 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     ocsp         what became of a certificate, asked one by one
     responders   who answers that, and the answers signed before anybody asks
     timestamps   RFC 3161 time-stamp tokens
+    external_time   the same from an authority outside the house, checked before it is believed
     service      `Keys`, the door for the floors above
     http         /keys/jwks.json, /pki/…, /tsa
     commands     what a keeper does at a terminal

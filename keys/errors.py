@@ -22,7 +22,8 @@
     ├── TooManyRequests
     │   └── SigningRateExceeded     signing_rate_exceeded     more than the policy allows a minute
     ├── Unavailable
-    │   └── KeyStoreUnavailable     key_store_unavailable     the module or key service is silent
+    │   ├── KeyStoreUnavailable     key_store_unavailable     the module or key service is silent
+    │   └── TimestampUnavailable    timestamp_unavailable     no time-stamp now; it is added later
     └── YinzhengError (ours)
         ├── UnusableBackend         unusable_key_backend      the URI names no key store we have
         ├── UnsafeSecretFile        unsafe_secret_file        absent, or open to others
@@ -108,6 +109,10 @@ class SigningRateExceeded(TooManyRequests):
 
 class KeyStoreUnavailable(Unavailable):
     code = "key_store_unavailable"
+
+
+class TimestampUnavailable(Unavailable):
+    code = "timestamp_unavailable"
 
 
 class UnusableBackend(YinzhengError):

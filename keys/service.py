@@ -28,6 +28,7 @@ from keys.backends import Backend
 from keys.bounded import Bounded
 from keys.custody import Custody
 from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
+from keys.external_time import TimeSource
 from keys.guard import Trail
 from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, KeyUse, RevocationReason, Signature
@@ -50,7 +51,8 @@ class Keys:
 
     `backend` makes new keys; `older_backends` still open theirs. `public_url` is written into
     certificates as the place of `/pki/…` (left out when empty), `name` is the organisation that the
-    certificate authority says it is. `monotonic` counts seconds for
+    certificate authority says it is; `time_source` stamps what is sealed (left out: the house's own
+    authority, which also answers at /tsa). `monotonic` counts seconds for
     the caches and is only replaced by tests.
     """
 
@@ -63,6 +65,7 @@ class Keys:
         *,
         older_backends: Sequence[Backend] = (),
         name: str = "Yinzheng",
+        time_source: TimeSource | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -72,6 +75,7 @@ class Keys:
         self._custody = Custody(database, [backend, *older_backends], clock)
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
+        self.time: TimeSource = time_source or self.timestamps
         self._responders = Responders(database, self._custody, self.authority, clock, name)
         self.ocsp = OcspResponder(self._responders, clock)
         self._active: Bounded[str, tuple[float, StoredKey]] = Bounded(_CAPACITY)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 from fastapi import APIRouter, FastAPI
 
@@ -34,6 +36,7 @@ from keys import Keys
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend, load_master_key
 from keys.errors import NoActiveKey, UnknownCertificate
+from keys.external_time import ExternalTimestamps, TimeSource
 from keys.service import TSA
 from ledger import Ledger
 from server import migrations, problems
@@ -220,7 +223,24 @@ def open_keys(settings: Settings, database: Database, master_key: bytes, clock: 
     chosen = open_backend(settings.key_store, master_key)
     software = SoftwareBackend(master_key)
     older = [] if chosen.scheme == software.scheme else [software]
-    return Keys(database, chosen, clock, settings.issuer, older_backends=older)
+    return Keys(
+        database,
+        chosen,
+        clock,
+        settings.issuer,
+        older_backends=older,
+        time_source=_time_source(settings, clock),
+    )
+
+
+def _time_source(settings: Settings, clock: Clock) -> TimeSource | None:
+    """The external time-stamp authority, where settings name one."""
+    if not settings.tsa_url:
+        return None
+    roots = x509.load_pem_x509_certificates(settings.tsa_root_file.read_bytes())
+    return ExternalTimestamps(
+        settings.tsa_url, [each.public_bytes(Encoding.DER) for each in roots], clock
+    )
 
 
 @contextmanager

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
         description="where new private keys are kept: software:, an RFC 7512 pkcs11: URI, or "
         "unix:/path of a key service",
     )
+    tsa_url: str = Field(
+        default="", description="an RFC 3161 authority that stamps seals; empty: our own"
+    )
+    tsa_root_file: Path = Field(
+        default=Path(""), description="PEM of the roots that the authority's tokens must lead to"
+    )
     host: str = Field(default="127.0.0.1", description="address the web server listens on")
     port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")
     public_url: str = Field(
@@ -152,6 +158,11 @@ def _refuse(settings: Settings) -> None:
         raise UnusableSettings(
             "YINZHENG_OUTBOUND_NETWORKS must be networks like 10.20.0.0/16, with commas between"
         ) from None
+    if bool(settings.tsa_url) != (settings.tsa_root_file != Path("")):
+        raise UnusableSettings(
+            "YINZHENG_TSA_URL and YINZHENG_TSA_ROOT_FILE go together",
+            next_step="name the roots that the authority's certificates lead to",
+        )
     if settings.mode == "production":
         _refuse_in_production(settings)
 

@@ -65,6 +65,8 @@ class Signing:
         """
         rules.must_be_approved(approval, content_digest, now)
         rules.must_be_usable(seal, now)
+        if level == "B-LT" and not self._keys.time.ours:
+            level = "B-T"  # another authority's revocation lists are not ours to embed
         sign = self._signer(seal, approval.order(now, purpose=reason), trail)
         data, reached = self._sealer(seal).seal(
             pdf, sign, now=now, box=box, page=page, reason=reason, level=level
@@ -80,7 +82,7 @@ class Signing:
         still silent (`time_stamp_pending`). Raises `PdfNotOurs` for any other or changed file.
         """
         try:
-            stamped = completed(data, self._keys.timestamps.stamp, now)
+            stamped = completed(data, self._keys.time.stamp, now)
         except Doubt as doubt:
             raise PdfNotOurs(f"the seal is not intact: {doubt.detail}") from None
         found = self.validate_pdf(stamped)
@@ -97,7 +99,11 @@ class Signing:
     def _anchors(self) -> Trust:
         if self._trust is None:
             authority = self._keys.authority
-            self._trust = Trust([authority.certificate("root")], authority.first_revoked)
+            self._trust = Trust(
+                [authority.certificate("root")],
+                authority.first_revoked,
+                self._keys.time.anchors if not self._keys.time.ours else (),
+            )
         return self._trust
 
     def _sealer(self, seal: Seal) -> PdfSealer:
@@ -117,8 +123,8 @@ class Signing:
         return PdfSealer(
             chain=chain,
             algorithm=key.algorithm,
-            stamp=self._keys.timestamps.stamp,
-            stamp_chain=self._keys.chain("tsa"),
+            stamp=self._keys.time.stamp,
+            stamp_room=self._keys.time.room(),
             evidence=EvidenceSource(self._keys, seal.use).at,
             name=seal.name,
             picture=seal.picture,

@@ -114,12 +114,20 @@ Path = tuple[x509.Certificate, ...]
 
 
 class Trust:
-    """Paths to a few anchors (DER certificates of our roots)."""
+    """Paths to a few anchors (DER certificates of our roots).
+
+    `stamp_anchors` are the roots of an outside time-stamp authority; they vouch for certificates
+    that are made for time-stamping only, and for no seal.
+    """
 
     def __init__(
-        self, anchors: Sequence[bytes], first_revoked: FirstRevoked = lambda _path: None
+        self,
+        anchors: Sequence[bytes],
+        first_revoked: FirstRevoked = lambda _path: None,
+        stamp_anchors: Sequence[bytes] = (),
     ) -> None:
         self.anchors = tuple(anchors)
+        self._stamp_anchors = tuple(stamp_anchors)
         self._first_revoked = first_revoked
         self._paths: dict[tuple[bytes, ...], Path] = {}
 
@@ -131,7 +139,7 @@ class Trust:
         key = (certificate, *embedded)
         path = self._paths.get(key)
         if path is None:
-            path = _path(certificate, embedded, self.anchors)
+            path = _path(certificate, embedded, self._anchors_for(certificate))
             while len(self._paths) >= _REMEMBERED:
                 self._paths.pop(next(iter(self._paths)), None)
             self._paths[key] = path
@@ -142,6 +150,11 @@ class Trust:
         if since is not None and since <= at:
             raise Doubt("certificate_revoked", f"a certificate was revoked on {since:%Y-%m-%d}")
         return path
+
+    def _anchors_for(self, certificate: bytes) -> tuple[bytes, ...]:
+        if self._stamp_anchors and _only_for_time_stamping(_certificate(certificate)):
+            return self.anchors + self._stamp_anchors
+        return self.anchors
 
 
 def certificate_digest(certificate: bytes) -> str:

@@ -30,15 +30,12 @@ from signing.trust import Doubt, Stamp, verify_signer, verify_stamp
 
 StampMaker = Callable[[bytes, datetime], bytes]
 
-# A P-256 time-stamp token without its certificates; they are added from the chain.
-_TOKEN_ROOM = 1024
-
 
 class PdfSealer:
     """Seals with one version of one seal; everything that does not change is made once.
 
-    `stamp` makes a time-stamp token over a SHA-256, `evidence` answers what belongs into a file
-    sealed at a moment.
+    `stamp` makes a time-stamp token of at most `stamp_room` bytes over a SHA-256, `evidence`
+    answers what belongs into a file sealed at a moment.
     """
 
     def __init__(
@@ -47,7 +44,7 @@ class PdfSealer:
         chain: Sequence[bytes],
         algorithm: str,
         stamp: StampMaker,
-        stamp_chain: Sequence[bytes],
+        stamp_room: int,
         evidence: Callable[[datetime], Evidence],
         name: str,
         picture: bytes,
@@ -57,7 +54,7 @@ class PdfSealer:
         self._evidence = evidence
         self._name = name
         self._picture = picture
-        room = self._template.room(_TOKEN_ROOM + sum(len(der) for der in stamp_chain))
+        room = self._template.room(stamp_room)
         self._room = (room + 511) // 512 * 512
 
     def seal(
