@@ -13,6 +13,7 @@ renditions of that row, under one identifier, one state and one status slot. The
     rendering    one A4 page as PDF/A-3b; a missing glyph fails it
     status       Token Status List: public a moment after the commit
     sheets, batch, batches, batch_worker    bulk: read, dry run, second officer, resumable issue
+    fsck         registry, ledger and status lists compared
     http, commands            public machine routes; the command line
 
 Promises: nothing is sealed that two different people have not seen, and only exactly that; a draft

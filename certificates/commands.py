@@ -1,4 +1,4 @@
-"""`certificates list|show|change|import|approve|progress|types`: an authority's desk at a terminal.
+"""`certificates types|list|show|change|import|approve|progress|fsck`: an office at a terminal.
 
 Whoever types is named (`--as`) and recorded as "terminal/NAME"; the four eyes of a batch are two
 names. Results go to stdout, progress to stderr; a dry run that found errors exits with 3.
@@ -76,7 +76,7 @@ def build(open_office: OpenOffice) -> typer.Typer:
         _print(rows, json)
 
     @app.command()
-    def show(identifier: str, authority: Authority, name: Name, json: AsJson = True) -> None:
+    def show(identifier: str, authority: Authority, name: Name, json: AsJson = False) -> None:
         """One certificate with its fields; leaves an entry its holder can read."""
         with open_office() as office:
             found = office.certificates.get(_actor(name, authority, "auditor"), identifier)
@@ -91,7 +91,12 @@ def build(open_office: OpenOffice) -> typer.Typer:
                 "valid_until": found.valid_until,
                 "fields": found.fields,
             }
-        _print([facts], json)
+        if json:
+            _print([facts], json)
+            return
+        for label, fact in (facts | dict(found.fields)).items():
+            if label != "fields":
+                typer.echo(f"{label}: {fact}")
 
     @app.command()
     def change(
@@ -101,11 +106,16 @@ def build(open_office: OpenOffice) -> typer.Typer:
         authority: Authority,
         name: Name,
         note: str = "",
+        json: AsJson = False,
     ) -> None:
         """Suspend, restore, withdraw, revoke, cancel or supersede a certificate."""
         with open_office() as office:
             actor = _actor(name, authority, "approver")
             changed = office.certificates.change_state(actor, identifier, to, reason, note)
+        if json:
+            facts = {"identifier": identifier, "number": changed.number, "state": changed.state}
+            typer.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+        else:
             typer.echo(f"{changed.number} is {changed.state}")
 
     @app.command("import")
@@ -151,6 +161,21 @@ def build(open_office: OpenOffice) -> typer.Typer:
         """How far a batch is."""
         with open_office() as office:
             _print([_progress(office.batches.progress(batch_id))], json)
+
+    @app.command()
+    def fsck(json: AsJson = False) -> None:
+        """Compare the registry with the ledger and the status lists; 3 when they differ."""
+        with open_office() as office:
+            report = office.certificates.fsck()
+        facts = {"ok": report.ok, "certificates": report.certificates}
+        if json:
+            typer.echo(orjson.dumps(facts | {"problems": report.problems}))
+        else:
+            typer.echo(f"{report.certificates} certificates, {len(report.problems)} problems")
+            for problem in report.problems:
+                typer.echo(problem)
+        if not report.ok:
+            raise typer.Exit(BAD)
 
     return app
 

@@ -16,6 +16,7 @@ from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.errors import CertificateNotFound
 from certificates.fields import invisible
+from certificates.fsck import RegisterFsck, RegisterReport
 from certificates.identifier import as_written
 from certificates.issuing import name_index
 from certificates.models import Certificate, Listing
@@ -103,6 +104,11 @@ class Register:
             return []
         with self.database.read() as tx:
             return store.held_by(tx, subjects, MAX_LIMIT)
+
+    def fsck(self) -> RegisterReport:
+        """Compare the registry with the ledger and the status lists, as `RegisterFsck` says."""
+        with self.database.read() as tx:
+            return RegisterFsck(tx, self.catalogue).run()
 
     def load_many(self, tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
         """Certificates by number or identifier in one query; for `exchange`, which asks the law."""

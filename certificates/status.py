@@ -112,6 +112,13 @@ def record_change(tx: Tx, slot: Slot, value: int, at: datetime) -> int:
     return version
 
 
+def read_bits(tx: Tx, list_id: int) -> bytearray:
+    """The packed values of a list, from its whole history."""
+    bits = _Bits()
+    _catch_up(tx, list_id, bits)
+    return bits.packed
+
+
 class StatusLists:
     """Publishes the lists; one per process, shared by all requests."""
 

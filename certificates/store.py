@@ -105,6 +105,12 @@ def load_by_ids(tx: Tx, ids: Sequence[str]) -> Mapping[str, Certificate]:
     return {row.id: _certificate(cipher_of(tx.dialect), row) for row in rows}
 
 
+def after(tx: Tx, last_id: str, limit: int) -> list[Certificate]:
+    """Certificates of all authorities in order of id, from the one after `last_id`."""
+    query = _RECORD.where(certificates.c.id > last_id).order_by(certificates.c.id).limit(limit)
+    return [_certificate(cipher_of(tx.dialect), row) for row in tx.execute(query)]
+
+
 def by_identifier(tx: Tx, identifier: str) -> Certificate | None:
     return load_many(tx, [identifier]).get(identifier) if identifier.startswith(ROOT) else None
 

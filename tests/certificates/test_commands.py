@@ -5,24 +5,28 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from certificates.commands import build
+from certificates.models import certificates
 from tests.certificates.conftest import AUTHORITY
 from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
 
 
 @pytest.fixture
-def run(certificates, batches, jobs):
+def run(request, batches, jobs):
+    room = request.getfixturevalue("certificates")
+
     @contextmanager
     def open_office():
-        yield SimpleNamespace(certificates=certificates, batches=batches, jobs=jobs)
+        yield SimpleNamespace(certificates=room, batches=batches, jobs=jobs)
 
     app = build(open_office)
 
     def call(*words, name="wang"):
-        told = ["--authority", AUTHORITY, "--as", name] if words[0] != "types" else []
-        if words[0] == "progress":
+        told = ["--authority", AUTHORITY, "--as", name]
+        if words[0] in {"types", "progress", "fsck"}:
             told = []
         return CliRunner().invoke(app, [*words, *told])
 
@@ -37,13 +41,31 @@ def test_types_are_listed(run):
 
 def test_a_certificate_is_listed_shown_and_revoked(run, issued):
     listed = json.loads(run("list", "--json").stdout)
-    shown = json.loads(run("show", issued.identifier).stdout)
-    changed = run("change", issued.identifier, "revoked", "serious_violation", name="li")
+    shown = json.loads(run("show", issued.identifier, "--json").stdout)
+    changed = run("change", issued.identifier, "revoked", "serious_violation", "--json", name="li")
 
     assert listed[0]["identifier"] == issued.identifier
     assert shown[0]["fields"]["operator_name"]
     assert changed.exit_code == 0, changed.output
-    assert "revoked" in changed.stdout
+    assert json.loads(changed.stdout)["state"] == "revoked"
+    assert (
+        f"operator_name: {issued.fields['operator_name']}"
+        in run("show", issued.identifier).stdout.splitlines()
+    )
+
+
+def test_fsck_ends_with_three_when_registry_and_lists_differ(run, issued, database):
+    good = run("fsck", "--json")
+    with database.write() as tx:
+        tx.execute(update(certificates).values(state="suspended"))
+    bad = run("fsck")
+
+    assert (good.exit_code, json.loads(good.stdout)) == (
+        0,
+        {"ok": True, "certificates": 1, "problems": []},
+    )
+    assert bad.exit_code == 3
+    assert "its list says 0" in bad.stdout
 
 
 def test_a_file_is_imported_by_two_people(run, tmp_path):
