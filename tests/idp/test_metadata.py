@@ -130,8 +130,12 @@ def test_algorithms_of_client_assertions(world: World, told):
             continue
         now = int(world.clock().timestamp())
         claims = {
-            "iss": client.id, "sub": client.id, "aud": ISSUER,
-            "iat": now, "exp": now + 60, "jti": secrets.token_hex(8),
+            "iss": client.id,
+            "sub": client.id,
+            "aud": ISSUER,
+            "iat": now,
+            "exp": now + 60,
+            "jti": secrets.token_hex(8),
         }
         key = (
             {"none": None, "HS256": "x" * 32}.get(alg) if alg in ("none", "HS256") else key_for(alg)
