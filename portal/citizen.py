@@ -6,7 +6,7 @@ A show code is made by a POST only, so that neither a link preview nor the back 
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
+from certificates import Certificate
 from foundation.actor import Actor
 from ledger import Access
 from portal.desk import Desk, Form
@@ -38,13 +39,14 @@ def router(desk: Desk) -> APIRouter:
         lang, now = desk.language(request), house.clock()
         held = house.certificates.held_by(actor.subjects)
         cards = [card(lang, house.catalogue.find(each.type), each, now) for each in held]
+        recent, _ = _looks(desk, lang, actor, _types(held), limit=PER_PAGE)
         soon = (now + SOON).astimezone(OFFICE_ZONE).date()
         return desk.page(
             request,
             "me.html",
             certificates=cards,
             expiring=[c for c in cards if c.state == "active" and c.until and c.until <= soon],
-            looks=_looks(desk, lang, actor, limit=3)[0],
+            looks=[each for each in recent if each.is_look][:3],
         )
 
     @pages.get("/me/certificates/{identifier}")
@@ -54,14 +56,15 @@ def router(desk: Desk) -> APIRouter:
         mine = house.certificates.get(actor, identifier)
         kind = house.catalogue.find(mine.type)
         state = effective_state(mine, now)
+        history = house.ledger.history(identifier)
         return desk.page(
             request,
             "certificate.html",
             certificate=card(lang, kind, mine, now),
             sentence=lang.say(f"sentence.{state}"),
-            facts=[*facts(lang, kind, mine.fields), *general_facts(lang, mine)],
+            facts=[*facts(lang, kind, mine.fields), *general_facts(lang, kind, mine)],
             can_show=state in _USABLE,
-            history=[look(desk, lang, actor, each) for each in house.ledger.history(identifier)],
+            history=[look(desk, lang, actor, each, {identifier: mine.type}) for each in history],
         )
 
     @pages.get("/me/certificates/{identifier}/certificate.pdf")
@@ -98,13 +101,13 @@ def router(desk: Desk) -> APIRouter:
     def access(request: Request, after: str = "") -> Response:
         actor = desk.person(request).actor
         lang = desk.language(request)
-        looks, cursor = _looks(desk, lang, actor, after=after or None, limit=PER_PAGE)
+        # An entry may be about a draft, or about somebody else's copy: no page to lead to.
+        held = _types(house.certificates.held_by(actor.subjects))
+        looks, cursor = _looks(desk, lang, actor, held, after=after or None, limit=PER_PAGE)
         days = [
             {"name": lang.date(day), "looks": list(some)}
             for day, some in groupby(looks, key=lambda each: _day(each.at))
         ]
-        # An entry may be about a draft, or about somebody else's copy: no page to lead to.
-        held = {each.identifier for each in house.certificates.held_by(actor.subjects)}
         return desk.page(request, "access.html", days=days, held=held, next=cursor)
 
     @pages.get("/me/access.csv")
@@ -132,11 +135,21 @@ def pdf_answer(data: bytes, name: str) -> Response:
 
 
 def _looks(
-    desk: Desk, lang: Language, actor: Actor, *, after: str | None = None, limit: int
+    desk: Desk,
+    lang: Language,
+    actor: Actor,
+    types: Mapping[str, str],
+    *,
+    after: str | None = None,
+    limit: int,
 ) -> tuple[list[Look], str | None]:
     """A page of the person's ledger entries as sentences, and the cursor of the next page."""
     page = desk.house.ledger.about(actor.subjects, after=after, limit=limit)
-    return [look(desk, lang, actor, each) for each in page.items], page.next
+    return [look(desk, lang, actor, each, types) for each in page.items], page.next
+
+
+def _types(held: Iterable[Certificate]) -> dict[str, str]:
+    return {each.identifier: each.type for each in held}
 
 
 def _every_access(desk: Desk, actor: Actor) -> Iterator[Access]:

@@ -4,9 +4,10 @@ The words come from the entry's kind, the purpose's registered name and the cata
 facts come from the ledger leaf itself and from nowhere else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from foundation.actor import Actor, ActorKind
 from idp.claims import CLAIMS
@@ -32,9 +33,16 @@ class Look:
     is_look: bool
 
 
-def look(desk: Desk, lang: Language, reader: Actor, access: Access) -> Look:
+def look(
+    desk: Desk,
+    lang: Language,
+    reader: Actor,
+    access: Access,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> Look:
+    """`types` names the types of certificates the reader holds, for entries that do not."""
     kind = f"kind.{access.kind}"
-    type_name = access.details.get("type", "")
+    type_name = access.details.get("type", "") or types.get(access.certificate, "")
     known = desk.house.catalogue.get(type_name)
     return Look(
         at=access.at,
@@ -98,8 +106,15 @@ def _labels(desk: Desk, lang: Language, type_name: str, names: Iterable[str]) ->
         if kind is not None:
             words.append(lang.pick(kind.fields[name].labels))
         else:
-            words.append(lang.pick(CLAIMS[name].label) if name in CLAIMS else name)
+            words.append(_other_label(lang, name))
     return (", " if lang.code == "en" else "、").join(words)
+
+
+def _other_label(lang: Language, name: str) -> str:
+    """A claim of the identity provider, or a yes/no answer that stands in for a value."""
+    if name in CLAIMS:
+        return lang.pick(CLAIMS[name].label)
+    return lang.say(f"predicate.{name}") if lang.knows(f"predicate.{name}") else name
 
 
 def _verdict(lang: Language, verdict: str) -> str:

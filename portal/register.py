@@ -60,9 +60,9 @@ def router(desk: Desk) -> APIRouter:
             request,
             "register_certificate.html",
             certificate=card(lang, kind, found, desk.house.clock()),
-            facts=[*facts(lang, kind, found.fields), *general_facts(lang, found)],
+            facts=[*facts(lang, kind, found.fields), *general_facts(lang, kind, found)],
             acts=possible_acts(found) if actor.may("approver") else [],
-            history=[look(desk, lang, actor, each) for each in history],
+            history=[look(desk, lang, actor, each, {identifier: found.type}) for each in history],
             done=bool(done),
         )
 

@@ -91,15 +91,17 @@ def fact(lang: Language, kind: CertificateType, name: str, value: str) -> Fact:
     )
 
 
-def general_facts(lang: Language, it: Certificate) -> list[Fact]:
-    """What every certificate has: authority, identifier, period of validity."""
-    until = lang.date(it.valid_until) if it.valid_until else lang.say("certificate.no_end")
+def general_facts(lang: Language, kind: CertificateType, it: Certificate) -> list[Fact]:
+    """What every certificate has, without what the type's own fields have said already."""
+    name, until = it.authority_name, it.valid_until
+    shown = [Fact(lang.say("certificate.authority"), name, lang=own(lang, name))]
+    if not it.fields.get(kind.validity.start):
+        shown.append(Fact(lang.say("certificate.valid_from"), lang.date(it.valid_from)))
+    if not it.fields.get(kind.validity.end):
+        end = lang.date(until) if until else lang.say("certificate.no_end")
+        shown.append(Fact(lang.say("certificate.valid_until"), end))
     return [
-        Fact(
-            lang.say("certificate.authority"), it.authority_name, lang=own(lang, it.authority_name)
-        ),
-        Fact(lang.say("certificate.valid_from"), lang.date(it.valid_from)),
-        Fact(lang.say("certificate.valid_until"), until),
+        *shown,
         Fact(lang.say("certificate.issued_at"), lang.moment(it.issued_at)),
         Fact(lang.say("certificate.identifier"), it.identifier, code=True),
     ]

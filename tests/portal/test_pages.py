@@ -85,6 +85,10 @@ def test_every_page_says_what_it_is_in_its_language(pages):
         assert page.answer.headers["content-language"] == "en"
 
 
+def test_every_kind_of_entry_has_words_of_its_own(pages):
+    assert {page.path for page in pages if "Another record" in page.text} == set()
+
+
 def test_nothing_runs_on_a_page_but_our_own_file(pages):
     for page in pages:
         assert not _INLINE_SCRIPT.search(page.html), page.path
