@@ -94,7 +94,7 @@ def _purpose(desk: Desk, lang: Language, code: str) -> str:
     for kind in desk.house.catalogue.values():
         if code in kind.purposes:
             return lang.pick(kind.purposes[code].names)
-    return code
+    return lang.say(f"purpose.{code}") if lang.knows(f"purpose.{code}") else code
 
 
 def _labels(desk: Desk, lang: Language, type_name: str, names: Iterable[str]) -> str:

@@ -1,0 +1,386 @@
+"""The journeys clicked through in Chromium, as people do it, and what the pages owe their eyes.
+
+Accessibility is judged by axe-core (WCAG 2.2 A and AA); a broken page proves that it would speak.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from server import sandbox
+from server.assembly import House
+from tests.portal.conftest import Licence, issue, permit_fields
+from tests.portal.live import serving
+from tests.portal.surfer import query
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+WIDTHS = (320, 375, 1280)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with serving(tmp_path_factory.mktemp("live")) as house:
+        yield house
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def window(live: House, chromium: Browser) -> Iterator[Open]:
+    """`window()` is nobody's browser, `window("chen")` has signed in by hand."""
+    contexts: list[BrowserContext] = []
+
+    def open_window(username: str = "", **options: Any) -> Page:
+        chosen = {"locale": "en", "base_url": live.settings.public_url} | options
+        context = chromium.new_context(**chosen)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        if username:
+            sign_in(page, username)
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def permit(live: House) -> Licence:
+    return issue(live, "zhao", "sun", "residence-permit", permit_fields())
+
+
+def sign_in(page: Page, username: str) -> None:
+    page.goto("/signin")
+    fill_in(page, username)
+
+
+def fill_in(page: Page, username: str) -> None:
+    page.fill("#username", username)
+    page.fill("#password", sandbox.PASSWORD)
+    page.click("#submit")
+
+
+# --- journeys -----------------------------------------------------------------------------------
+
+
+def test_a_citizen_signs_in_for_a_service_and_agrees(window: Open):
+    page = window()
+    page.route("http://127.0.0.1:8765/**", lambda route: route.fulfill(body="arrived"))
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).rstrip(b"=").decode()
+    asked = {
+        "response_type": "code",
+        "client_id": sandbox.SERVICES.client_id,
+        "redirect_uri": sandbox.CALLBACK,
+        "scope": "openid profile",
+        "state": "journey",
+        "nonce": "n",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    page.goto("/oauth/authorize?" + urlencode(asked))
+    expect(page.get_by_text("Shili Citizen Services")).to_be_visible()
+    fill_in(page, "chen")
+    page.get_by_label("Full name").check()
+    page.get_by_role("button", name="Allow and continue").click()
+    page.wait_for_url("http://127.0.0.1:8765/**")
+    answer = query(page.url)
+    assert answer["state"] == "journey"
+    assert answer["code"]
+
+
+def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and_verified(
+    live: House, window: Open
+):
+    """The whole way of one certificate, by three people at three screens."""
+    zhao = window("zhao")
+    zhao.get_by_role("link", name="Residence Permit").click()
+    for name, value in permit_fields(resident_number="990001199003070021").items():
+        field = zhao.locator(f"[name={name}]")
+        field.select_option(value) if name == "sex" else field.fill(value)
+    zhao.get_by_role("button", name="Preview").click()
+    expect(zhao.locator("#errors")).to_be_focused()  # the reader is led to the list of mistakes
+    zhao.locator("#errors a").click()
+    expect(zhao.locator("#resident_number")).to_be_focused()
+    assert zhao.locator("[name=residence_address]").input_value() == "示例市平江路17号3幢201室"
+    zhao.fill("[name=resident_number]", sandbox.CHEN.id_number)
+    zhao.get_by_role("button", name="Preview").click()
+    picture = zhao.locator(".page-image")
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") > 600
+    zhao.get_by_role("button", name="Send").click()
+    draft = zhao.url.split("/")[-2]
+
+    sun = window("sun")
+    sun.locator(f'a[href="/staff/review/{draft}"]').click()
+    expect(sun.locator(".page-image")).to_be_visible()
+    sun.locator("#approve").click()
+    sun.get_by_role("link", name="Open the certificate").click()  # the page reloads until sealed
+    identifier = sun.url.split("/")[-1]
+
+    chen = window("chen")
+    chen.locator(f'a[href="/me/certificates/{identifier}"]').click()
+    chen.get_by_role("button", name="Show").click()
+    expect(chen.locator(".qr")).to_be_visible()
+    expect(chen.locator(".clock")).to_have_text("0:58", timeout=10_000)
+    photo = chen.locator(".code").screenshot()
+
+    public = window()
+    public.goto("/verify")
+    public.set_input_files("#photo", {"name": "p.png", "mimeType": "image/png", "buffer": photo})
+    public.get_by_role("button", name="Read").click()
+    expect(public.locator("h1")).to_have_text("Valid")
+    expect(public.get_by_text("陈静怡")).to_be_visible()
+
+    chen.goto("/me/access")
+    expect(chen.get_by_text("Shown by the holder").first).to_be_visible()
+
+
+def test_anybody_verifies_by_number_and_by_file(
+    live: House, window: Open, permit: Licence, tmp_path
+):
+    page = window()
+    page.goto("/verify")
+    page.fill("#number", permit.number)
+    page.press("#number", "Enter")
+    expect(page.locator("h1")).to_have_text("Valid")
+    chen = live.idp.people.find("chen")
+    assert chen
+    file = tmp_path / "licence.pdf"
+    file.write_bytes(live.certificates.pdf(chen.actor, permit.identifier))
+    page.goto("/verify")
+    page.set_input_files("#document", file)
+    page.get_by_role("button", name="Verify the file").click()
+    expect(page.locator("h1")).to_have_text("Valid")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
+def test_a_register_is_issued_in_bulk_with_live_progress(window: Open, scripts: bool, tmp_path):
+    header, *rows = SAMPLE.read_bytes().splitlines(keepends=True)
+    half = rows[:100] if scripts else rows[100:200]
+    table = tmp_path / "chicago.csv"
+    table.write_bytes(header + b"".join(half))
+    adams = window("adams", java_script_enabled=scripts)
+    adams.goto("/staff/bulk")
+    adams.select_option("#type", "chicago-business-licence")
+    adams.select_option("#mapping", "chicago")
+    adams.set_input_files("#file", table)
+    adams.get_by_role("button", name="Check the file").click()
+    expect(adams.get_by_text("Every row is right")).to_be_visible()
+    adams.get_by_role("button", name="Send to a second officer").click()
+
+    baker = window("baker", java_script_enabled=scripts)
+    baker.goto("/staff/bulk")
+    baker.get_by_role("link", name="chicago.csv").first.click()
+    baker.locator("#approve").click(no_wait_after=True)
+    # One line is visible at any time, and it changes until all is done.
+    last = baker.locator(".tick-line:last-child")
+    expect(last.get_by_text("All done.")).to_be_visible(timeout=60_000)
+    assert baker.locator(".tick-line:visible").count() == 1
+    expect(last.get_by_text("100 of 100 issued")).to_be_visible()
+    baker.get_by_role("link", name="See the result").click()
+    expect(baker.get_by_text("100 certificates")).to_be_visible()
+
+
+def test_a_forgotten_show_page_hides_its_code_by_itself(window: Open, permit: Licence):
+    """The screen of a phone that was put down must not go on showing a certificate."""
+    page = window("chen")
+    page.clock.install()
+    page.goto(f"/me/certificates/{permit.identifier}/show")
+    page.locator("main button[type=submit]").click()
+    expect(page.locator(".gone")).to_be_hidden()
+    page.evaluate("document.getAnimations().forEach(a => a.finish())")
+    expect(page.locator(".gone")).to_be_visible()
+
+
+# --- what pages owe eyes, hands and ears --------------------------------------------------------
+
+PUBLIC = ("/", "/signin", "/verify", "/issuers", "/status", "/help", "/developers", "/nothing")
+CITIZEN = (
+    "/me",
+    "/me/access",
+    "/me/certificates/{identifier}",
+    "/me/certificates/{identifier}/show",
+)
+OFFICE = (
+    "/staff",
+    "/staff/drafts/new?type=residence-permit",
+    "/staff/certificates",
+    "/staff/certificates/{identifier}",
+    "/staff/certificates/{identifier}/suspend",
+    "/staff/bulk",
+)
+READERS = (("", PUBLIC), ("chen", CITIZEN), ("sun", OFFICE))
+
+
+def each_page(window: Open, permit: Licence, **options: Any) -> Iterator[Page]:
+    """Every main page, opened by somebody who may."""
+    for reader, paths in READERS:
+        page = window(reader, **options)
+        for path in paths:
+            page.goto(path.format(identifier=permit.identifier))
+            yield page
+
+
+def refused_form(page: Page) -> None:
+    page.goto("/verify")
+    page.press("#number", "Enter")
+    expect(page.locator("#errors")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_the_screen(window: Open, permit: Licence, width: int):
+    wide = [
+        (page.url, page.evaluate("document.documentElement.scrollWidth"))
+        for page in each_page(window, permit, viewport={"width": width, "height": 720})
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en", "zh-CN", "zh-TW"])
+def test_axe_finds_nothing_on_any_page(window: Open, permit: Licence, scheme: str, locale: str):
+    found: dict[str, list[str]] = {}
+    options = {"color_scheme": scheme, "locale": locale, "bypass_csp": True}
+    for page in each_page(window, permit, **options):
+        found |= _violations(page)
+    page = window(**options)
+    refused_form(page)
+    found |= _violations(page)
+    page.goto("/verify")
+    page.fill("#number", permit.number)
+    page.press("#number", "Enter")
+    page.wait_for_selector(".verdict")
+    assert found | _violations(page) == {}
+
+
+def _violations(page: Page) -> dict[str, list[str]]:
+    """Broken rules by page; empty when there are none."""
+    results = Axe().run(page, options=WCAG).response
+    broken = [
+        f"{each['id']}: {node['html'][:120]}"
+        for each in results["violations"]
+        for node in each["nodes"]
+    ]
+    assert results["passes"], "axe did not look at anything"
+    return {page.url: broken} if broken else {}
+
+
+def test_axe_would_speak_if_a_page_were_broken(window: Open):
+    page = window(bypass_csp=True)
+    page.goto("/")
+    page.evaluate("document.querySelector('main').innerHTML += '<img src=/favicon.ico>'")
+    assert "image-alt" in str(_violations(page))
+
+
+def test_a_page_runs_no_script_that_was_put_into_it(window: Open):
+    page = window()
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto("/")
+    page.evaluate(
+        "const s = document.createElement('script'); s.textContent = 'window.bad = 1';"
+        "document.body.append(s)"
+    )
+    assert page.evaluate("window.bad") is None
+    assert any("Content Security Policy" in text for text in refused)
+
+
+def test_pages_say_nothing_on_the_console_and_ask_nobody_else(window: Open, permit: Licence, live):
+    said: list[str] = []
+    asked: set[str] = set()
+    for reader, paths in READERS:
+        page = window(reader)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
+        for path in paths:
+            if path != "/nothing":
+                page.goto(path.format(identifier=permit.identifier))
+    assert said == []
+    assert asked == {live.settings.public_url}
+
+
+def test_every_stop_of_the_tab_key_can_be_seen(window: Open):
+    page = window()
+    page.goto("/verify")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        outline = page.evaluate(
+            "(() => { const e = document.activeElement, s = getComputedStyle(e);"
+            "return [e.tagName, s.outlineStyle, parseFloat(s.outlineWidth)] })()"
+        )
+        assert outline[1] != "none", outline
+        assert outline[2] >= 2, outline
+
+
+def test_the_first_stop_leads_past_the_menu(window: Open):
+    page = window()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_form_is_sent_once_even_when_its_button_is_pressed_twice(window: Open):
+    page = window()
+    page.goto("/verify")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else 0)
+    page.fill("#number", "JY1")
+    page.get_by_role("button", name="Verify", exact=True).dblclick()
+    expect(page.locator(".verdict")).to_be_visible()
+    assert len(sent) == 1
+
+
+def test_the_verdict_can_be_printed_without_menus(window: Open, permit: Licence):
+    page = window()
+    page.goto("/verify")
+    page.fill("#number", permit.number)
+    page.press("#number", "Enter")
+    page.emulate_media(media="print")
+    expect(page.locator("nav.languages")).to_be_hidden()
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_commands_for_developers_are_copied_by_a_button(window: Open, live: House):
+    page = window(permissions=["clipboard-read", "clipboard-write"])
+    page.goto("/developers")
+    page.locator('[data-copy="code-purposes"]').click()
+    expect(page.locator('[data-copy="code-purposes"]')).to_have_text("Copied")
+    assert live.settings.public_url in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_without_scripts_no_button_is_there_that_needs_one(window: Open):
+    page = window(java_script_enabled=False)
+    page.goto("/developers")
+    assert page.locator("[data-script]:visible").count() == 0
+
+
+def test_the_code_on_the_screen_is_large_enough_for_a_camera(window: Open, permit: Licence):
+    page = window("chen", viewport={"width": 375, "height": 760})
+    page.goto(f"/me/certificates/{permit.identifier}/show")
+    page.locator("main button[type=submit]").click()
+    picture = Image.open(io.BytesIO(page.locator(".qr").screenshot()))
+    assert picture.width >= 280
