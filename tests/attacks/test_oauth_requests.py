@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from idp import Granted, Refused
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.proofs import Prover
 from tests.idp.test_pushed import signing, strict  # noqa: F401
 from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
 
@@ -173,3 +174,19 @@ def test_05_a_nonce_stands_in_for_pkce_only_where_it_is_registered_to(world: Wor
     assert injected.json()["error"] == "invalid_grant", "a verifier nobody asked for"
     again = browser.authorize(relying.request(**without))
     assert relying.exchange(again.params["code"], code_verifier=None).status_code == 200
+
+
+def test_14_a_proof_at_the_push_binds_the_code(world: World, strict: RelyingParty):
+    code = strict.code()  # pushed with a proof, without dpop_jkt
+    strict.prover = Prover(world.clock)
+
+    stolen = strict.exchange(code)
+
+    assert stolen.json()["error"] == "invalid_grant"
+
+
+def test_14_a_push_cannot_bind_to_two_keys(world: World, strict: RelyingParty):
+    response = strict.post("/oauth/par", strict.request(dpop_jkt="A" * 43))
+
+    assert response.json()["error"] == "invalid_request"
+    assert "dpop_jkt" in response.json()["error_description"]
