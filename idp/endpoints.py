@@ -8,7 +8,7 @@ POST /oauth/device        fast lane    RFC 8628; the person's page is the portal
 from collections.abc import Mapping
 
 from foundation.hot import HotAnswer, HotRequest, HotRoute, json_answer
-from idp import introspection
+from idp import cors, introspection
 from idp.rendering import NO_STORE, by_form, route
 from idp.service import Idp
 
@@ -32,8 +32,11 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     asked = "Does this token count? (RFC 7662)"
     given_back = "Give a token back (RFC 7009)"
     on_another_screen = "Sign in through another screen (RFC 8628)"
-    return [
-        route("POST", "/oauth/introspect", by_form(introspect), "introspect", asked),
+    by_scripts_too = [
         route("POST", "/oauth/revoke", by_form(revoke), "revoke", given_back),
         route("POST", "/oauth/device", by_form(device), "device", on_another_screen),
+    ]
+    return [
+        route("POST", "/oauth/introspect", by_form(introspect), "introspect", asked),
+        *cors.open_to_scripts(by_scripts_too),
     ]

@@ -12,7 +12,9 @@ PREFLIGHT = {
 }
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/par", "/oauth/userinfo"])
+@pytest.mark.parametrize(
+    "path", ["/oauth/token", "/oauth/par", "/oauth/userinfo", "/oauth/revoke", "/oauth/device"]
+)
 def test_a_script_may_ask_and_use_what_belongs_to_tokens(world: World, path):
     response = world.runner.run(world.http.client.options(path, headers=PREFLIGHT))
 
