@@ -110,7 +110,9 @@ class House:
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
-        return Worker(self.jobs, self.ledger, self.keys, self.verifications.forget_old)
+        return Worker(
+            self.jobs, self.ledger, self.keys, self.verifications.forget_old, self.idp.sweep
+        )
 
     def hot_routes(self) -> list[HotRoute]:
         return [

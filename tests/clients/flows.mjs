@@ -120,6 +120,36 @@ const flows = {
     };
   },
 
+  /** Registers itself (RFC 7591), then signs somebody in with what it was given. */
+  async registration() {
+    const config = await openid.dynamicClientRegistration(
+      new URL(given.issuer),
+      { ...given.metadata, id_token_signed_response_alg: 'ES256' },
+      undefined,
+      { initialAccessToken: given.initial_access_token, execute: [openid.allowInsecureRequests] },
+    );
+    const registered = config.clientMetadata();
+    const tokens = await signIn(config);
+    return { registered, tokens: plain(tokens) };
+  },
+
+  /** A signed request object (RFC 9101). */
+  async signed_request() {
+    const config = await discover();
+    const pkceCodeVerifier = openid.randomPKCECodeVerifier();
+    const expectedState = openid.randomState();
+    const url = await openid.buildAuthorizationUrlWithJAR(config, {
+      redirect_uri: given.redirect_uri,
+      scope: 'openid profile',
+      code_challenge: await openid.calculatePKCECodeChallenge(pkceCodeVerifier),
+      code_challenge_method: 'S256',
+      state: expectedState,
+    }, await privateKey(given.client_jwk));
+    const back = new URL(await ask({ visit: url.href }));
+    const checks = { pkceCodeVerifier, expectedState, idTokenExpected: true };
+    return plain(await openid.authorizationCodeGrant(config, back, checks));
+  },
+
   async device() {
     const config = await discover();
     const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'));

@@ -5,7 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.conftest import Flows, Site, Visitor, key_pair
+from foundation.actor import SYSTEM
+from idp.metadata import Bounds
+from tests.clients.conftest import PURPOSE, REDIRECT_URI, Flows, Site, Visitor, key_pair
 from tests.idp.proofs import authority, certificate
 from tests.simulators.tls_proxy import TlsProxy
 
@@ -152,6 +154,47 @@ def test_an_encrypted_id_token_and_userinfo(site: Site, flows: Flows):
     )
     inner = {"issuer": site.issuer, "token": opened["token"], "typ": "JWT", "audience": "sealed"}
     assert flows.run("verify", inner)["payload"]["sub"] == site.chen.id
+
+
+def test_a_program_registers_itself_and_signs_people_in(site: Site, flows: Flows):
+    bounds = Bounds(
+        organisation="11990000MB1A0001XX",
+        organisation_name="示例市市场监督管理局",
+        purpose=PURPOSE,
+        scopes=("openid", "profile", "offline_access"),
+        claims=("name", "preferred_username", "locale"),
+    )
+    config = {
+        "issuer": site.issuer,
+        "redirect_uri": REDIRECT_URI,
+        "initial_access_token": site.house.idp.registrations.allow(bounds, by=SYSTEM),
+        "metadata": {
+            "client_name": "Food licences online",
+            "redirect_uris": [REDIRECT_URI],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "client_secret_post",
+            "claims": list(bounds.claims),
+        },
+    }
+
+    found = flows.run("registration", config)
+
+    assert found["registered"]["client_id"].startswith("dyn-")
+    assert found["tokens"]["claims"]["aud"] == found["registered"]["client_id"]
+
+
+def test_a_signed_request_object(site: Site, flows: Flows):
+    private, public = key_pair("sig-1")
+    config = site.client(
+        "signing-requests",
+        token_endpoint_auth_method="private_key_jwt",
+        jwks={"keys": [public]},
+        require_signed_request_object=True,
+    )
+
+    found = flows.run("signed_request", {**config, "client_jwk": private})
+
+    assert found["claims"]["sub"] == site.chen.id
 
 
 def test_back_channel_logout(site: Site, flows: Flows):
