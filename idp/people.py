@@ -77,6 +77,11 @@ class People:
         with self._database.read() as tx:
             return store.all_people(tx)
 
+    def names(self, ids: Collection[str]) -> dict[str, str]:
+        """The names of people by their ids; who is not known is left out."""
+        with self._database.read() as tx:
+            return {each.id: each.name for each in store.persons(tx, ids).values()}
+
     def _store(self, person: Person, password_hash: str | None, by: Actor) -> None:
         now = self._clock()
         try:

@@ -10,6 +10,7 @@
     device       signing in another device; services told of a sign-out
     citizen      my certificates, showing one, who looked
     officer      drafts, preview, review      register  the authority's certificates, legal acts
+    seals        the keeper's register of seals, from application to destruction
     bulk         upload, dry run, second officer, live progress
     verify       by number, file or photo, and /v/{token} behind every QR code
     developers   a ten-minute start
@@ -21,7 +22,18 @@ secrets; what is not yours looks like what does not exist.
 
 from fastapi import APIRouter
 
-from portal import bulk, citizen, developers, device, officer, public, register, signin, verify
+from portal import (
+    bulk,
+    citizen,
+    developers,
+    device,
+    officer,
+    public,
+    register,
+    seals,
+    signin,
+    verify,
+)
 from portal.desk import Desk
 from portal.house import House
 
@@ -37,6 +49,7 @@ def build(house: House, desk: Desk | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
     desk = desk or Desk(house)
     pages = APIRouter(include_in_schema=False)
-    for room in (public, signin, device, citizen, officer, register, bulk, verify, developers):
+    staff = (officer, register, seals, bulk)
+    for room in (public, signin, device, citizen, *staff, verify, developers):
         pages.include_router(room.router(desk))
     return pages

@@ -78,6 +78,13 @@ RIGHTS = {
     "GET /staff/certificates/{identifier}/certificate.pdf": MINE,
     "GET /staff/certificates/{identifier}/{act}": MINE,
     "POST /staff/certificates/{identifier}/{act}": MINE,
+    "GET /staff/seals": OFFICE,
+    "GET /staff/seals/new": OFFICE,
+    "POST /staff/seals/new": OFFICE,
+    "GET /staff/seals/preview.svg": OFFICE,
+    "GET /staff/seals/{seal_id}": MINE,
+    "GET /staff/seals/{seal_id}/{act}": MINE,
+    "POST /staff/seals/{seal_id}/{act}": MINE,
     "GET /staff/bulk": OFFICE,
     "POST /staff/bulk": OFFICE,
     "GET /staff/bulk/template/{type_name}.csv": OFFICE,
@@ -89,6 +96,11 @@ RIGHTS = {
     "POST /staff/bulk/{batch_id}/pause": MINE,
     "POST /staff/bulk/{batch_id}/resume": MINE,
     "GET /staff/bulk/{batch_id}/progress": MINE,
+}
+# What an address needs besides its path.
+QUERIES = {
+    "/staff/drafts/new": "?type=residence-permit",
+    "/staff/seals/preview.svg": "?name=示例市公安局&code=9900010000009",
 }
 BEHIND_SIGN_IN = {r for r, right in RIGHTS.items() if right not in {EVERYONE, INTERACTION}}
 FORMS = sorted(route for route in RIGHTS if route.startswith("POST"))
@@ -116,7 +128,7 @@ class Things:
             "act": "suspend",
         }
         path = route.split(" ")[1].format(**values)
-        return path + "?type=residence-permit" if path == "/staff/drafts/new" else path
+        return path + QUERIES.get(path, "")
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +201,7 @@ def test_a_citizen_finds_nothing_at_the_addresses_of_offices(browse: Browse, thi
 
 @pytest.mark.parametrize("route", sorted(r for r, right in RIGHTS.items() if right == MINE))
 def test_an_officer_of_another_department_finds_nothing(browse: Browse, things, route):
-    nothing = replace(things, permit=Licence("CN-NOTHING", ""), draft="nothing", batch="nothing")
+    nothing = replace(things, permit=Licence("CN-NOTHING", ""), draft="no", batch="no", seal="no")
     for other in (FOREIGN, "li"):  # a drafter and an approver
         surfer = browse(other)
         theirs = ask(surfer, route, things.path(route))
