@@ -112,6 +112,17 @@ def read_all(data: bytes) -> list[tuple[int, bytes, bytes]]:
     return elements
 
 
+def read_time(tag: int, content: bytes) -> datetime:
+    """UTCTime or GeneralizedTime in the only form DER has (X.690 §11.7, §11.8): UTC, with Z."""
+    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(tag)
+    try:
+        if form is None or len(content) != {0x17: 13, 0x18: 15}[tag]:
+            raise ValueError
+        return datetime.strptime(content.decode("ascii"), form).replace(tzinfo=UTC)
+    except ValueError:
+        raise Malformed("the time is not UTC in whole seconds") from None
+
+
 def read_integer(content: bytes) -> int:
     """The value of an INTEGER's content, which must be in its shortest form."""
     padded = len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}

@@ -21,6 +21,7 @@ import idp.http
 import keys.http
 import ledger.http
 import portal
+import signing.http
 from certificates import Batches, Catalogue, Certificates
 from exchange import Purposes, Verifications
 from foundation.clock import Clock, system_clock
@@ -130,6 +131,7 @@ class House:
             idp.http.router(self.idp),
             certificates.http.router(self.certificates),
             exchange.http.router(self.verifications, self.access),
+            signing.http.router(self.signing, self.access),
         ]
 
     def api(self) -> FastAPI:

@@ -23,6 +23,7 @@ import exchange.commands
 import idp.commands
 import keys.commands
 import ledger.commands
+import signing.commands
 import signing.seal_commands
 from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
 from server import demo, key_service, logs, migrations, processes, sandbox
@@ -54,6 +55,7 @@ def build() -> typer.Typer:
     app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
     app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
     app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")
+    app.add_typer(signing.commands.build(_room(lambda house: house)), name="documents")
     exchange.commands.add_verify(app, _room(lambda house: house.verifications))
     return app
 

@@ -5,8 +5,8 @@ change from seal to seal; a `SignerTemplate` holds the rest as DER, so a signatu
 instead of a tree of objects.
 
 - The signed attributes are contentType, messageDigest, ESS signing-certificate-v2 and
-  CMSAlgorithmProtection, in DER order. There is no signingTime: PAdES claims the time in /M of the
-  signature dictionary (EN 319 142-1 §6.3), and proves it by time-stamp.
+  CMSAlgorithmProtection, in DER order. PAdES has no signingTime there: it claims the time in /M of
+  the signature dictionary (EN 319 142-1 §6.3), and proves it by time-stamp.
 - The time-stamp token sits in the unsigned attribute signature-time-stamp and covers the signature
   value (EN 319 122-1 §5.3): with it a PAdES signature is of level B-T.
 - `read_signed_data` accepts exactly one signer, each attribute once, and nothing left over.
@@ -17,6 +17,7 @@ Standards: RFC 5652, RFC 5035 (ESS), RFC 5754 and RFC 8419 (algorithms), RFC 621
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from foundation.errors import Malformed
 from keys.algorithms import ALGORITHMS, Algorithm
@@ -27,7 +28,9 @@ from keys.der import (
     octet_string,
     read,
     read_all,
+    read_time,
     sequence,
+    time,
     tlv,
 )
 from keys.x509 import issuer_and_serial
@@ -36,6 +39,7 @@ DATA = object_identifier("1.2.840.113549.1.7.1")
 SIGNED_DATA = object_identifier("1.2.840.113549.1.7.2")
 TST_INFO = object_identifier("1.2.840.113549.1.9.16.1.4")
 CONTENT_TYPE = object_identifier("1.2.840.113549.1.9.3")
+SIGNING_TIME = object_identifier("1.2.840.113549.1.9.5")
 MESSAGE_DIGEST = object_identifier("1.2.840.113549.1.9.4")
 ALGORITHM_PROTECTION = object_identifier("1.2.840.113549.1.9.52")
 SIGNING_CERTIFICATE_V2 = object_identifier("1.2.840.113549.1.9.16.2.47")
@@ -60,10 +64,16 @@ class SignerTemplate:
     signer_head: bytes
 
     @classmethod
-    def of(cls, chain: Sequence[bytes], algorithm: str) -> "SignerTemplate":
-        """`chain`: DER certificates, the signer's first, the root (left out) last."""
+    def of(
+        cls, chain: Sequence[bytes], algorithm: str, signing_time: datetime | None = None
+    ) -> "SignerTemplate":
+        """`chain`: DER certificates, the signer's first, the root (left out) last.
+
+        CAdES claims the time in the signature itself (EN 319 122-1 §5.2.1): `signing_time`.
+        """
         row = ALGORITHMS[algorithm]
-        before, after = _attribute_parts(chain[0], row)
+        claimed = [_attribute(SIGNING_TIME, time(signing_time))] if signing_time else []
+        before, after = _attribute_parts(chain[0], row, claimed)
         embedded = chain[:-1] or chain
         return cls(
             algorithm=row,
@@ -114,7 +124,9 @@ def with_token(encoded: bytes, token: bytes) -> bytes:
     return sequence(SIGNED_DATA, explicit(0, sequence(*before, tlv(0x31, signer))))
 
 
-def _attribute_parts(certificate: bytes, row: Algorithm) -> tuple[bytes, bytes]:
+def _attribute_parts(
+    certificate: bytes, row: Algorithm, more: Sequence[bytes]
+) -> tuple[bytes, bytes]:
     """The sorted attributes around the one value that changes; all have fixed lengths."""
     size = hashlib.new(row.digest).digest_size
     ess = sequence(sequence(sequence(octet_string(hashlib.sha256(certificate).digest()))))
@@ -126,6 +138,7 @@ def _attribute_parts(certificate: bytes, row: Algorithm) -> tuple[bytes, bytes]:
             digest,
             _attribute(SIGNING_CERTIFICATE_V2, ess),
             _attribute(ALGORITHM_PROTECTION, protection),
+            *more,
         )
     )
     place = encoded.index(digest)
@@ -174,6 +187,11 @@ class SignedData:
         if not hash_name:
             return False
         return _content(first, 0x04) == hashlib.new(hash_name, certificate).digest()
+
+    def claimed_time(self) -> datetime | None:
+        """The signingTime attribute's value."""
+        value = self.attributes.get(SIGNING_TIME)
+        return None if value is None else read_time(*read(value)[:2])
 
     def message_digest(self) -> bytes:
         """The messageDigest attribute's value."""

@@ -8,7 +8,8 @@ It therefore imports nothing of ours, decides nothing about trust, and answers i
     {"error": "unreadable", "detail": …}
 
 `coverage`: file (from the first byte to the last, with the signature exactly in the gap), revision
-(something was added later), other. `changes` since the signature: none, maintenance, form, other.
+(something was added later), other. `changes` since the signature: none, maintenance (evidence and
+time-stamps), metadata (the description of the document too), form, other.
 """
 
 import base64
@@ -60,7 +61,11 @@ def _signatures(data: bytes) -> list[dict[str, Any]]:
 def _signature(data: bytes, one: Any) -> dict[str, Any]:
     from pyhanko.sign.validation import generic_cms
 
-    one.compute_integrity_info()
+    one.compute_integrity_info(diff_policy=_policy())
+    changes = _changes(one)
+    if changes == "other":  # by the library's own, milder policy
+        one.compute_integrity_info()
+        changes = "metadata" if _changes(one) == "maintenance" else "other"
     kind = str(one.sig_object_type)
     content_type = "tst_info" if kind == "/DocTimeStamp" else "data"
     digest = one.compute_digest()
@@ -73,7 +78,7 @@ def _signature(data: bytes, one: Any) -> dict[str, Any]:
         "intact": bool(intact),
         "valid": bool(valid),
         "coverage": _coverage(data, one),
-        "changes": _changes(one),
+        "changes": changes,
         "allowed": bool(one.summarise_integrity_info()["docmdp_ok"]),
         "certificate": _text(one.signer_cert.dump()),
         "embedded": [_text(other.dump()) for other in one.other_embedded_certs[:10]],
@@ -81,6 +86,49 @@ def _signature(data: bytes, one: Any) -> dict[str, Any]:
         "token": _text(_token(one.signer_info)),
         "claimed": claimed.isoformat() if claimed and claimed.tzinfo else "",
     }
+
+
+def _policy() -> Any:
+    """What may follow a signature and still be no change: evidence, time-stamps, and the date of
+    saving. The library would also let a title or the metadata be exchanged; we do not.
+    """
+    from pyhanko.sign.diff_analysis import policies, rules_api
+    from pyhanko.sign.diff_analysis.policy_api import ModificationLevel, SuspiciousModification
+    from pyhanko.sign.diff_analysis.rules import (
+        file_structure_rules,
+        form_field_rules,
+        metadata_rules,
+    )
+
+    class OnlySaved(metadata_rules.DocInfoRule):
+        def apply(self, old: Any, new: Any) -> Any:
+            if _information(old) != _information(new):
+                raise SuspiciousModification("the document information changed")
+            yield from super().apply(old, new)
+
+    whitelist: list[rules_api.WhitelistRule] = [
+        OnlySaved(),
+        file_structure_rules.XrefStreamRule(),
+        file_structure_rules.ObjectStreamRule(),
+        form_field_rules.DSSCompareRule(),
+    ]
+    maintenance = ModificationLevel.LTA_UPDATES
+    return policies.StandardDiffPolicy(
+        global_rules=[
+            file_structure_rules.CatalogModificationRule(),  # type: ignore[no-untyped-call]
+            *(rule.as_qualified(maintenance) for rule in whitelist),
+        ],
+        form_rule=policies.DEFAULT_DIFF_POLICY.form_rule,
+    )
+
+
+def _information(resolver: Any) -> dict[str, str]:
+    """The entries of /Info that say something about the document."""
+    try:
+        entries = dict(resolver.trailer_view["/Info"])
+    except KeyError:
+        return {}
+    return {k: str(v) for k, v in entries.items() if k not in ("/ModDate", "/Producer")}
 
 
 def _coverage(data: bytes, one: Any) -> str:

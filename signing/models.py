@@ -320,6 +320,35 @@ class Check:
     detail: str = ""
 
 
+Format = Literal["pdf", "cms", "jws", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFacts:
+    """One signature of a document: by whom, when, how much of the file it covers, what followed.
+
+    `coverage` is file, revision (something was added later) or other; `changes` since it was made
+    are none, maintenance (evidence and time-stamps only), form or other.
+    """
+
+    signer: str
+    signed_at: datetime | None
+    time_proved: bool
+    coverage: str
+    changes: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealFacts:
+    """The registered seal behind a signature, in the state it had at the moment of signing."""
+
+    seal_id: str
+    name: str
+    owner: str
+    owner_name: str
+    state: str
+
+
 @dataclass(frozen=True, slots=True)
 class Validation:
     """What is known about a document after asking all six questions.
@@ -328,7 +357,7 @@ class Validation:
     do not count. `indication` is "valid" only when the other four pass.
     """
 
-    format: Literal["pdf", "unknown"]
+    format: Format
     indication: Indication
     checks: tuple[Check, ...]
     digest: str = ""
@@ -337,9 +366,11 @@ class Validation:
     kid: str = ""
     signed_at: datetime | None = None
     seal_id: str | None = None
+    seal: SealFacts | None = None
     covers_whole_file: bool = False
     ours: bool = False
     signatures: int = 0
+    details: tuple[SignatureFacts, ...] = ()
     attachments: Mapping[str, bytes] = field(default_factory=dict)
 
     def check(self, name: CheckName) -> Check:

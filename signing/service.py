@@ -10,20 +10,23 @@ sign anything, so this is the last place where four eyes can be insisted on.
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
 from signing import rules
+from signing.checks import Judge
 from signing.errors import PdfNotOurs, SealNotUsable
 from signing.evidence import EvidenceSource
+from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
 from signing.formats.pdf_layout import Box
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals import Seals
 from signing.trust import Doubt, Trust, certificate_digest
-from signing.validation import validate
+from signing.validation import validate, validate_detached
 
 _REMEMBERED = 1000
 
@@ -89,12 +92,47 @@ class Signing:
         level = found.level or "B-B"
         return SealedDocument(stamped, level, found.digest, found.kid, now, level == "B-B")
 
-    def validate_pdf(self, data: bytes) -> Validation:
-        """Answer what is known about any file that claims to be a PDF.
+    def seal_file(
+        self,
+        seal: Seal,
+        data: bytes,
+        approval: Approval,
+        *,
+        now: datetime,
+        form: Literal["cms", "jws"] = "cms",
+        reason: str = "",
+        trail: Trail | None = None,
+    ) -> SealedDocument:
+        """Sign any file beside itself: CAdES B-T, or a detached JWS (B-B, its time is claimed).
 
-        Raises `DocumentTooLarge`; a foreign file may take seconds, so call it off the event loop.
+        The approved content is the file: `approval` names its SHA-256. What comes back is the
+        signature alone. Raises what `seal_pdf` raises.
         """
-        return validate(data, self._anchors(), self._seals.then, self._clock())
+        rules.must_be_approved(approval, _digest(data), now)
+        rules.must_be_usable(seal, now)
+        chain, row = self._credential(seal)
+        sign = self._signer(seal, approval.order(now, purpose=reason), trail)
+        if form == "jws":
+            made = detached_jws.make(data, chain=chain, algorithm=row, sign=sign, now=now)
+            return SealedDocument(made, "B-B", _digest(made), seal.kid, now)
+        stamp = self._keys.time.stamp
+        made, stamped = cades.make(
+            data, chain=chain, algorithm=row, sign=sign, stamp=stamp, now=now
+        )
+        level: Level = "B-T" if stamped else "B-B"
+        return SealedDocument(made, level, _digest(made), seal.kid, now, not stamped)
+
+    def validate(self, data: bytes, signature: bytes = b"") -> Validation:
+        """Answer what is known about a document, or about a file and the signature beside it.
+
+        Raises `DocumentTooLarge`; a foreign PDF may take seconds, so call it off the event loop.
+        """
+        judge = Judge(self._anchors(), self._seals.then, self._clock())
+        return validate_detached(data, signature, judge) if signature else validate(data, judge)
+
+    def validate_pdf(self, data: bytes) -> Validation:
+        """`validate` for a document that carries its seal."""
+        return self.validate(data)
 
     def _anchors(self) -> Trust:
         if self._trust is None:
@@ -106,6 +144,14 @@ class Signing:
             )
         return self._trust
 
+    def _credential(self, seal: Seal) -> tuple[list[bytes], str]:
+        """Chain and algorithm of the seal's key, which must still be the registered one."""
+        key = self._keys.active(seal.use)
+        chain = self._keys.chain(seal.use)
+        if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
+            raise _outdated(seal)
+        return chain, key.algorithm
+
     def _sealer(self, seal: Seal) -> PdfSealer:
         sealer = self._sealers.get(seal.certificate_digest)
         if sealer is None:
@@ -116,13 +162,10 @@ class Signing:
         return sealer
 
     def _new_sealer(self, seal: Seal) -> PdfSealer:
-        key = self._keys.active(seal.use)
-        chain = self._keys.chain(seal.use)
-        if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
-            raise _outdated(seal)
+        chain, row = self._credential(seal)
         return PdfSealer(
             chain=chain,
-            algorithm=key.algorithm,
+            algorithm=row,
             stamp=self._keys.time.stamp,
             stamp_room=self._keys.time.room(),
             evidence=EvidenceSource(self._keys, seal.use).at,

@@ -90,6 +90,17 @@ def verify_stamp(token: bytes, stamped: bytes) -> Stamp:
     return Stamp(at, certificate, signed.certificates)
 
 
+def stamp_of(signed: cms.SignedData) -> tuple[Stamp | None, Doubt | None]:
+    """The time-stamp of a signature, or why there is none."""
+    token = signed.unsigned.get(cms.SIGNATURE_TIME_STAMP)
+    if token is None:
+        return None, Doubt("time_only_claimed", "the seal carries no time-stamp")
+    try:
+        return verify_stamp(token, signed.signature), None
+    except Doubt as doubt:
+        return None, doubt
+
+
 def _stamped_at(info: bytes, imprint: bytes) -> datetime:
     """genTime of a TSTInfo (RFC 3161 §2.4.2) whose imprint is this SHA-256."""
     tag, content, end = read(info)
@@ -134,7 +145,8 @@ class Trust:
     def confirm(self, certificate: bytes, embedded: Sequence[bytes], at: datetime) -> Path:
         """The path by which this certificate was vouched for at that moment.
 
-        `Doubt`: authority_unknown, certificate_not_valid_then, certificate_revoked.
+        `Doubt`: authority_unknown, certificate_expired, certificate_not_yet_valid,
+        certificate_revoked.
         """
         key = (certificate, *embedded)
         path = self._paths.get(key)
@@ -145,7 +157,9 @@ class Trust:
             self._paths[key] = path
         for member in path:
             if not member.not_valid_before_utc <= at <= member.not_valid_after_utc:
-                raise Doubt("certificate_not_valid_then", "a certificate was not valid at the time")
+                began = member.not_valid_before_utc <= at
+                code = "certificate_expired" if began else "certificate_not_yet_valid"
+                raise Doubt(code, "a certificate was not valid at the time")
         since = self._first_revoked({each.serial_number: _der(each) for each in path[:-1]})
         if since is not None and since <= at:
             raise Doubt("certificate_revoked", f"a certificate was revoked on {since:%Y-%m-%d}")
@@ -162,9 +176,15 @@ def certificate_digest(certificate: bytes) -> str:
     return b64url(hashlib.sha256(certificate).digest())
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def public_key(certificate: bytes) -> PublicKey:
+    """The key in a certificate. Raises `ValueError` when it is not one."""
+    return _certificate(certificate).public_key()
+
+
 def key_id(certificate: bytes) -> str:
     """The kid of the key in a certificate: its thumbprint (RFC 7638)."""
-    return thumbprint(jwk_of(_public_key(certificate)))
+    return thumbprint(jwk_of(public_key(certificate)))
 
 
 def common_name(certificate: bytes) -> str:
@@ -234,13 +254,8 @@ def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _public_key(der: bytes) -> PublicKey:
-    return _certificate(der).public_key()
-
-
 def _verifies(certificate: bytes, signed: cms.SignedData) -> bool:
     """The signature over the signed attributes, by a key that goes with the algorithm."""
-    key = _public_key(certificate)
+    key = public_key(certificate)
     row = signed.algorithm
     return row.accepts(key) and row.verify(key, signed.signature, signed.signed_attributes)

@@ -26,7 +26,7 @@ from signing.formats.pdf_layout import (
 )
 from signing.formats.pdf_original import read_original
 from signing.models import Level
-from signing.trust import Doubt, Stamp, verify_signer, verify_stamp
+from signing.trust import Doubt, Stamp, stamp_of, verify_signer
 
 StampMaker = Callable[[bytes, datetime], bytes]
 
@@ -134,11 +134,6 @@ class VerifiedSeal:
     stamp: Stamp | None
     stamp_doubt: Doubt | None
 
-    @property
-    def signed_at(self) -> datetime:
-        """Proved by time-stamp, or else only claimed."""
-        return self.stamp.at if self.stamp else self.sealed.field.signed_at
-
 
 def verify_seal(sealed: SealedPdf) -> VerifiedSeal:
     """Verify digest, signature and time-stamp of a sealed file that has been taken apart.
@@ -153,7 +148,7 @@ def verify_seal(sealed: SealedPdf) -> VerifiedSeal:
         raise Doubt("signature_malformed", "the signature carries content of its own")
     digest = sealed.section.digest(signed.algorithm.digest)
     certificate = verify_signer(signed, cms.DATA, digest)
-    stamp, doubt = _stamp(signed)
+    stamp, doubt = stamp_of(signed)
     return VerifiedSeal(sealed, certificate, signed.certificates, stamp, doubt)
 
 
@@ -162,13 +157,3 @@ def _unpadded(gap: bytes) -> bytes:
     if gap.count(0, end) != len(gap) - end:
         raise Malformed("something is hidden behind the signature")
     return gap[:end]
-
-
-def _stamp(signed: cms.SignedData) -> tuple[Stamp | None, Doubt | None]:
-    token = signed.unsigned.get(cms.SIGNATURE_TIME_STAMP)
-    if token is None:
-        return None, Doubt("time_only_claimed", "the seal carries no time-stamp")
-    try:
-        return verify_stamp(token, signed.signature), None
-    except Doubt as doubt:
-        return None, doubt

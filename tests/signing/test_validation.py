@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner, fields
+from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from signing import Seal, validation
@@ -209,3 +210,41 @@ def test_a_seal_before_its_certificate_began_is_invalid(house: House) -> None:
 
     assert found.indication == "invalid"
     assert found.check("seal").code == "seal_not_valid_then"
+
+
+# --- what may follow a signature --------------------------------------------------------------
+
+
+def test_evidence_that_was_added_later_is_no_change(house: House, stranger: SimpleSigner) -> None:
+    """ISO 32000-2 table 257: a document security store is not a change to the document."""
+    context = ValidationContext(
+        trust_roots=[stranger.signing_cert], allow_fetching=False, moment=house.clock()
+    )
+    data = signed_by(stranger, page("1.7"), embed_validation_info=True, validation_context=context)
+
+    found = house.signing.validate_pdf(data)
+
+    assert (found.check("integrity").result, found.check("integrity").code) == (
+        "pass",
+        "evidence_added",
+    )
+    assert not found.covers_whole_file
+    assert [(one.coverage, one.changes) for one in found.details] == [("revision", "maintenance")]
+
+
+def test_a_description_that_was_changed_later_is_never_green(
+    house: House, stranger: SimpleSigner
+) -> None:
+    """The library would call it maintenance; a reader sees another title in the window."""
+    context = ValidationContext(
+        trust_roots=[stranger.signing_cert], allow_fetching=False, moment=house.clock()
+    )
+    with_metadata = page("a-3b")
+    data = signed_by(
+        stranger, with_metadata, embed_validation_info=True, validation_context=context
+    )
+
+    found = house.signing.validate_pdf(data)
+
+    assert found.indication != "valid"
+    assert found.check("integrity").code == "description_changed"

@@ -1,0 +1,163 @@
+"""The questions every kind of document is asked, and how their answers add up.
+
+Integrity is each format's own; authority, time and seal are asked here, in the same words for all.
+One failed check makes a document "invalid"; otherwise one unknown makes it "unknown".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from signing.evidence import covers
+from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
+from signing.models import (
+    Check,
+    CheckName,
+    Format,
+    Indication,
+    Level,
+    Result,
+    SealFacts,
+    SignatureFacts,
+    Validation,
+)
+from signing.store import SealThen
+from signing.trust import Doubt, Path, Stamp, Trust, certificate_digest, common_name, key_id
+
+_CLOCK_SKEW = timedelta(minutes=5)
+
+# The seal that has a certificate (by digest), as it was at a moment; None when there is none.
+Registry = Callable[[str, datetime], SealThen | None]
+
+_ORDER: tuple[CheckName, ...] = (
+    "integrity",
+    "seal",
+    "authority",
+    "time",
+    "status",
+    "validity",
+)
+_INDICATIONS: dict[Result, Indication] = {"pass": "valid", "fail": "invalid", "unknown": "unknown"}
+_NOT_ASKED = (
+    Check("status", "unknown", "status_not_asked", "the issuing department was not asked"),
+    Check("validity", "unknown", "validity_not_asked", "the issuing department was not asked"),
+)
+INTACT = Check("integrity", "pass", "intact", "nothing was changed after sealing")
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signature whose mathematics are right; who made it and when is still to be judged."""
+
+    certificate: bytes
+    embedded: tuple[bytes, ...]
+    claimed: datetime | None
+    stamp: Stamp | None = None
+    stamp_doubt: Doubt | None = None
+
+    def at(self, now: datetime) -> datetime:
+        """The moment of signing: proved by time-stamp, or claimed, or at the latest now."""
+        return self.stamp.at if self.stamp else self.claimed or now
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Whom we trust, which seals there are, and what time it is."""
+
+    trust: Trust
+    registry: Registry
+    now: datetime
+
+    def signature(
+        self, kind: Format, integrity: Check, one: Signed, evidence: Evidence = NO_EVIDENCE
+    ) -> Validation:
+        """All questions about a document with one signature that covers all of it."""
+        at = one.at(self.now)
+        time, stamp_path = self.time(one.stamp, one.stamp_doubt)
+        authority, path = self.authority(one.certificate, one.embedded, at)
+        then = self.registry(certificate_digest(one.certificate), at)
+        checks = [integrity, time, authority, seal_check(then, at)]
+        proved = one.stamp is not None
+        level = _level(proved, evidence, (path, stamp_path), at)
+        signer, signed_at = common_name(one.certificate), at if proved or one.claimed else None
+        return replace(
+            summed(kind, checks),
+            level=level,
+            signer=signer,
+            kid=key_id(one.certificate),
+            signed_at=signed_at,
+            seal_id=then.seal_id if then else None,
+            seal=facts_of(then),
+            covers_whole_file=True,
+            signatures=1,
+            details=(SignatureFacts(signer, signed_at, proved, "file", "none"),),
+        )
+
+    def time(self, stamp: Stamp | None, doubt: Doubt | None) -> tuple[Check, Path]:
+        """The moment is the time-stamp's; and the path of a time-stamp that is trusted."""
+        if stamp is None:
+            code = doubt.code if doubt else "time_only_claimed"
+            result: Result = "fail" if code == "time_stamp_wrong" else "unknown"
+            return Check("time", result, code, doubt.detail if doubt else ""), ()
+        try:
+            path = self.trust.confirm(stamp.certificate, stamp.embedded, stamp.at)
+        except Doubt as untrusted:
+            return Check("time", "unknown", "time_stamp_untrusted", untrusted.detail), ()
+        if stamp.at > self.now + _CLOCK_SKEW:
+            return Check("time", "fail", "time_in_future", "the time-stamp lies in the future"), ()
+        return Check("time", "pass", "time_stamped", stamp.at.isoformat()), path
+
+    def authority(
+        self, certificate: bytes, embedded: Sequence[bytes], at: datetime
+    ) -> tuple[Check, Path]:
+        """An authority we do not know is no proof against the document: unknown, not fail."""
+        try:
+            path = self.trust.confirm(certificate, embedded, at)
+        except Doubt as doubt:
+            result: Result = "unknown" if doubt.code == "authority_unknown" else "fail"
+            return Check("authority", result, doubt.code, doubt.detail), ()
+        return Check("authority", "pass", "authority_trusted", common_name(certificate)), path
+
+
+def seal_check(then: SealThen | None, at: datetime) -> Check:
+    """The certificate must be that of a registered seal which was active at that moment."""
+    if then is None:
+        return Check(
+            "seal", "unknown", "seal_unknown", "the certificate is not that of a seal here"
+        )
+    if then.valid_at(at):
+        return Check("seal", "pass", "seal_active", f"{then.name}, {then.owner_name}")
+    if then.state is None or not then.valid_from <= at <= then.valid_until:
+        return Check("seal", "fail", "seal_not_valid_then", f"{then.name} was not valid then")
+    return Check("seal", "fail", f"seal_{then.state}", f"{then.name} was {then.state} then")
+
+
+def facts_of(then: SealThen | None) -> SealFacts | None:
+    if then is None:
+        return None
+    return SealFacts(then.seal_id, then.name, then.owner, then.owner_name, str(then.state or ""))
+
+
+def unread(kind: Format, code: str, detail: str, result: Result = "fail") -> Validation:
+    """Nothing beyond integrity can be asked of such a file."""
+    return summed(kind, [Check("integrity", result, code, detail)])
+
+
+def summed(kind: Format, checks: Sequence[Check]) -> Validation:
+    """The sum of the checks that were made; the others, in their order, are unknown."""
+    asked = {check.name: check for check in (*_NOT_ASKED, *checks)}
+    every = (asked.get(name, Check(name, "unknown", f"{name}_not_reached")) for name in _ORDER)
+    return Validation(kind, _INDICATIONS[worst(checks).result], tuple(every))
+
+
+def worst(checks: Sequence[Check]) -> Check:
+    """The first failed check, or the first unknown one, or the first."""
+    ranked = {"fail": 0, "unknown": 1, "pass": 2}
+    return min(checks, key=lambda check: ranked[check.result])
+
+
+def _level(proved: bool, evidence: Evidence, paths: tuple[Path, Path], at: datetime) -> Level:
+    """B-LT when both paths can be judged from the file alone, as they were at the time-stamp."""
+    if not proved:
+        return "B-B"
+    return "B-LT" if all(path and covers(evidence, path, at) for path in paths) else "B-T"
