@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -14,8 +15,10 @@ import orjson
 import typer
 
 from foundation.canonical import b64url
-from foundation.errors import Malformed
-from signing.models import Approval, SealedDocument
+from foundation.database import Database
+from foundation.errors import Conflict
+from signing.errors import UnknownPermit
+from signing.models import SealedDocument
 from signing.report import to_json, to_lines
 from signing.seals import Seals
 from signing.service import Signing
@@ -23,9 +26,18 @@ from signing.service import Signing
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
 
 
+class Form(StrEnum):
+    """What is put beside a file."""
+
+    CMS = "cms"
+    JWS = "jws"
+
+
 class Rooms(Protocol):
     """What a house offers to these commands."""
 
+    @property
+    def database(self) -> Database: ...
     @property
     def seals(self) -> Seals: ...
     @property
@@ -63,15 +75,16 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
     def seal(
         file: ToSeal,
         seal_id: Annotated[str, typer.Option("--seal", help="the seal's id")],
-        drafter: Annotated[str, typer.Option(help="who prepared the file")],
-        approver: Annotated[str, typer.Option(help="who approved it; somebody else")],
+        permit: Annotated[str, typer.Option(help="the permit to use it (`seals permit`)")],
+        purpose: Annotated[str, typer.Option(help="the purpose the permit is for")],
         output: Annotated[Path, typer.Option(help="where to write; must not exist")],
-        reference: Annotated[str, typer.Option(help="where the approval is written down")],
-        form: Annotated[str, typer.Option(help="cms or jws: a signature beside the file")] = "cms",
+        form: Annotated[Form, typer.Option(help="a signature beside the file")] = Form.CMS,
     ) -> None:
-        """Seal a file that two people have seen."""
+        """Seal a file under a permit that two people gave."""
+        if output.exists():
+            raise Conflict(f"{output} exists; nothing is overwritten and nothing was sealed")
         with open_rooms() as rooms:
-            done = sealed(rooms, file.read_bytes(), seal_id, drafter, approver, reference, form)
+            done = sealed(rooms, file.read_bytes(), seal_id, permit, purpose, form)
         with output.open("xb") as stream:
             stream.write(done.data)
         pending = ", time-stamp pending" if done.time_stamp_pending else ""
@@ -81,24 +94,20 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
 
 
 def sealed(
-    rooms: Rooms,
-    data: bytes,
-    seal_id: str,
-    drafter: str,
-    approver: str,
-    reference: str,
-    form: str,
+    rooms: Rooms, data: bytes, seal_id: str, permit: str, purpose: str, form: Form
 ) -> SealedDocument:
-    """Seal the bytes as they are; the approval names exactly them."""
-    now = rooms.clock()
-    digest = b64url(hashlib.sha256(data).digest())
-    approval = Approval(digest, drafter, approver, now, reference)
-    chosen: Literal["cms", "jws"]
-    if form == "cms":
-        chosen = "cms"
-    elif form == "jws":
-        chosen = "jws"
-    else:
-        raise Malformed(f"{form} is no form", next_step="Choose cms or jws.")
+    """Seal the bytes as they are.
+
+    The permit is spent before the seal is used: a use that failed is spent too, never the other way
+    round. Raises `UnknownSeal`, `PermitNotUsable`, `PermitExhausted` and what `Signing` raises.
+    """
+    now, digest = rooms.clock(), b64url(hashlib.sha256(data).digest())
     seal = rooms.seals.get(seal_id)
-    return rooms.signing.seal_file(seal, data, approval, now=now, form=chosen, reason=reference)
+    with rooms.database.write() as tx:
+        if permit not in [each.id for each in rooms.seals.permits.of(tx, seal_id)]:
+            raise UnknownPermit("there is no such permit for this seal")
+        approval = rooms.seals.permits.spend(
+            tx, permit, purpose=purpose, content_digest=digest, now=now
+        )
+    chosen: Literal["cms", "jws"] = "cms" if form is Form.CMS else "jws"
+    return rooms.signing.seal_file(seal, data, approval, now=now, form=chosen, reason=purpose)

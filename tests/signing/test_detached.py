@@ -286,7 +286,7 @@ def test_a_silent_authority_leaves_a_signature_that_can_be_completed(
         raise Unavailable("the time-stamp authority does not answer", retry_after=5)
 
     with monkeypatch.context() as outage:
-        outage.setattr(house.keys.timestamps, "stamp", dead)
+        outage.setattr(house.keys.time, "stamp", dead)
         pending = signed(house, seal, "cms")
 
     done = cades.completed(pending.data, house.keys.timestamps.stamp, house.clock())

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,18 @@ from typer.testing import CliRunner, Result
 
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
-from foundation.errors import YinzhengError
+from foundation.errors import Conflict, YinzhengError
 from foundation.hot import problem
 from signing import Approval, Seal, commands, http
+from signing.errors import PermitExhausted, UnknownPermit
 from signing.reasons import PASSED, REASONS, reason_for
 from tests.exchange.departments import Bearers, Door, bearing
-from tests.signing.conftest import House
+from tests.signing.conftest import KEEPER, House
 
 AGENCY = Actor(ActorKind.CLIENT, "agency-1", name="agency", roles=frozenset({http.SCOPE}))
 NOBODY = Actor(ActorKind.CLIENT, "nobody", name="nobody", roles=frozenset())
+OFFICER = replace(KEEPER, id="clerk-1", roles=frozenset({"drafter"}))
+DAY = timedelta(days=1)
 PATH = "/api/v1/documents/validate"
 
 
@@ -166,53 +171,76 @@ def test_validate_ends_with_0_or_3(
     assert done.stdout.startswith("VALID  TOTAL-PASSED" if code == 0 else "INVALID  TOTAL-FAILED")
 
 
-def test_a_file_is_sealed_and_validated_at_a_terminal(
-    house: House, seal: Seal, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_bytes(b"minutes of a meeting")
-    people = ("--drafter", "wang", "--approver", "li", "--reference", "minutes 7/2026")
-    out = tmp_path / "file.p7s"
+@pytest.fixture
+def permit(house: House, seal: Seal) -> str:
+    """Leave to use the seal once, asked by one officer and approved by another."""
+    permits, now = house.seals.permits, house.clock()
+    with house.database.write() as tx:
+        permit = permits.ask(
+            tx, seal.id, purpose="minutes", quota=1, by=OFFICER, now=now, until=now + DAY
+        )
+        permits.approve(tx, permit, by=KEEPER, now=now)
+    return permit
 
-    done = run(house, "seal", tmp_path / "file", "--seal", seal.id, "--output", out, *people)
+
+def run_seal(house: House, seal: Seal, permit: str, file: Path, out: Path, *more: str) -> Result:
+    words = ("--seal", seal.id, "--permit", permit, "--purpose", "minutes", "--output", out)
+    return run(house, "seal", file, *words, *more)
+
+
+@pytest.fixture
+def minutes(tmp_path: Path) -> Path:
+    path = tmp_path / "minutes.txt"
+    path.write_bytes(b"minutes of a meeting")
+    return path
+
+
+def test_a_file_is_sealed_and_validated_at_a_terminal(
+    house: House, seal: Seal, permit: str, minutes: Path
+) -> None:
+    out = minutes.with_suffix(".p7s")
+
+    done = run_seal(house, seal, permit, minutes, out)
 
     assert done.exit_code == 0, done.output
-    found = run(house, "validate", tmp_path / "file", "--signature", out, "--json")
+    found = run(house, "validate", minutes, "--signature", out, "--json")
     assert found.exit_code == 0
     assert json.loads(found.stdout)["seal"]["id"] == seal.id
     (use,) = [use for _number, use in house.keys.uses_of(seal.use)]
-    assert (use.drafter, use.approver, use.approval) == ("wang", "li", "minutes 7/2026")
+    assert (use.drafter, use.approver, use.approval) == (OFFICER.id, KEEPER.id, permit)
 
 
 def test_a_jws_alone_ends_with_4_because_its_time_is_only_claimed(
-    house: House, seal: Seal, tmp_path: Path
+    house: House, seal: Seal, permit: str, minutes: Path
 ) -> None:
-    (tmp_path / "file").write_bytes(b"minutes")
-    people = ("--drafter", "wang", "--approver", "li", "--reference", "7")
-    out = tmp_path / "file.jws"
-    run(
-        house,
-        "seal",
-        tmp_path / "file",
-        "--seal",
-        seal.id,
-        "--output",
-        out,
-        "--form",
-        "jws",
-        *people,
-    )
+    out = minutes.with_suffix(".jws")
 
-    assert run(house, "validate", tmp_path / "file", "--signature", out).exit_code == 4
+    run_seal(house, seal, permit, minutes, out, "--form", "jws")
+
+    assert run(house, "validate", minutes, "--signature", out).exit_code == 4
 
 
-def test_an_existing_file_is_never_overwritten(house: House, seal: Seal, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"minutes")
+def test_a_permit_for_one_use_seals_one_file(
+    house: House, seal: Seal, permit: str, minutes: Path, tmp_path: Path
+) -> None:
+    run_seal(house, seal, permit, minutes, tmp_path / "first")
+
+    again = run_seal(house, seal, permit, minutes, tmp_path / "second")
+
+    assert isinstance(again.exception, PermitExhausted)
+    assert not (tmp_path / "second").exists()
+    other = house.register(code="3501000012346")
+    stolen = run_seal(house, other, permit, minutes, tmp_path / "third")
+    assert isinstance(stolen.exception, UnknownPermit)
+
+
+def test_an_existing_file_is_never_overwritten_and_no_permit_spent(
+    house: House, seal: Seal, permit: str, minutes: Path, tmp_path: Path
+) -> None:
     (tmp_path / "taken").write_bytes(b"important")
-    people = ("--drafter", "wang", "--approver", "li", "--reference", "7")
 
-    done = run(
-        house, "seal", tmp_path / "file", "--seal", seal.id, "--output", tmp_path / "taken", *people
-    )
+    done = run_seal(house, seal, permit, minutes, tmp_path / "taken")
 
-    assert done.exit_code != 0
+    assert isinstance(done.exception, Conflict)
     assert (tmp_path / "taken").read_bytes() == b"important"
+    assert run_seal(house, seal, permit, minutes, tmp_path / "free").exit_code == 0

@@ -30,7 +30,7 @@ def no_time(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     def dead(*_arguments: object) -> bytes:
         raise Unavailable("the time-stamp authority does not answer", retry_after=5)
 
-    monkeypatch.setattr(house.keys.timestamps, "stamp", dead)
+    monkeypatch.setattr(house.keys.time, "stamp", dead)
     return lambda: monkeypatch.undo()
 
 

@@ -136,7 +136,7 @@ def test_a_dead_time_stamp_authority_lowers_the_level_and_says_so(
     def dead(*_arguments: object) -> bytes:
         raise Unavailable("the time-stamp authority does not answer", retry_after=5)
 
-    monkeypatch.setattr(house.keys.timestamps, "stamp", dead)
+    monkeypatch.setattr(house.keys.time, "stamp", dead)
 
     document = house.sealed(seal)
 

@@ -42,7 +42,7 @@ def house(
     ticks: list[float],
 ) -> House:
     """A house whose settings name the outside authority; the time is the real one."""
-    built = House(sqlite_database, master_key, MovableClock(system_clock()))
+    built = House(sqlite_database, master_key, MovableClock(system_clock().replace(microsecond=0)))
     root = x509.load_pem_x509_certificate(authority.root.read_bytes())
     outside = ExternalTimestamps(
         authority.url,
