@@ -356,8 +356,9 @@ def take_back_failure(tx: Tx, key: str) -> None:
 # --- housekeeping -------------------------------------------------------------------------------
 
 
-def sweep(tx: Tx, now: datetime) -> int:
-    """Delete what is over. Interactions stay a day more, so that a late tab finds its way back."""
+def sweep(tx: Tx, now: datetime, most: int) -> int:
+    """Delete what is over, at most `most` rows of each table, so that no writer waits for long.
+    Interactions stay a day more, so that a late tab finds its way back."""
     over = (
         (idp_sessions, idp_sessions.c.expires_at <= now),
         (initial_access_tokens, initial_access_tokens.c.expires_at <= now),
@@ -374,7 +375,12 @@ def sweep(tx: Tx, now: datetime) -> int:
         (replays, replays.c.expires_at <= now),
         (sign_in_attempts, sign_in_attempts.c.last_failure_at <= now - timedelta(days=1)),
     )
-    return sum(tx.execute(delete(table).where(condition)).rowcount for table, condition in over)
+    gone = 0
+    for table, condition in over:
+        [key] = table.primary_key.columns
+        few = select(key).where(condition).limit(most)
+        gone += tx.execute(delete(table).where(key.in_(few))).rowcount
+    return gone
 
 
 # The fast lane's statements, compiled once.

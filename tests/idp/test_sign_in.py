@@ -228,3 +228,15 @@ def test_the_sweep_removes_what_is_over_and_keeps_what_is_not(world, client, clo
 
     assert client.introspect(old["refresh_token"]) == {"active": False}
     assert client.introspect(live["access_token"])["active"]
+
+
+def test_the_sweep_ends_however_much_there_is_to_sweep(world: World, clock, monkeypatch):
+    from idp import service
+
+    monkeypatch.setattr(service, "SWEPT_AT_ONCE", 2)
+    for at in range(5):
+        world.idp.sign_in(f"nobody-{at}", PASSWORD)
+    clock.advance(timedelta(days=2))
+
+    assert world.idp.sweep() == 5
+    assert world.idp.sweep() == 0
