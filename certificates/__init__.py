@@ -10,6 +10,7 @@ renditions of that row, under one identifier, one state and one status slot. The
     register     `Register`: who may read what
     service      `Certificates`: draft → submit → approve → issue → change_state; drafting helps
     issuing      make everything outside the transaction, keep it in one commit
+    completing   time-stamps that could not be had when sealing, added later
     rendering    one A4 page as PDF/A-3b; a missing glyph fails it
     status       Token Status List: public a moment after the commit
     sheets, batch, batches, batch_worker    bulk: read, dry run, second officer, resumable issue

@@ -102,6 +102,7 @@ class BatchWorker:
                     tx.rollback()
                     return
                 self._certificates.issuer.keep(tx, made)
+                self._certificates.completion.later(tx, made)
                 batch_store.count(tx, batch.id, first, now, issued=marked)
         except IntegrityError as error:
             if not is_unique_violation(error):

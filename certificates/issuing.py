@@ -75,6 +75,7 @@ class Made:
     row: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
     trail: Trail = field(repr=False)
+    time_stamp_pending: bool = False
 
     @property
     def certificate_id(self) -> str:
@@ -110,13 +111,13 @@ class Issuer:
             )
         trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
         credential = self._credential(order, seal, slot, now, trail)
-        files = {"dc+sd-jwt": credential.encode()}
+        files, pending = {"dc+sd-jwt": credential.encode()}, False
         if "cwt-qr" in kind.formats:
             files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
         if "pdf" in kind.formats:
             issued = Issued(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
             page = self._renderer.pdf(kind, content, now, issued)
-            files["pdf"] = self._signing.seal_pdf(
+            sealed = self._signing.seal_pdf(
                 seal,
                 page,
                 order.approval,
@@ -125,10 +126,11 @@ class Issuer:
                 box=kind.layout.seal_box,
                 reason=kind.labels[kind.layout.languages[0]],
                 trail=trail,
-            ).data
+            )
+            files["pdf"], pending = sealed.data, sealed.time_stamp_pending
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
         row = self._row(order, slot, subject, now)
-        return Made(order, slot, subject, now, row, files, trail)
+        return Made(order, slot, subject, now, row, files, trail, pending)
 
     def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
         """Write certificates into the registry, each with its ledger entry, in `tx`.

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
+from certificates.completing import Completion
 from certificates.drafting import (
     checked_fields,
     content_of,
@@ -49,6 +50,7 @@ from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
 from ledger import Entry, Ledger
+from signing.errors import SealNotUsable
 from signing.models import Approval, Seal, SealState
 from signing.seals import Seals
 from signing.service import Signing
@@ -79,6 +81,7 @@ class Certificates(Register):
         self.seals = Seals(database, keys, clock)
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, self.renderer, public_url)
+        self.completion = Completion(database, signing, jobs, clock)
         self.keys = keys
         self.jobs = jobs
         jobs.register(SEALING, lambda payload: self._seal_task(payload["draft"]))
@@ -367,6 +370,7 @@ class Certificates(Register):
             if not store.change_draft(tx, draft, sealed):
                 return None
             self.issuer.keep(tx, [made])
+            self.completion.later(tx, [made])
             return store.by_draft(tx, draft.id)
 
     def _order(self, draft: Draft) -> Order:
@@ -392,7 +396,13 @@ class Certificates(Register):
             self.issue(draft_id)
         except (DraftNotFound, WrongState):
             return  # returned or discarded meanwhile: nothing to seal
-        except (ContentChanged, LayoutOverflow, MissingGlyph, NumberTaken) as problem:
+        except (
+            ContentChanged,
+            LayoutOverflow,
+            MissingGlyph,
+            NumberTaken,
+            SealNotUsable,
+        ) as problem:
             self._give_back(draft_id, problem)  # trying again would not help
 
     def _give_back(self, draft_id: str, problem: YinzhengError) -> None:

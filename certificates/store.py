@@ -3,6 +3,7 @@
 `load_many` is the hot one: any number of certificates by number or identifier in one query.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from certificates.models import (
     renditions,
 )
 from certificates.rules import DraftState, State, masked_name
+from foundation.canonical import b64url
 from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
@@ -150,6 +152,19 @@ def rendition(tx: Tx, certificate_id: str, kind: str) -> bytes | None:
     )
     data = tx.execute(query).scalar()
     return None if data is None else bytes(data)
+
+
+def replace_rendition(tx: Tx, certificate_id: str, kind: str, before: str, data: bytes) -> None:
+    """Put a completed file in the place of the one with this digest, if it is still there."""
+    tx.execute(
+        update(renditions)
+        .where(
+            renditions.c.certificate_id == certificate_id,
+            renditions.c.format == kind,
+            renditions.c.digest == before,
+        )
+        .values(data=data, digest=b64url(hashlib.sha256(data).digest()))
+    )
 
 
 def insert_issued(tx: Tx, rows: list[dict[str, Any]], files: list[dict[str, Any]]) -> None:

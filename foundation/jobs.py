@@ -1,6 +1,8 @@
 """Work that survives the process: enqueued in the caller's transaction, done at least once.
 
 - No commit, no job; and no job is lost after the commit.
+- What is unavailable for now (a key service, a time-stamp authority) is asked again until it
+  answers; any other failure is tried `MAX_ATTEMPTS` times.
 - A task may run twice (a worker died between the effect and the mark), so every task is idempotent
   by a database constraint of its own, and is cut into chunks that last seconds.
 - The same task functions run on two engines: an embedded table with leases (the only choice on
@@ -23,6 +25,8 @@ from typing import Any
 import orjson
 import procrastinate
 import structlog
+from procrastinate.jobs import Job
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Column, Integer, Row, Table, Text, and_, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -30,10 +34,12 @@ from sqlalchemy.exc import IntegrityError
 from foundation.clock import Clock
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Database, Tx, is_unique_violation, metadata
+from foundation.errors import Unavailable
 
 Task = Callable[[dict[str, Any]], None]
 
 MAX_ATTEMPTS = 8
+LONGEST_WAIT = timedelta(minutes=5)
 LEASE = timedelta(seconds=15)
 POLL_SECONDS = 0.2
 STALLED_SECONDS = 30
@@ -139,9 +145,10 @@ class EmbeddedJobs(Jobs):
     def _failed(self, job: Row[Any], failure: Exception) -> None:
         # The kind of failure only: its message may quote what a citizen typed.
         log.warning("job_failed", task=job.task, job=job.id, failure=type(failure).__name__)
-        wait = timedelta(seconds=2.0**job.attempts)
-        state = "waiting" if job.attempts < MAX_ATTEMPTS else "failed"
-        self._set(job.id, state=state, run_after=self._clock() + wait, error=type(failure).__name__)
+        wait = _wait_after(job.attempts, failure)
+        state = "failed" if wait is None else "waiting"
+        run_after = self._clock() + (wait or timedelta(0))
+        self._set(job.id, state=state, run_after=run_after, error=type(failure).__name__)
 
     def _set(self, job_id: int, **values: Any) -> None:
         with self._database.write() as tx:
@@ -209,9 +216,8 @@ class ProcrastinateJobs(Jobs):
 
         conninfo = self._database.url.replace("+psycopg", "")
         app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo))
-        retry = procrastinate.RetryStrategy(max_attempts=MAX_ATTEMPTS, exponential_wait=2)
         for name, task in self._tasks.items():
-            app.task(name=name, queue=self._QUEUE, retry=retry)(counted(task))
+            app.task(name=name, queue=self._QUEUE, retry=_Retry())(counted(task))
         async with app.open_async():
             worker = asyncio.create_task(
                 app.run_worker_async(
@@ -252,6 +258,21 @@ class ProcrastinateJobs(Jobs):
                 for job in stalled:
                     await app.job_manager.retry_job(job)
             await asyncio.sleep(POLL_SECONDS)
+
+
+class _Retry(BaseRetryStrategy):
+    """Our rule in procrastinate's words; its `attempts` does not count the present one."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        wait = _wait_after(job.attempts + 1, exception)
+        return None if wait is None else RetryDecision(retry_in={"seconds": int(wait.seconds)})
+
+
+def _wait_after(attempts: int, failure: BaseException) -> timedelta | None:
+    """When to try again after so many attempts; None when it is over."""
+    if isinstance(failure, Unavailable):
+        return min(timedelta(seconds=2.0 ** min(attempts, 16)), LONGEST_WAIT)
+    return timedelta(seconds=2.0**attempts) if attempts < MAX_ATTEMPTS else None
 
 
 def open_jobs(database: Database, clock: Clock) -> Jobs:

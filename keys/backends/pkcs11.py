@@ -18,7 +18,8 @@
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
 from keys.jose import jwk_of, thumbprint
 from keys.policy import KeyPolicy
 
+TURN_WITHIN: Final = 10.0
 _MAX_PIN: Final = 256
 _PATH_ATTRIBUTES: Final = frozenset({"token", "serial", "manufacturer", "model"})
 _QUERY_ATTRIBUTES: Final = frozenset({"module-path", "pin-source"})
@@ -126,7 +128,7 @@ class Pkcs11Backend:
 
     def _attempt(self, act: Callable[["_Session"], Any]) -> Any:
         """Do it; once more in a new session when the old one was lost."""
-        with _ONE_CALLER:
+        with self._turn():
             try:
                 try:
                     return act(self._session())
@@ -140,6 +142,20 @@ class Pkcs11Backend:
                     retry_after=5,
                     next_step="check the hardware module; nothing was signed",
                 ) from None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One caller at a time; behind one that the module does not answer, nobody waits long."""
+        if not _ONE_CALLER.acquire(timeout=TURN_WITHIN):
+            raise KeyStoreUnavailable(
+                f"the key store {self._token_label or ''} does not answer",
+                retry_after=5,
+                next_step="check the hardware module; nothing was signed",
+            )
+        try:
+            yield
+        finally:
+            _ONE_CALLER.release()
 
     def _session(self) -> "_Session":
         if self._opened is None:

@@ -6,7 +6,15 @@ import pytest
 from sqlalchemy import update
 
 from foundation.database import Database
-from foundation.jobs import EmbeddedJobs, jobs, open_jobs
+from foundation.errors import Unavailable
+from foundation.jobs import (
+    LONGEST_WAIT,
+    MAX_ATTEMPTS,
+    EmbeddedJobs,
+    _wait_after,
+    jobs,
+    open_jobs,
+)
 
 
 @pytest.fixture
@@ -52,6 +60,41 @@ def test_a_waiting_key_is_enqueued_once(engine, database: Database, done) -> Non
     engine.run_pending()
 
     assert done == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("failure", "tried"),
+    [(OSError("the disk is tired"), MAX_ATTEMPTS), (Unavailable("silent", retry_after=5), 20)],
+    ids=["failed", "unavailable"],
+)
+def test_what_is_unavailable_is_asked_again_until_it_answers_and_other_failures_end(
+    sqlite_database, clock, failure, tried
+) -> None:
+    engine, attempts = EmbeddedJobs(sqlite_database, clock), []
+
+    def task(payload):
+        attempts.append(payload)
+        raise failure
+
+    engine.register("task", task)
+    with sqlite_database.write() as tx:
+        engine.enqueue(tx, "task", {})
+    for _ in range(20):
+        engine.run_pending()
+        clock.advance(LONGEST_WAIT)
+
+    assert len(attempts) == tried
+
+
+def test_both_engines_follow_one_rule_about_trying_again() -> None:
+    def waits(failure: Exception) -> list[int | None]:
+        return [
+            None if (wait := _wait_after(attempts, failure)) is None else wait.seconds
+            for attempts in (1, 2, 7, 8, 100)
+        ]
+
+    assert waits(OSError()) == [2, 4, 128, None, None]
+    assert waits(Unavailable("silent", retry_after=5)) == [2, 4, 128, 256, 300]
 
 
 def test_a_failed_job_waits_and_runs_again(sqlite_database, clock) -> None:

@@ -1,7 +1,9 @@
 """A throw-away SoftHSM token: a real PKCS#11 module without the hardware."""
 
+import functools
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,12 @@ class Token:
     def uri(self, **more: str) -> str:
         query = {"module-path": self.module, "pin-source": f"file:{self.pin_file}", **more}
         return f"pkcs11:token={self.label}?" + "&".join(f"{k}={v}" for k, v in query.items())
+
+
+@functools.cache
+def the_token() -> Token:
+    """One token for the whole process: a module reads its configuration once."""
+    return make_token(Path(tempfile.mkdtemp(prefix="yinzheng-softhsm-")))
 
 
 def make_token(folder: Path, label: str = "yinzheng") -> Token:

@@ -17,7 +17,7 @@ from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, Unusa
 from keys.jose import verify_compact
 from keys.policy import KeyPolicy
 from keys.store import key_by_kid
-from tests.keys.softhsm import Token, make_token
+from tests.keys.softhsm import Token, the_token
 from tests.simulators.clock import MovableClock
 
 USE = "certificates.qr"
@@ -26,8 +26,8 @@ in_softhsm = pytest.mark.softhsm
 
 
 @pytest.fixture(scope="session")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
-    return make_token(tmp_path_factory.mktemp("softhsm"))
+def token() -> Token:
+    return the_token()
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +127,32 @@ def test_a_module_that_forgot_its_sessions_is_asked_again(keys: Keys, token: Tok
     pkcs11.lib(token.module).reinitialize()
 
     assert ES256.verify(key.public_key, keys.sign_der(USE, b"after"), b"after")
+
+
+@in_softhsm
+def test_behind_a_module_that_does_not_answer_nobody_waits_for_ever(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keys.backends import pkcs11 as module
+
+    keys.ensure(USE)
+    monkeypatch.setattr(module, "TURN_WITHIN", 0.2)
+    inside, answered = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with module._ONE_CALLER:  # as a thread inside a call that the module does not finish
+            inside.set()
+            answered.wait(10)
+
+    hanging = threading.Thread(target=hang)
+    hanging.start()
+    inside.wait(10)
+    with pytest.raises(KeyStoreUnavailable, match="does not answer"):
+        keys.sign_der(USE, b"meanwhile")
+    answered.set()
+    hanging.join()
+
+    assert keys.sign_der(USE, b"after")
 
 
 @in_softhsm

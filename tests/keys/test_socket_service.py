@@ -6,8 +6,6 @@ import signal
 import socket
 import stat
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,6 @@ import pytest
 
 from foundation.clock import system_clock
 from foundation.database import Database
-from foundation.encryption import FieldCipher
 from keys import Keys, wire
 from keys.algorithms import ALGORITHMS, ES256
 from keys.backends.remote import RemoteBackend
@@ -33,47 +30,9 @@ from keys.errors import (
 )
 from keys.policy import KeyPolicy, Request
 from keys.socket_service import KeyService, SocketServer
-from keys.store import active_key, uses_made
+from keys.store import active_key
+from tests.keys.key_process import SEAL, Process
 from tests.keys.orders import order
-
-SEAL = "seal/4711"
-
-
-class Process:
-    """`python -m server keys serve`, with a data folder and a master key that only it knows."""
-
-    def __init__(self, folder: Path, **more: str) -> None:
-        self.data = folder / "key-service"
-        self.path = folder / "keys.sock"
-        self._environment = {
-            **os.environ,
-            "YINZHENG_DATA_DIR": str(self.data),
-            "YINZHENG_KEY_STORE": "software:",
-            **more,
-        }
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "server", "keys", "serve", "--socket", str(self.path)]
-        self.process = subprocess.Popen(
-            command, env=self._environment, stderr=subprocess.PIPE, text=True
-        )
-        said = self.process.stderr.readline()
-        assert "key service at" in said, said + self.process.stderr.read()
-
-    def end(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        ended = self.process.wait(timeout=20)
-        self.process.stderr.close()
-        return ended
-
-    def recorded(self, kid: str) -> int:
-        """How many uses of a key the service has on record, read from its database."""
-        database = Database(f"sqlite:///{self.data}/yinzheng.db", FieldCipher(bytes(32)))
-        with database.read() as tx:
-            found = [use for _, use in uses_made(tx, SEAL, None, 100_000) if use.kid == kid]
-        database.close()
-        return len(found)
 
 
 @pytest.fixture(scope="module")
