@@ -77,7 +77,10 @@ def main() -> None:
 def serve(
     child: Annotated[int, typer.Option(hidden=True, help="set by the supervising process")] = -1,
 ) -> None:
-    """Serve the pages and the API; with the embedded default also do the background work."""
+    """Serve the pages and the API.
+
+    With the embedded default the same process also does the background work.
+    """
     settings = load()
     if settings.processes > 1 and child < 0:
         raise typer.Exit(processes.supervise(settings))
@@ -102,13 +105,16 @@ def run_house(house: House, index: int = 0) -> None:
 
 
 def worker() -> None:
-    """Do background work only: jobs, the ledger's integrator, what is due."""
+    """Do the background work and nothing else.
+
+    Jobs, the ledger's integrator, and what is due now and then.
+    """
     with opened(load()) as house:
         processes.work(house.worker(), house.management(), house.settings)
 
 
 def migrate() -> None:
-    """Bring the database schema to this version; safe to repeat."""
+    """Bring the database schema up to date."""
     settings = load()
     database = open_database(settings, open_master_key(settings))
     migrations.upgrade(database)
@@ -117,7 +123,10 @@ def migrate() -> None:
 
 
 def health() -> None:
-    """Ask this machine's management port whether it is ready; for container health checks."""
+    """Say whether the process here is ready.
+
+    Asks this machine's management port; made for the health checks of containers.
+    """
     settings = load()
     url = f"http://127.0.0.1:{settings.management_port}/readyz"
     try:
@@ -130,7 +139,7 @@ def health() -> None:
 
 
 def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Show the effective settings and whether each part works."""
+    """Show settings, and whether each part works."""
     settings = load()
     checks = _findings(settings)
     report: dict[str, Any] = {"settings": _shown(settings), "checks": checks}
@@ -166,12 +175,12 @@ def demo_command(
         bool, typer.Option("--once", help="end with 0 or 1 instead of serving on")
     ] = False,
 ) -> None:
-    """Walk the whole mission once in the terminal, then keep serving."""
+    """Walk the mission once, then keep serving."""
     raise typer.Exit(demo.run(load(), once=once))
 
 
 def sandbox_command() -> None:
-    """Load the made-up people, departments, seals and clients; safe to repeat."""
+    """Load the made-up people and departments."""
     with opened(load()) as house:
         sandbox.seed(house)
     typer.echo("the sandbox people are here; the README names them")
@@ -180,7 +189,7 @@ def sandbox_command() -> None:
 def master_key(
     file: Annotated[Path, typer.Argument(help="where to write it; must not exist")],
 ) -> None:
-    """Write a new master key, readable by nobody else."""
+    """Write a new master key for this house."""
     descriptor = _open_new(file)
     with open(descriptor, "wb") as stream:
         stream.write(b64encode(secrets.token_bytes(32)) + b"\n")
@@ -206,7 +215,11 @@ def _room(choose: Callable[[House], Any]) -> Callable[[], AbstractContextManager
 
 
 def _shown(settings: Settings) -> dict[str, str]:
-    values = {name: str(value) for name, value in settings.model_dump().items()}
+    unset = (Path(""), "")
+    values = {
+        name: "–" if value in unset else str(value) for name, value in settings.model_dump().items()
+    }
+    values["master_key_file"] = str(settings.master_key)
     values["database_url"] = settings.database.partition("://")[0] + "://…"
     return values
 

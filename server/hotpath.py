@@ -8,13 +8,12 @@ Every handler is also mounted as a FastAPI route; a test asserts that both doors
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import unquote
 
 import structlog
 
-from foundation.errors import Malformed, NotFound, TooLarge, YinzhengError
+from foundation.errors import Malformed, TooLarge, YinzhengError
 from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, problem
-from server.middleware import new_request_id, security_headers
+from server.middleware import new_request_id, refuse_odd_path, security_headers
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,7 +68,7 @@ class HotPath:
         request_id: str,
     ) -> HotAnswer:
         try:
-            _refuse_odd_path(scope)
+            refuse_odd_path(scope)
             request = HotRequest(
                 method=scope["method"],
                 path=scope["path"],
@@ -101,12 +100,6 @@ class HotPath:
 def unexpected() -> YinzhengError:
     """What a caller learns about a fault of ours: that it is ours, and the request id to quote."""
     return YinzhengError("something failed on our side", next_step="quote the request id to us")
-
-
-def _refuse_odd_path(scope: Scope) -> None:
-    """One decoding, then authorisation (attack 35): a path that decodes twice is nobody's path."""
-    if "%" in scope["path"] or "\\" in scope["path"] or unquote(scope["path"]) != scope["path"]:
-        raise NotFound("there is nothing at this address")
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

@@ -173,5 +173,5 @@ def _refuse_in_production(settings: Settings) -> None:
     if not settings.master_key.exists():
         raise UnusableSettings(
             "in production the master key must exist before the first start",
-            next_step="python -m server setup master-key FILE",
+            next_step="python -m server master-key FILE",
         )

@@ -6,6 +6,7 @@ resolved by sending the same request with the same Idempotency-Key again, and ha
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import httpx
@@ -18,6 +19,8 @@ REASON = {
     "legal_basis": "Consent of the licence holder",
     "case_ref": "LOAN-2026-0099",
 }
+
+CLAIM_SECONDS = 90.0
 
 
 @dataclass
@@ -55,6 +58,27 @@ class Traffic:
             timeout=30,
         )
         return str(response.raise_for_status().json()["receipt_id"])
+
+    def resolve(self, key: str) -> str:
+        """The receipt's id behind an unknown outcome. A claim whose process died is free again
+        after a minute; until then the house says that the request is still in flight.
+        """
+        deadline = time.monotonic() + CLAIM_SECONDS
+        while True:
+            try:
+                return self.ask(key)
+            except httpx.HTTPStatusError as problem:
+                if problem.response.status_code != 409 or time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+
+    def wait_for(self, acknowledgements: int) -> None:
+        """Until so many more answers have come."""
+        wanted = len(self.history.acknowledged) + acknowledgements
+        deadline = time.monotonic() + CLAIM_SECONDS
+        while len(self.history.acknowledged) < wanted:
+            assert time.monotonic() < deadline, f"no answers: {self._office.said()}"
+            time.sleep(0.05)
 
     def receipt(self, receipt_id: str) -> bytes:
         url = f"{self._office.origin}/api/v1/receipts/{receipt_id}"

@@ -1,0 +1,121 @@
+"""The tables of README and docs, made from the program: `python -m tests.server.reference` writes
+them between their markers, and `test_docs.py` fails when somebody forgot to.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from server import cli, sandbox
+from server.assembly import House
+from server.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands() -> Iterator[str]:
+    """Every word of the command line with its first sentence."""
+    yield "| `./run` … | |"
+    yield "|---|---|"
+    yield from _words(typer.main.get_command(cli.build()), "")
+
+
+def _words(command: Any, before: str) -> Iterator[str]:
+    if inner_commands := getattr(command, "commands", None):
+        for name, inner in inner_commands.items():
+            yield from _words(inner, f"{before} {name}".strip())
+    else:
+        yield f"| `{before}` | {_sentence(command.help or '')} |"
+
+
+def settings() -> Iterator[str]:
+    """Every setting with its default."""
+    yield "| variable | default | |"
+    yield "|---|---|---|"
+    for name, field in Settings.model_fields.items():
+        factory = field.default_factory
+        default = str(factory({}) if factory else field.default)  # type: ignore[call-arg]
+        shown = {"": "", ".": "", "True": "`true`"}.get(default, f"`{default}`")
+        yield f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |"
+
+
+def people() -> Iterator[str]:
+    """The sandbox people."""
+    names = {each.code: each.name for each in sandbox.DEPARTMENTS}
+    yield "| sign in as | who | may |"
+    yield "|---|---|---|"
+    for each in (*sandbox.CITIZENS, *sandbox.OFFICERS):
+        acts_for = "".join(f", acts for {names[code]}" for code in each.represents)
+        who = (
+            f"{each.name}, {names[each.department]}"
+            if each.department
+            else f"{each.name}{acts_for}"
+        )
+        yield f"| `{each.username}` | {who} | {', '.join(each.roles) or 'citizen'} |"
+
+
+def clients() -> Iterator[str]:
+    """The sandbox programs and what they may ask."""
+    yield "| client | whose | may ask for |"
+    yield "|---|---|---|"
+    for each in sandbox.CLIENTS:
+        purposes = sorted({p for owner, _, p in sandbox.GRANTS if owner == each.organisation})
+        what = ", ".join(purposes) if "certificates.verify" in each.scopes else "sign-in"
+        yield f"| `{each.client_id}` | {each.organisation_name} | {what} |"
+
+
+def endpoints(house: House) -> Iterator[str]:
+    """Every operation of the OpenAPI description."""
+    yield "| | address | |"
+    yield "|---|---|---|"
+    for path, item in sorted(house.api().openapi()["paths"].items()):
+        for method, operation in sorted(item.items()):
+            yield f"| {method.upper()} | `{path}` | {operation.get('summary', '')} |"
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "commands": commands,
+    "settings": settings,
+    "people": people,
+    "clients": clients,
+}
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """`text` with every known table between its markers replaced."""
+    for name, table in tables.items():
+        pattern = rf"(<!-- {name}: [^\n]* -->\n)(.*?)(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, t=table: f"{m[1]}\n{t}\n\n{m[3]}", text, flags=re.DOTALL)
+    return text
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def all_tables(house: House) -> dict[str, str]:
+    made = {name: "\n".join(make()) for name, make in TABLES.items()}
+    return made | {"endpoints": "\n".join(endpoints(house))}
+
+
+def _sentence(text: str) -> str:
+    first = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s", first)[0].replace("|", "\\|")
+
+
+def main() -> None:
+    import tempfile
+
+    from server.assembly import opened
+
+    with tempfile.TemporaryDirectory() as folder, opened(Settings(data_dir=Path(folder))) as house:
+        tables = all_tables(house)
+    for page in pages():
+        page.write_text(filled(page.read_text(), tables))
+
+
+if __name__ == "__main__":
+    main()
