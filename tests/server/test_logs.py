@@ -1,0 +1,38 @@
+"""Log lines are JSON, and hold nothing that could be personal or secret."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from server import logs
+
+
+@pytest.fixture(autouse=True)
+def configured():
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_line_is_json_with_time_level_and_event(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    structlog.get_logger("http").warning("job_failed", job=7)
+
+    line = json.loads(capsys.readouterr().err)
+
+    assert (line["event"], line["level"], line["job"]) == ("job_failed", "warning", 7)
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", ["password", "token", "id_number", "holder_name", "code", "url"])
+def test_what_could_be_personal_or_secret_is_dropped_whoever_writes_it(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    logs.configure(logging.INFO)
+    structlog.get_logger("http").info("something", **{name: "陈静怡 hunter2"})
+
+    said = capsys.readouterr().err
+
+    assert "hunter2" not in said
+    assert json.loads(said)[name] == "…"
