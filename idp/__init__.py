@@ -3,7 +3,9 @@
 Somebody opens a service; the service sends them here; they prove who they are, see what the
 service wants to know and why, and go back with a code that the service turns into tokens.
 
-    rules          the authorization endpoint as pure decisions, one page
+    authorization  does a request obey? one page       rules   what happens next?
+    arrival        plain, signed or pushed: the ways a request comes in
+    profiles       how strict we are with whom          sender  tokens in the right hands only
     grants/        the token endpoint's grants: check, judge, redeem
     registration   what a client may be registered with
     metadata, dynamic              a program registers itself, within what an officer allowed

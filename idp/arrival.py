@@ -1,7 +1,7 @@
 """An authorization request arrives, by one of three ways, and leaves as one checked value.
 
     parameters ──────────────────────────┐
-    a signed object (RFC 9101) ─ read ───┼─▶ rules.check_authorization ─▶ AuthorizationRequest
+    a signed object (RFC 9101) ─ read ───┼─▶ check_authorization ───────▶ AuthorizationRequest
     a push (RFC 9126) ───────────────────┘                            └─▶ Refused
 
 Whatever way it came, the same rules apply; nothing is decided here.
@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
-from idp import request_objects, rules
+from idp import request_objects
+from idp.authorization import check_authorization
 from idp.clients import Clients
 from idp.errors import AuthorizationError
 from idp.models import AuthorizationRequest, Client
@@ -47,7 +48,7 @@ class Arrivals:
         # 2.
         hint = self._tokens.read_id_token(params.get("id_token_hint", ""))
         # 3.
-        return rules.check_authorization(
+        return check_authorization(
             params, client, issuer=self._issuer, now=now, pushed=pushed, signed=signed, hint=hint
         )
 

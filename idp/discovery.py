@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from idp import encryption
+from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.claims import CLAIMS, SCOPE_CLAIMS
 from idp.models import LOCALES
 from idp.profiles import SIGNING_ALGORITHMS
-from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.tokens import SIGNATURE_ALGORITHM
 
 AUTH_METHODS = (

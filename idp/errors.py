@@ -190,7 +190,7 @@ class InsufficientScope(TokenRefused):
 
 class AuthorizationError(OAuthError):
     """An authorization request that is refused; its code is one of RFC 6749 §4.1.2.1, OIDC Core
-    §3.1.2.6 or RFC 9101 §7. Whether it may redirect is decided by `rules.check_authorization`.
+    §3.1.2.6 or RFC 9101 §7. Whether it may redirect is decided by `authorization`.
     """
 
     def __init__(self, error: str, detail: str) -> None:

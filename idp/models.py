@@ -355,8 +355,8 @@ ClaimRequests = Mapping[str, Mapping[str, Any] | None]
 class AuthorizationRequest:
     """A checked authorization request: every field obeys the client's registration.
 
-    Made by `rules.check_authorization` only; kept in an interaction until it is answered. `pushed`
-    is the hash of the reference it came by, "" when it came openly.
+    Made by `authorization.check_authorization` only; kept in an interaction until it is answered.
+    `pushed` is the hash of the reference it came by, "" when it came openly.
     """
 
     client_id: str

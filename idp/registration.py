@@ -17,7 +17,7 @@ from idp.models import LOCALES, Client
 from idp.mtls import registered_certificates
 from idp.outside import Vouched
 from idp.profiles import SIGNING_ALGORITHMS, rules_of
-from idp.rules import SCOPE, redirect_uri_problem
+from idp.syntax import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
 from keys.jose import verification_key

@@ -16,7 +16,8 @@ from typing import Final, Literal
 from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import families, rules, store
+from idp import families, store
+from idp.acr import acr_of
 from idp.attempts import Attempts
 from idp.authenticators import password as password_authenticator
 from idp.authenticators.password import Passwords
@@ -147,7 +148,7 @@ class Sessions:
             person=person,
             authenticated_at=now,
             amr=amr,
-            acr=rules.acr_of(amr),
+            acr=acr_of(amr),
             expires_at=now + SESSION_LIFETIME,
         )
         store.add_session(tx, session)

@@ -22,7 +22,7 @@ from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, Unauthorized
 from idp.families import StoredCode
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family
-from idp.rules import CODE_VERIFIER
+from idp.syntax import CODE_VERIFIER
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"

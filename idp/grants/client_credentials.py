@@ -6,7 +6,7 @@ from idp import resources
 from idp.claims import SCOPE_CLAIMS
 from idp.errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.models import Client
-from idp.rules import SCOPE
+from idp.syntax import SCOPE
 from idp.tokens import Grant
 
 GRANT_TYPE = "client_credentials"

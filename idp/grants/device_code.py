@@ -29,7 +29,7 @@ from idp.errors import (
 )
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family
-from idp.rules import SCOPE
+from idp.syntax import SCOPE
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -21,7 +21,7 @@ from idp.errors import InvalidGrant, InvalidScope, InvalidTarget, UnauthorizedCl
 from idp.families import StoredRefreshToken
 from idp.grants import parameter
 from idp.models import Client, Family
-from idp.rules import SCOPE
+from idp.syntax import SCOPE
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "refresh_token"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.errors import InsufficientUserAuthentication
-from idp.rules import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.step_up import Assurance, demand
 from idp.tokens import VerifiedToken
 from tests.idp.world import RelyingParty, World

@@ -1,0 +1,48 @@
+"""How things are written: the alphabets of the standards, and addresses put together and judged."""
+
+import re
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
+CODE_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
+# RFC 6749 appendix A.4: words of visible characters without quote and backslash, one space between.
+SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*\Z")
+
+
+def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:
+    """Append `parameters` to the query of `uri`, keeping what is there (RFC 6749 §3.1.2)."""
+    separator = "&" if urlsplit(uri).query else "?"
+    return f"{uri}{separator}{urlencode(parameters)}"
+
+
+def error_parameters(
+    error: str, description: str, *, state: str | None, issuer: str
+) -> tuple[tuple[str, str], ...]:
+    """An error response with `state` and `iss` (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
+    pairs = (("error", error), ("error_description", description), ("state", state))
+    return (*((name, value) for name, value in pairs if value is not None), ("iss", issuer))
+
+
+def redirect_uri_problem(uri: str) -> str | None:
+    """Why `uri` cannot be registered as a redirect URI, or None (RFC 6749 §3.1.2, RFC 8252 §7).
+
+    https anywhere; http only to this very machine; a private-use scheme must contain a dot.
+    """
+    if not uri.isascii() or any(c <= " " or c in '\\"<>^`{|}' for c in uri):
+        return "has characters that a URI cannot have"
+    parts = urlsplit(uri)
+    if "#" in uri:
+        return "has a fragment"
+    if "@" in parts.netloc:
+        return "has user information"
+    if "*" in uri:
+        return "has a wildcard; redirect URIs are compared exactly"
+    if parts.scheme == "https":
+        return None if parts.hostname else "has no host"
+    if parts.scheme == "http":
+        local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        return None if local else "is http to another machine; use https"
+    if "." in parts.scheme and not parts.netloc:
+        return None
+    return "needs https, or a private-use scheme named like com.example.app"
