@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from starlette.responses import HTMLResponse
 
 SCRIPT_PATH: Final = "/oauth/form-post.js"
-SCRIPT: Final = b"document.forms[0].submit();\n"
+SCRIPT: Final = b"document.forms[0].requestSubmit();\n"
 _PAGE: Final = """<!doctype html>
 <html lang="zh-Hans">
 <head>
