@@ -18,6 +18,7 @@ service wants to know and why, and go back with a code that the service turns in
     backchannel    services are told that a session ended
     step_up        a resource asks for a better or a more recent sign-in
     devices        people answer for a device that has no keyboard
+    conversation   from a request to its code, over several pages
     service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
 
 Promises: an unknown client or redirect URI never redirects; a code is used once; a token that was
@@ -27,17 +28,16 @@ and the person agreed to; every token, sign-in and refusal is in the ledger.
 
 from idp.backchannel import LogoutNotice
 from idp.clients import ClientRegistration, Clients
+from idp.conversation import ClaimView, Interaction
 from idp.cookies import Cookies
 from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.models import Client, Person, Session
 from idp.rules import Consent, Granted, Login, Refused
 from idp.service import (
     Authenticated,
-    ClaimView,
     ConfirmLogout,
     ConsentGiven,
     Idp,
-    Interaction,
     LoggedOut,
 )
 from idp.sessions import Rejected

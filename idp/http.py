@@ -34,12 +34,13 @@ from foundation.hot import (
     parse_pairs,
 )
 from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
+from idp.conversation import Decision
 from idp.cookies import Cookies, new_browser_id
 from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 from idp.resources import REPEATED
 from idp.rules import Consent, Granted, Login, Refused
-from idp.service import ConfirmLogout, Decision, Idp
+from idp.service import ConfirmLogout, Idp
 
 Parameters = dict[str, str]
 

@@ -14,8 +14,8 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 
 from idp import Authenticated, Interaction, Rejected
+from idp.conversation import Decision
 from idp.http import render as render_decision
-from idp.service import Decision
 from portal import forms, problems
 from portal.desk import Desk, Form
 from portal.problems import Mistake
