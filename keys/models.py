@@ -184,6 +184,14 @@ key_crls = Table(
     Column("next_update", UtcDateTime, nullable=False),
 )
 
+# What a key service destroyed: an old copy of a handle opens nothing there.
+destroyed_keys = Table(
+    "destroyed_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
 # OCSP names an issuer by a hash of its key: SHA-1 or SHA-256, so each authority has two rows.
 key_authority_hashes = Table(
     "key_authority_hashes",

@@ -8,6 +8,7 @@
 - Per question: the key opens only under the policy it was made with, the policy allows, the use is
   committed to the record, and then the signature leaves. A process killed in between has released
   nothing.
+- What was destroyed here stays destroyed, although a backup elsewhere still has its handle.
 - A caller gets an error of ours or none: what goes wrong inside becomes "not available", and the
   cause stays in the log of this process.
 """
@@ -26,13 +27,14 @@ import structlog
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.errors import YinzhengError
-from keys import wire
+from keys import store, wire
 from keys.algorithms import ALGORITHMS, Algorithm
 from keys.backends import Backend
 from keys.bounded import Bounded
-from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
+from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
 from keys.guard import Guard, GuardedKey
 from keys.jose import jwk_of
+from keys.models import destroyed_keys
 
 _CAPACITY: Final = 10_000
 _CALLERS: Final = 256
@@ -46,6 +48,8 @@ class KeyService:
     """Answers questions about the keys of `backends`; the first one makes new keys."""
 
     def __init__(self, database: Database, backends: Sequence[Backend], clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
         self._guard = Guard(database, clock)
         self._backend = backends[0]
         self._backends = {each.scheme: each for each in backends}
@@ -60,9 +64,7 @@ class KeyService:
                 case wire.Generate():
                     return self._made(question)
                 case wire.Destroy():
-                    backend, handle = self._located(question.handle)
-                    backend.destroy(question.kid, handle)
-                    return wire.Done()
+                    return self._destroyed(question)
         except YinzhengError as problem:
             retry_after = int(problem.params.get("retry_after", "0"))
             return wire.Failed(problem.code, problem.detail, problem.next_step, retry_after)
@@ -77,6 +79,15 @@ class KeyService:
         handle = self._backend.scheme.encode() + b"\0" + new.handle
         return wire.Made(new.kid, jwk_of(new.public_key), handle)
 
+    def _destroyed(self, question: wire.Destroy) -> wire.Done:
+        backend, handle = self._located(question.handle)
+        row = {"kid": question.kid, "at": self._clock()}
+        with self._database.write() as tx:
+            tx.execute(self._database.insert_or_ignore(destroyed_keys).values(**row))
+        self._opened.clear()
+        backend.destroy(question.kid, handle)
+        return wire.Done()
+
     def _open(self, question: wire.Sign) -> GuardedKey:
         name = (question.algorithm, question.kid, question.policy, question.handle)
         return self._opened.get(name) or self._opened.put(name, self._newly_opened(question))
@@ -84,6 +95,9 @@ class KeyService:
     def _newly_opened(self, question: wire.Sign) -> GuardedKey:
         backend, handle = self._located(question.handle)
         row = _algorithm(question.algorithm)
+        with self._database.read() as tx:
+            if store.is_destroyed(tx, question.kid):
+                raise KeyMayNotSign(f"the key {question.kid} was destroyed")
         sign = backend.signer(row, question.kid, question.policy, handle)
         return GuardedKey(question.kid, question.policy, sign)
 

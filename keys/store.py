@@ -16,6 +16,7 @@ from keys.models import (
     KeyState,
     KeyUse,
     RevocationReason,
+    destroyed_keys,
     key_authority_hashes,
     key_certificates,
     key_crls,
@@ -238,6 +239,10 @@ def state_of(tx: Tx, kid: str) -> KeyState | None:
     """The state of a key; None when this database does not know it."""
     state = tx.execute(select(keys.c.state).where(keys.c.kid == kid)).scalar()
     return None if state is None else KeyState(state)
+
+
+def is_destroyed(tx: Tx, kid: str) -> bool:
+    return tx.execute(select(destroyed_keys).where(destroyed_keys.c.kid == kid)).first() is not None
 
 
 def add_uses(tx: Tx, uses_made: Sequence[KeyUse]) -> None:

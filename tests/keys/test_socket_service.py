@@ -317,6 +317,23 @@ def test_a_retired_key_is_destroyed_over_there(web: Keys) -> None:
     assert web.sign("idp.tokens", b"message").kid == new.kid
 
 
+def test_what_was_destroyed_opens_no_more_although_a_backup_has_its_handle(
+    remote: RemoteBackend, service: Process
+) -> None:
+    policy = KeyPolicy("idp.tokens", 1)
+    new = remote.generate(ES256, policy)
+    sign = remote.signer(ES256, new.kid, policy, new.handle)
+    assert sign(b"before")
+
+    remote.destroy(new.kid, new.handle)
+    with pytest.raises(KeyMayNotSign, match="destroyed"):
+        sign(b"after")
+    service.end(signal.SIGKILL)
+    service.start()
+    with pytest.raises(KeyMayNotSign, match="destroyed"):
+        sign(b"after a restart")
+
+
 def test_a_key_service_has_an_absolute_address() -> None:
     with pytest.raises(UnusableBackend):
         RemoteBackend("unix:keys.sock")

@@ -95,6 +95,11 @@ def upgrade() -> None:
     sa.Column('granted_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('person_id', 'client_id', name=op.f('pk_consents'))
     )
+    op.create_table('destroyed_keys',
+    sa.Column('kid', sa.Text(), nullable=False),
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('kid', name=op.f('pk_destroyed_keys'))
+    )
     op.create_table('device_codes',
     sa.Column('device_hash', sa.String(length=64), nullable=False),
     sa.Column('user_code_hash', sa.String(length=64), nullable=False),
