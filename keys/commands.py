@@ -1,19 +1,21 @@
-"""`keys list`, `keys show`, `keys rotate`: what a keeper does at a terminal.
+"""`keys list`, `keys rotate`, `keys uses` …: what a keeper of keys does at a terminal.
 
 Results go to stdout, as a table or with `--json`; nothing here can print a private key, because
 `Keys` never gives one out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from keys.models import Key
+from keys.models import Key, KeyUse
 from keys.service import Keys
 
 OpenKeys = Callable[[], AbstractContextManager[Keys]]
@@ -50,7 +52,41 @@ def build(open_keys: OpenKeys) -> typer.Typer:
             keys.rotate(use, at_once=at_once)
             _print(keys.inventory(use), json)
 
+    @app.command()
+    def compromised(use: Use, json: AsJson = False) -> None:
+        """The key may be stolen: a new one signs at once, the old one is revoked and destroyed."""
+        with open_keys() as keys:
+            keys.compromised(use)
+            _print(keys.inventory(use), json)
+
+    @app.command()
+    def uses(
+        use: Annotated[str, typer.Argument(help='a seal key: "seal/…"; "" with --document')] = "",
+        document: Annotated[str, typer.Option(help="digest of one approved content")] = "",
+        before: Annotated[int | None, typer.Option(help="continue from this number")] = None,
+        json: AsJson = False,
+    ) -> None:
+        """What a seal key signed: when, which content, approved by whom. Newest first."""
+        with open_keys() as keys:
+            found = keys.uses_for(document) if document else keys.uses_of(use, before=before)
+        _print_uses(found, json)
+
     return app
+
+
+def _print_uses(found: Sequence[tuple[int, KeyUse]], as_json: bool) -> None:
+    if as_json:
+        rows = [{"number": number, **asdict(use)} for number, use in found]
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    table = Table(box=None)
+    for heading in ("number", "at", "drafter", "approver", "approval"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("purpose", overflow="fold")
+    for number, use in found:
+        names = (escape(each) for each in (use.drafter, use.approver, use.approval, use.purpose))
+        table.add_row(str(number), f"{use.at:%Y-%m-%d %H:%M:%S}", *names)
+    Console().print(table)
 
 
 def _print(keys: list[Key], as_json: bool) -> None:

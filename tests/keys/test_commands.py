@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 
 from keys import Keys
 from keys.commands import build
+from tests.keys.orders import order
+from tests.simulators.clock import MovableClock
 
 
 class Terminal:
@@ -59,3 +61,31 @@ def test_rotation_shows_the_staged_key_first(keys: Keys, terminal: Terminal) -> 
     assert [each["state"] for each in staged] == ["staged", "active"]
     assert [each["state"] for each in at_once] == ["active", "retiring"]
     assert keys.active("idp.tokens").kid != old.kid
+
+
+def test_a_stolen_key_is_replaced_revoked_and_destroyed(keys: Keys, terminal: Terminal) -> None:
+    old = keys.ensure("idp.tokens")
+
+    new, gone = json.loads(terminal("compromised", "idp.tokens", "--json").stdout)
+
+    assert (new["state"], gone["state"], gone["kid"]) == ("active", "retired", old.kid)
+
+
+def test_the_uses_of_a_seal_key_are_told_with_names_and_content(
+    keys: Keys, clock: MovableClock, terminal: Terminal
+) -> None:
+    keys.ensure("seal/1")
+    for number in range(3):
+        keys.sign("seal/1", b"x", order=order(clock(), document=f"d{number}", purpose="[red]年检"))
+
+    newest, *_ = told = json.loads(terminal("uses", "seal/1", "--json").stdout)
+    older = json.loads(
+        terminal("uses", "seal/1", "--before", str(newest["number"]), "--json").stdout
+    )
+    of_one = json.loads(terminal("uses", "--document", "d1", "--json").stdout)
+    table = terminal("uses", "seal/1").stdout
+
+    assert [each["document"] for each in told] == ["d2", "d1", "d0"]
+    assert [each["document"] for each in older] == ["d1", "d0"]
+    assert [(each["drafter"], each["approver"]) for each in of_one] == [("wang", "li")]
+    assert "[red]" in table, "what somebody typed is text, not markup"
