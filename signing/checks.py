@@ -78,13 +78,14 @@ class Judge:
         then = self.registry(certificate_digest(one.certificate), at)
         checks = [integrity, time, authority, seal_check(then, at)]
         proved = one.stamp is not None
-        level = _level(proved, evidence, (path, stamp_path), at)
+        level = level_of(proved, evidence, (path, stamp_path), at)
         signer, signed_at = common_name(one.certificate), at if proved or one.claimed else None
         return replace(
             summed(kind, checks),
             level=level,
             signer=signer,
             kid=key_id(one.certificate),
+            kids=(key_id(one.certificate),),
             signed_at=signed_at,
             seal_id=then.seal_id if then else None,
             seal=facts_of(then),
@@ -156,7 +157,7 @@ def worst(checks: Sequence[Check]) -> Check:
     return min(checks, key=lambda check: ranked[check.result])
 
 
-def _level(proved: bool, evidence: Evidence, paths: tuple[Path, Path], at: datetime) -> Level:
+def level_of(proved: bool, evidence: Evidence, paths: tuple[Path, Path], at: datetime) -> Level:
     """B-LT when both paths can be judged from the file alone, as they were at the time-stamp."""
     if not proved:
         return "B-B"

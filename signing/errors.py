@@ -16,6 +16,7 @@ YinzhengError
 ├── Invalid       GlyphMissing           no font has this character: never print a box
 │                 SealNameRefused        invisible, bidirectional or too many characters
 │                 PdfNotOurs             not a PDF that our renderer makes
+│                 DocumentNotSealable    somebody else's PDF that takes no seal; see `reason`
 │                 CredentialRefused      an SD-JWT or QR that does not verify; see `reason`
 ├── TooLarge      DocumentTooLarge       above `MAX_DOCUMENT` bytes
 └── (500)         SelfCheckFailed        we made something our own reader refuses
@@ -92,6 +93,26 @@ class CredentialRefused(Invalid):
     def __init__(self, reason: str, detail: str = "", *, next_step: str = "") -> None:
         super().__init__(detail or reason.replace("_", " "), next_step=next_step, reason=reason)
         self.reason = reason
+
+
+class DocumentNotSealable(Invalid):
+    """`reason` is stable: encrypted, forbidden, page_missing, outside_page, too_complex,
+    unreadable."""
+
+    code = "document_not_sealable"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail, next_step=_NEXT.get(reason, _MAKE_AGAIN), reason=reason)
+        self.reason = reason
+
+
+_MAKE_AGAIN = "Save the document as a new PDF with the program it was written with."
+_NEXT = {
+    "forbidden": "Seal the document before the other signature, or ask its signer.",
+    "page_missing": "Choose a page of the document.",
+    "outside_page": "Choose a place on the page.",
+    "encrypted": "Save the document without a password.",
+}
 
 
 class DocumentTooLarge(TooLarge):

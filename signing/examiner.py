@@ -4,7 +4,8 @@ It runs alone, as its own process with little memory and little time (`foreign` 
 a PDF is a program somebody else wrote: loops, bombs and a million pages end here and nowhere else.
 It therefore imports nothing of ours, decides nothing about trust, and answers in JSON:
 
-    {"signatures": [{"intact": …, "valid": …, "coverage": …, "changes": …, …}]}
+    {"signatures": [{"intact": …, "valid": …, "coverage": …, "changes": …, …}],
+     "certificates": […], "lists": […]}
     {"error": "unreadable", "detail": …}
 
 `coverage`: file (from the first byte to the last, with the signature exactly in the gap), revision
@@ -22,6 +23,8 @@ from typing import Any
 MEMORY = 1 << 30
 CPU_SECONDS = 20
 MOST_SIGNATURES = 20
+MOST = 100
+NO_EVIDENCE: dict[str, list[str]] = {"certificates": [], "lists": []}
 
 
 def main() -> None:
@@ -37,7 +40,7 @@ def main() -> None:
 def examine(data: bytes) -> dict[str, Any]:
     """Everything a foreign file can make go wrong is an answer, not a crash."""
     try:
-        return {"signatures": _signatures(data)}
+        return _examined(data)
     except MemoryError:
         return {"error": "too_complex", "detail": "reading the file takes too much memory"}
     except RecursionError:
@@ -46,12 +49,27 @@ def examine(data: bytes) -> dict[str, Any]:
         return {"error": "unreadable", "detail": f"{type(problem).__name__}: {problem}"[:300]}
 
 
-def _signatures(data: bytes) -> list[dict[str, Any]]:
+def _examined(data: bytes) -> dict[str, Any]:
     from pyhanko.pdf_utils.reader import PdfFileReader
 
     reader = PdfFileReader(io.BytesIO(data), strict=True)
-    if reader.encrypted:
-        return []
+    signatures = [] if reader.encrypted else _signatures(data, reader)
+    return {"signatures": signatures} | (_evidence(reader) if signatures else NO_EVIDENCE)
+
+
+def _evidence(reader: Any) -> dict[str, list[str]]:
+    """What the document security store holds, if it can be read at all."""
+    root = reader.root
+    # `get` would answer an unresolved reference.
+    store = root["/DSS"] if "/DSS" in root else {}  # noqa: SIM401
+    found = {}
+    for kind, name in (("certificates", "/Certs"), ("lists", "/CRLs")):
+        streams = store[name] if name in store else ()  # noqa: SIM401
+        found[kind] = [_text(bytes(streams[at].data)) for at in range(min(len(streams), MOST))]
+    return found
+
+
+def _signatures(data: bytes, reader: Any) -> list[dict[str, Any]]:
     embedded = reader.embedded_signatures
     if len(embedded) > MOST_SIGNATURES:
         raise ValueError("too many signatures")

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
+
 _PROGRAM = Path(__file__).with_name("examiner.py")
 WALL_SECONDS = 30.0
 
@@ -40,6 +42,7 @@ class Examination:
     """The signatures in the order of the file, or why nothing could be said (`error`)."""
 
     signatures: tuple[ForeignSignature, ...] = ()
+    evidence: Evidence = NO_EVIDENCE
     error: str = ""
     detail: str = ""
 
@@ -62,9 +65,18 @@ def examine(data: bytes, seconds: float = WALL_SECONDS) -> Examination:
     if done.returncode != 0:
         return Examination(error="too_complex", detail="reading the file needs more than we give")
     answer = json.loads(done.stdout)
+    return understood(answer)
+
+
+def understood(answer: dict[str, Any]) -> Examination:
+    """The examiner's answer as a value."""
     if "error" in answer:
         return Examination(error=answer["error"], detail=answer["detail"])
-    return Examination(tuple(_signature(found) for found in answer["signatures"]))
+    certificates, lists = (
+        tuple(base64.b64decode(der) for der in answer[kind]) for kind in ("certificates", "lists")
+    )
+    signatures = tuple(_signature(found) for found in answer["signatures"])
+    return Examination(signatures, Evidence(certificates, lists))
 
 
 def _signature(found: dict[str, Any]) -> ForeignSignature:

@@ -364,6 +364,7 @@ class Validation:
     level: Level | Literal[""] = ""
     signer: str = ""
     kid: str = ""
+    kids: tuple[str, ...] = ()
     signed_at: datetime | None = None
     seal_id: str | None = None
     seal: SealFacts | None = None

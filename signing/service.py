@@ -14,19 +14,20 @@ from typing import Literal
 
 from foundation.canonical import b64url
 from foundation.clock import Clock
+from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
-from signing import rules
+from signing import cms, foreign_sealing, rules
 from signing.checks import Judge
-from signing.errors import PdfNotOurs, SealNotUsable
+from signing.errors import PdfNotOurs, SealNotUsable, SelfCheckFailed
 from signing.evidence import EvidenceSource
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
-from signing.formats.pdf_layout import Box
+from signing.formats.pdf_layout import NO_EVIDENCE, Box, looks_sealed
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals import Seals
 from signing.trust import Doubt, Trust, certificate_digest
-from signing.validation import validate, validate_detached
+from signing.validation import must_be_small, validate, validate_detached
 
 _REMEMBERED = 1000
 
@@ -77,6 +78,51 @@ class Signing:
         pending = reached == "B-B" and level != "B-B"
         return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
 
+    def seal_foreign_pdf(
+        self,
+        seal: Seal,
+        pdf: bytes,
+        approval: Approval,
+        *,
+        now: datetime,
+        box: Box,
+        page: int = 0,
+        reason: str = "",
+        level: Level = "B-LT",
+        trail: Trail | None = None,
+    ) -> SealedDocument:
+        """Seal a PDF that somebody else made (at most 50 MB), at the same levels; takes seconds.
+
+        The approved content is the file: `approval` names its SHA-256. Raises what `seal_pdf`
+        raises, `DocumentNotSealable` instead of `PdfNotOurs`, and `DocumentTooLarge`.
+        """
+        must_be_small(pdf)
+        rules.must_be_approved(approval, _digest(pdf), now)
+        rules.must_be_usable(seal, now)
+        chain, row = self._credential(seal)
+        time = self._keys.time
+        evidence = NO_EVIDENCE
+        if level == "B-LT" and time.ours:
+            evidence = EvidenceSource(self._keys, seal.use).at(now)
+        data, reached = foreign_sealing.seal(
+            pdf,
+            foreign_sealing.Place(seal.name, seal.picture, box, page, reason, evidence),
+            cms.SignerTemplate.of(chain, row),
+            self._signer(seal, approval.order(now, purpose=reason), trail),
+            None if level == "B-B" else time.stamp,
+            stamp_room=time.room(),
+            now=now,
+        )
+        self._must_be_intact(data, seal)
+        pending = reached == "B-B" and level != "B-B"
+        return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
+
+    def _must_be_intact(self, data: bytes, seal: Seal) -> None:
+        """What we sealed must be, for our own eyes, sealed by this seal and unchanged."""
+        found = self.validate(data)
+        if not _is_intact(found) or found.kids[-1] != seal.kid:
+            raise SelfCheckFailed("the sealed file cannot be read back")
+
     def complete_pdf(self, data: bytes, *, now: datetime) -> SealedDocument:
         """Add the time-stamp that a file sealed by us had to go without; for the queue to call.
 
@@ -85,12 +131,20 @@ class Signing:
         still silent (`time_stamp_pending`). Raises `PdfNotOurs` for any other or changed file.
         """
         try:
-            stamped = completed(data, self._keys.time.stamp, now)
-        except Doubt as doubt:
-            raise PdfNotOurs(f"the seal is not intact: {doubt.detail}") from None
+            stamped = self._completed(data, now)
+        except (Doubt, Malformed) as problem:
+            raise PdfNotOurs(f"the seal is not intact: {problem}") from None
         found = self.validate_pdf(stamped)
         level = found.level or "B-B"
         return SealedDocument(stamped, level, found.digest, found.kid, now, level == "B-B")
+
+    def _completed(self, data: bytes, now: datetime) -> bytes:
+        if looks_sealed(data):
+            return completed(data, self._keys.time.stamp, now)
+        found = self.validate(data)
+        if found.seal is None or not _is_intact(found):
+            raise PdfNotOurs("not a document that a seal of this house is on, or it was changed")
+        return foreign_sealing.completed(data, self._keys.time.stamp, now)
 
     def seal_file(
         self,
@@ -185,6 +239,11 @@ class Signing:
             return algorithm(signature.algorithm).from_jose(signature.value)
 
         return sign
+
+
+def _is_intact(found: Validation) -> bool:
+    """Unchanged since its last signature; an earlier signer may have seen less ("unknown")."""
+    return found.covers_whole_file and found.check("integrity").result != "fail"
 
 
 def _digest(data: bytes) -> str:

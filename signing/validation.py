@@ -29,6 +29,7 @@ from signing.checks import (
     Judge,
     Signed,
     facts_of,
+    level_of,
     seal_check,
     summed,
     unread,
@@ -55,7 +56,7 @@ def validate(data: bytes, judge: Judge, examine: Examine = examine) -> Validatio
 
     Raises `DocumentTooLarge` above `MAX_DOCUMENT` bytes.
     """
-    _must_be_small(data)
+    must_be_small(data)
     if b"%PDF-" in data[:1024]:
         found = _pdf(data, judge, examine)
     elif cades.looks_signed(data):
@@ -70,7 +71,7 @@ def validate_detached(data: bytes, signature: bytes, judge: Judge) -> Validation
 
     Raises `DocumentTooLarge`.
     """
-    _must_be_small(data)
+    must_be_small(data)
     if len(signature) > MAX_SIGNATURE:
         raise DocumentTooLarge("a detached signature has at most 256 kB")
     if signature.lstrip()[:3] == b"eyJ":
@@ -80,7 +81,8 @@ def validate_detached(data: bytes, signature: bytes, judge: Judge) -> Validation
     return replace(found, digest=_digest(data))
 
 
-def _must_be_small(data: bytes) -> None:
+def must_be_small(data: bytes) -> None:
+    """Raises `DocumentTooLarge` above `MAX_DOCUMENT` bytes."""
     if len(data) > MAX_DOCUMENT:
         raise DocumentTooLarge(
             "the document is larger than 50 MB", next_step="Send the document as it was issued."
@@ -131,17 +133,21 @@ def _foreign(found: Examination, judge: Judge) -> Validation:
     first = _signed(signers[0])
     at = first.at(judge.now)
     then = judge.registry(certificate_digest(first.certificate), at)
+    time, stamp_path = judge.time(first.stamp, first.stamp_doubt)
+    asked = [judge.authority(one.certificate, one.embedded, at) for one in signers]
+    path = asked[0][1]
     checks = [
         _foreign_integrity(found.signatures),
-        judge.time(first.stamp, first.stamp_doubt)[0],
-        worst([judge.authority(one.certificate, one.embedded, at)[0] for one in signers]),
+        time,
+        worst([check for check, _path in asked]),
         seal_check(then, at),
     ]
     return replace(
         summed("pdf", checks),
-        level="B-T" if first.stamp else "B-B",
+        level=level_of(first.stamp is not None, found.evidence, (path, stamp_path), at),
         signer=_name(first.certificate),
         kid=_key_id(first.certificate),
+        kids=tuple(_key_id(one.certificate) for one in signers),
         signed_at=at if first.stamp or first.claimed else None,
         seal_id=then.seal_id if then else None,
         seal=facts_of(then),
