@@ -97,7 +97,6 @@ def check_authorization(
             dpop_jkt=_dpop_jkt(given),  # 11
         )
     except AuthorizationError as refusal:
-        mode = given.get("response_mode", "")
         return Refused(
             refusal.error,
             refusal.detail,
@@ -105,7 +104,7 @@ def check_authorization(
             error_parameters(
                 refusal.error, refusal.detail, state=given.get("state"), issuer=issuer
             ),
-            mode if mode in rules_of(client).response_modes else "query",
+            _answerable(given, client),
             client_uri=client.client_uri,
         )
 
@@ -144,11 +143,22 @@ def _check_flow(given: Mapping[str, str], client: Client) -> None:
 
 
 def _response_mode(given: Mapping[str, str], client: Client) -> str:
-    mode = given.get("response_mode", "query")
-    allowed = rules_of(client).response_modes
-    if mode not in allowed:
-        raise AuthorizationError("invalid_request", f"response_mode must be {' or '.join(allowed)}")
+    mode = _answerable(given, client)
+    if given.get("response_mode", "query") != mode:
+        allowed = " or ".join(rules_of(client).response_modes)
+        raise AuthorizationError(
+            "invalid_request", f"response_mode must be {allowed}, and a form needs an http address"
+        )
     return mode
+
+
+def _answerable(given: Mapping[str, str], client: Client) -> str:
+    """How the client can be answered: as it asks, if its profile has that and its redirect URI can
+    take it; a form cannot be posted to an app's own scheme. A refusal goes the same way."""
+    mode = given.get("response_mode", "query")
+    posts = given["redirect_uri"].startswith(("https:", "http:"))
+    possible = mode in rules_of(client).response_modes and (mode != "form_post" or posts)
+    return mode if possible else "query"
 
 
 def _code_challenge(given: Mapping[str, str], client: Client) -> str:

@@ -23,6 +23,7 @@ class Access:
                 path=request.url.path,
                 query=request.scope["query_string"].decode("latin-1"),
                 headers=collect_headers(request.headers.raw),
+                client_ip=request.client.host if request.client else "",
             )
             return await self.hot(hot, *scopes)
 

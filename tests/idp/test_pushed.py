@@ -239,3 +239,12 @@ def test_nothing_the_client_sent_can_break_out_of_the_form(world: World, client:
 
     assert Fields(response.text).values["state"] == evil
     assert "<script>alert" not in response.text
+
+
+def test_an_app_with_a_scheme_of_its_own_is_told_by_query_that_a_form_is_no_good(world: World):
+    app = "com.example.app:/callback"
+    client = world.client(redirect_uris=(app,))
+
+    answer = world.browser().authorize(client.request(redirect_uri=app, response_mode="form_post"))
+
+    assert answer.location.startswith(app + "?error=invalid_request")

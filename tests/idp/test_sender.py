@@ -257,3 +257,26 @@ def test_the_strict_profile_is_what_a_client_gets_when_nobody_chooses():
 
     assert fields["profile"].default == "fapi2"
     assert fields["token_endpoint_auth_method"].default in PROFILES["fapi2"].auth_methods
+
+
+def test_the_ordinary_lane_sees_the_certificate_as_the_fast_one_does(behind_a_proxy: World):
+    from fastapi import Depends, FastAPI
+
+    from foundation.actor import Actor
+    from server.access import Access
+    from tests.idp.world import Http
+
+    party = behind_a_proxy.client(tls_client_certificate_bound_access_tokens=True)
+    party.certificate = certificate("any")
+    token = party.token(CREDENTIALS).json()["access_token"]
+    require = Access(behind_a_proxy.idp)
+    app = FastAPI()
+
+    @app.get("/api/v1/whoami")
+    def whoami(actor: Actor = Depends(require("verifications"))) -> str:  # noqa: B008
+        return actor.id
+
+    headers = {"authorization": f"Bearer {token}", "client-cert": party.certificate.header}
+    http = Http(app, behind_a_proxy.runner)
+
+    assert http.get("/api/v1/whoami", headers=headers).json() == party.id
