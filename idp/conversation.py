@@ -115,8 +115,9 @@ class Conversation:
         """The browser brings a reference to a pushed request (RFC 9126 §4).
 
         1. The reference is this client's.
-        2. This browser began with it before (a reload, the back button): it goes on there.
-        3. It is neither too old nor used up.
+        2. Nobody was authorized through it yet.                                RFC 9126 §7.3
+        3. It is not too old; but where this browser began with it in time (a reload, the back
+           button), it goes on.
         4. The conversation begins; "sign in again" counts from now, not from the push.
         """
         now = self._clock()
@@ -125,7 +126,7 @@ class Conversation:
             # 1. to 3.
             stored = pushed_store.find(tx, reference, client.client_id)
             begun = stored is not None and store.interaction(tx, interaction_id) is not None
-            if stored is None or (not begun and (stored.used or stored.expires_at <= now)):
+            if stored is None or stored.used or (not begun and stored.expires_at <= now):
                 refused = Refused(
                     "invalid_request_uri",
                     "request_uri is unknown, expired or used",

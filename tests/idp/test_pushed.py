@@ -94,7 +94,9 @@ def test_a_reload_and_the_back_button_go_on_where_the_browser_was(world, strict,
     assert after.path == f"/consent/{first.interaction_id}"
 
 
-def test_a_reload_at_the_very_end_still_ends_at_the_client(world: World, strict: RelyingParty):
+def test_a_reload_at_the_very_end_still_ends_at_the_client_but_the_reference_is_used_up(
+    world: World, strict: RelyingParty
+):
     browser, carried = world.browser(), strict.push(strict.request())
     answer = browser.authorize(carried)
     browser.sign_in(answer.interaction_id)
@@ -102,11 +104,12 @@ def test_a_reload_at_the_very_end_still_ends_at_the_client(world: World, strict:
         answer.interaction_id, browser.session_id, True, browser=browser.id
     )
 
-    again = browser.authorize(carried)
+    again = world.idp.resume(answer.interaction_id, browser.session_id, browser.id)
+    from_the_start = browser.authorize(carried)
 
     assert isinstance(granted, Granted)
-    assert again.params["state"] == strict.state
-    assert strict.exchange(again.params["code"]).status_code == 200
+    assert strict.exchange(dict(again.parameters)["code"]).status_code == 200
+    assert from_the_start.status == 400
 
 
 def test_sign_in_again_counts_from_the_arrival_not_from_the_push(world, strict, clock):
