@@ -117,6 +117,7 @@ class Access:
         authorized = await self.authorize(request, audience=self._tokens.issuer)
         if "openid" not in authorized.scopes:
             raise InsufficientScope("userinfo needs the scope openid", scope="openid")
+        client = await self._clients.with_keys(authorized.client, "userinfo")
         person, family = authorized.person, authorized.family
         if person is None or family is None:
             raise InvalidToken("the access token is not about a person")
@@ -134,7 +135,7 @@ class Access:
         )
         await self._ledger.record(entry)
         subject = subject_for(self._database.cipher, authorized.client, person.id)
-        return self._told(authorized.client, {"sub": subject, **values})
+        return self._told(client, {"sub": subject, **values})
 
     def close(self) -> None:
         self._standings.close()

@@ -13,7 +13,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 from urllib.parse import unquote_plus
@@ -26,11 +26,17 @@ from foundation.actor import Actor
 from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.errors import Malformed
+from foundation.errors import Malformed, Unavailable
 from foundation.hot import HotRequest
 from foundation.lanes import Loader
-from idp import registration, store
-from idp.errors import ClientExists, ClientNotFound, InvalidClient, InvalidRequest
+from idp import encryption, registration, store
+from idp.errors import (
+    ClientExists,
+    ClientNotFound,
+    InvalidClient,
+    InvalidClientMetadata,
+    InvalidRequest,
+)
 from idp.models import AuthMethod, Client, RegisteredClient
 from idp.mtls import ClientCertificates
 from idp.outside import Outside, Vouched
@@ -96,7 +102,24 @@ class Clients:
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
         registration.check(client)
-        return self._outside.vouch(client)
+        vouched = self._outside.vouch(client)
+        if not any(encryption.wanted(client, kind) for kind in encryption.KINDS):
+            return vouched
+        if problems := registration.lacking_keys(client, self._outside.jwks(client)):
+            raise InvalidClientMetadata(problems[0].detail, errors=problems)
+        return vouched
+
+    async def with_keys(self, client: Client, *kinds: encryption.Kind) -> Client:
+        """The client with its own keys at hand, if something of `kinds` is encrypted for it.
+
+        Asked before anything is used up. Raises `Unavailable` while they cannot be had.
+        """
+        if not client.jwks_uri or not any(encryption.wanted(client, kind) for kind in kinds):
+            return client
+        jwks = await self._outside.jwks_later(client)
+        if registration.lacking_keys(client, jwks):
+            raise Unavailable("the client's encryption key cannot be had", retry_after=10)
+        return replace(client, jwks=jwks)
 
     def register(self, tx: Tx, client: Client | Vouched, *, by: Actor) -> ClientRegistration:
         """Add a client whose registration is sound (`registration.check`); one ledger entry.
@@ -135,8 +158,10 @@ class Clients:
     def has_secret(self, tx: Tx, client_id: str, secret: str) -> bool:
         return secrets.compare_digest(self._hash(secret), self.get(tx, client_id).secret_hash)
 
-    def change(self, tx: Tx, old: Client, new: Client, *, by: Actor) -> str:
-        """New metadata, checked before, for a client; answers its secret if it needs a new one."""
+    def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
+        """New metadata for a client, checked as in `register`; answers a secret if a new one is
+        needed."""
+        new = registration.checked(vouched)
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": store.client_document(new)}
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:

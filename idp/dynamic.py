@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import metadata, registration, store
+from idp import metadata, store
 from idp.clients import Clients
 from idp.errors import InvalidRequest, InvalidToken
 from idp.metadata import Bounds
@@ -80,15 +80,18 @@ class Registrations:
     def register(self, token: str, document: Mapping[str, Any]) -> Registered:
         """A new client (RFC 7591 §3). Raises `InvalidToken`, `InvalidClientMetadata`.
 
-        A use of the token is spent in the same transaction; what is refused spends none.
+        A use of the token is spent in the transaction that registers; what is refused spends none.
         """
         access_token = secrets.token_urlsafe(32)
         client_id = f"dyn-{secrets.token_urlsafe(16)}"
         now = self._clock()
+        with self._database.read() as tx:
+            bounds = self._usable(tx, token, now)
+        client = metadata.read(document, client_id, bounds)
+        vouched = self._clients.vouch(client)
         with self._database.write() as tx:
-            bounds = self._spend(tx, token, now)
-            client = metadata.read(document, client_id, bounds)
-            made = self._clients.register(tx, client, by=client.actor)
+            self._spend(tx, token, now)
+            made = self._clients.register(tx, vouched, by=client.actor)
             tx.execute(
                 insert(registrations).values(
                     client_id=client_id,
@@ -113,18 +116,20 @@ class Registrations:
            only if it is the right one.
         3. It stays within the bounds of the first registration.
         """
-        with self._database.write() as tx:
-            # 1.
-            old, bounds, issued_at = self._open(tx, client_id, token)
+        # 1.
+        with self._database.read() as tx:
+            _, bounds, issued_at = self._open(tx, client_id, token)
             # 2.
             check_update(document, client_id)
             said = document.get("client_secret")
             if said is not None and not self._clients.has_secret(tx, client_id, str(said)):
                 raise InvalidRequest("client_secret is not the one of this client")
-            # 3.
-            client = metadata.read(document, client_id, bounds)
-            registration.check(client)
-            secret = self._clients.change(tx, old, client, by=client.actor)
+        # 3.
+        client = metadata.read(document, client_id, bounds)
+        vouched = self._clients.vouch(client)
+        with self._database.write() as tx:
+            old, _, _ = self._open(tx, client_id, token)
+            secret = self._clients.change(tx, old, vouched, by=client.actor)
         return Registered(client, issued_at, secret)
 
     def delete(self, client_id: str, token: str) -> None:
@@ -147,22 +152,19 @@ class Registrations:
             told["registration_access_token"] = registered.access_token
         return told
 
-    def _spend(self, tx: Tx, token: str, now: datetime) -> Bounds:
-        table = initial_access_tokens
-        spent = (
-            update(table)
-            .where(
-                table.c.token_hash == store.sha256(token),
-                table.c.uses_left > 0,
-                table.c.expires_at > now,
-            )
-            .values(uses_left=table.c.uses_left - 1)
-            .returning(table.c.bounds)
-        )
-        bounds = tx.execute(spent).scalar()
+    def _usable(self, tx: Tx, token: str, now: datetime) -> Bounds:
+        query = select(initial_access_tokens.c.bounds).where(*_good(token, now))
+        bounds = tx.execute(query).scalar()
         if bounds is None:
             raise InvalidToken(UNUSABLE)
         return msgspec.json.decode(bounds, type=Bounds)
+
+    def _spend(self, tx: Tx, token: str, now: datetime) -> None:
+        """One use less; whoever comes too late finds none left."""
+        table = initial_access_tokens
+        spent = update(table).where(*_good(token, now)).values(uses_left=table.c.uses_left - 1)
+        if tx.execute(spent).rowcount != 1:
+            raise InvalidToken(UNUSABLE)
 
     def _open(self, tx: Tx, client_id: str, token: str) -> tuple[Client, Bounds, datetime]:
         """An unknown client and a wrong token look the same (RFC 7592 §2.1)."""
@@ -189,6 +191,15 @@ class Registrations:
         self._ledger.append(
             tx, Entry(kind=kind, actor=by, at=now, purpose=purpose, details=details)
         )
+
+
+def _good(token: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    table = initial_access_tokens
+    return (
+        table.c.token_hash == store.sha256(token),
+        table.c.uses_left > 0,
+        table.c.expires_at > now,
+    )
 
 
 def check_update(document: Mapping[str, Any], client_id: str) -> None:

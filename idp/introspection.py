@@ -82,6 +82,7 @@ class Introspection:
             return Answer(asker, body)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = self._tokens.sign(claims, typ=JWT_TYPE)
+        asker = await self._clients.with_keys(asker, "introspection")
         return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
 
     def close(self) -> None:

@@ -88,6 +88,7 @@ class Issuance:
             if handler is None:
                 raise UnsupportedGrantType("this grant type is not offered here")
             confirmation = await self._senders.bind(request, proof, client)
+            client = await self._clients.with_keys(client, "id_token")
             return await handler(form, client, confirmation)
         except (AuthorizationPending, SlowDown):
             raise  # a device that waits is not refused anything

@@ -5,7 +5,8 @@ is a client that obeys.
 """
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
@@ -57,7 +58,7 @@ def check(client: Client) -> None:
     8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
-    problems = [
+    problems = _key_set(client) or [
         *_identity(client),
         *_redirects(client),
         *_grants(client),
@@ -74,6 +75,14 @@ def check(client: Client) -> None:
             errors=problems,
             next_step="correct the named fields and register again",
         )
+
+
+def _key_set(client: Client) -> list[FieldError]:
+    """The form of `jwks`; the rules below rely on it."""
+    keys = [] if client.jwks is None else client.jwks.get("keys")
+    if isinstance(keys, list) and all(isinstance(each, dict) for each in keys):
+        return []
+    return [FieldError("/jwks", "jwks", "jwks is an object with a list of keys (RFC 7517 §5)")]
 
 
 def _identity(client: Client) -> list[FieldError]:
@@ -229,6 +238,14 @@ def _confidentiality(client: Client) -> list[FieldError]:
         if algorithm and algorithm not in encryption.KEY_ALGORITHMS:
             known = ", ".join(encryption.KEY_ALGORITHMS)
             problems.append(FieldError(field, "algorithm", f"must be one of {known}"))
-        elif algorithm and encryption.encryption_jwk(client.jwks, algorithm) is None:
-            problems.append(FieldError("/jwks", "jwks", f"{algorithm} needs a key with use=enc"))
-    return problems
+    return problems + ([] if client.jwks_uri else lacking_keys(client, client.jwks))
+
+
+def lacking_keys(client: Client, jwks: Mapping[str, Any] | None) -> list[FieldError]:
+    """For what the client wants encrypted, the key that `jwks` does not have."""
+    return [
+        FieldError("/jwks", "jwks", f"{algorithm} needs a key with use=enc")
+        for kind in encryption.KINDS
+        if (algorithm := encryption.wanted(client, kind))
+        and encryption.encryption_jwk(jwks, algorithm) is None
+    ]

@@ -9,6 +9,8 @@ from ipaddress import ip_network
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwe
+from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
 from foundation.outbound import Outbound
@@ -195,3 +197,56 @@ def test_several_hosts_need_a_sector_of_their_own(world: World):
 def test_nobody_is_registered_with_an_address_that_nobody_looked_at(world: World, shelf: Shelf):
     with pytest.raises(InvalidClientMetadata), world.database.write() as tx:
         world.idp.clients.register(tx, registration(jwks_uri=shelf.url + "/jwks"), by=SYSTEM)
+
+
+def sealed(world: World, shelf: Shelf) -> RelyingParty:
+    """A client with a secret whose ID tokens are encrypted to a key at its own address."""
+    client = registration(
+        token_endpoint_auth_method="client_secret_basic",
+        jwks_uri=f"{shelf.url}/jwks",
+        id_token_encrypted_response_alg="ECDH-ES",
+    )
+    made = world.idp.clients.add(client, by=SYSTEM)
+    return RelyingParty(world, made.client, made.client_secret)
+
+
+def encryption_key(kid: str) -> tuple[ec.EllipticCurvePrivateKey, dict]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key, {"keys": [public_jwk(key, kid, use="enc")]}
+
+
+def test_an_id_token_is_encrypted_to_the_key_that_is_at_the_address_now(world, shelf, clock):
+    _, shelf.documents["/jwks"] = encryption_key("old")
+    client = sealed(world, shelf)
+    key, shelf.documents["/jwks"] = encryption_key("new")
+    clock.advance(timedelta(minutes=6))
+
+    id_token = client.tokens(scope="openid")["id_token"]
+
+    opened = jwe.decrypt_compact(id_token, ECKey.import_key(key), algorithms=["ECDH-ES", "A256GCM"])
+    assert opened.headers()["kid"] == "new"
+
+
+def test_a_client_without_an_encryption_key_at_its_address_is_not_registered(world, shelf):
+    shelf.documents["/jwks"] = {"keys": [public_jwk(ec.generate_private_key(ec.SECP256R1()), "s")]}
+
+    with pytest.raises(InvalidClientMetadata):
+        sealed(world, shelf)
+
+
+def test_while_the_key_cannot_be_had_the_code_is_not_used_up(world: World, shelf, clock):
+    _, jwks = encryption_key("k")
+    shelf.documents["/jwks"] = jwks
+    client = sealed(world, shelf)
+    shelf.documents.clear()
+    clock.advance(timedelta(hours=2))
+    code = client.code(scope="openid")
+
+    refused = client.exchange(code)
+    shelf.documents["/jwks"] = jwks
+    clock.advance(timedelta(seconds=11))
+    answered = client.exchange(code)
+
+    assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
+    assert refused.headers["retry-after"] == "10"
+    assert answered.json()["id_token"].count(".") == 4

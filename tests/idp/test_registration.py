@@ -1,15 +1,19 @@
 """Programs register themselves and look after their registration (RFC 7591, RFC 7592)."""
 
 import json
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foundation.actor import SYSTEM
-from idp import metadata
+from idp import metadata, registration
+from idp.errors import InvalidClientMetadata
 from idp.metadata import Bounds
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
 
@@ -312,3 +316,34 @@ def test_what_is_written_can_be_read_again(world: World, registrar: Registrar, m
     client = party(world, made).registered
 
     assert metadata.read(metadata.written(client), client.client_id, BOUNDS) == client
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["keys", "kty", "use", "crv", "x", "n", "alg"]), inner)
+    ),
+    max_leaves=8,
+)
+NAMES = (*metadata.OPEN, "scope", "client_name", "response_types", "client_name#en", "purpose#en")
+METHODS = ("private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "none")
+LIKELY = st.fixed_dictionaries(
+    {
+        "redirect_uris": st.just([REDIRECT_URI]),
+        "client_name": st.just("Any"),
+        "token_endpoint_auth_method": st.sampled_from(METHODS),
+        "id_token_encrypted_response_alg": st.sampled_from(["", "ECDH-ES", "dir"]),
+        "jwks": JSON,
+    }
+)
+
+
+@given(LIKELY, st.dictionaries(st.sampled_from(NAMES), JSON, max_size=3))
+def test_whatever_is_sent_is_registered_or_refused_and_never_a_fault(likely, odd):
+    document = {**likely, **odd}
+    with suppress(InvalidClientMetadata):
+        client = metadata.read(document, "dyn-x-1", BOUNDS)
+        registration.check(client)
+        assert set(client.scopes) <= set(BOUNDS.scopes)
+        assert set(client.claims) <= set(BOUNDS.claims)
