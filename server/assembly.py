@@ -154,7 +154,9 @@ class House:
     def app(self) -> HotPath:
         """The whole ASGI application: the fast lane's door in front of the framework."""
         https = self.settings.issuer.startswith("https://")
-        return HotPath(Envelope(self.api(), https=https), self.hot_routes(), https=https)
+        count = self.metrics.answered
+        framework = Envelope(self.api(), https=https, answered=count)
+        return HotPath(framework, self.hot_routes(), https=https, answered=count)
 
     def management(self) -> Management:
         return Management(

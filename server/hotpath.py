@@ -6,6 +6,7 @@ nothing is left out: body limits, duplicate headers, security headers, error map
 Every handler is also mounted as a FastAPI route; a test asserts that both doors answer the same.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -13,7 +14,13 @@ import structlog
 
 from foundation.errors import Malformed, TooLarge, YinzhengError
 from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, problem
-from server.middleware import new_request_id, refuse_odd_path, security_headers
+from server.middleware import (
+    Answered,
+    new_request_id,
+    refuse_odd_path,
+    security_headers,
+    uncounted,
+)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,8 +33,16 @@ log = structlog.get_logger("http")
 class HotPath:
     """Answers `routes` itself and hands everything else to `app`."""
 
-    def __init__(self, app: App, routes: Iterable[HotRoute], *, https: bool) -> None:
+    def __init__(
+        self,
+        app: App,
+        routes: Iterable[HotRoute],
+        *,
+        https: bool,
+        answered: Answered = uncounted,
+    ) -> None:
         self._app = app
+        self._answered = answered
         self._exact: dict[tuple[str, str], HotRoute] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
         self._security = security_headers(https=https)
@@ -45,8 +60,9 @@ class HotPath:
             if match is None or not tail:
                 return await self._app(scope, receive, send)
             route, params = match[0], {match[1]: tail}
-        request_id = new_request_id()
+        request_id, began = new_request_id(), time.perf_counter()
         answer = await self._answer(route, params, scope, receive, request_id)
+        self._answered(route.name, method, answer.status, time.perf_counter() - began)
         return await self._send(answer, request_id, send)
 
     def _add(self, route: HotRoute) -> None:

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 Check = Callable[[], str]
 """Answers "" when all is well, else what is not."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -40,11 +42,25 @@ class Metrics:
             registry=self.registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
         )
-        self.ledger_size = Gauge(
-            "yinzheng_ledger_entries", "Entries in the ledger", registry=self.registry
+        self.draining = Gauge(
+            "yinzheng_draining", "1 while this process is stopping", registry=self.registry
         )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer. `route` is a route's name, never an address that somebody typed."""
+        key = (route, method if method in _METHODS else "other", status // 100)
+        found = self._children.get(key)
+        if found is None:  # labels are looked up once: it costs more than counting
+            found = self._children[key] = (
+                self.requests.labels(route, key[1], f"{key[2]}xx"),
+                self.seconds.labels(route),
+            )
+        found[0].inc()
+        found[1].observe(seconds)
 
     def text(self) -> bytes:
+        """Everything, in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
@@ -71,6 +87,7 @@ class Management:
             case "/readyz":
                 return self._ready()
             case "/metrics":
+                self._metrics.draining.set(self.draining.is_set())
                 return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.text()
             case _:
                 return 404, "text/plain", b"/livez /readyz /startupz /metrics\n"

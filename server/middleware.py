@@ -8,6 +8,7 @@
 """
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answered = Callable[[str, str, int, float], None]
+"""Told of every answer: the route's name, the method, the status, the seconds until it began."""
 
 FORM_LIMIT = 256 * 1024
 UPLOAD_LIMIT = 52 * 1024 * 1024
@@ -56,11 +59,16 @@ def refuse_odd_path(scope: Scope) -> None:
         raise NotFound("there is nothing at this address")
 
 
-class Envelope:
-    """Wraps the framework's app: request id, security headers, body limit."""
+def uncounted(_route: str, _method: str, _status: int, _seconds: float) -> None:
+    """For who wants no numbers."""
 
-    def __init__(self, app: App, *, https: bool) -> None:
+
+class Envelope:
+    """Wraps the framework's app: request id, security headers, body limit, numbers."""
+
+    def __init__(self, app: App, *, https: bool, answered: Answered = uncounted) -> None:
         self._app = app
+        self._answered = answered
         self._security = security_headers(https=https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,8 +77,12 @@ class Envelope:
         request_id = new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
 
+        began = time.perf_counter()
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                seconds = time.perf_counter() - began
+                self._answered(_name(scope), scope["method"], message["status"], seconds)
                 message["headers"] = self._complete(message["headers"], request_id)
             await send(message)
 
@@ -88,6 +100,11 @@ class Envelope:
         present = {name.lower() for name, _ in headers}
         missing = [(name, value) for name, value in self._security if name not in present]
         return [*headers, *missing, (b"x-request-id", request_id.encode())]
+
+
+def _name(scope: Scope) -> str:
+    """The route's own name; an address that leads nowhere has none."""
+    return str(getattr(scope.get("route"), "name", "") or "none")
 
 
 async def _send_problem(error: YinzhengError, request_id: str, send: Send) -> None:

@@ -1,0 +1,76 @@
+"""What operators see: health and numbers, and neither holds an address or a person."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server import sandbox
+from server.assembly import House, opened
+from server.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with opened(Settings(data_dir=tmp_path_factory.mktemp("managed"))) as house:
+        sandbox.seed(house)
+        yield house
+
+
+def get(app: object, *paths: str) -> list[httpx.Response]:
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [await client.get(path) for path in paths]
+
+    return asyncio.run(ask())
+
+
+def test_a_house_in_order_is_ready(house: House) -> None:
+    live, started, ready = get(house.management(), "/livez", "/startupz", "/readyz")
+
+    assert (live.status_code, started.status_code, ready.status_code) == (200, 200, 200)
+    assert set(ready.json().values()) == {"ok"}
+
+
+def test_a_process_that_stops_is_not_ready_and_says_so(house: House) -> None:
+    management = house.management()
+    management.draining.set()
+
+    ready, live = get(management, "/readyz", "/livez")
+
+    assert (ready.status_code, live.status_code) == (503, 200)
+    assert "draining" in ready.json()
+
+
+def test_a_part_that_fails_is_named_without_what_it_said(house: House, tmp_path: Path) -> None:
+    from server.management import Management
+
+    def broken() -> str:
+        raise RuntimeError("password=hunter2")
+
+    (ready,) = get(Management(house.metrics, {"database": broken}), "/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json() == {"database": "RuntimeError"}
+
+
+def test_both_lanes_are_counted_by_route_and_never_by_address(house: House) -> None:
+    get(house.app(), "/keys/jwks.json", "/verify", "/v/secret-token", "/nowhere/at/all", "/me")
+
+    (metrics,) = get(house.management(), "/metrics")
+    lines = [line for line in metrics.text.splitlines() if "http_requests_total{" in line]
+
+    assert any('method="GET"' in line and 'status_class="2xx"' in line for line in lines)
+    assert any('route="none"' in line and 'status_class="4xx"' in line for line in lines)
+    assert any('route="verify"' in line for line in lines), lines
+    assert "secret-token" not in metrics.text
+    assert "/nowhere" not in metrics.text
+
+
+def test_nothing_else_is_served_there(house: House) -> None:
+    (answer,) = get(house.management(), "/staff")
+
+    assert answer.status_code == 404
