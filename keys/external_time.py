@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 import structlog
-from asn1crypto import cms, tsp
+from asn1crypto import cms, core, tsp
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -54,6 +54,15 @@ class TimeSource(Protocol):
     def room(self) -> int: ...
     def stamp(self, digest: bytes, now: datetime) -> bytes:
         """A TimeStampToken over a SHA-256 digest. Raises `TimestampUnavailable`."""
+
+
+class _Response(core.Sequence):
+    """TimeStampResp as §2.4.2 has it: a refusal holds no token."""
+
+    _fields: list[Any] = [  # noqa: RUF012 — how asn1crypto declares a structure
+        ("status", tsp.PKIStatusInfo),
+        ("time_stamp_token", cms.ContentInfo, {"optional": True}),
+    ]
 
 
 class Distrusted(Exception):
@@ -124,7 +133,7 @@ def checked_token(
 ) -> bytes:
     """The token in a TimeStampResp, when it proves what was asked. Raises `Distrusted`."""
     try:
-        response = tsp.TimeStampResp.load(answer, strict=True)  # type: ignore[no-untyped-call]
+        response = _Response.load(answer, strict=True)  # type: ignore[no-untyped-call]
         status = response["status"]["status"].native
         if status not in {"granted", "granted_with_mods"}:
             raise Distrusted(f"the authority refused: {status}")

@@ -26,7 +26,10 @@ _LONGEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What is bound to one key: its use and version, its last day, signatures per minute."""
+    """What is bound to one key: its use and version, its last day, signatures per minute.
+
+    Together with the key's algorithm, it never changes.
+    """
 
     use: str
     version: int
@@ -37,14 +40,17 @@ class KeyPolicy:
     def by_order_only(self) -> bool:
         return self.use.startswith("seal/")
 
-    def binding(self, kid: str) -> bytes:
-        """The exact bytes that the private half is bound to."""
-        until = None if self.not_after is None else self.not_after.astimezone(UTC).isoformat()
-        return canonical([kid, self.use, self.version, until, self.per_minute])
+    def binding(self, kid: str, algorithm: str) -> bytes:
+        """The exact bytes that the private half is bound to.
 
-    def mark(self) -> str:
+        One algorithm too: an RSA key made for PS256 never signs as RS256 (RFC 8725 §3.1).
+        """
+        until = None if self.not_after is None else self.not_after.astimezone(UTC).isoformat()
+        return canonical([kid, algorithm, self.use, self.version, until, self.per_minute])
+
+    def mark(self, algorithm: str) -> str:
         """A short digest of the policy, for stores that keep a label beside a key."""
-        return hashlib.sha256(self.binding("")).hexdigest()[:16]
+        return hashlib.sha256(self.binding("", algorithm)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from keys import Keys
 from keys.models import RevocationReason
+from keys.profiles import PROFILES
 from signing import appearance, rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
 from signing.models import (
@@ -308,7 +309,9 @@ class Seals:
     ) -> None:
         picture = appearance.draw(entry.name, entry.code, entry.line)
         use = f"seal/{entry.id}" if version == 1 else f"seal/{entry.id}/{version}"
-        key = self._keys.create(tx, use, algorithm)
+        # The key ends with its certificate, wherever it is asked.
+        not_after = now + PROFILES["seal"].lifetime
+        key = self._keys.create(tx, use, algorithm, not_after=not_after)
         authority = self._keys.authority
         under = authority.department(tx, entry.owner, entry.owner_name)
         certificate = authority.certificate_for(tx, use, "seal", _subject(entry), under=under)

@@ -92,7 +92,7 @@ class Pkcs11Backend:
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
         object_id = secrets.token_bytes(16)
         mechanisms = _MECHANISMS[algorithm.name]
-        label = _label(policy)
+        label = _label(algorithm, policy)
 
         def make(session: _Session) -> PublicKey:
             pair = mechanisms.generate(session.handle, {"id": object_id, "label": label})
@@ -113,7 +113,7 @@ class Pkcs11Backend:
 
         # Found now rather than at the first signature: a key that is gone is noticed on opening.
         label = self._attempt(lambda session: session.private_key(object_id)[Attribute.LABEL])
-        if label != _label(policy):
+        if label != _label(algorithm, policy):
             raise KeyDamaged(f"the key {kid} in the key store was made for another policy")
         return signer
 
@@ -287,8 +287,8 @@ def _parse(uri: str) -> dict[str, str]:
     return attributes | options
 
 
-def _label(policy: KeyPolicy) -> str:
-    return f"{policy.mark()} {policy.use} {policy.version}"[:64]
+def _label(algorithm: Algorithm, policy: KeyPolicy) -> str:
+    return f"{policy.mark(algorithm.name)} {policy.use} {policy.version}"[:64]
 
 
 def _handle(object_id: bytes) -> bytes:

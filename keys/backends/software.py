@@ -55,10 +55,10 @@ class SoftwareBackend:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        return NewKey(kid, public_key, self._seal(plain, policy.binding(kid)))
+        return NewKey(kid, public_key, self._seal(plain, policy.binding(kid, algorithm.name)))
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
-        plain = self._open(handle, kid, policy.binding(kid))
+        plain = self._open(handle, kid, policy.binding(kid, algorithm.name))
         private_key = serialization.load_der_private_key(
             plain, password=None, unsafe_skip_rsa_key_validation=True
         )

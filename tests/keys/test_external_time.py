@@ -93,6 +93,7 @@ def test_an_authority_that_misbehaves_is_unavailable_in_time(
     assert time.monotonic() - began < 5
     assert authority.asked == ATTEMPTS
     assert refused.value.retry_after == LEFT_ALONE
+    assert mode != "rejecting" or "refused: rejection" in refused.value.detail
 
 
 def test_one_bad_moment_is_survived(authority: TimeStampAuthority) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from foundation.database import Database
 from keys import Keys
-from keys.algorithms import ALGORITHMS, ES256
+from keys.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.backends import Backend
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
@@ -79,7 +79,7 @@ def test_the_private_key_cannot_be_taken_out(hsm: Backend, token: Token) -> None
     with module.get_token(token_label=token.label).open() as session:
         template = {
             pkcs11.Attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY,
-            pkcs11.Attribute.LABEL: f"{closed.mark()} seal/closed 1",
+            pkcs11.Attribute.LABEL: f"{closed.mark('ES256')} seal/closed 1",
         }
         (private_key,) = session.get_objects(template)
 
@@ -93,6 +93,9 @@ def test_the_private_key_cannot_be_taken_out(hsm: Backend, token: Token) -> None
 def test_a_key_in_the_module_opens_only_under_its_own_policy(hsm: Backend) -> None:
     new = hsm.generate(ES256, KeyPolicy("seal/4711", 1, per_minute=60))
 
+    new_rsa = hsm.generate(PS256, POLICY)
+    with pytest.raises(KeyDamaged, match="policy"):
+        hsm.signer(RS256, new_rsa.kid, POLICY, new_rsa.handle)
     for other in (KeyPolicy("idp.tokens", 1, per_minute=60), KeyPolicy("seal/4711", 1)):
         with pytest.raises(KeyDamaged, match="policy"):
             hsm.signer(ES256, new.kid, other, new.handle)

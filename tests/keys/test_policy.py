@@ -67,5 +67,5 @@ def test_every_part_of_a_policy_changes_what_a_key_is_bound_to() -> None:
         KeyPolicy("seal/1", 11, NOW, 60),
     ]
 
-    assert len({each.binding("kid") for each in policies}) == len(policies)
-    assert len({each.mark() for each in policies}) == len(policies)
+    assert len({each.binding("kid", "ES256") for each in policies}) == len(policies)
+    assert len({each.mark("ES256") for each in policies}) == len(policies)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keys.algorithms import ALGORITHMS, ES256, RS256
+from keys.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.backends.software import SoftwareBackend, load_master_key
 from keys.errors import KeyDamaged, UnsafeMasterKey
 from keys.policy import KeyPolicy
@@ -59,6 +59,15 @@ def test_a_key_does_not_open_under_another_policy_than_it_was_made_with(
         backend.signer(ES256, new.kid, replace(strict, **changed), new.handle)
 
 
+def test_a_key_made_for_one_algorithm_does_not_open_for_another_of_its_kind(
+    backend: SoftwareBackend,
+) -> None:
+    new = backend.generate(PS256, POLICY)
+
+    with pytest.raises(KeyDamaged):
+        backend.signer(RS256, new.kid, POLICY, new.handle)
+
+
 def test_an_envelope_under_another_master_key_does_not_open(backend: SoftwareBackend) -> None:
     new = backend.generate(ES256, POLICY)
 
@@ -82,7 +91,7 @@ def test_every_flipped_byte_of_an_envelope_is_noticed(backend: SoftwareBackend) 
 def test_a_key_is_not_opened_for_another_algorithm(backend: SoftwareBackend) -> None:
     new = backend.generate(ES256, POLICY)
 
-    with pytest.raises(KeyDamaged, match="RS256"):
+    with pytest.raises(KeyDamaged):
         backend.signer(RS256, new.kid, POLICY, new.handle)
 
 

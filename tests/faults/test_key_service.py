@@ -1,0 +1,111 @@
+"""A house whose keys live in another process, and what callers see while that process is dead."""
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from asn1crypto import tsp
+from sqlalchemy import create_engine, text
+
+from tests.keys.key_process import Process
+from tests.keys.test_timestamps import Answer
+from tests.simulators.office import Office, open_office
+
+PROGRAM = "shili-bank"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    process.start()
+    yield process
+    process.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def house(service: Process, tmp_path: Path) -> Iterator[Office]:
+    (tmp_path / "web").mkdir()
+    store = f"unix:{service.path}"
+    with open_office(tmp_path / "web", YINZHENG_KEY_STORE=store) as office:
+        yield office
+
+
+def token(house: Office, secret: str) -> httpx.Response:
+    return httpx.post(
+        f"{house.origin}/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(PROGRAM, secret),
+        timeout=20,
+    )
+
+
+def time_stamp(house: Office) -> str:
+    """Ask for a time-stamp; answers what became of it."""
+    imprint = {
+        "hash_algorithm": {"algorithm": "sha256"},
+        "hashed_message": hashlib.sha256(b"x").digest(),
+    }
+    query = tsp.TimeStampReq({"version": "v1", "message_imprint": imprint, "cert_req": True})
+    answer = httpx.post(
+        f"{house.origin}/tsa",
+        content=query.dump(),
+        headers={"content-type": "application/timestamp-query"},
+        timeout=20,
+    )
+    assert answer.status_code == 200
+    return Answer.load(answer.content)["status"]["status"].native
+
+
+def eventually(seen: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if seen():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def ready(house: Office) -> int:
+    return httpx.get(f"http://127.0.0.1:{house.management_port}/readyz", timeout=20).status_code
+
+
+def test_a_dead_key_service_is_a_503_until_it_is_back_and_the_web_is_not_restarted(
+    house: Office, service: Process
+) -> None:
+    secret = house.new_secret(PROGRAM)
+    assert token(house, secret).status_code == 200
+    assert time_stamp(house) == "granted"
+
+    service.end(signal.SIGKILL)
+    refused = token(house, secret)
+    assert refused.status_code == 503, refused.text
+    assert int(refused.headers["retry-after"]) > 0
+    assert "Traceback" not in refused.text
+    assert time_stamp(house) == "rejection"
+    assert ready(house) == 503
+    assert httpx.get(f"{house.origin}/keys/jwks.json").status_code == 200
+
+    service.start()
+
+    assert eventually(lambda: ready(house) == 200)
+    assert token(house, secret).status_code == 200
+    assert time_stamp(house) == "granted"
+
+
+def test_no_web_process_has_a_private_key(house: Office, service: Process) -> None:
+    engine = create_engine(f"sqlite:///{house.folder}/yinzheng.db")
+    with engine.connect() as connection:
+        stored = connection.execute(text("SELECT use, backend, handle FROM keys")).all()
+    engine.dispose()
+
+    assert {use for use, _, _ in stored} >= {"ca.root", "ca.issuing", "tsa"}
+    assert sum(use.startswith("seal/") for use, _, _ in stored) >= 3
+    assert {backend for _, backend, _ in stored} == {"unix"}
+    own, theirs = house.folder / "master.key", service.data / "master.key"
+    assert own.read_bytes() != theirs.read_bytes()
+    assert os.stat(theirs).st_mode & 0o077 == 0
