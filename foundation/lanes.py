@@ -13,12 +13,18 @@ loop itself: microseconds of SQLite cost less than handing them to a thread.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Final, Generic, TypeVar
 
 from foundation.database import Database, Reader, Tx
 from foundation.errors import Unavailable
+
+# Commits of one writer are at least this far apart, in seconds: each costs an fsync and two thread
+# switches, whatever it carries.
+COMMIT_PAUSE: Final = 0.002
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,6 +37,8 @@ class _Gatherer(Generic[T, R]):
 
     `work` answers with one outcome per item, in order; an outcome that is an exception is raised
     at the waiting caller. At most `in_flight` batches run at once, at most `capacity` items wait.
+    Batches start at least `pause` seconds apart, so that under load they grow instead of following
+    one another in ones and twos; whoever comes alone never waits for it.
     """
 
     def __init__(
@@ -41,53 +49,73 @@ class _Gatherer(Generic[T, R]):
         in_flight: int,
         max_batch: int,
         capacity: int,
+        pause: float = 0.0,
     ) -> None:
         self._work = work
-        self._threads = ThreadPoolExecutor(in_flight, thread_name_prefix=name)
+        self._threads = _Threads(name, in_flight)
         self._free = self._in_flight = in_flight
         self._max_batch = max_batch
         self._capacity = capacity
+        self._pause = pause
+        self._started = 0.0  # when the last batch was, in the loop's time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._scheduled = False
 
-    async def submit(self, item: T) -> R:
+    def submit(self, item: T) -> "asyncio.Future[R]":
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests): what an old one left behind is nobody's
             self._loop, self._waiting, self._scheduled = loop, [], False
-            self._free = self._in_flight
+            self._free, self._started = self._in_flight, 0.0
         if len(self._waiting) >= self._capacity:
             raise Unavailable("too many requests are waiting for the database", retry_after=1)
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         self._schedule(loop)
-        return await future
+        return future
 
     def close(self) -> None:
-        self._threads.shutdown(wait=True)
+        self._threads.close()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._scheduled and self._waiting and self._free:
-            self._scheduled = True
+        if self._scheduled or not self._waiting or not self._free:
+            return
+        self._scheduled = True
+        wait = self._started + self._pause - loop.time() if self._pause else 0.0
+        if wait > 0:
+            loop.call_later(wait, self._start_batch, loop)
+        else:
             loop.call_soon(self._start_batch, loop)
 
     def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
         self._free -= 1
-        running = loop.run_in_executor(self._threads, self._work, [item for item, _ in batch])
-        running.add_done_callback(lambda done: self._settle(loop, batch, done))
+        self._started = loop.time()
+        self._threads.run(lambda: self._run(loop, batch))
         self._schedule(loop)
+
+    def _run(
+        self, loop: asyncio.AbstractEventLoop, batch: Sequence[tuple[T, "asyncio.Future[R]"]]
+    ) -> None:
+        """On a thread."""
+        outcomes: Sequence[R | BaseException]
+        try:
+            outcomes = self._work([item for item, _ in batch])
+        except Exception as failure:  # handed to everybody who waits for this batch
+            outcomes = [failure] * len(batch)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._settle, loop, batch, outcomes)
 
     def _settle(
         self,
         loop: asyncio.AbstractEventLoop,
-        batch: Sequence[tuple[T, asyncio.Future[R]]],
-        done: "asyncio.Future[Sequence[R | BaseException]]",
+        batch: Sequence[tuple[T, "asyncio.Future[R]"]],
+        outcomes: Sequence[R | BaseException],
     ) -> None:
+        if loop is not self._loop:
+            return
         self._free += 1
-        failure = done.exception()
-        outcomes = [failure] * len(batch) if failure is not None else done.result()
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():  # the caller went away
                 continue
@@ -96,6 +124,35 @@ class _Gatherer(Generic[T, R]):
             else:
                 future.set_result(outcome)
         self._schedule(loop)
+
+
+class _Threads:
+    """A few threads that do what they are given, in turn; cheaper than an executor's futures."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._name = name
+        self._count = count
+        self._started: list[threading.Thread] = []
+
+    def run(self, task: Callable[[], None]) -> None:
+        if len(self._started) < self._count:
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._started.append(thread)
+            thread.start()
+        self._tasks.put(task)
+
+    def close(self) -> None:
+        """Finish what was given, then end."""
+        for _ in self._started:
+            self._tasks.put(None)
+        for thread in self._started:
+            thread.join()
+        self._started = []
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
 
 
 class Loader(Generic[K, V]):
@@ -201,7 +258,12 @@ class GroupWriter(Generic[T, R]):
         self._database = database
         self._apply = apply
         self._gatherer: _Gatherer[T, R] = _Gatherer(
-            "writer", self._commit, in_flight=1, max_batch=max_batch, capacity=capacity
+            "writer",
+            self._commit,
+            in_flight=1,
+            max_batch=max_batch,
+            capacity=capacity,
+            pause=COMMIT_PAUSE,
         )
 
     async def submit(self, item: T) -> R:
