@@ -149,7 +149,7 @@ class Office:
     @classmethod
     def found(cls, rooms: Rooms) -> "Office":
         """The office that another process opened in the same folder."""
-        return cls(rooms, rooms.certificates.usable_seal(AUTHORITY))
+        return cls(rooms, rooms.certificates.usable_seal(AUTHORITY, rooms.certificates.clock()))
 
     def order(self, kind: CertificateType, at: int, now: datetime) -> Order:
         """An approved content nobody has seen before; its names are drawn at random."""

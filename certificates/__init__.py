@@ -8,7 +8,8 @@ renditions of that row, under one identifier, one state and one status slot. The
     fields       from what was typed to the exact fields, with one error per broken rule
     rules        states as legal acts, four eyes, validity: pure decisions
     register     `Register`: who may read what
-    service      `Certificates`: draft → submit → approve → issue → change_state; drafting helps
+    drafts       `Drafts`: draft → submit → approve, by two people; drafting helps
+    service      `Certificates`: issue → change_state
     issuing      make everything outside the transaction, keep it in one commit
     completing   time-stamps that could not be had when sealing, added later
     rendering    one A4 page as PDF/A-3b; a missing glyph fails it

@@ -76,7 +76,7 @@ class Batches:
         rules.check_role(actor, "drafter")
         kind, now = self._certificates.type(type_name), self._clock()
         columns = _mapping(kind, mapping)
-        seal = self._certificates.usable_seal(actor.organisation)
+        seal = self._certificates.usable_seal(actor.organisation, now)
         run = self._dry_run(actor, kind, columns, data, now)
         batch_id = new_id(now, secrets.token_bytes(10))
         name = actor.organisation_name or seal.owner_name

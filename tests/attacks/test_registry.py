@@ -1,19 +1,26 @@
-"""Attacks on the registry (34, 46, 49): reading across authorities, deceiving names, one pair of
-eyes."""
+"""Attacks on the registry (34, 46, 49, 50): reading across authorities, deceiving names, one pair
+of eyes, races between processes."""
+
+import multiprocessing
 
 import pytest
+from sqlalchemy import select, update
 
 from certificates.errors import (
     BatchNotFound,
     CertificateNotFound,
+    ContentChanged,
     DraftNotFound,
     InvalidFields,
     RoleMissing,
 )
+from certificates.models import certificates as certificates_table
+from certificates.models import drafts
 from certificates.rules import State
 from certificates.sheets import safe_cell, write_sheet
 from foundation.actor import ANONYMOUS, SYSTEM, Actor, ActorKind
-from foundation.errors import Invalid, Refused
+from foundation.errors import Invalid, Refused, YinzhengError
+from tests.certificates import rivals
 from tests.certificates.conftest import (
     AUTHORITY,
     BOTH,
@@ -194,3 +201,143 @@ def test_49_no_office_lets_one_person_do_both(certificates):
         certificates.approve(BOTH, draft.id, draft.content_digest)
 
     assert refused.value.code == "own_draft"
+
+
+@pytest.fixture
+def approved(certificates):
+    draft = certificates.submit(WANG, certificates.draft(WANG, TYPE, FOOD).id)
+    return certificates.approve(LI, draft.id, draft.content_digest)
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        {"fields": {"operator_name": "换"}},
+        {"identifier": "1.2.156.3005.2.11100000MB0143028R901.11990000MB1A0001XD.A.001.0"},
+        {"qr_token": "somewhere-else"},
+        {"authority_name": "别的机关"},
+        {"content_digest": "x" * 43},
+        {"approver": "somebody", "approver_name": "Somebody"},
+        {"approver_name": "Somebody"},
+    ],
+    ids=lambda swapped: "-".join(swapped),
+)
+def test_49_whatever_is_swapped_between_approval_and_sealing_is_not_sealed(
+    certificates, approved, database, swapped
+):
+    if "fields" in swapped:
+        swapped = {"fields": {**approved.fields, **swapped["fields"]}}
+    with database.write() as tx:
+        tx.execute(update(drafts).where(drafts.c.id == approved.id).values(**swapped))
+
+    with pytest.raises(ContentChanged):
+        certificates.issue(approved.id)
+
+    with database.read() as tx:
+        assert tx.execute(select(certificates_table.c.id)).first() is None
+
+
+def test_49_a_seal_swapped_between_approval_and_sealing_is_not_used(
+    certificates, approved, database, seals
+):
+    theirs = seals.for_owner(STRANGER.organisation)[0]
+    with database.write() as tx:
+        tx.execute(update(drafts).values(seal_id=theirs.id))
+
+    with pytest.raises(ContentChanged):
+        certificates.issue(approved.id)
+
+
+def test_49_an_approval_that_was_only_written_into_the_table_seals_nothing(
+    certificates, database, clock
+):
+    """The attacker writes what four eyes would have written, digest and all."""
+    draft = certificates.submit(WANG, certificates.draft(WANG, TYPE, FOOD).id)
+    forged = {"state": "approved", "approver": LI.id, "approver_name": LI.name}
+    with database.write() as tx:
+        tx.execute(update(drafts).values(**forged, approved_at=clock()))
+
+    with pytest.raises(ContentChanged) as refused:
+        certificates.issue(draft.id)
+
+    assert "ledger" in refused.value.detail
+
+
+def test_49_an_approval_that_was_taken_back_seals_nothing(certificates, approved):
+    certificates.return_(LI, approved.id, "noch einmal")
+
+    with pytest.raises(YinzhengError):
+        certificates.issue(approved.id)
+
+
+# ── 50: between processes ────────────────────────────────────────────────────────────────────
+
+
+def test_50_processes_that_issue_the_same_drafts_make_one_certificate_each(
+    certificates, database, master_key, clock
+):
+    ids = []
+    for _ in range(4):
+        draft = certificates.submit(WANG, certificates.draft(WANG, TYPE, FOOD).id)
+        ids.append(certificates.approve(LI, draft.id, draft.content_digest).id)
+
+    acts = [(rivals.issue, (ids,)), (rivals.issue, (ids[::-1],)), (rivals.issue, (ids,))]
+    first, second, third = rivals.at_once(acts, database.url, master_key, clock())
+
+    assert first == second[::-1] == third
+    report = certificates.fsck()
+    assert (report.problems, report.certificates) == ((), 4)
+
+
+def test_50_one_of_approving_and_returning_in_two_processes_wins(
+    certificates, database, master_key, clock, ledger
+):
+    draft = certificates.submit(WANG, certificates.draft(WANG, TYPE, FOOD).id)
+
+    acts = [
+        (rivals.approve, (draft.id, draft.content_digest)),
+        (rivals.return_, (draft.id,)),
+    ]
+    approved, returned = rivals.at_once(acts, database.url, master_key, clock())
+
+    assert approved in {"approved", "wrong_state"}
+    assert returned in {"returned", "wrong_state", "own_draft"}
+    assert "wrong_state" not in {approved, returned} or approved != returned
+    kinds = {each.kind for each in ledger.history(draft.identifier)}
+    assert ("certificate.approved" in kinds) == (approved == "approved")
+    assert ("certificate.returned" in kinds) == (returned == "returned")
+
+
+def test_50_a_certificate_is_revoked_once_by_two_processes(
+    certificates, issued, database, master_key, clock, ledger
+):
+    acts = [(rivals.revoke, (issued.identifier,))] * 2
+
+    outcomes = rivals.at_once(acts, database.url, master_key, clock())
+
+    assert sorted(outcomes) == ["illegal_transition", "revoked"]
+    acts = [each.kind for each in ledger.history(issued.identifier)]
+    assert acts.count("certificate.revoked") == 1
+    assert certificates.fsck().ok
+
+
+def test_50_no_process_reads_the_old_status_after_the_act_is_acknowledged(
+    certificates, issued, database, master_key, clock
+):
+    certificates.status_lists.publish(issued.status_list)  # its key is made before anybody watches
+    spawn = multiprocessing.get_context("spawn")
+    revoked, heard = spawn.Event(), spawn.Queue()
+    slot = (issued.status_list, issued.status_index)
+    words = (database.url, master_key, clock(), slot, revoked, heard)
+    watcher = spawn.Process(target=rivals.watch, args=words)
+    watcher.start()
+    assert heard.get(timeout=120) == "ready"
+
+    certificates.change_state(LI, issued.identifier, State.REVOKED, "serious_violation")
+    revoked.set()
+
+    early, late = heard.get(timeout=120)
+    watcher.join(30)
+    assert 0 in early
+    assert early <= {0, 1}
+    assert late == 1
