@@ -244,7 +244,7 @@ def _lines(desk: Desk, lang: Language, entry: SealEntry) -> list[Line]:
         )
         for each in later
     ]
-    return sorted(lines, key=lambda line: line.at, reverse=True)
+    return sorted(lines, key=lambda line: line.at)[::-1]  # steps of one moment keep their order
 
 
 def _act_page(
