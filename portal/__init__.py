@@ -13,6 +13,7 @@
     seals        the keeper's register of seals, from application to destruction
     bulk         upload, dry run, second officer, live progress
     verify       by number, file or photo, and /v/{token} behind every QR code
+    documents    any signed document: is it sealed, by whom, and is it unchanged
     developers   a ten-minute start
 
 Promises: every page works without JavaScript and without a request to anybody else; a route calls a
@@ -27,6 +28,7 @@ from portal import (
     citizen,
     developers,
     device,
+    documents,
     officer,
     public,
     register,
@@ -50,6 +52,6 @@ def build(house: House, desk: Desk | None = None) -> APIRouter:
     desk = desk or Desk(house)
     pages = APIRouter(include_in_schema=False)
     staff = (officer, register, seals, bulk)
-    for room in (public, signin, device, citizen, *staff, verify, developers):
+    for room in (public, signin, device, citizen, *staff, verify, documents, developers):
         pages.include_router(room.router(desk))
     return pages

@@ -25,11 +25,12 @@ from portal.render import Pages
 from portal.session import Visitor
 
 MAX_FIELDS = 200
+MAX_FILES = 2  # a document and the signature beside it
 
 
 async def read_form(request: Request) -> FormData:
-    """The posted form; one file at most. The middleware has already limited the bytes."""
-    return await request.form(max_files=1, max_fields=MAX_FIELDS)
+    """The posted form; two files at most. The middleware has already limited the bytes."""
+    return await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
 
 
 Form = Annotated[FormData, Depends(read_form)]

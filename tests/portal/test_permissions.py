@@ -40,6 +40,8 @@ RIGHTS = {
     "POST /verify/number": EVERYONE,
     "POST /verify/file": EVERYONE,
     "POST /verify/photo": EVERYONE,
+    "GET /verify/document": EVERYONE,
+    "POST /verify/document": EVERYONE,
     "GET /v/{token}": EVERYONE,
     "GET /signin": EVERYONE,
     "POST /signin": EVERYONE,

@@ -5,6 +5,8 @@ import io
 import pytest
 from PIL import Image, ImageDraw
 
+from exchange import rules
+from portal.language import Languages
 from portal.pictures import MAX_PHOTO_PIXELS, read_qr
 from portal.verify import TONES
 from tests.portal.conftest import Browse, Licence
@@ -161,6 +163,14 @@ def test_the_verdict_says_what_happened_in_a_word_a_symbol_and_a_colour(
     verdict = {"suspend": "suspended", "revoke": "revoked"}[act]
     assert page.title.lower().startswith(verdict)
     assert f'class="verdict {TONES.get(verdict, "bad")}"' in page.html
+
+
+def test_every_verdict_and_every_reason_has_a_sentence_in_every_language():
+    for language in Languages.read():
+        said = {f"verdict.{each}{end}" for each in rules.Outcome for end in ("", "_text")}
+        said |= {f"check.{name}" for name in rules.REASONS}
+        said |= {f"reason.{name}.{code}" for name, codes in rules.REASONS.items() for code in codes}
+        assert {each for each in said if not language.knows(each)} == set()
 
 
 def test_all_six_checks_are_told_whatever_the_verdict(browse: Browse, permit):
