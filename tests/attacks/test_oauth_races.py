@@ -1,0 +1,105 @@
+"""Attack 50 at the provider: two at the same moment, and one of them is too late."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from foundation.actor import SYSTEM
+from idp import DeviceAnswered, DeviceView
+from idp.errors import InvalidToken
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.test_registration import BOUNDS, DOCUMENT
+from tests.idp.world import PASSWORD, RelyingParty, World
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+MANY = 8
+
+
+def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
+    """Each in a thread of its own; an exception is an outcome too."""
+
+    def outcome(act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except InvalidToken as refused:
+            return refused
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(outcome, acts))
+
+
+def test_50_nobody_who_asks_after_a_revocation_was_answered_hears_that_the_token_counts(
+    world: World,
+    client: RelyingParty,
+):
+    token = client.tokens()["access_token"]
+    form, headers = client.authenticated({"token": token})
+    ask = lambda: world.http.client.post("/oauth/introspect", data=form, headers=headers)  # noqa: E731
+
+    async def race() -> tuple[list[bool], list[bool]]:
+        early = [asyncio.ensure_future(ask()) for _ in range(20)]
+        revoked = await world.http.client.post("/oauth/revoke", data=form, headers=headers)
+        assert revoked.status_code == 200
+        late = await asyncio.gather(*(ask() for _ in range(20)))
+        during = await asyncio.gather(*early)
+        return [each.json()["active"] for each in during], [each.json()["active"] for each in late]
+
+    during, late = world.runner.run(race())
+
+    assert set(during) <= {True, False}
+    assert set(late) == {False}
+
+
+def test_50_an_initial_access_token_for_one_registration_makes_one(world: World):
+    register, token = (
+        world.idp.registrations.register,
+        world.idp.registrations.allow(BOUNDS, by=SYSTEM),
+    )
+
+    outcomes = at_once([lambda: register(token, DOCUMENT)] * MANY)
+
+    kinds = Counter(type(each).__name__ for each in outcomes)
+    assert kinds == {"Registered": 1, "InvalidToken": MANY - 1}
+    assert len(world.idp.clients.all(BOUNDS.organisation)) == 1
+
+
+@pytest.fixture
+def waiting(world: World) -> str:
+    """The code of a device that waits."""
+    world.client(
+        "kiosk",
+        profile="public",
+        token_endpoint_auth_method="none",
+        redirect_uris=(),
+        grant_types=(DEVICE_CODE,),
+    )
+    form = {"client_id": "kiosk", "scope": "openid"}
+    return world.http.post("/oauth/device", form).json()["user_code"]
+
+
+def test_50_a_device_code_that_many_people_type_belongs_to_one_of_them(
+    world: World,
+    waiting: str,
+):
+    names = [f"person-{at}" for at in range(4)]
+    for name in names:
+        world.idp.people.add(name, name, PASSWORD, by=SYSTEM)
+    sessions = [world.idp.sign_in(name, PASSWORD).session_id for name in names]
+
+    found = at_once([lambda s=s: world.idp.devices.look_up(s, waiting) for s in sessions])
+
+    assert sum(isinstance(each, DeviceView) for each in found) == 1
+
+
+def test_50_yes_and_no_at_the_same_moment_is_one_answer(world: World, waiting: str):
+    session = world.idp.sign_in("chen", PASSWORD).session_id
+    answer = world.idp.devices.answer
+
+    said = at_once([lambda yes=yes: answer(session, waiting, yes) for yes in (True, False) * 2])
+
+    assert sum(isinstance(each, DeviceAnswered) for each in said) == 1
+    assert len(world.entries("idp.device_answered")) == 1
