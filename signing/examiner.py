@@ -81,7 +81,8 @@ def _signature(data: bytes, one: Any) -> dict[str, Any]:
 
     one.compute_integrity_info(diff_policy=_policy())
     changes = _changes(one)
-    if changes == "other":  # by the library's own, milder policy
+    if changes == "other" and not _forbids_changes(one):
+        # By the library's own, milder policy.
         one.compute_integrity_info()
         changes = "metadata" if _changes(one) == "maintenance" else "other"
     kind = str(one.sig_object_type)
@@ -138,6 +139,11 @@ def _policy() -> Any:
         ],
         form_rule=policies.DEFAULT_DIFF_POLICY.form_rule,
     )
+
+
+def _forbids_changes(one: Any) -> bool:
+    """Whether the signature is a certification with DocMDP P=1."""
+    return getattr(one.docmdp_level, "value", None) == 1
 
 
 def _information(resolver: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ by ourselves. All roads end in the same rules:
 
 1. A signature must cover the file from its first byte to its last, with its own value exactly in
    the gap. Whatever was added later makes it "changed_after_sealing", however harmless it looks;
-   only evidence and time-stamps for old signatures are no change (ISO 32000-2 table 257).
+   only evidence and time-stamps for strangers' signatures are no change (ISO 32000-2 table 257).
 2. The mathematics must be right (digest, signature), and with one of our four algorithms.
 3. The certificate must lead to our authority, and must have been valid and not revoked at the
    moment of signing.
@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from foundation.canonical import b64url
+from foundation.errors import Malformed
 from keys.errors import MalformedJwk
 from signing.checks import (
     INTACT,
@@ -37,7 +38,7 @@ from signing.checks import (
 )
 from signing.errors import DocumentTooLarge, PdfNotOurs
 from signing.foreign import Examination, ForeignSignature, examine
-from signing.formats import cades, detached_jws
+from signing.formats import cades, detached_jws, pdf_gap
 from signing.formats.pdf import verify_seal
 from signing.formats.pdf_layout import looks_sealed, read_sealed
 from signing.formats.pdf_original import attachments
@@ -103,11 +104,11 @@ def _signed_file(kind: Format, judge: Judge, verify: Callable[[], Signed]) -> Va
 
 def _pdf(data: bytes, judge: Judge, examine: Examine) -> Validation:
     if not looks_sealed(data):
-        return _foreign(examine(data), judge)
+        return _foreign(data, examine(data), judge)
     try:
         sealed = read_sealed(data)
     except PdfNotOurs:
-        return _foreign(examine(data), judge)
+        return _foreign(data, examine(data), judge)
     try:
         seal = verify_seal(sealed)
     except Doubt as doubt:
@@ -122,7 +123,7 @@ def _pdf(data: bytes, judge: Judge, examine: Examine) -> Validation:
 # --- any other PDF ----------------------------------------------------------------------------
 
 
-def _foreign(found: Examination, judge: Judge) -> Validation:
+def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     if found.error == "too_complex":
         return unread("pdf", "too_complex", found.detail, "unknown")
     if found.error:
@@ -136,8 +137,11 @@ def _foreign(found: Examination, judge: Judge) -> Validation:
     time, stamp_path = judge.time(first.stamp, first.stamp_doubt)
     asked = [judge.authority(one.certificate, one.embedded, at) for one in signers]
     path = asked[0][1]
+    integrity = _foreign_integrity(found.signatures)
+    if any(_is_seal(one, judge) for one in signers) and not _as_we_write(data):
+        integrity = _stricter(integrity)
     checks = [
-        _foreign_integrity(found.signatures),
+        integrity,
         time,
         worst([check for check, _path in asked]),
         seal_check(then, at),
@@ -181,6 +185,27 @@ def _foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
     if "maintenance" in changes:
         return Check("integrity", "pass", "evidence_added", "only evidence was added after signing")
     return INTACT
+
+
+def _is_seal(one: ForeignSignature, judge: Judge) -> bool:
+    digest = certificate_digest(one.certificate)
+    return judge.registry(digest, _signed(one).at(judge.now)) is not None
+
+
+def _as_we_write(data: bytes) -> bool:
+    """Whether the last signature covers the file, and its gap is written as we write it."""
+    try:
+        gap = pdf_gap.find(data)
+        return gap.filled(data, gap.contents(data)) == data
+    except Malformed:
+        return False
+
+
+def _stricter(integrity: Check) -> Check:
+    """What our own seals are on needs no later revision and no other spelling: none is green."""
+    if integrity.result == "fail":
+        return integrity
+    return _failed("changed_after_sealing", "something follows the seal, or was written anew")
 
 
 def _failed(code: str, detail: str) -> Check:
