@@ -1,7 +1,7 @@
 """Questions the key room asks the database. Every function takes the caller's transaction."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from keys.models import (
     key_uses,
     keys,
 )
+
+_USE = tuple(each.name for each in fields(KeyUse))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,10 @@ def is_destroyed(tx: Tx, kid: str) -> bool:
 
 
 def add_uses(tx: Tx, uses_made: Sequence[KeyUse]) -> None:
-    tx.execute(key_uses.insert(), [asdict(use) for use in uses_made])
+    # Not `asdict`, which copies every value deeply: bulk issuing writes thousands a second.
+    tx.execute(
+        key_uses.insert(), [{name: getattr(use, name) for name in _USE} for use in uses_made]
+    )
 
 
 def uses_made(tx: Tx, use: str, before: int | None, limit: int) -> list[tuple[int, KeyUse]]:
@@ -264,9 +269,8 @@ def uses_for(tx: Tx, document: str) -> list[tuple[int, KeyUse]]:
 
 
 def _numbered(tx: Tx, query: Select[Any]) -> list[tuple[int, KeyUse]]:
-    names = [each.name for each in fields(KeyUse)]
     rows = tx.execute(query).mappings()
-    return [(row["id"], KeyUse(**{name: row[name] for name in names})) for row in rows]
+    return [(row["id"], KeyUse(**{name: row[name] for name in _USE})) for row in rows]
 
 
 def _stored(row: Row[Any]) -> StoredKey:
