@@ -18,8 +18,9 @@ from foundation.lanes import Loader
 from idp import encryption, families, store
 from idp.claims import freshness_of, values_of
 from idp.clients import Clients
-from idp.errors import InsufficientScope, InvalidToken
+from idp.errors import InsufficientScope, InvalidToken, TokenMissing
 from idp.models import Client, Family, Person
+from idp.profiles import SIGNING_ALGORITHMS
 from idp.sender import Senders
 from idp.step_up import Assurance, demand
 from idp.subjects import subject_for
@@ -184,5 +185,8 @@ def access_token(headers: Mapping[str, str]) -> tuple[str, str]:
     """Scheme ("bearer" or "dpop") and token of the Authorization header. Raises `InvalidToken`."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() not in ("bearer", "dpop") or not token:
-        raise InvalidToken("an access token is needed in the Authorization header")
+        raise TokenMissing(
+            "an access token is needed in the Authorization header",
+            algs=" ".join(SIGNING_ALGORITHMS),
+        )
     return scheme.lower(), token

@@ -18,6 +18,7 @@
     │   │   └── UseDpopNonce      400    try again with this nonce (RFC 9449 §8)
     │   ├── TokenRefused                 answered with a challenge (RFC 6750 §3)
     │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
+    │   │   │   └── TokenMissing  401    there is none
     │   │   ├── DpopChallenge     401    the same refusals of a proof, at a resource (RFC 9449 §7.1)
     │   │   ├── InsufficientUserAuthentication  401    sign in better or again (RFC 9470 §3)
     │   │   └── InsufficientScope 403    it is good, but not for this
@@ -154,6 +155,17 @@ class TokenRefused(OAuthError):
 class InvalidToken(TokenRefused):
     code = "invalid_token"
     status = 401
+
+
+class TokenMissing(InvalidToken):
+    """Nothing was sent to refuse: the challenge names the ways in and no error (RFC 6750 §3.1).
+
+    `algs` are the algorithms of a DPoP proof (RFC 9449 §7.1).
+    """
+
+    @property
+    def challenge(self) -> str:
+        return f'Bearer, DPoP algs="{self.attributes["algs"]}"'
 
 
 class DpopChallenge(TokenRefused):

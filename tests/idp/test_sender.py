@@ -280,3 +280,11 @@ def test_the_ordinary_lane_sees_the_certificate_as_the_fast_one_does(behind_a_pr
     http = Http(app, behind_a_proxy.runner)
 
     assert http.get("/api/v1/whoami", headers=headers).json() == party.id
+
+
+def test_who_brings_no_token_hears_which_kinds_there_are(world: World):
+    response = world.http.get("/oauth/userinfo")
+
+    assert response.status_code == 401
+    challenge = response.headers["www-authenticate"]
+    assert challenge == 'Bearer, DPoP algs="ES256 PS256 EdDSA"'
