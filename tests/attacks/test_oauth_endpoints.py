@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.actor import SYSTEM
 from idp import DeviceRejected, DeviceView, Rejected, backchannel
-from idp.clients import ASSERTION_TYPE
+from idp.clients import ASSERTION_TYPE, assertion_key
 from idp.errors import InvalidClientMetadata
 from tests.attacks.test_oauth_tokens import api_answers
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
@@ -48,6 +48,17 @@ def test_19_an_encryption_key_never_proves_who_somebody_is(world: World, two_key
         answer = world.http.post("/oauth/token", {**request, **each})
         assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert world.http.post("/oauth/token", {**request, **good}).status_code == 200
+
+
+def test_19_without_a_kid_only_signature_keys_are_looked_at(two_keys):
+    client, _ = two_keys
+
+    jwks = client.registered.jwks
+    found = assertion_key({"alg": "ES256"}, jwks)
+    by_name = assertion_key({"alg": "ES256", "kid": "enc-1"}, jwks)
+
+    assert found is not None, "the encryption key beside it makes nothing ambiguous"
+    assert by_name is None
 
 
 def test_19_nothing_is_ever_encrypted_to_a_signature_key(world: World, two_keys):
