@@ -17,7 +17,7 @@ Who answers for their status over OCSP is in `responders`.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import select
@@ -25,7 +25,7 @@ from sqlalchemy import select
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed
-from keys import store, x509
+from keys import revocation_lists, store, x509
 from keys.algorithms import algorithm, spki
 from keys.custody import Custody
 from keys.errors import NoActiveKey, UnknownCertificate
@@ -34,7 +34,6 @@ from keys.models import (
     RevocationReason,
     key_authority_hashes,
     key_certificates,
-    key_crls,
     keys,
 )
 from keys.ocsp import key_hashes
@@ -46,9 +45,6 @@ ISSUING: Final = "ca.issuing"
 DEPARTMENT: Final = "ca.department-"
 
 _NAME = re.compile(r"(root|issuing|department-[0-9A-Z]{8,20})(?:-([1-9][0-9]{0,5}))?\Z")
-# How long a revocation list is good, and after which time a new one is made.
-_ROOT_LIST_LIFE: Final = (timedelta(days=180), timedelta(days=30))
-_LIST_LIFE: Final = (timedelta(days=7), timedelta(days=1))
 
 
 class Authority:
@@ -171,7 +167,7 @@ class Authority:
         issuer = self.locked(tx, certificate.issuer_kid)
         if store.revoke_certificate(tx, serial, reason, now):
             store.drop_answers(tx, serial)
-            self._issue_crl(tx, issuer, now)
+            self._issue_list(tx, issuer, now)
         return store.certificate_by_serial(tx, serial) or certificate
 
     def revoke_key(self, tx: Tx, kid: str, reason: RevocationReason, now: datetime) -> None:
@@ -206,11 +202,11 @@ class Authority:
 
     def _current_crl(self, issuer: StoredKey, at: datetime) -> bytes:
         with self._database.read() as tx:
-            latest = store.latest_crl(tx, issuer.key.kid)
-        if latest is not None and at < latest.this_update + _list_life(issuer)[1]:
-            return latest.der
+            latest = revocation_lists.still_fresh(tx, issuer, at)
+        if latest is not None:
+            return latest
         with self._database.write() as tx:
-            return self._issue_crl(tx, self.locked(tx, issuer.key.kid), at)
+            return self._issue_list(tx, self.locked(tx, issuer.key.kid), at)
 
     def certificate(self, name: str) -> bytes:
         """The certificate of "root", "issuing", "issuing-<version>" … as DER."""
@@ -340,38 +336,15 @@ class Authority:
             x509.crl_distribution_point(f"{pki}/crl/{name}.crl"),
         ]
 
-    def _issue_crl(self, tx: Tx, issuer: StoredKey, now: datetime) -> bytes:
-        at = now.replace(microsecond=0)
-        latest = store.latest_crl(tx, issuer.key.kid)
-        number = 1 if latest is None else latest.number + 1
-        next_update = at + _list_life(issuer)[0]
-        revoked = store.revoked_certificates(tx, issuer.key.kid)
-        encoded = x509.crl(
-            issuer=x509.subject_of(self.certificate_of(tx, issuer).der),
-            issuer_key_id=x509.key_identifier(spki(issuer.key.public_key)),
-            number=number,
-            this_update=at,
-            next_update=next_update,
-            revocations=[_revocation(each) for each in revoked],
-            algorithm=algorithm(issuer.key.algorithm).x509_identifier,
-            sign=self._custody.signer(issuer),
-        )
-        tx.execute(
-            key_crls.insert().values(
-                issuer_kid=issuer.key.kid,
-                number=number,
-                der=encoded,
-                this_update=at,
-                next_update=next_update,
-            )
-        )
-        return encoded
-
     def issue_responder(
         self, tx: Tx, stored: StoredKey, name: Mapping[str, str], issuer: StoredKey
     ) -> None:
         """The certificate of the key that answers for `issuer`."""
         self._issue(tx, stored, "ocsp", name, issuer=issuer)
+
+    def _issue_list(self, tx: Tx, issuer: StoredKey, now: datetime) -> bytes:
+        certificate = self.certificate_of(tx, issuer).der
+        return revocation_lists.issue(tx, self._custody, issuer, certificate, now)
 
     def locked(self, tx: Tx, issuer_kid: str) -> StoredKey:
         """The issuer, and nobody else revokes or lists under it until this transaction ends."""
@@ -418,15 +391,3 @@ def published_name(issuer: StoredKey) -> str:
 
 def _signed_by(profile: str) -> str:
     return ROOT if profile == "issuing" else ISSUING
-
-
-def _list_life(issuer: StoredKey) -> tuple[timedelta, timedelta]:
-    return _ROOT_LIST_LIFE if issuer.key.use == ROOT else _LIST_LIFE
-
-
-def _revocation(certificate: KeyCertificate) -> x509.Revocation:
-    return x509.Revocation(
-        serial=int(certificate.serial, 16),
-        at=certificate.revoked_at or certificate.not_before,
-        reason=certificate.reason or RevocationReason.UNSPECIFIED,
-    )

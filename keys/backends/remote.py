@@ -6,12 +6,14 @@
   (`keys.socket_service`), so nothing is checked twice here.
 - Each thread keeps one connection. A connection that broke since it was last used is replaced once;
   after that, and when no answer comes in time, it is `KeyStoreUnavailable`: nothing was released,
-  and asking again is safe. A service that was restarted is found again without restarting anything.
+  and asking again is safe. After a silence nobody else waits for a while: they are told at once.
+  A service that was restarted is found again without restarting anything.
 """
 
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +39,13 @@ class RemoteBackend:
 
     scheme = "unix"
 
-    def __init__(self, uri: str, *, answer_within: float = ANSWER_WITHIN) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        answer_within: float = ANSWER_WITHIN,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = Path(uri.removeprefix("unix:"))
         if not self._path.is_absolute():
             raise UnusableBackend(
@@ -45,6 +53,8 @@ class RemoteBackend:
             )
         self._answer_within = answer_within
         self._threads = threading.local()
+        self._monotonic = monotonic
+        self._silent_until = 0.0
 
     def __repr__(self) -> str:
         return f"RemoteBackend({str(self._path)!r})"
@@ -82,23 +92,32 @@ class RemoteBackend:
         self._ask(wire.Destroy(kid, handle))
 
     def _ask(self, question: wire.Question) -> wire.Reply:
-        line: socket.socket | None = getattr(self._threads, "line", None)
-        if line is not None:
-            try:
-                return _answer(line, question)
-            except TimeoutError:
-                self._hang_up()
-                raise _silent(self._path) from None
-            except (OSError, wire.Closed):
-                self._hang_up()  # it was restarted meanwhile: a new connection will tell
+        if self._monotonic() < self._silent_until:
+            raise _silent(self._path)
         try:
-            return _answer(self._connected(), question)
+            return self._attempt(question)
+        except TimeoutError:
+            self._hang_up()
+            self._silent_until = self._monotonic() + _RETRY_AFTER
+            raise _silent(self._path) from None
         except (OSError, wire.Closed):
             self._hang_up()
             raise _silent(self._path) from None
         except wire.Garbled:
             self._hang_up()
             raise _confused() from None
+
+    def _attempt(self, question: wire.Question) -> wire.Reply:
+        """Over the connection that is there; over a new one when it broke meanwhile."""
+        line: socket.socket | None = getattr(self._threads, "line", None)
+        if line is not None:
+            try:
+                return _answer(line, question)
+            except TimeoutError:
+                raise
+            except (OSError, wire.Closed):
+                self._hang_up()  # the service was restarted
+        return _answer(self._connected(), question)
 
     def _connected(self) -> socket.socket:
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
