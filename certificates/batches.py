@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Row, insert
 
 from certificates import batch_store, rules, store
 from certificates import identifier as identifiers
@@ -181,10 +181,7 @@ class Batches:
     def get(self, actor: Actor, batch_id: str) -> Batch:
         """A batch of the actor's own authority. Raises `BatchNotFound`."""
         with self._database.read() as tx:
-            row = batch_store.find(tx, batch_id)
-        if row is None or not actor.organisation or row.authority != actor.organisation:
-            raise BatchNotFound("there is no such batch in your authority")
-        return batch_store.batch(row)
+            return batch_store.batch(self._own(tx, actor, batch_id))
 
     def list(self, actor: Actor, *, after: str | None = None, limit: int = 50) -> Page[Batch]:
         """The batches of the actor's authority, newest first."""
@@ -209,12 +206,12 @@ class Batches:
         """The mapping files there are: registers whose columns are known."""
         return mappings()
 
-    def progress(self, batch_id: str) -> Progress:
-        """Counts, rate, remaining time, the latest rows. Costs the same at any size."""
+    def progress(self, actor: Actor, batch_id: str) -> Progress:
+        """Counts, rate, remaining time, the latest rows, for the actor's own authority. Costs the
+        same at any size. Raises `BatchNotFound`.
+        """
         with self._database.read() as tx:
-            batch = batch_store.find(tx, batch_id)
-            if batch is None:
-                raise BatchNotFound("there is no such batch")
+            batch = self._own(tx, actor, batch_id)
             issued, failed, last = batch_store.counts(tx, batch_id)
             recent = batch_store.latest(tx, batch_id)
             failures = batch_store.failures(tx, batch_id)
@@ -239,6 +236,12 @@ class Batches:
         return write_sheet(list(kind.fields), [[each.example for each in kind.fields.values()]])
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _own(self, tx: Tx, actor: Actor, batch_id: str) -> Row[Any]:
+        row = batch_store.find(tx, batch_id)
+        if row is None or not actor.organisation or row.authority != actor.organisation:
+            raise BatchNotFound("there is no such batch in your authority")
+        return row
 
     def _dry_run(
         self,

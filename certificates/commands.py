@@ -153,14 +153,31 @@ def build(open_office: OpenOffice) -> typer.Typer:
             actor = _actor(name, authority, "approver")
             office.batches.approve(actor, batch_id, digest)
             while run and office.jobs.run_pending(limit=1):
-                _tell(office.batches.progress(batch_id))
-            _print([_progress(office.batches.progress(batch_id))], json)
+                _tell(office.batches.progress(actor, batch_id))
+            _print([_progress(office.batches.progress(actor, batch_id))], json)
 
     @app.command()
-    def progress(batch_id: str, json: AsJson = False) -> None:
+    def progress(
+        batch_id: str, authority: Authority, name: Name = "operator", json: AsJson = False
+    ) -> None:
         """How far a batch is."""
         with open_office() as office:
-            _print([_progress(office.batches.progress(batch_id))], json)
+            found = office.batches.progress(_actor(name, authority), batch_id)
+        _print([_progress(found)], json)
+
+    @app.command()
+    def forget(
+        kind: Annotated[str, typer.Argument(help="person, organisation or register")],
+        code: Annotated[str, typer.Argument(help="the holder's number")],
+        authority: Authority,
+        name: Name,
+        json: AsJson = False,
+    ) -> None:
+        """Forget in the ledger whom its entries were about, at the holder's request."""
+        with open_office() as office:
+            actor = _actor(name, authority, "approver")
+            forgotten = office.certificates.forget(actor, kind, code)
+        _print([{"entries": forgotten}], json)
 
     @app.command()
     def fsck(json: AsJson = False) -> None:

@@ -14,7 +14,8 @@ YinzhengError
 │   ├── WrongState              wrong_state                not possible in the present state
 │   ├── ContentChanged          content_changed            not the content that was approved
 │   ├── NumberTaken             number_taken               the licence number already exists
-│   └── IllegalTransition       illegal_transition         the law knows no such change
+│   ├── IllegalTransition       illegal_transition         the law knows no such change
+│   └── StillInForce            still_in_force             its holder cannot be forgotten yet
 ├── Invalid
 │   ├── InvalidFields           invalid_fields             fields against the type's rules
 │   ├── InvalidReason           invalid_reason             reason code not of this act
@@ -85,6 +86,10 @@ class NumberTaken(Conflict):
 
 class IllegalTransition(Conflict):
     code = "illegal_transition"
+
+
+class StillInForce(Conflict):
+    code = "still_in_force"
 
 
 class InvalidFields(Invalid):

@@ -1,7 +1,8 @@
 """Public machine routes of the certificate room. They need no token and leave no trace: nothing
 here is about a person.
 
-    GET /status-lists/{id}                    signed status list (fast lane)
+    GET /status-lists                         every status list (aggregation)
+    GET /status-lists/{id}                    signed status list (fast lane); ?time= as it was
     GET /.well-known/jwt-vc-issuer            the issuer's keys (SD-JWT VC §5)
     GET /types                                the catalogue
     GET /types/{name}/{version}               type metadata: what a credential's `vct` points to
@@ -36,6 +37,11 @@ def router(certificates: Certificates) -> APIRouter:
         keys = certificates.keys
         uses = {key.use for key in keys.inventory() if key.use.startswith("seal/")}
         return {"issuer": certificates.public_url, "jwks": keys.jwks(*sorted(uses))}
+
+    @routes.get("/status-lists", operation_id="list_status_lists", tags=["status"])
+    def list_status_lists() -> dict[str, list[str]]:
+        """Every status list, to fetch them ahead (Token Status List §9)."""
+        return {"status_lists": certificates.status_lists.uris()}
 
     @routes.get("/types", operation_id="list_certificate_types", tags=tags)
     def list_types() -> list[dict[str, Any]]:

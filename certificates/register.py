@@ -14,7 +14,7 @@ from typing import Any
 
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
-from certificates.errors import CertificateNotFound
+from certificates.errors import CertificateNotFound, StillInForce
 from certificates.fields import invisible
 from certificates.fsck import RegisterFsck, RegisterReport
 from certificates.identifier import as_written
@@ -104,6 +104,26 @@ class Register:
             return []
         with self.database.read() as tx:
             return store.held_by(tx, subjects, MAX_LIMIT)
+
+    def forget(self, actor: Actor, holder_kind: str, holder_code: str) -> int:
+        """Forget in the ledger whom its entries about a holder were about, at the holder's request;
+        answers how many. Every proof and every receipt still verifies (`Ledger.erase`).
+
+        Raises `StillInForce` while a certificate of theirs is in force: until then the law wants to
+        know who looked at it.
+        """
+        rules.check_role(actor, "approver")
+        subject = subject_of(self.database.cipher, holder_kind, as_written(holder_code))
+        now = self.clock()
+        with self.database.write() as tx:
+            for held in store.held_by(tx, [subject], MAX_LIMIT):
+                state = rules.state_at(held.state, held.valid_from, held.valid_until, now)
+                if state in (State.ACTIVE, State.SUSPENDED):
+                    raise StillInForce(
+                        "a certificate of this holder is in force",
+                        next_step="ask again when it has ended",
+                    )
+            return self.ledger.erase(tx, subject, actor)
 
     def fsck(self) -> RegisterReport:
         """Compare the registry with the ledger and the status lists, as `RegisterFsck` says."""

@@ -6,6 +6,8 @@
   draw keeps finding free slots.
 * A change takes the list's next version under a lock on the list's row: whoever has read version n
   has read all before it. Each process keeps the bits in memory and reads only what is newer.
+* The history of a list is kept, so "?time=" is answered with the list as it was then: signed, and
+  valid from the change before that moment to the change after it (§8.4).
 * Every request asks the database for the version (one coalesced query), so a revocation is public
   as soon as it is committed. Compressing and signing happen once a version.
 
@@ -13,12 +15,15 @@ Values: 0 valid, 1 invalid, 2 suspended. Bits are packed from the least signific
 """
 
 import asyncio
+import re
 import secrets
 import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
 
 from sqlalchemy import func, insert, select, update
 
@@ -26,13 +31,15 @@ from certificates.models import certificates, status_changes, status_lists
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.errors import NotFound
+from foundation.errors import Malformed, NotFound
 from foundation.hot import HotAnswer, HotRequest, HotRoute
 from foundation.lanes import Loader
 from keys import Keys
+from keys.bounded import Bounded
 
 BITS = 2
 SIZE = 1 << 20
+PATH = "/status-lists"
 TTL_SECONDS = 60  # how long a relying party may use its copy
 LIFETIME = timedelta(days=1)
 REFRESH = timedelta(hours=1)  # a list without changes is signed anew this often
@@ -40,6 +47,9 @@ USE = "certificates.status"
 MEDIA_TYPE = "application/statuslist+jwt"
 
 _PROBES = 32
+_PAST_KEPT = 64  # signed lists of the past kept in memory
+_YEAR_9999 = 253_370_764_800
+_TIME = re.compile(r"[0-9]{1,11}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +68,16 @@ class Published:
     signed_at: datetime
     token: str
     etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A list as it was from `begin` until before `end` (seconds since 1970)."""
+
+    begin: int
+    end: int
+    token: str
+    is_over: bool
 
 
 @dataclass(slots=True)
@@ -112,10 +132,10 @@ def record_change(tx: Tx, slot: Slot, value: int, at: datetime) -> int:
     return version
 
 
-def read_bits(tx: Tx, list_id: int) -> bytearray:
-    """The packed values of a list, from its whole history."""
+def read_bits(tx: Tx, list_id: int, version: int | None = None) -> bytearray:
+    """The packed values of a list from its history: all of it, or up to a version."""
     bits = _Bits()
-    _catch_up(tx, list_id, bits)
+    _catch_up(tx, list_id, bits, version)
     return bits.packed
 
 
@@ -130,10 +150,17 @@ class StatusLists:
         self._bits: dict[int, _Bits] = {}
         self._published: dict[int, Published] = {}
         self._building = threading.Lock()
+        self._past: Bounded[tuple[int, int], Past] = Bounded(_PAST_KEPT)
         self._versions: Loader[int, int] = Loader(database, _versions)
 
     def uri(self, list_id: int) -> str:
-        return f"{self._public_url}/status-lists/{list_id}"
+        return f"{self._public_url}{PATH}/{list_id}"
+
+    def uris(self) -> list[str]:
+        """Every list there is (§9, aggregation)."""
+        with self._database.read() as tx:
+            ids = tx.execute(select(status_lists.c.id).order_by(status_lists.c.id)).scalars().all()
+        return [self.uri(list_id) for list_id in ids]
 
     def close(self) -> None:
         self._versions.close()
@@ -146,10 +173,31 @@ class StatusLists:
             raise NotFound("there is no such status list")
         return self._current(list_id, version) or self._build(list_id, version)
 
+    def past(self, list_id: int, at: int) -> Past:
+        """The list as it was at `at`, whole seconds since 1970. Raises `NotFound` for a time before
+        it was opened, or one that has not come yet.
+        """
+        now = self._clock()
+        with self._database.read() as tx:
+            version, begin, end = _interval(tx, list_id, at)
+            if begin is None or not begin <= at <= int(now.timestamp()):
+                raise NotFound("there is no such status list at that time")
+            known = self._past.get((list_id, version))
+            if known is not None and (known.end == end if end else known.end > now.timestamp()):
+                return known
+            packed = read_bits(tx, list_id, version)
+        until = end or int(now.timestamp()) + TTL_SECONDS
+        claims = self._claims(list_id, packed, begin, until)
+        token = self._signed(claims)
+        return self._past.put((list_id, version), Past(begin, until, token, end is not None))
+
     async def answer(self, request: HotRequest) -> HotAnswer:
-        """GET /status-lists/{id}: the signed list, or 304 when the asker has it already."""
+        """GET /status-lists/{id}: the signed list, or 304 when the asker has it already; with
+        "?time=" the list as it was."""
         text = request.path_params["id"]
         list_id = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+        if request.query and (asked := parse_qs(request.query, keep_blank_values=True).get("time")):
+            return await self._answer_past(list_id, asked)
         version = await self._versions.get(list_id)
         if version is None:
             raise NotFound("there is no such status list")
@@ -175,6 +223,13 @@ class StatusLists:
             ),
         )
 
+    async def _answer_past(self, list_id: int, asked: Sequence[str]) -> HotAnswer:
+        if len(asked) != 1 or not _TIME.fullmatch(asked[0]):
+            raise Malformed("time is one number of whole seconds since 1970")
+        past = await asyncio.to_thread(self.past, list_id, int(asked[0]))
+        keep = "public, max-age=86400" if past.is_over else "no-cache"
+        return HotAnswer(200, past.token.encode(), MEDIA_TYPE, (("cache-control", keep),))
+
     def _current(self, list_id: int, version: int) -> Published | None:
         published = self._published.get(list_id)
         if published is None or published.version < version:
@@ -194,17 +249,23 @@ class StatusLists:
 
     def _sign(self, list_id: int, bits: _Bits) -> Published:
         now = self._clock()
-        self._keys.ensure(USE)
-        claims = {
+        begin, end = int(now.timestamp()), int((now + LIFETIME).timestamp())
+        token = self._signed(self._claims(list_id, bits.packed, begin, end) | {"ttl": TTL_SECONDS})
+        return Published(bits.version, now, token, f'"{list_id}.{bits.version}.{begin}"')
+
+    def _claims(self, list_id: int, packed: bytearray, begin: int, end: int) -> dict[str, Any]:
+        aggregation = {"aggregation_uri": f"{self._public_url}{PATH}"}
+        return {
             "sub": self.uri(list_id),
             "iss": self._public_url,
-            "iat": int(now.timestamp()),
-            "exp": int((now + LIFETIME).timestamp()),
-            "ttl": TTL_SECONDS,
-            "status_list": {"bits": BITS, "lst": compress(bits.packed)},
+            "iat": begin,
+            "exp": end,
+            "status_list": {"bits": BITS, "lst": compress(packed)} | aggregation,
         }
-        token = self._keys.jws(USE, claims, typ="statuslist+jwt")
-        return Published(bits.version, now, token, f'"{list_id}.{bits.version}.{claims["iat"]}"')
+
+    def _signed(self, claims: dict[str, Any]) -> str:
+        self._keys.ensure(USE)
+        return self._keys.jws(USE, claims, typ="statuslist+jwt")
 
 
 def _draw(tx: Tx, list_id: int, count: int) -> list[Slot] | None:
@@ -223,15 +284,40 @@ def _draw(tx: Tx, list_id: int, count: int) -> list[Slot] | None:
     return [Slot(list_id, index) for index in free[:count]]
 
 
-def _catch_up(tx: Tx, list_id: int, bits: _Bits) -> None:
+def _catch_up(tx: Tx, list_id: int, bits: _Bits, last: int | None = None) -> None:
     query = (
         select(status_changes.c.version, status_changes.c.slot, status_changes.c.value)
         .where(status_changes.c.list_id == list_id, status_changes.c.version > bits.version)
         .order_by(status_changes.c.version)
     )
+    if last is not None:
+        query = query.where(status_changes.c.version <= last)
     for version, slot, value in tx.execute(query):
         put(bits.packed, slot, value)
         bits.version = version
+
+
+def _interval(tx: Tx, list_id: int, at: int) -> tuple[int, int | None, int | None]:
+    """Version of a list at a second, since when it was so (None: never), and until when (None: it
+    still is). What changed within a second counts from its beginning.
+    """
+    changes, opened = status_changes.c, status_lists.c.opened_at
+    moment = (
+        datetime.fromtimestamp(at + 1, UTC) if at < _YEAR_9999 else datetime.max.replace(tzinfo=UTC)
+    )
+    of_list = changes.list_id == list_id
+    begun = select(func.max(changes.version), func.max(changes.at)).where(
+        of_list, changes.at < moment
+    )
+    version, since = tx.execute(begun).one()
+    since = since or tx.execute(select(opened).where(status_lists.c.id == list_id)).scalar()
+    later = select(func.min(changes.at)).where(of_list, changes.version > (version or 0))
+    until = tx.execute(later).scalar()
+    return version or 0, _second(since), _second(until)
+
+
+def _second(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
 
 
 def _versions(tx: Tx, list_ids: Sequence[int]) -> Mapping[int, int]:
@@ -240,12 +326,20 @@ def _versions(tx: Tx, list_ids: Sequence[int]) -> Mapping[int, int]:
 
 
 _OPENAPI = {
+    "parameters": [
+        {
+            "name": "time",
+            "in": "query",
+            "description": "seconds since 1970: the list as it was then",
+            "schema": {"type": "integer"},
+        }
+    ],
     "responses": {
         "200": {
             "description": "The list as a JWT of type statuslist+jwt",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
         "304": {"description": "The asker's copy is current"},
-        "404": {"description": "There is no such list"},
-    }
+        "404": {"description": "There is no such list, or was none at that time"},
+    },
 }

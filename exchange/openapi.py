@@ -119,6 +119,7 @@ def _problems(*codes: str) -> dict[str, Any]:
         "410": "the show code was opened before, or its minute is over",
         "413": "too many bytes or too many items",
         "422": "something is missing: see `errors`, each with its pointer",
+        "429": "too many questions found nothing: wait `Retry-After` seconds",
         "503": "not now; nothing was done",
     }
     return {code: {"description": words[code], "content": _PROBLEM} for code in codes}
@@ -161,7 +162,7 @@ VERIFY: dict[str, Any] = {
             "description": "the verdict",
             "content": {"application/json": {"schema": _ANSWER, "example": _EXAMPLE_ANSWER}},
         },
-        **_problems("400", "401", "403", "409", "410", "413", "422", "503"),
+        **_problems("400", "401", "403", "409", "410", "413", "422", "429", "503"),
     },
 }
 
@@ -209,6 +210,6 @@ VERIFY_BATCH: dict[str, Any] = {
                 }
             },
         },
-        **_problems("400", "401", "403", "409", "413", "422", "503"),
+        **_problems("400", "401", "403", "409", "413", "422", "429", "503"),
     },
 }

@@ -261,7 +261,7 @@ def _batch(
         may_submit=actor.may("drafter"),
         may_approve=actor.may("approver") and batch.drafter != actor.id,
         may_run=actor.may("approver"),
-        progress=desk.house.batches.progress(batch.id) if batch.started_at else None,
+        progress=desk.house.batches.progress(actor, batch.id) if batch.started_at else None,
         columns=[lang.pick(field.labels) for field in fields.values()],
         rows=rows,
         next=sample.next,
@@ -308,9 +308,10 @@ async def _written(
     desk: Desk, request: Request, batch: Batch, head: str, tail: str
 ) -> AsyncIterator[str]:
     yield head
+    actor = desk.visitor(request).actor
     until = time.monotonic() + LOOK_FOR
     while True:
-        now = await run_in_threadpool(desk.house.batches.progress, batch.id)
+        now = await run_in_threadpool(desk.house.batches.progress, actor, batch.id)
         over = now.state not in _MOVING
         late = time.monotonic() >= until
         yield _tick(desk, request, batch, now, over=over, late=late)

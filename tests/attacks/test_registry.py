@@ -105,6 +105,8 @@ def test_34_another_authority_s_drafts_and_batches_are_not_there(certificates, b
             touch()
     for touch_batch in (
         lambda: batches.get(STRANGER, batch.id),
+        lambda: batches.progress(STRANGER, batch.id),
+        lambda: batches.progress(ANONYMOUS, batch.id),
         lambda: batches.submit(STRANGER, batch.id),
         lambda: batches.approve(STRANGER, batch.id, batch.content_digest),
         lambda: batches.return_(STRANGER, batch.id, "because"),

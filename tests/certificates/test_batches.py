@@ -81,7 +81,7 @@ def test_the_real_register_is_issued_and_ends_as_the_register_says(
     rows[0]["LICENSE STATUS"], rows[0]["LICENSE STATUS CHANGE DATE"] = "REV", "01/02/2006"
     checked = run_through(batches, jobs, written(rows))
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.state, progress.issued, progress.failed) == ("done", 300, 0)
     with database.read() as tx:
         found = certificates.load_many(tx, [row["ID"] for row in rows])
@@ -355,7 +355,7 @@ def test_a_row_changed_after_the_approval_fails_and_the_others_are_issued(batche
         tx.execute(update(batch_rows).where(batch_rows.c.row == 3).values(fields=swapped))
     jobs.run_pending()
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.issued, progress.failed, progress.state) == (2, 1, "done")
     assert progress.failures[0].problem == "content_changed"
 
@@ -366,7 +366,7 @@ def test_a_returned_batch_issues_nothing(batches, jobs):
     batches.return_(LI, checked.id, "wrong year")
     jobs.run_pending()
 
-    assert batches.progress(checked.id).issued == 0
+    assert batches.progress(LI, checked.id).issued == 0
 
 
 # ── pause, resume, crash ─────────────────────────────────────────────────────────────────────
@@ -378,13 +378,13 @@ def test_a_paused_batch_goes_on_where_it_stopped(batches, jobs, clock):
     batches.approve(LI, checked.id, checked.content_digest)
     batches.pause(LI, checked.id)
     jobs.run_pending()
-    assert batches.progress(checked.id).issued == 0
+    assert batches.progress(LI, checked.id).issued == 0
 
     clock.advance(timedelta(seconds=3))
     batches.resume(LI, checked.id)
     jobs.run_pending()
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.state, progress.issued) == ("done", 30)
     assert progress.rate == pytest.approx(10)
     assert len(progress.recent) == 10
@@ -411,7 +411,7 @@ def test_two_workers_on_one_chunk_issue_each_row_once(batches, database):
     for worker in workers:
         worker.join()
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.state, progress.issued, progress.failed) == ("done", 40, 0)
     with database.read() as tx:
         assert tx.execute(select(func.count()).select_from(table)).scalar() == 40
@@ -430,13 +430,13 @@ def test_a_number_used_meanwhile_fails_only_its_row_and_can_be_tried_again(
     batches.approve(LI, checked.id, checked.content_digest)
     jobs.run_pending()
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.state, progress.issued, progress.failed) == ("done", 2, 1)
     assert progress.failures[0].problem == "number_taken"
 
     batches.resume(LI, checked.id)
     jobs.run_pending()
-    assert batches.progress(checked.id).failed == 1
+    assert batches.progress(LI, checked.id).failed == 1
 
 
 def test_officers_see_the_batches_of_their_authority(batches):
@@ -468,7 +468,7 @@ def test_a_killed_worker_leaves_every_row_issued_once_or_waiting(
         told = (url, master_key.hex(), checked.id, clock().isoformat())
         arguments = [sys.executable, "-c", _WORKER, *told]
         process = subprocess.Popen(arguments, env=os.environ | {"PYTHONPATH": "."})
-        while batches.progress(checked.id).issued < issued_before_kill:
+        while batches.progress(LI, checked.id).issued < issued_before_kill:
             assert process.poll() is None, "the worker ended by itself"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
@@ -477,7 +477,7 @@ def test_a_killed_worker_leaves_every_row_issued_once_or_waiting(
     for first in (2, 102, 202):
         batches.issue_chunk(checked.id, first)
 
-    progress = batches.progress(checked.id)
+    progress = batches.progress(LI, checked.id)
     assert (progress.state, progress.issued, progress.failed) == ("done", 300, 0)
     _assert_consistent(database, ledger, checked.id)
     ledger.integrate_all()

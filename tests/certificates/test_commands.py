@@ -26,7 +26,7 @@ def run(request, batches, jobs):
 
     def call(*words, name="wang"):
         told = ["--authority", AUTHORITY, "--as", name]
-        if words[0] in {"types", "progress", "fsck"}:
+        if words[0] in {"types", "fsck"}:
             told = []
         return CliRunner().invoke(app, [*words, *told])
 

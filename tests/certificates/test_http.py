@@ -1,6 +1,7 @@
 """Public machine routes: status lists, the issuer, the catalogue."""
 
 import json
+from datetime import timedelta
 
 import httpx
 import jsonschema
@@ -9,10 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from certificates.http import hot_routes, router
+from certificates.rules import State
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
 from foundation.hot import problem
-from tests.certificates.conftest import PUBLIC_URL
+from tests.certificates.conftest import LI, PUBLIC_URL
 
 
 @pytest.fixture
@@ -46,6 +48,28 @@ def test_a_status_list_is_served_with_its_type_and_tag(client, issued):
     assert answer.headers["content-type"] == "application/statuslist+jwt"
     again = client.get("/status-lists/1", **{"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304
+
+
+def test_every_list_is_named_in_one_place_that_each_list_names(client, issued):
+    listed = client.get("/status-lists").json()["status_lists"]
+    token = client.get("/status-lists/1").text
+    claims = json.loads(b64url_decode(token.split(".")[1]))
+
+    assert listed == [claims["sub"]]
+    assert claims["status_list"]["aggregation_uri"] == f"{PUBLIC_URL}/status-lists"
+
+
+def test_a_list_of_the_past_is_served_and_may_be_kept(client, issued, certificates, clock):
+    opened = int(clock().timestamp())
+    clock.advance(timedelta(hours=1))
+    certificates.change_state(LI, issued.identifier, State.SUSPENDED, "under_investigation")
+
+    past = client.get(f"/status-lists/1?time={opened}")
+
+    assert past.status_code == 200
+    assert past.headers["cache-control"] == "public, max-age=86400"
+    assert client.get("/status-lists/1?time=yesterday").status_code == 400
+    assert client.get("/status-lists/1?time=1").status_code == 404
 
 
 def test_an_unknown_list_or_type_is_not_found(client):

@@ -21,6 +21,7 @@ from certificates.errors import (
     NumberTaken,
     OwnDraft,
     RoleMissing,
+    StillInForce,
     WrongState,
 )
 from certificates.models import certificates as table
@@ -557,3 +558,26 @@ def _other(row):
 
 def _is_rendition(value):
     return isinstance(value, bytes | memoryview)
+
+
+def test_a_holder_is_forgotten_when_nothing_of_theirs_is_in_force(certificates, issued, ledger):
+    code = FOOD["organisation_code"]
+    with pytest.raises(StillInForce):
+        certificates.forget(LI, "organisation", code)
+    certificates.change_state(LI, issued.identifier, State.CANCELLED, "holder_request")
+    ledger.integrate_all()
+    kept = ledger.checkpoint()
+
+    assert certificates.forget(LI, "organisation", code.lower()) >= 4
+
+    ledger.integrate_all()
+    assert ledger.about([issued.subject]).items == ()
+    assert ledger.history(issued.identifier) == []
+    assert ledger.fsck([kept]).problems == ()
+    assert certificates.fsck().problems == ()
+
+
+def test_only_an_approver_forgets(certificates, issued):
+    for nobody in (WANG, ANONYMOUS):
+        with pytest.raises(RoleMissing):
+            certificates.forget(nobody, "organisation", FOOD["organisation_code"])

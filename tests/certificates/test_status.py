@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from certificates.models import certificates as table
 from certificates.models import status_changes, status_lists
 from certificates.rules import State
 from foundation.canonical import b64url_decode
-from foundation.errors import NotFound
+from foundation.errors import Malformed, NotFound
 from foundation.hot import HotRequest
 from keys.jose import verify_compact
 from tests.certificates.conftest import LI, PUBLIC_URL
@@ -170,3 +170,69 @@ def test_a_value_the_list_does_not_know_is_refused_by_the_database(database, iss
     certificates.change_state(LI, issued.identifier, State.REVOKED, "serious_violation")
     with pytest.raises(IntegrityError), database.write() as tx:
         tx.execute(update(status_changes).values(value=3))
+
+
+def test_the_list_of_any_moment_is_signed_and_says_how_long_it_was_so(
+    certificates, issued, keys, clock
+):
+    """draft-ietf-oauth-status-list §8.4: was it valid on that day?"""
+    lists, index = certificates.status_lists, issued.status_index
+    opened = int(clock().timestamp())
+    clock.advance(timedelta(days=10))
+    certificates.change_state(LI, issued.identifier, State.SUSPENDED, "under_investigation")
+    suspended = int(clock().timestamp())
+    clock.advance(timedelta(days=10))
+    certificates.change_state(LI, issued.identifier, State.REVOKED, "serious_violation")
+    revoked = int(clock().timestamp())
+    clock.advance(timedelta(days=10))
+
+    for moment, value in (
+        (opened, 0),
+        (suspended - 1, 0),
+        (suspended, 2),
+        (revoked - 1, 2),
+        (revoked, 1),
+        (int(clock().timestamp()), 1),
+    ):
+        answer = at_time(lists, moment)
+        past = value_of(answer.body.decode(), keys, index, datetime.fromtimestamp(moment, UTC))
+        assert past == value, moment
+        assert answer.body == at_time(lists, moment).body, "made once"
+    assert value_of(fetch(lists).body.decode(), keys, index, clock()) == 1
+
+
+def test_acts_of_one_second_count_from_its_beginning(certificates, issued, keys, clock):
+    certificates.change_state(LI, issued.identifier, State.SUSPENDED, "under_investigation")
+    clock.advance(timedelta(milliseconds=300))
+    certificates.change_state(LI, issued.identifier, State.REVOKED, "serious_violation")
+
+    moment = int(clock().timestamp())
+    token = at_time(certificates.status_lists, moment).body.decode()
+
+    at = datetime.fromtimestamp(moment, UTC)
+    assert value_of(token, keys, issued.status_index, at) == 1
+
+
+@pytest.mark.parametrize("moment", ["0", "1", "99999999999", "253402300799"])
+def test_there_is_no_list_before_it_was_opened_and_none_of_tomorrow(
+    certificates, issued, moment, clock
+):
+    for text in (moment, str(int(clock().timestamp()) + 1)):
+        if len(text) <= 11:
+            with pytest.raises(NotFound):
+                at_time(certificates.status_lists, text)
+    with pytest.raises(NotFound):
+        at_time(certificates.status_lists, clock().timestamp().__floor__(), list_id="7")
+
+
+@pytest.mark.parametrize("moment", ["", "-1", "1.5", "now", "1e9", "１", "9" * 12, "1&time=2"])
+def test_a_moment_that_is_no_number_is_malformed(certificates, issued, moment):
+    with pytest.raises(Malformed):
+        at_time(certificates.status_lists, moment)
+
+
+def at_time(lists, moment, list_id="1"):
+    request = HotRequest(
+        "GET", f"/status-lists/{list_id}", query=f"time={moment}", path_params={"id": list_id}
+    )
+    return asyncio.run(lists.answer(request))
