@@ -88,7 +88,7 @@ class Purposes:
         return [*own, *(each for grants in self._open.values() for each in grants.values())]
 
     def load(self, tx: Tx, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Grants]:
-        """The grants behind distinct (organisation, purpose code) pairs, in at most one query."""
+        """The grants behind distinct (organisation, purpose code) pairs, one query a department."""
         pairs = set(asked)
         registered = {pair for pair in pairs if pair[1] not in OPEN_PURPOSES}
         found: dict[tuple[str, str], dict[str, Purpose]] = {pair: {} for pair in registered}

@@ -15,6 +15,7 @@ from exchange.models import (
     show_codes,
 )
 from foundation.database import Database, Tx
+from foundation.prepared import KEYS, Prepared
 from ledger import EntryRef
 from ledger import store as ledger_store
 from ledger.entries import unseal_openings
@@ -45,9 +46,14 @@ def purposes_of(tx: Tx, organisation: str) -> list[Purpose]:
 
 def purposes_by_code(tx: Tx, asked: Collection[tuple[str, str]]) -> list[Purpose]:
     """The purposes of several (organisation, code) pairs, over all types."""
-    organisations, codes = (sorted(set(each)) for each in zip(*asked, strict=True))
-    rows = tx.execute(_BY_CODE, {"organisations": organisations, "codes": codes})
-    return [_purpose(row) for row in rows if (row.organisation, row.code) in asked]
+    codes_of: dict[str, set[str]] = {}
+    for organisation, code in asked:
+        codes_of.setdefault(organisation, set()).add(code)
+    return [
+        _purpose(row)
+        for organisation, codes in codes_of.items()
+        for row in _by_code(tx, codes, organisation=organisation)
+    ]
 
 
 # Statements of the fast lane are made once: building one costs more than running it.
@@ -63,9 +69,11 @@ _PURPOSES = select(
 _OF_ORGANISATION = _PURPOSES.where(
     purposes.c.organisation == bindparam("organisation", type_=purposes.c.organisation.type)
 ).order_by(purposes.c.code, purposes.c.type)
-_BY_CODE = _PURPOSES.where(
-    purposes.c.organisation.in_(bindparam("organisations", expanding=True)),
-    purposes.c.code.in_(bindparam("codes", expanding=True)),
+_by_code = Prepared(
+    _PURPOSES.where(
+        purposes.c.organisation == bindparam("organisation", type_=purposes.c.organisation.type),
+        purposes.c.code.in_(KEYS),
+    )
 )
 
 

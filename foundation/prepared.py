@@ -66,7 +66,8 @@ class _Compiled:
         if self._positions is None:  # named values: PostgreSQL, which takes an array
             self._text = self._text.replace(_IN_KEYS, "= ANY(%(keys)s)")
         self._bind: dict[str, Convert] = {
-            name: bind.type.bind_processor(dialect) for name, bind in made.binds.items()
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in made.binds.items()
         }
         self._fixed: dict[str, Any] = {
             name: bind.value for name, bind in made.binds.items() if name != "keys"
@@ -74,7 +75,9 @@ class _Compiled:
         columns = _answered(made.statement)
         self.answers = bool(columns)
         self._row: Any = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
-        converters = [column.type.result_processor(dialect, None) for column in columns]
+        converters = [
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+        ]
         self._convert = [(at, each) for at, each in enumerate(converters) if each is not None]
 
     def call(self, keys: list[Any], values: Mapping[str, Any]) -> tuple[str, Any]:
@@ -131,7 +134,7 @@ class Rows:
             return
         bind = self._bind.get(tx.dialect)
         if bind is None:
-            types = [self._table.c[name].type for name in self._columns]
+            types = [self._table.c[name].type.dialect_impl(tx.dialect) for name in self._columns]
             bind = self._bind[tx.dialect] = [each.bind_processor(tx.dialect) for each in types]
         if any(bind):
             rows = [
@@ -182,6 +185,8 @@ def _run(tx: Tx, text: str, parameters: Any, *, answers: bool = False) -> Sequen
     """Hand a statement to the driver; its errors rise as SQLAlchemy's, without the values."""
     cursor = tx.connection.cursor()
     try:
+        for listen in tx.dispatch.before_cursor_execute:  # as for SQLAlchemy's own statements
+            listen(tx, cursor, text, parameters, None, False)
         cursor.execute(text, parameters)
         return cursor.fetchall() if answers else ()
     except tx.dialect.loaded_dbapi.Error as error:

@@ -1,12 +1,12 @@
 """The hot queries use an index on both databases, so their cost does not grow with the registry."""
 
 import pytest
-from sqlalchemy import event, text
 
 from certificates import store
 from certificates.batch_store import counts, failures, latest, page, waiting
 from certificates.status import _Bits, _catch_up, _draw, _versions
 from tests.certificates.conftest import LI
+from tests.plans import must_use_an_index, statements
 
 QUERIES = {
     "by number": lambda tx: store.load_many(tx, ["JY1"]),
@@ -36,42 +36,14 @@ QUERIES = {
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_hot_query_scans_no_table(database, name):
-    for statement, parameters in _statements(database, QUERIES[name]):
-        plan = _plan(database, statement, parameters)
-        assert "Seq Scan" not in plan, plan
-        assert not [line for line in plan.splitlines() if line.startswith("SCAN")], plan
+    must_use_an_index(database, QUERIES[name])
 
 
 def test_many_certificates_are_one_query(database):
     keys = [f"JY{number}" for number in range(200)]
 
-    assert len(_statements(database, lambda tx: store.load_many(tx, keys))) == 1
+    assert len(statements(database, lambda tx: store.load_many(tx, keys))) == 1
 
 
 def test_a_page_of_the_registry_is_one_query(certificates, database, issued):
-    assert len(_statements(database, lambda _: certificates.search(LI, limit=50))) == 1
-
-
-def _statements(database, ask):
-    seen = []
-
-    def listen(connection, cursor, statement, parameters, context, many):
-        if statement.startswith("SELECT"):
-            seen.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", listen)
-    try:
-        with database.read() as tx:
-            ask(tx)
-    finally:
-        event.remove(database.engine, "before_cursor_execute", listen)
-    return seen
-
-
-def _plan(database, statement, parameters):
-    with database.read() as tx:
-        if database.dialect == "sqlite":
-            rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            return "\n".join(row[3] for row in rows)
-        tx.execute(text("SET LOCAL enable_seqscan = off"))
-        return "\n".join(row[0] for row in tx.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+    assert len(statements(database, lambda _: certificates.search(LI, limit=50))) == 1

@@ -1,12 +1,13 @@
 """Statements on the driver's own cursor say what SQLAlchemy's would, on both databases."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import (
     Boolean,
     Column,
+    Date,
     Integer,
     LargeBinary,
     MetaData,
@@ -34,9 +35,10 @@ things = Table(
     Column("good", Boolean, nullable=False),
     Column("size", Integer),
     Column("at", UtcDateTime),
+    Column("day", Date),
 )
 
-add = Rows(things, "name", "data", "good", "size", "at")
+add = Rows(things, "name", "data", "good", "size", "at", "day")
 by_name = Prepared(select(things).where(things.c.name.in_(KEYS)))
 
 
@@ -48,13 +50,15 @@ def table(database: Database) -> Iterator[None]:
 
 
 def fill(database: Database, count: int) -> None:
-    rows = [(f"thing-{at:04}", bytes([at % 256]), at % 2 == 0, at, NOON) for at in range(count)]
+    rows = [
+        (f"thing-{at:04}", bytes([at % 256]), at % 2 == 0, at, NOON, None) for at in range(count)
+    ]
     with database.write() as tx:
         add(tx, rows)
 
 
 def test_rows_come_back_as_they_went_in(database: Database) -> None:
-    row = ("印证", b"\x00\xff", True, None, NOON)
+    row = ("印证", b"\x00\xff", True, None, NOON, date(2026, 11, 24))
     with database.write() as tx:
         add(tx, [row])
 
@@ -69,6 +73,7 @@ def test_rows_come_back_as_they_went_in(database: Database) -> None:
         NOON,
     )
     assert found.good is True
+    assert found.day == date(2026, 11, 24)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 100, 300, 1000])
@@ -92,14 +97,17 @@ def test_no_keys_are_no_question(database: Database) -> None:
 
 def test_what_is_there_already_stays_as_it_is_or_stops_everything(database: Database) -> None:
     fill(database, 2)
-    again = [("thing-0001", b"other", True, 7, EVENING), ("thing-0002", b"", True, 2, EVENING)]
+    again = [
+        ("thing-0001", b"other", True, 7, EVENING, None),
+        ("thing-0002", b"", True, 2, EVENING, None),
+    ]
 
     with pytest.raises(IntegrityError) as refused, database.write() as tx:
         add(tx, again)
     assert is_unique_violation(refused.value)
     assert "other" not in str(refused.value)
     with database.write() as tx:
-        Rows(things, "name", "data", "good", "size", "at", ignore=True)(tx, again)
+        Rows(things, "name", "data", "good", "size", "at", "day", ignore=True)(tx, again)
 
     with database.read() as tx:
         sizes = {row.name: row.size for row in by_name(tx, ["thing-0001", "thing-0002"])}
@@ -139,7 +147,7 @@ def test_a_delete_without_returning_is_silent(database: Database) -> None:
 def test_a_prepared_statement_is_undone_with_its_transaction(database: Database) -> None:
     def fail() -> None:
         with database.write() as tx:
-            add(tx, [("lost", b"", True, 0, NOON)])
+            add(tx, [("lost", b"", True, 0, NOON, None)])
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

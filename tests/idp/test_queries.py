@@ -1,0 +1,29 @@
+"""What the token endpoint asks uses an index, however many clients and tokens there are."""
+
+import pytest
+
+from idp import families, store
+from tests.plans import must_use_an_index, statements
+
+QUERIES = {
+    "clients": lambda tx: store.client_rows(tx, ["a", "b", "c"]),
+    "people": lambda tx: store.persons(tx, ["a"]),
+    "codes": lambda tx: families.codes(tx, ["a", "b"]),
+    "families of codes": lambda tx: families.families_of_codes(tx, ["a"]),
+    "families": lambda tx: families.families(tx, ["a"]),
+    "refresh tokens": lambda tx: families.refresh_tokens_of(tx, ["a", "b"]),
+    "revocations": lambda tx: families.revoked(tx, ["a", "b"]),
+    "families of a session": lambda tx: families.live_families(tx, sid="a"),
+    "families of a consent": lambda tx: families.live_families(tx, client_id="a", person_id="b"),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_hot_query_scans_no_table(database, name):
+    must_use_an_index(database, QUERIES[name])
+
+
+def test_any_number_of_refresh_tokens_is_one_query(database):
+    hashes = [f"{number:064x}" for number in range(200)]
+
+    assert len(statements(database, lambda tx: families.refresh_tokens_of(tx, hashes))) == 1

@@ -1,0 +1,44 @@
+"""What a database is going to do for a query, as it says itself (EXPLAIN)."""
+
+from sqlalchemy import event, text
+
+
+def must_use_an_index(database, ask):
+    """Fails when any SELECT of `ask(tx)` would read a whole table, or when there is none."""
+    found = statements(database, ask)
+    assert found
+    for statement, parameters in found:
+        plan = _plan(database, statement, parameters)
+        assert "Seq Scan" not in plan, plan
+        assert not [line for line in plan.splitlines() if line.startswith("SCAN")], plan
+
+
+def statements(database, ask):
+    """The SELECTs that `ask(tx)` sends, with their parameters."""
+    seen = []
+
+    def listen(connection, cursor, statement, parameters, context, many):
+        if statement.lstrip().startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        with database.read() as tx:
+            ask(tx)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+    return seen
+
+
+def _plan(database, statement, parameters):
+    with database.read() as tx:
+        if database.dialect == "sqlite":
+            rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", _bound(parameters))
+            return "\n".join(row[3] for row in rows)
+        tx.execute(text("SET LOCAL enable_seqscan = off"))
+        return "\n".join(row[0] for row in tx.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+
+
+def _bound(parameters):
+    """Positional parameters as the tuple that SQLAlchemy takes."""
+    return tuple(parameters) if isinstance(parameters, list) else parameters
