@@ -216,7 +216,17 @@ def test_a_forgotten_show_page_hides_its_code_by_itself(window: Open, permit: Li
 
 # --- what pages owe eyes, hands and ears --------------------------------------------------------
 
-PUBLIC = ("/", "/signin", "/verify", "/issuers", "/status", "/help", "/developers", "/nothing")
+PUBLIC = (
+    "/",
+    "/signin",
+    "/verify",
+    "/verify/document",
+    "/issuers",
+    "/status",
+    "/help",
+    "/developers",
+    "/nothing",
+)
 CITIZEN = (
     "/me",
     "/me/access",
@@ -230,6 +240,8 @@ OFFICE = (
     "/staff/certificates/{identifier}",
     "/staff/certificates/{identifier}/suspend",
     "/staff/bulk",
+    "/staff/seals",
+    "/staff/seals/new",
 )
 READERS = (("", PUBLIC), ("chen", CITIZEN), ("sun", OFFICE))
 
