@@ -23,6 +23,9 @@ from server.worker import Worker
 
 DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 10
+# Longer than clients and proxies keep an idle connection (5 to 60 s): whoever closes it must be the
+# one that might still send something on it, else a request meets a closed door.
+KEEP_ALIVE_SECONDS = 75
 
 
 class PortTaken(Conflict):
@@ -128,6 +131,7 @@ def _config(app: Any) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
