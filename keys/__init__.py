@@ -12,6 +12,7 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
     guard        checks that beside the key, and records each use before it happens
     custody      makes keys and signs with them; the only caller of a backend
     rules        when a key changes state: staged → active → retiring → retired
+    rotation     carries that out, in one transaction
     authority    X.509: offline-style root, an issuing authority per department
     revocation_lists   what became of certificates, as a list
     ocsp         what became of a certificate, asked one by one

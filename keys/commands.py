@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from foundation.errors import Refused
 from keys.models import Key, KeyUse
 from keys.service import Keys
 
@@ -55,6 +56,11 @@ def build(open_keys: OpenKeys) -> typer.Typer:
     @app.command()
     def compromised(use: Use, json: AsJson = False) -> None:
         """The key may be stolen: a new one signs at once, the old one is revoked and destroyed."""
+        if use.startswith("seal/"):
+            raise Refused(
+                "a seal's key ends with its seal",
+                next_step="seals revoke SEAL --compromised, then apply for a new seal",
+            )
         with open_keys() as keys:
             keys.compromised(use)
             _print(keys.inventory(use), json)

@@ -70,7 +70,8 @@ class Responders:
     def presign(self, ocsp: OcspResponder, now: datetime) -> int:
         """Sign what will be asked; answers how many certificates got new answers."""
         with self._database.read() as tx:
-            issuers = [kid for kid in store.authorities(tx) if self._may_answer(tx, kid)]
+            due = store.authorities_without_answers(tx, now, now + _REPLACED_BEFORE)
+            issuers = [kid for kid in due if self._may_answer(tx, kid)]
         return sum(self._presign_for(ocsp, kid, now) for kid in issuers)
 
     def _presign_for(self, ocsp: OcspResponder, issuer_kid: str, now: datetime) -> int:

@@ -31,11 +31,12 @@ from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, Unknow
 from keys.external_time import TimeSource
 from keys.guard import Trail
 from keys.jose import VerificationKey, assemble, encoded_header
-from keys.models import Key, KeyState, KeyUse, RevocationReason, Signature
+from keys.models import Key, KeyState, KeyUse, Signature
 from keys.ocsp import OcspResponder
 from keys.policy import Request, SigningOrder
 from keys.responders import Responders
-from keys.rules import Act, Change
+from keys.rotation import Rotation
+from keys.rules import Change
 from keys.store import StoredKey
 from keys.timestamps import Credential, TimestampAuthority
 
@@ -76,6 +77,7 @@ class Keys:
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
         self.time: TimeSource = time_source or self.timestamps
+        self._rotation = Rotation(database, self._custody, self.authority)
         self._responders = Responders(database, self._custody, self.authority, clock, name)
         self.ocsp = OcspResponder(self._responders, clock)
         self._active: Bounded[str, tuple[float, StoredKey]] = Bounded(_CAPACITY)
@@ -259,11 +261,12 @@ class Keys:
         The first call publishes a staged key; a call after the publishing period (a day) makes it
         sign. `at_once` does both now: for keys nobody has cached, or when time is short.
         """
-        self._apply(
+        self._rotation.apply(
             use,
             now or self._clock(),
             lambda keys, at, policy: rules.asked_rotation(keys, at, policy, at_once=at_once),
         )
+        self._forget(use)
         return self.active(use)
 
     def compromised(self, use: str, now: datetime | None = None) -> Key:
@@ -272,31 +275,13 @@ class Keys:
         The old key leaves the JWK Set, its private half is destroyed and its certificates are
         revoked with reason key_compromise, all in one transaction.
         """
-        at = now or self._clock()
-        with self._database.write() as tx:
-            stored = {each.key.kid: each for each in store.keys_of(tx, [use])}
-            old = next(
-                (each for each in stored.values() if each.key.state == KeyState.ACTIVE), None
-            )
-            if old is None:
-                raise NoActiveKey(f"the use {use} has no active key")
-            for change in rules.asked_rotation(
-                [each.key for each in stored.values()], at, rules.policy_for(use), at_once=True
-            ):
-                self._change(tx, use, change, stored, at)
-            self.authority.revoke_key(tx, old.key.kid, RevocationReason.KEY_COMPROMISE, at)
-            self._custody.retire(tx, old, at)
+        self._rotation.replace_stolen(use, now or self._clock())
         self._forget(use)
         return self.active(use)
 
     def destroy(self, tx: Tx, use: str, now: datetime) -> None:
         """Destroy every private half of a use for ever; what they signed still verifies."""
-        for stored in store.keys_of(tx, [use]):
-            kid, state = stored.key.kid, stored.key.state
-            if state == KeyState.RETIRED:
-                continue
-            store.change_state(tx, kid, state, KeyState.RETIRING, now)
-            self._custody.retire(tx, stored, now)
+        self._rotation.destroy(tx, use, now)
         self._forget(use)
 
     def rotate_due(self, now: datetime | None = None) -> list[Change]:
@@ -310,55 +295,12 @@ class Keys:
             self.rotate(use, at, at_once=True)  # nobody caches an authority: it is sent along
         with self._database.write() as tx:
             self.authority.renew_due(tx, at)
-            all_uses = store.uses(tx)
-        changes = [each for use in all_uses for each in self._apply(use, at, rules.next_states)]
+        changes: list[Change] = []
+        for use in self._rotation.due(at):
+            changes += self._rotation.apply(use, at, rules.next_states)
+            self._forget(use)
         self._responders.presign(self.ocsp, at)
         return changes
-
-    def _apply(
-        self,
-        use: str,
-        now: datetime,
-        decide: Callable[[Sequence[Key], datetime, rules.RotationPolicy], list[Change]],
-    ) -> list[Change]:
-        with self._database.write() as tx:
-            stored = {each.key.kid: each for each in store.keys_of(tx, [use])}
-            changes = decide([each.key for each in stored.values()], now, rules.policy_for(use))
-            for change in changes:
-                self._change(tx, use, change, stored, now)
-        self._forget(use)
-        return changes
-
-    def _change(
-        self, tx: Tx, use: str, change: Change, stored: dict[str, StoredKey], now: datetime
-    ) -> None:
-        match change.act:
-            case Act.STAGE:
-                self._stage(tx, use, stored)
-            case Act.ACTIVATE:
-                self._activate(tx, change.kid, stored, now)
-            case Act.RETIRE:
-                self._custody.retire(tx, stored[change.kid], now)
-
-    def _stage(self, tx: Tx, use: str, stored: dict[str, StoredKey]) -> None:
-        active = next((each for each in stored.values() if each.key.state == KeyState.ACTIVE), None)
-        algorithm = active.key.algorithm if active else "ES256"
-        per_minute = active.key.per_minute if active else None
-        staged = self._custody.create(tx, use, algorithm, KeyState.STAGED, per_minute=per_minute)
-        if staged is None:
-            return
-        stored[staged.key.kid] = staged
-        if active is not None:
-            self.authority.certify_successor(tx, active.key.kid, staged)
-
-    def _activate(self, tx: Tx, kid: str, stored: dict[str, StoredKey], now: datetime) -> None:
-        staged = kid or next(
-            each.key.kid for each in stored.values() if each.key.state == KeyState.STAGED
-        )
-        for each in stored.values():
-            if each.key.state == KeyState.ACTIVE:
-                store.change_state(tx, each.key.kid, KeyState.ACTIVE, KeyState.RETIRING, now)
-        store.change_state(tx, staged, KeyState.STAGED, KeyState.ACTIVE, now)
 
     def _current(self, use: str) -> StoredKey:
         remembered = self._active.get(use)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, select, update
 from sqlalchemy import func as sql
 
 from foundation.database import Tx
@@ -190,10 +190,6 @@ def authority_by_hash(tx: Tx, key_hash: str) -> str | None:
     return tx.execute(query).scalar()
 
 
-def authorities(tx: Tx) -> list[str]:
-    return list(tx.execute(select(key_authority_hashes.c.kid).distinct()).scalars())
-
-
 def presigned_answer(tx: Tx, question: str, now: datetime) -> bytes | None:
     query = select(key_ocsp_answers.c.der).where(
         key_ocsp_answers.c.question == question, key_ocsp_answers.c.next_update > now
@@ -202,21 +198,32 @@ def presigned_answer(tx: Tx, question: str, now: datetime) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def authorities_without_answers(tx: Tx, now: datetime, until: datetime) -> list[str]:
+    """The kids of authorities that have certificates as `certificates_without_answer` finds."""
+    query = select(key_certificates.c.issuer_kid).where(*_unanswered(now, until)).distinct()
+    return list(tx.execute(query).scalars())
+
+
 def certificates_without_answer(
     tx: Tx, issuer_kid: str, now: datetime, until: datetime, limit: int
 ) -> list[KeyCertificate]:
     """Living certificates of an authority for which no answer holds until then."""
+    query = select(key_certificates).where(
+        key_certificates.c.issuer_kid == issuer_kid, *_unanswered(now, until)
+    )
+    return [_certificate(row) for row in tx.execute(query.limit(limit))]
+
+
+def _unanswered(now: datetime, until: datetime) -> list[ColumnElement[bool]]:
     answered = select(key_ocsp_answers.c.serial).where(
         key_ocsp_answers.c.serial == key_certificates.c.serial,
         key_ocsp_answers.c.next_update > until,
     )
-    query = select(key_certificates).where(
-        key_certificates.c.issuer_kid == issuer_kid,
+    return [
         key_certificates.c.not_after > now,
-        key_certificates.c.profile != "ocsp",
+        key_certificates.c.profile.not_in(("ocsp", "root", "issuing")),
         ~answered.exists(),
-    )
-    return [_certificate(row) for row in tx.execute(query.limit(limit))]
+    ]
 
 
 def drop_answers(tx: Tx, serial: str) -> None:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 from typer.testing import CliRunner, Result
 
+from foundation.errors import Refused
 from keys import Keys
 from keys.commands import build
 from tests.keys.orders import order
@@ -69,6 +70,8 @@ def test_a_stolen_key_is_replaced_revoked_and_destroyed(keys: Keys, terminal: Te
     new, gone = json.loads(terminal("compromised", "idp.tokens", "--json").stdout)
 
     assert (new["state"], gone["state"], gone["kid"]) == ("active", "retired", old.kid)
+    with pytest.raises(Refused, match="seal"):
+        terminal("compromised", "seal/1")
 
 
 def test_the_uses_of_a_seal_key_are_told_with_names_and_content(

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys
 from keys.algorithms import ES256
 from keys.backends.software import SoftwareBackend
-from keys.models import KeyCertificate, RevocationReason
+from keys.models import KeyCertificate, RevocationReason, key_ocsp_answers
 from keys.models import keys as stored_keys
 from tests.simulators.clock import MovableClock
 
@@ -388,3 +389,22 @@ def test_openssl_believes_an_answer_of_a_department_signed_before(
 
     assert "Response verify OK" in believed.stderr + believed.stdout, believed.stderr
     assert "leaf.pem: good" in believed.stdout
+
+
+def test_nothing_is_signed_again_while_the_answers_hold(
+    keys: Keys, certificate: KeyCertificate, clock: MovableClock, database: Database
+) -> None:
+    keys.rotate_due()
+    before = answers(database)
+
+    clock.advance(timedelta(hours=1))
+    keys.rotate_due()
+
+    assert answers(database) == before
+    assert len(before) >= 2, "SHA-1 and SHA-256 for each certificate"
+
+
+def answers(database: Database) -> list[bytes]:
+    with database.read() as tx:
+        query = select(key_ocsp_answers.c.der).order_by(key_ocsp_answers.c.question)
+        return [bytes(der) for der in tx.execute(query).scalars()]
