@@ -14,7 +14,7 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
     consent        one-time codes by which a holder shows a certificate
     quota          how often somebody may ask in vain
     idempotency    ask once, be answered once
-    receipts       signed, provable, checked offline by `verify_receipt`
+    receipts       signed, provable; receipt_check: `verify_receipt`, offline
     verification   `Verifications`: the use cases
     http · commands
 
@@ -32,7 +32,7 @@ from exchange.models import (
     VerificationRequest,
 )
 from exchange.purposes import Purposes
-from exchange.receipts import VerifiedReceipt, verify_receipt
+from exchange.receipt_check import VerifiedReceipt, verify_receipt
 from exchange.verification import Verifications
 
 __all__ = [
