@@ -203,6 +203,10 @@ class Clients:
         """The client's own keys. May wait for the network."""
         return self._outside.jwks(client, kid)
 
+    async def jwks_later(self, client: Client, kid: object) -> None:
+        """See to it that `jwks_of` need not wait."""
+        await self._outside.jwks_later(client, kid)
+
     def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
         """Many at once, for a `Loader`."""
         return {name: self._parse(row) for name, row in store.client_rows(tx, ids).items()}
@@ -239,6 +243,7 @@ class Clients:
 
     def close(self) -> None:
         self._rows.close()
+        self._outside.close()
 
     def _check_certificate(self, request: HotRequest, client: Client) -> None:
         shown = self._certificates.of(request)

@@ -11,9 +11,9 @@ inside a transaction.
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import Any, Final
 
 import orjson
@@ -31,6 +31,7 @@ FRESH: Final = timedelta(minutes=5)
 USABLE: Final = timedelta(hours=1)
 BETWEEN_TRIES: Final = timedelta(seconds=10)
 MOST_KEYS: Final = 50
+THREADS: Final = 8
 
 Jwks = Mapping[str, Any]
 
@@ -56,7 +57,8 @@ class Outside:
         self._outbound = outbound
         self._clock = clock
         self._known: Bounded[str, _Known] = Bounded(10_000)
-        self._reading = Lock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="outside")
+        self._under_way: dict[str, asyncio.Future[Jwks | None]] = {}
 
     def vouch(self, client: Client) -> Vouched:
         """Look at the addresses a client is to be registered with. May take seconds.
@@ -88,18 +90,25 @@ class Outside:
             return client.jwks
         if (known := self._remembered(client.jwks_uri, kid)) is not None:
             return known.jwks
-        with self._reading:  # one at a time: who waited finds what the first one brought
-            if (known := self._remembered(client.jwks_uri, kid)) is not None:
-                return known.jwks
-            return self._refreshed(client.jwks_uri)
+        return self._refreshed(client.jwks_uri)
 
     async def jwks_later(self, client: Client, kid: object = None) -> Jwks | None:
-        """`jwks` for the fast lane: keys that are not at hand are waited for on a thread."""
+        """`jwks` for the fast lane: keys that are not at hand are waited for on a thread, once for
+        all who wait for the same address, so that a slow one holds up nobody else."""
         if not client.jwks_uri:
             return client.jwks
         if (known := self._remembered(client.jwks_uri, kid)) is not None:
             return known.jwks
-        return await asyncio.to_thread(self.jwks, client, kid)
+        reading = self._under_way.get(client.jwks_uri)
+        loop = asyncio.get_running_loop()
+        if reading is None or reading.get_loop() is not loop:
+            reading = loop.run_in_executor(self._threads, self._refreshed, client.jwks_uri)
+            self._under_way[client.jwks_uri] = reading
+            reading.add_done_callback(lambda _: self._under_way.pop(client.jwks_uri, None))
+        return await asyncio.shield(reading)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _remembered(self, uri: str, kid: object) -> _Known | None:
         """What we know, if it answers the question or it is too early to ask again."""

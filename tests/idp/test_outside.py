@@ -250,3 +250,21 @@ def test_while_the_key_cannot_be_had_the_code_is_not_used_up(world: World, shelf
     assert (refused.status_code, refused.json()["error"]) == (503, "temporarily_unavailable")
     assert refused.headers["retry-after"] == "10"
     assert answered.json()["id_token"].count(".") == 4
+
+
+def test_many_who_wait_for_the_same_keys_ask_once(world: World, remote, shelf):
+    forms = [{**CREDENTIALS, **remote.assertion()} for _ in range(12)]
+
+    answers = world.http.together(
+        *(world.http.client.post("/oauth/token", data=form) for form in forms)
+    )
+
+    assert {each.status_code for each in answers} == {200}
+    assert shelf.asked == ["/jwks"]
+
+
+def test_a_pushed_signed_request_waits_for_its_keys_outside_the_event_loop(world, remote, shelf):
+    response = remote.post("/oauth/par", {"request": remote.request_object(scope="openid")})
+
+    assert response.status_code == 201
+    assert shelf.asked == ["/jwks"], "and the assertion used the same keys"
