@@ -15,6 +15,7 @@ from server import sandbox
 from server.demo import FOOD, TYPE
 from server.visitors import Browser, Program
 from tests.simulators.office import Office, open_office
+from tests.simulators.officers import identifier_of, sealed, submitted
 
 FAR_AWAY = "/api/v1/purposes"
 REASON = {"purpose": "loan-application", "case_ref": "LOAN-2026-0050"}
@@ -204,31 +205,6 @@ def officers(office: Office) -> Iterator[tuple[Browser, Browser]]:
     li.close()
 
 
-def submitted(wang: Browser) -> str:
-    page = wang.open("/staff/drafts/new", type=TYPE)
-    page = page.send("/staff/drafts", {**FOOD, "then": "preview"})
-    draft = page.path.split("/")[3]
-    page.send(f"/staff/drafts/{draft}/submit", {})
-    return draft
-
-
-def sealed(officers: tuple[Browser, Browser]) -> str:
-    """A licence through both officers; answers its identifier."""
-    wang, li = officers
-    draft = submitted(wang)
-    li.open(f"/staff/review/{draft}").send(f"/staff/review/{draft}/approve", {})
-    return identifier_of(li, draft)
-
-
-def identifier_of(li: Browser, draft: str) -> str:
-    for _ in range(300):
-        page = li.open(f"/staff/drafts/{draft}/preview")
-        for link in page.links:
-            if link.startswith("/staff/certificates/"):
-                return link.rpartition("/")[2]
-    raise AssertionError("nothing was sealed")
-
-
 def test_50_two_approvals_at_once_seal_one_licence(
     office: Office, officers: tuple[Browser, Browser]
 ) -> None:
@@ -251,7 +227,7 @@ def test_50_after_a_revocation_is_answered_no_verification_says_valid(
     bank: Program, officers: tuple[Browser, Browser]
 ) -> None:
     """Linearizable: verdicts seen while revoking are first valid, then revoked, never back."""
-    identifier = sealed(officers)
+    identifier = sealed(*officers)
     basis = next(
         each["legal_bases"][0]
         for each in bank.purposes()

@@ -8,9 +8,10 @@ import zxingcpp
 from PIL import Image
 
 from server import sandbox
-from server.demo import CASE, FOOD, TYPE, Story
+from server.demo import CASE, FOOD, Story
 from server.visitors import Browser, RelyingParty
 from tests.simulators.office import Office
+from tests.simulators.officers import sealed
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_citizen_shows_a_licence_by_a_code_that_opens_once(
         browser("chen"),
         Browser(office.origin),
     )
-    identifier = issue(wang, li)
+    identifier = sealed(wang, li)
     path = f"/me/certificates/{identifier}/show"
 
     shown = chen.open(path).send(path, {})
@@ -109,20 +110,6 @@ def test_a_draft_with_a_wrong_code_is_refused_at_the_field_with_the_rule(
     assert page.status == 422
     assert "organisation_code-error" in page.response.text
     assert page.form("/staff/drafts").values["operator_name"] == FOOD["operator_name"]
-
-
-def issue(wang: Browser, li: Browser) -> str:
-    """A food licence through both officers; answers its identifier."""
-    page = wang.open("/staff/drafts/new", type=TYPE)
-    page = page.send("/staff/drafts", {**FOOD, "then": "preview"})
-    draft = page.path.split("/")[3]
-    page.send(f"/staff/drafts/{draft}/submit", {})
-    li.open(f"/staff/review/{draft}").send(f"/staff/review/{draft}/approve", {})
-    for _ in range(300):
-        page = li.open(f"/staff/drafts/{draft}/preview")
-        if found := [link for link in page.links if link.startswith("/staff/certificates/")]:
-            return found[0].rpartition("/")[2]
-    raise AssertionError("nothing was sealed")
 
 
 def read_svg_code(html: str) -> str:

@@ -1,5 +1,6 @@
 """The serving process: how long it listens, and what a stop signal does."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from tests.simulators.office import Office, open_office
+from tests.simulators.postgresql import Cluster
 
 
 @pytest.fixture
@@ -50,3 +52,33 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(office: Office, tmp_path: 
 
     assert again.wait(timeout=60) == 6
     assert "next: stop the other program, or set YINZHENG_PORT" in office.said()
+
+
+@pytest.mark.postgres
+def test_a_web_process_that_dies_is_started_again_while_the_others_serve(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    url = cluster.url(f"processes_{tmp_path.name[-6:]}")
+    with open_office(tmp_path, url, YINZHENG_PROCESSES="2") as office:
+        (parent,) = office.processes
+        office.wait_until_ready(office.management_port + 1)
+        before = children_of(parent.pid)
+
+        os.kill(before[0], signal.SIGKILL)
+        answers = [httpx.get(f"{office.origin}/verify").status_code for _ in range(5)]
+        deadline = time.monotonic() + 60
+        while len(set(children_of(parent.pid)) - set(before[:1])) < 2:
+            assert time.monotonic() < deadline, "nobody took the dead one's place"
+            time.sleep(0.1)
+        office.wait_until_ready(office.management_port)
+
+        assert len(before) == 2
+        assert set(answers) == {200}
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(timeout=60) == 0
+        assert children_of(parent.pid) == []
+
+
+def children_of(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
