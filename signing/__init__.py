@@ -6,8 +6,12 @@
     rules        four eyes, seal states, names: pure decisions
     cms          CMS/CAdES signatures from parts encoded once
     trust        paths to our authority, time-stamps
-    formats/     sealed PDF (PAdES B-T), SD-JWT VC, compact QR text
-    validation   six named checks on any PDF; `foreign` and `examiner` for those of others
+    evidence     what a file carries so that nobody has to be asked in later years (B-LT)
+    formats/     sealed PDF, CMS and JWS beside a file, SD-JWT VC, compact QR text
+    foreign_…    PDFs of others: examined and sealed through processes with little memory and time
+    checks       the questions every document is asked; `validation` asks them of each format
+    reasons      every code in three languages and in the words of ETSI; `report` puts them together
+    pool         sealing in several processes
     service      `Signing`, the door for the floors above
 
 Promises: nothing is sealed that two different people have not seen; what is sealed is read back

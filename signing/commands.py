@@ -4,6 +4,8 @@ Exit codes of `validate`: 0 valid, 3 invalid, 4 could not decide.
 """
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -85,12 +87,26 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
             raise Conflict(f"{output} exists; nothing is overwritten and nothing was sealed")
         with open_rooms() as rooms:
             done = sealed(rooms, file.read_bytes(), seal_id, permit, purpose, form)
-        with output.open("xb") as stream:
-            stream.write(done.data)
+        write_new(output, done.data)
         pending = ", time-stamp pending" if done.time_stamp_pending else ""
         typer.echo(f"{output}: {done.level}{pending}")
 
     return app
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """A new file with all of `data`, or none: never half of it, never over another.
+
+    Raises `Conflict` when it exists, and `OSError` when the disk is full.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as part:
+        part.write(data)
+        part.flush()
+        os.fsync(part.fileno())
+        try:
+            os.link(part.name, path)  # the name appears with the whole content, or not at all
+        except FileExistsError:
+            raise Conflict(f"{path} exists; nothing is overwritten") from None
 
 
 def sealed(
