@@ -131,6 +131,11 @@ def rows(tx: Tx, batch_id: str, after: int, limit: int) -> list[CheckedRow]:
     ]
 
 
+def row_of(tx: Tx, batch_id: str, row: int) -> Row[Any] | None:
+    query = select(batch_rows).where(batch_rows.c.batch_id == batch_id, batch_rows.c.row == row)
+    return tx.execute(query).first()
+
+
 def unfinished_chunks(tx: Tx, batch_id: str) -> Sequence[int]:
     """The first rows of the chunks that still have something to issue."""
     query = select(batch_chunks.c.first).where(

@@ -202,6 +202,17 @@ class Batches:
             found = batch_store.rows(tx, batch.id, start, limit + 1)
         return page_of(found, limit, lambda each: (each.row,))
 
+    def preview_png(self, actor: Actor, batch_id: str, row: int, ppi: float = 110) -> bytes:
+        """The page that a row will become, as a picture. Raises `BatchNotFound`."""
+        self.get(actor, batch_id)
+        with self._database.read() as tx:
+            batch, found = batch_store.find(tx, batch_id), batch_store.row_of(tx, batch_id, row)
+        if batch is None or found is None:
+            raise BatchNotFound("there is no such row in this batch")
+        kind = self._certificates.type(batch.type)
+        content = self._worker.content(batch, found)
+        return self._certificates.renderer.png(kind, content, self._clock(), ppi)
+
     def mappings(self) -> Sequence[ColumnMapping]:
         """The mapping files there are: registers whose columns are known."""
         return mappings()

@@ -105,6 +105,12 @@ def router(desk: Desk) -> APIRouter:
         actor = desk.officer(request).actor
         return _sheet(batches.error_file(actor, batch_id), "errors.csv")
 
+    @pages.get("/{batch_id}/rows/{row}.png")
+    def row_picture(request: Request, batch_id: str, row: int) -> Response:
+        actor = desk.officer(request).actor
+        data = batches.preview_png(actor, batch_id, row)
+        return Response(data, media_type="image/png", headers={"Cache-Control": "no-store"})
+
     @pages.post("/{batch_id}/submit")
     def submit(request: Request, batch_id: str, form: Form) -> Response:
         actor = desk.officer(request).actor

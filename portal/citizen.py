@@ -97,6 +97,13 @@ def router(desk: Desk) -> APIRouter:
             seconds=max(0, int((code.expires_at - now).total_seconds())),
         )
 
+    @pages.post("/me/certificates/{identifier}/show/end")
+    def end_showing(request: Request, identifier: str, form: Form) -> Response:
+        actor = desk.person(request).actor
+        desk.accept(request, form)
+        house.verifications.withdraw_show_codes(actor, identifier)
+        return desk.go(f"/me/certificates/{identifier}")
+
     @pages.get("/me/access")
     def access(request: Request, after: str = "") -> Response:
         actor = desk.person(request).actor

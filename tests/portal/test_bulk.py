@@ -61,6 +61,15 @@ def test_the_second_officer_sees_the_rows_and_their_digest(browse: Browse):
     assert browse("baker").get(path + after).html.count('<th scope="row" class="num">') == 10
 
 
+def test_the_second_officer_sees_the_page_a_row_will_become(browse: Browse):
+    path = submitted(browse("adams"))
+    surfer = browse("baker")
+    link = next(link for link in surfer.get(path).links if link.endswith("/rows/2.png"))
+    assert surfer.get(link).answer.content.startswith(b"\x89PNG")
+    assert surfer.get(f"{path}/rows/99999.png").status == 404
+    assert surfer.get(f"{path}/rows/two.png").status in {404, 422}
+
+
 def test_another_digest_issues_nothing(browse: Browse):
     path = submitted(browse("adams"))
     surfer = browse("baker")

@@ -76,6 +76,16 @@ def test_a_code_is_made_by_a_button_only_and_opens_once(browse: Browse, permit):
     assert "陈静怡" not in again.text
 
 
+def test_a_code_that_was_taken_back_opens_nothing(browse: Browse, permit):
+    holder = browse("chen")
+    path = f"/me/certificates/{permit.identifier}/show"
+    shown = holder.send(holder.get(path), path)
+    page = holder.send(shown, f"{path}/end")
+    assert page.path == f"/me/certificates/{permit.identifier}"
+    late = browse().get(urlsplit(shown_code(shown)).path)
+    assert "陈静怡" not in late.text
+
+
 def test_a_code_of_a_minute_ago_opens_nothing(browse: Browse, permit, house, monkeypatch):
     from datetime import timedelta
 

@@ -63,6 +63,7 @@ RIGHTS = {
     "GET /me/certificates/{identifier}/certificate.pdf": HOLDS,
     "GET /me/certificates/{identifier}/show": HOLDS,
     "POST /me/certificates/{identifier}/show": HOLDS,
+    "POST /me/certificates/{identifier}/show/end": HOLDS,
     "GET /staff": OFFICE,
     "GET /staff/drafts/new": OFFICE,
     "POST /staff/drafts": OFFICE,
@@ -92,6 +93,7 @@ RIGHTS = {
     "GET /staff/bulk/template/{type_name}.csv": OFFICE,
     "GET /staff/bulk/{batch_id}": MINE,
     "GET /staff/bulk/{batch_id}/errors.csv": MINE,
+    "GET /staff/bulk/{batch_id}/rows/{row}.png": MINE,
     "POST /staff/bulk/{batch_id}/submit": MINE,
     "POST /staff/bulk/{batch_id}/approve": MINE,
     "POST /staff/bulk/{batch_id}/return": MINE,
@@ -128,6 +130,7 @@ class Things:
             "name": "style.css",
             "type_name": "residence-permit",
             "act": "suspend",
+            "row": "2",
         }
         path = route.split(" ")[1].format(**values)
         return path + QUERIES.get(path, "")
