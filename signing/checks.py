@@ -75,7 +75,7 @@ class Judge:
         at = one.at(self.now)
         time, stamp_path = self.time(one.stamp, one.stamp_doubt)
         authority, path = self.authority(one.certificate, one.embedded, at)
-        then = self.registry(certificate_digest(one.certificate), at)
+        then = self.seal(one.certificate, at)
         checks = [integrity, time, authority, seal_check(then, at)]
         proved = one.stamp is not None
         level = level_of(proved, evidence, (path, stamp_path), at)
@@ -113,11 +113,24 @@ class Judge:
     ) -> tuple[Check, Path]:
         """An authority we do not know is no proof against the document: unknown, not fail."""
         try:
-            path = self.trust.confirm(certificate, embedded, at)
+            path = self.trust.confirm(certificate, embedded, _whole(at))
         except Doubt as doubt:
             result: Result = "unknown" if doubt.code == "authority_unknown" else "fail"
             return Check("authority", result, doubt.code, doubt.detail), ()
         return Check("authority", "pass", "authority_trusted", common_name(certificate)), path
+
+    def seal(self, certificate: bytes, at: datetime) -> SealThen | None:
+        """The registered seal that has this certificate, as it was at that moment."""
+        return self.registry(certificate_digest(certificate), _whole(at))
+
+
+def _whole(at: datetime) -> datetime:
+    """The end of the second that a time-stamp names.
+
+    Time-stamps have whole seconds, the register has finer ones: a seal made within the second was
+    there, and one that was revoked within it was revoked.
+    """
+    return at.replace(microsecond=999_999) if at.microsecond == 0 else at
 
 
 def seal_check(then: SealThen | None, at: datetime) -> Check:

@@ -17,6 +17,7 @@ from foundation.clock import Clock
 from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
+from keys.errors import UnknownCertificate
 from signing import cms, foreign_sealing, rules
 from signing.checks import Judge
 from signing.errors import PdfNotOurs, SealNotUsable, SelfCheckFailed
@@ -200,8 +201,13 @@ class Signing:
 
     def _credential(self, seal: Seal) -> tuple[list[bytes], str]:
         """Chain and algorithm of the seal's key, which must still be the registered one."""
-        key = self._keys.active(seal.use)
-        chain = self._keys.chain(seal.use)
+        try:
+            key, chain = self._keys.active(seal.use), self._keys.chain(seal.use)
+        except UnknownCertificate:
+            raise SealNotUsable(
+                f"the certificate of the seal {seal.name} was revoked",
+                next_step="Ask the keeper to renew it.",
+            ) from None
         if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
             raise _outdated(seal)
         return chain, key.algorithm

@@ -43,7 +43,7 @@ from signing.formats.pdf import verify_seal
 from signing.formats.pdf_layout import looks_sealed, read_sealed
 from signing.formats.pdf_original import attachments
 from signing.models import Check, Format, SignatureFacts, Validation
-from signing.trust import Doubt, Stamp, certificate_digest, common_name, key_id, verify_stamp
+from signing.trust import Doubt, Stamp, common_name, key_id, verify_stamp
 
 MAX_DOCUMENT = 50 * 1024 * 1024
 MAX_SIGNATURE = 256 * 1024
@@ -133,7 +133,7 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
         return unread("pdf", "not_sealed", "the document carries no seal or signature")
     first = _signed(signers[0])
     at = first.at(judge.now)
-    then = judge.registry(certificate_digest(first.certificate), at)
+    then = judge.seal(first.certificate, at)
     time, stamp_path = judge.time(first.stamp, first.stamp_doubt)
     asked = [judge.authority(one.certificate, one.embedded, at) for one in signers]
     path = asked[0][1]
@@ -188,8 +188,7 @@ def _foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
 
 
 def _is_seal(one: ForeignSignature, judge: Judge) -> bool:
-    digest = certificate_digest(one.certificate)
-    return judge.registry(digest, _signed(one).at(judge.now)) is not None
+    return judge.seal(one.certificate, _signed(one).at(judge.now)) is not None
 
 
 def _as_we_write(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner, fields
 from pyhanko_certvalidator import ValidationContext
 
 from signing import Seal, validation
-from signing.errors import DocumentTooLarge
+from signing.errors import DocumentTooLarge, SealNotUsable
 from tests.attacks.test_pdf_signatures import other_title
 from tests.signing.conftest import BOX, KEEPER, House
 from tests.signing.pages import page
@@ -140,6 +140,38 @@ def test_a_seal_made_while_suspended_is_invalid(house: House, seal: Seal) -> Non
 
     assert found.indication == "invalid"
     assert found.check("seal").code == "seal_suspended"
+
+
+def test_a_seal_used_within_the_second_of_its_making_is_valid(house: House) -> None:
+    """Time-stamps have whole seconds, the register has finer ones."""
+    house.clock.advance(timedelta(milliseconds=700))
+    seal = house.register()
+    house.clock.advance(timedelta(milliseconds=200))
+
+    assert house.signing.validate_pdf(house.sealed(seal).data).indication == "valid"
+
+
+def test_a_seal_used_within_the_second_of_its_end_is_not_valid(house: House, seal: Seal) -> None:
+    house.clock.advance(timedelta(days=1, milliseconds=600))
+    house.sealed(seal)
+    house.clock.advance(timedelta(milliseconds=100))
+    with house.database.write() as tx:
+        house.seals.revoke(tx, seal.id, by=KEEPER, now=house.clock(), reason="lost")
+    house.clock.advance(timedelta(milliseconds=200))
+
+    found = house.signing.validate_pdf(house.sealed(seal).data)  # a process with the old value
+
+    assert found.indication == "invalid"
+    assert found.check("seal").code == "seal_revoked"
+    assert found.check("authority").code == "certificate_revoked"
+
+
+def test_a_revoked_seal_is_refused_by_a_process_that_starts_now(house: House, seal: Seal) -> None:
+    with house.database.write() as tx:
+        house.seals.revoke(tx, seal.id, by=KEEPER, now=house.clock(), reason="lost")
+
+    with pytest.raises(SealNotUsable):  # although the value in hand still says "active"
+        house.sealed(seal)
 
 
 def test_a_seal_is_valid_years_after_its_certificate_ended(house: House, seal: Seal) -> None:
