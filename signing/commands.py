@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ from foundation.canonical import b64url
 from foundation.database import Database
 from foundation.errors import Conflict
 from signing.errors import UnknownPermit
+from signing.formats.pdf_layout import Box
 from signing.models import SealedDocument
 from signing.report import to_json, to_lines
 from signing.seals import Seals
@@ -29,10 +31,19 @@ _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
 
 
 class Form(StrEnum):
-    """What is put beside a file."""
+    """A seal on a page of a PDF, or a signature beside any file."""
 
+    PDF = "pdf"
     CMS = "cms"
     JWS = "jws"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a seal is seen on a PDF; the page is counted from 0."""
+
+    box: Box
+    page: int
 
 
 class Rooms(Protocol):
@@ -80,13 +91,19 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         permit: Annotated[str, typer.Option(help="the permit to use it (`seals permit`)")],
         purpose: Annotated[str, typer.Option(help="the purpose the permit is for")],
         output: Annotated[Path, typer.Option(help="where to write; must not exist")],
-        form: Annotated[Form, typer.Option(help="a signature beside the file")] = Form.CMS,
+        form: Annotated[Form, typer.Option(help="on a page, or beside the file")] = Form.CMS,
+        page: Annotated[int, typer.Option(help="the page of a PDF, counted from 1", min=1)] = 1,
+        box: Annotated[
+            tuple[float, float, float],
+            typer.Option(help="left, bottom and side of the seal in points, from the lower left"),
+        ] = (400.0, 100.0, 119.0),
     ) -> None:
-        """Seal a file under a permit that two people gave."""
+        """Seal a file under a permit that two people gave: a PDF on a page, any file beside it."""
         if output.exists():
             raise Conflict(f"{output} exists; nothing is overwritten and nothing was sealed")
         with open_rooms() as rooms:
-            done = sealed(rooms, file.read_bytes(), seal_id, permit, purpose, form)
+            place = Place(box, page - 1)
+            done = sealed(rooms, file.read_bytes(), seal_id, permit, purpose, form, place)
         write_new(output, done.data)
         pending = ", time-stamp pending" if done.time_stamp_pending else ""
         typer.echo(f"{output}: {done.level}{pending}")
@@ -110,7 +127,13 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def sealed(
-    rooms: Rooms, data: bytes, seal_id: str, permit: str, purpose: str, form: Form
+    rooms: Rooms,
+    data: bytes,
+    seal_id: str,
+    permit: str,
+    purpose: str,
+    form: Form,
+    place: Place,
 ) -> SealedDocument:
     """Seal the bytes as they are.
 
@@ -124,6 +147,10 @@ def sealed(
             raise UnknownPermit("there is no such permit for this seal")
         approval = rooms.seals.permits.spend(
             tx, permit, purpose=purpose, content_digest=digest, now=now
+        )
+    if form is Form.PDF:
+        return rooms.signing.seal_foreign_pdf(
+            seal, data, approval, now=now, box=place.box, page=place.page, reason=purpose
         )
     chosen: Literal["cms", "jws"] = "cms" if form is Form.CMS else "jws"
     return rooms.signing.seal_file(seal, data, approval, now=now, form=chosen, reason=purpose)

@@ -23,6 +23,7 @@ from signing.errors import PermitExhausted, UnknownPermit
 from signing.reasons import PASSED, REASONS, reason_for
 from tests.exchange.departments import Bearers, Door, bearing
 from tests.signing.conftest import KEEPER, House
+from tests.signing.test_foreign_sealing import letter
 
 AGENCY = Actor(ActorKind.CLIENT, "agency-1", name="agency", roles=frozenset({http.SCOPE}))
 NOBODY = Actor(ActorKind.CLIENT, "nobody", name="nobody", roles=frozenset())
@@ -218,6 +219,20 @@ def test_a_jws_alone_ends_with_4_because_its_time_is_only_claimed(
     run_seal(house, seal, permit, minutes, out, "--form", "jws")
 
     assert run(house, "validate", minutes, "--signature", out).exit_code == 4
+
+
+def test_a_pdf_is_sealed_on_its_page_at_a_terminal(
+    house: House, seal: Seal, permit: str, tmp_path: Path
+) -> None:
+    (tmp_path / "letter.pdf").write_bytes(letter(2))
+    out = tmp_path / "sealed.pdf"
+
+    place = ("--form", "pdf", "--page", "2", "--box", "100", "100", "80")
+    done = run_seal(house, seal, permit, tmp_path / "letter.pdf", out, *place)
+
+    assert done.exit_code == 0, done.output
+    assert "B-LT" in done.stdout
+    assert run(house, "validate", out).exit_code == 0
 
 
 def test_a_permit_for_one_use_seals_one_file(
