@@ -7,6 +7,7 @@ Results on stdout, progress on stderr, `--json` where a program might read. Exit
 import os
 import secrets
 import sys
+import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +26,7 @@ import keys.commands
 import ledger.commands
 import signing.commands
 import signing.seal_commands
-from foundation.errors import Conflict, Refused, Unauthenticated, YinzhengError
+from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
 from server import demo, key_service, logs, migrations, processes, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
 from server.settings import Settings, load
@@ -37,7 +38,11 @@ CONFLICT = 6
 def build() -> typer.Typer:
     """The whole command line."""
     app = typer.Typer(
-        help=__doc__, no_args_is_help=True, add_completion=True, rich_markup_mode=None
+        help=__doc__,
+        no_args_is_help=True,
+        add_completion=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,  # they print local variables: secrets, names
     )
     app.command()(serve)
     app.command()(worker)
@@ -66,12 +71,24 @@ def main() -> None:
     try:
         build()(standalone_mode=True)
     except YinzhengError as error:
-        print(f"{error.code}: {error.detail}", file=sys.stderr)
-        for each in error.errors:
-            print(f"  {each.pointer}: {each.detail}", file=sys.stderr)
-        if error.next_step:
-            print(f"next: {error.next_step}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        sys.exit(_told(error))
+    except OperationalError:
+        sys.exit(_told(Unavailable("the database cannot be reached", retry_after=5)))
+    except Exception as failure:
+        # Where, but not the message: it may quote a value.
+        place = traceback.extract_tb(failure.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        report = f"report {type(failure).__name__} at {where}"
+        sys.exit(_told(YinzhengError("something failed on our side", next_step=report)))
+
+
+def _told(error: YinzhengError) -> int:
+    print(f"{error.code}: {error.detail}", file=sys.stderr)
+    for each in error.errors:
+        print(f"  {each.pointer}: {each.detail}", file=sys.stderr)
+    if error.next_step:
+        print(f"next: {error.next_step}", file=sys.stderr)
+    return _exit_code(error)
 
 
 def serve(

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from foundation.errors import YinzhengError
 
@@ -132,7 +133,12 @@ def load() -> Settings:
             f"unknown setting {', '.join(unknown)}",
             next_step=f"the settings are {', '.join(sorted(known))}",
         )
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as problem:
+        wrong = [each for each in problem.errors() if each["type"] != "default_factory_not_called"]
+        named = [f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong]
+        raise UnusableSettings("; ".join(named)) from None  # values are not repeated
 
 
 def _is_ours(name: str) -> bool:
@@ -147,6 +153,15 @@ def _refuse(settings: Settings) -> None:
         settings.proxies  # noqa: B018 - reading it is the check
     except ValueError as problem:
         raise UnusableSettings(f"YINZHENG_TRUSTED_PROXIES: {problem}") from None
+    try:
+        backend = make_url(settings.database).get_backend_name()
+    except ArgumentError:
+        backend = ""
+    if backend not in {"sqlite", "postgresql"}:
+        raise UnusableSettings(
+            "YINZHENG_DATABASE_URL must be a sqlite or postgresql URL",
+            next_step="for example postgresql+psycopg://yinzheng@db/yinzheng",
+        )
     sqlite = not settings.database_url or settings.database_url.startswith("sqlite")
     if sqlite and settings.processes > 1:
         raise UnusableSettings(
