@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import Row
-from bench.harness import ROOT
+from bench.harness import NOISY, ROOT
 
 README = ROOT / "README.md"
 BEGIN = "<!-- bench: written by `./run bench --readme bench/results/latest.json` -->"
@@ -45,9 +45,18 @@ def _line(row: dict[str, Any]) -> str:
     if name := row.get("against_name"):
         against += f" ({name})"
     return (
-        f"| {row['work']} | {figure(row['ours'])} {unit} | {against} | {figure(row['ratio'])} "
+        f"| {row['work']} | {figure(row['ours'])} {unit} | {against} | {_ratio(row)} "
         f"| {row['owed']} |"
     )
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    """With its 90 % interval, and a warning where our own two halves differ as much."""
+    text = figure(row["ratio"])
+    if row.get("low") is not None:
+        text += f" [{figure(row['low'])}–{figure(row['high'])}]"
+    noisy = (row.get("control") or 1.0) > 1 + NOISY
+    return f"{text} noisy" if noisy else text
 
 
 def _conditions(found: dict[str, Any]) -> str:
