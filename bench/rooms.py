@@ -191,8 +191,9 @@ class Office:
 
     def fill(self, rows: int, start: int = 0) -> None:
         """Issue licences `start` … `rows` with their credentials and ledger entries, no pages."""
-        kind, now = self.rooms.kind(["dc+sd-jwt"]), system_clock()
+        kind = self.rooms.kind(["dc+sd-jwt"])
         for chunk in _chunks(range(start, rows)):
+            now = system_clock()  # the key room signs for no other time than now
             self.issue([self.order(kind, at, now) for at in chunk], now)
 
 
