@@ -27,7 +27,7 @@ from keys.authority import Authority
 from keys.backends import Backend
 from keys.bounded import Bounded
 from keys.custody import Custody
-from keys.errors import ActiveKeyExists, NoActiveKey, UnknownCertificate, UnknownKey
+from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.external_time import TimeSource
 from keys.guard import Trail
 from keys.jose import VerificationKey, assemble, encoded_header
@@ -184,10 +184,18 @@ class Keys:
         return [Signature(kid, row.name, row.to_jose(each)) for each in signed]
 
     def keep(self, tx: Tx, trails: Iterable[Trail]) -> None:
-        """Record uses of seal keys in the transaction that keeps what they sealed."""
+        """Record uses of seal keys in the transaction that keeps what they sealed.
+
+        A key that was stopped meanwhile fails the transaction (`KeyMayNotSign`), and a key cannot
+        be stopped before the transaction ends: what is kept was sealed by a key in use.
+        """
         uses = [use for trail in trails for use in trail.uses]
-        if uses:
-            store.add_uses(tx, uses)
+        if not uses:
+            return
+        states = store.states_held(tx, {use.kid for use in uses})
+        if any(state != KeyState.ACTIVE for state in states):
+            raise KeyMayNotSign("the key of the seal was stopped meanwhile")
+        store.add_uses(tx, uses)
 
     def uses_of(
         self, use: str, *, before: int | None = None, limit: int = 50
@@ -278,6 +286,14 @@ class Keys:
         self._rotation.replace_stolen(use, now or self._clock())
         self._forget(use)
         return self.active(use)
+
+    def stop(self, tx: Tx, use: str, now: datetime) -> None:
+        """Let a use sign no more; what it signed still verifies, and its key can be destroyed."""
+        active = store.active_key(tx, use)
+        if active is not None:
+            kid, retiring = active.key.kid, KeyState.RETIRING
+            store.change_state(tx, kid, KeyState.ACTIVE, retiring, now)
+        self._forget(use)
 
     def destroy(self, tx: Tx, use: str, now: datetime) -> None:
         """Destroy every private half of a use for ever; what they signed still verifies."""

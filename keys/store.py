@@ -254,6 +254,12 @@ def is_destroyed(tx: Tx, kid: str) -> bool:
     return tx.execute(select(destroyed_keys).where(destroyed_keys.c.kid == kid)).first() is not None
 
 
+def states_held(tx: Tx, kids: Collection[str]) -> list[KeyState]:
+    """The states of some keys, which nobody changes until the transaction ends."""
+    query = select(keys.c.state).where(keys.c.kid.in_(kids)).with_for_update(read=True)
+    return [KeyState(state) for state in tx.execute(query).scalars()]
+
+
 def add_uses(tx: Tx, uses_made: Sequence[KeyUse]) -> None:
     # Not `asdict`, which copies every value deeply: bulk issuing writes thousands a second.
     tx.execute(

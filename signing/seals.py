@@ -6,7 +6,7 @@
   versions stay verifiable.
 - Validity at any past moment is one indexed query. Times only go forward, so that a revocation
   never reaches back behind its date; two changes of one seal wait for each other.
-- Revoking ends the certificates too; destroying, or a stolen key, ends the private keys.
+- Revoking ends the certificates and stops the keys; destroying, or a theft, ends the private keys.
 
 Every method takes the caller's transaction, and the actor who asks; the permits for single uses of
 a seal are in `permits`.
@@ -193,6 +193,7 @@ class Seals:
         """
         seal = self._change(tx, seal_id, SealState.REVOKED, by, now, reason)
         for use, kid in store.keys_of(tx, seal_id):
+            self._keys.stop(tx, use, now)
             self._keys.authority.revoke_key(tx, kid, cause, now)
             if cause == RevocationReason.KEY_COMPROMISE:
                 self._keys.destroy(tx, use, now)

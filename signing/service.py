@@ -17,7 +17,7 @@ from foundation.clock import Clock
 from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
-from keys.errors import UnknownCertificate
+from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, foreign_sealing, rules
 from signing.checks import Judge
 from signing.errors import PdfNotOurs, SealNotUsable, SelfCheckFailed
@@ -208,6 +208,8 @@ class Signing:
                 f"the certificate of the seal {seal.name} was revoked",
                 next_step="Ask the keeper to renew it.",
             ) from None
+        except NoActiveKey:
+            raise _stopped(seal) from None
         if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
             raise _outdated(seal)
         return chain, key.algorithm
@@ -239,7 +241,10 @@ class Signing:
         """Sign with the key of the seal's certificate, and notice when it is no longer that key."""
 
         def sign(message: bytes) -> bytes:
-            signature = self._keys.sign(seal.use, message, order=order, trail=trail)
+            try:
+                signature = self._keys.sign(seal.use, message, order=order, trail=trail)
+            except (NoActiveKey, KeyMayNotSign):
+                raise _stopped(seal) from None
             if signature.kid != seal.kid:
                 raise _outdated(seal)
             return algorithm(signature.algorithm).from_jose(signature.value)
@@ -254,6 +259,12 @@ def _is_intact(found: Validation) -> bool:
 
 def _digest(data: bytes) -> str:
     return b64url(hashlib.sha256(data).digest())
+
+
+def _stopped(seal: Seal) -> SealNotUsable:
+    return SealNotUsable(
+        f"the key of the seal {seal.name} was stopped", next_step="Ask the keeper of the seal."
+    )
 
 
 def _outdated(seal: Seal) -> SealNotUsable:

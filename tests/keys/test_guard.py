@@ -136,6 +136,20 @@ def test_a_trail_is_recorded_with_what_was_sealed_or_not_at_all(
     assert keys.uses_for("other") == []
 
 
+def test_what_was_signed_before_its_key_was_stopped_is_not_kept_after(
+    keys: Keys, database: Database, clock: MovableClock
+) -> None:
+    trail = Trail()
+    keys.sign(SEAL, b"x", order=order(clock()), trail=trail)
+    with database.write() as tx:
+        keys.stop(tx, SEAL, clock())
+
+    with pytest.raises(KeyMayNotSign), database.write() as tx:
+        keys.keep(tx, [trail])
+
+    assert recorded(database) == 0
+
+
 def test_a_batch_is_one_record_per_signature_in_one_transaction(
     keys: Keys, clock: MovableClock
 ) -> None:
