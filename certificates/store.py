@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,16 +83,12 @@ def load_many(tx: Tx, keys: Sequence[str]) -> Mapping[str, Certificate]:
     wanted = set(keys)
     identifiers = [key for key in wanted if key.startswith(ROOT)]
     numbers = [key for key in wanted if not key.startswith(ROOT)]
-    found: dict[str, Certificate] = {}
-    twice: set[str] = set()
     cipher = cipher_of(tx.dialect)
-    for row in (*_by_identifier(tx, identifiers), *_by_number(tx, numbers)):
-        certificate = _certificate(cipher, row)
-        key = row.identifier if row.identifier in wanted else row.number
-        if key in found:
-            twice.add(key)
-        found[key] = certificate
-    return {key: certificate for key, certificate in found.items() if key not in twice}
+    found = {row.identifier: _certificate(cipher, row) for row in _by_identifier(tx, identifiers)}
+    rows = _by_number(tx, numbers)
+    times = Counter(row.number for row in rows)
+    found |= {row.number: _certificate(cipher, row) for row in rows if times[row.number] == 1}
+    return found
 
 
 def load_by_tokens(tx: Tx, tokens: Sequence[str]) -> Mapping[str, Certificate]:
