@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -178,8 +178,11 @@ def certificate_digest(certificate: bytes) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def public_key(certificate: bytes) -> PublicKey:
-    """The key in a certificate. Raises `ValueError` when it is not one."""
-    return _certificate(certificate).public_key()
+    """The key in a certificate. Raises `ValueError` when it is not one that we can use."""
+    try:
+        return _certificate(certificate).public_key()
+    except UnsupportedAlgorithm as problem:
+        raise ValueError(str(problem)) from None
 
 
 def key_id(certificate: bytes) -> str:
@@ -210,7 +213,7 @@ def _path(certificate: bytes, embedded: Sequence[bytes], anchors: Sequence[bytes
             if issuer is None or issuer in path:
                 break
             path.append(issuer)
-    except ValueError as problem:
+    except (ValueError, UnsupportedAlgorithm) as problem:
         raise Doubt("authority_unknown", f"a certificate cannot be read: {problem}") from None
     raise Doubt("authority_unknown", "no path leads from the certificate to our authority")
 
@@ -222,7 +225,7 @@ def _issuer_among(
         if candidate.subject == issued.issuer and _is_authority(candidate):
             try:
                 issued.verify_directly_issued_by(candidate)
-            except (InvalidSignature, TypeError, ValueError):
+            except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
                 continue
             return candidate
     return None
