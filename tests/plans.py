@@ -10,7 +10,14 @@ def must_use_an_index(database, ask):
     for statement, parameters in found:
         plan = _plan(database, statement, parameters)
         assert "Seq Scan" not in plan, plan
-        assert not [line for line in plan.splitlines() if line.startswith("SCAN")], plan
+        scans = [line for line in plan.splitlines() if line.startswith("SCAN")]
+        assert not scans or _only_the_end(statement, plan), plan
+
+
+def _only_the_end(statement, plan):
+    """SQLite says SCAN too when it takes the first rows from one end of the primary key."""
+    ends = "ORDER BY" in statement and "LIMIT" in statement and "WHERE" not in statement
+    return ends and "TEMP B-TREE" not in plan
 
 
 def statements(database, ask):

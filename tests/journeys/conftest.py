@@ -1,5 +1,6 @@
 """One served house for each database, shared by the journeys: starting one takes two seconds."""
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,11 @@ def office(
 ) -> Iterator[Office]:
     """A house that serves, with the sandbox people, on each database."""
     folder = tmp_path_factory.mktemp(request.param)
-    url = request.getfixturevalue("cluster").url("journeys") if request.param == "pg" else ""
+    url = (
+        request.getfixturevalue("cluster").url(f"journeys_{secrets.token_hex(4)}")
+        if request.param == "pg"
+        else ""
+    )
     with open_office(folder, url) as office:
         yield office
 

@@ -10,7 +10,7 @@ QUERIES = {
     "number of an entry": lambda tx: store.seq_of(tx, "a"),
     "about a subject": lambda tx: store.concerning(tx, store.by_subject("a"), "b", 50),
     "about a certificate": lambda tx: store.concerning(tx, store.by_certificate("a"), None, 50),
-    "a tile": lambda tx: store.tile(tx, 0, 1),
+    "a tile": lambda tx: store.tile_hashes(tx, 0, 1),
 }
 
 
