@@ -21,6 +21,7 @@ from bench.harness import Measured, RowFailed, not_measured, scratch
 from bench.registers import ISSUER
 from bench.rival_pyhanko import PyHanko, validate
 from bench.rooms import Office, Rooms
+from certificates.batch_store import STEP
 from certificates.rendering import Issued
 from keys.guard import Trail
 from keys.jose import VerificationKey
@@ -29,7 +30,7 @@ from signing.formats import sd_jwt_vc
 STOCK, TUNED, ALONE = "pyHanko", "pyHanko tuned", "one by one"
 SEAL = "seal a PDF we rendered, B-T, P-256, in batches"
 SEAL_ALONE = "the same one by one, each use of the key committed before it signs"
-SEALS = 10  # in one turn
+SEALS = STEP  # in one turn: as many as a batch worker commits at once
 ES256 = ec.ECDSA(hashes.SHA256())
 CREDENTIAL_USE = "bench.credentials"
 CLAIMS = {f"claim_{at:02d}": f"示例市第{at}号面馆有限公司" for at in range(12)}

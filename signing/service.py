@@ -73,11 +73,11 @@ class Signing:
         if level == "B-LT" and not self._keys.time.ours:
             level = "B-T"  # another authority's revocation lists are not ours to embed
         sign = self._signer(seal, approval.order(now, purpose=reason), trail)
-        data, reached = self._sealer(seal).seal(
+        data, reached, digest = self._sealer(seal).seal_with_digest(
             pdf, sign, now=now, box=box, page=page, reason=reason, level=level
         )
         pending = reached == "B-B" and level != "B-B"
-        return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
+        return SealedDocument(data, reached, b64url(digest), seal.kid, now, pending)
 
     def seal_foreign_pdf(
         self,

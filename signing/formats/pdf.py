@@ -24,7 +24,7 @@ from signing.formats.pdf_layout import (
     compose,
     read_sealed,
 )
-from signing.formats.pdf_original import read_original
+from signing.formats.pdf_original import Original, read_original
 from signing.models import Level
 from signing.trust import Doubt, Stamp, stamp_of, verify_signer
 
@@ -72,9 +72,27 @@ class PdfSealer:
 
         `sign` signs the DER of the signed attributes, once, by the order for this document.
         """
+        data, reached, _digest = self.seal_with_digest(
+            pdf, sign, now=now, box=box, page=page, reason=reason, level=level
+        )
+        return data, reached
+
+    def seal_with_digest(
+        self,
+        pdf: bytes,
+        sign: Callable[[bytes], bytes],
+        *,
+        now: datetime,
+        box: Box,
+        page: int,
+        reason: str,
+        level: Level,
+    ) -> tuple[bytes, Level, bytes]:
+        """What `seal` answers, and the SHA-256 of the file, most of which is hashed already."""
+        original = read_original(pdf)
         evidence = self._evidence(now) if level == "B-LT" else NO_EVIDENCE
         field = SealField(self._name, self._picture, now, box, page, reason, self._room, evidence)
-        section = compose(read_original(pdf), field)
+        section = compose(original, field)
         attributes = self._template.signed_attributes(
             section.digest(self._template.algorithm.digest)
         )
@@ -82,10 +100,11 @@ class PdfSealer:
         token = b"" if level == "B-B" else _token(self._stamp, signature, now)
         contents = self._template.assemble(attributes, signature, token)
         sealed = section.filled(contents)
-        _self_check(sealed, contents)
+        _self_check(sealed, contents, original)
+        digest = section.filled_digest(contents)  # of `sealed`: the check has compared every byte
         if not token:
-            return sealed, "B-B"
-        return sealed, "B-LT" if evidence else "B-T"
+            return sealed, "B-B", digest
+        return sealed, "B-LT" if evidence else "B-T", digest
 
 
 def completed(data: bytes, stamp: StampMaker, now: datetime) -> bytes:
@@ -103,7 +122,7 @@ def completed(data: bytes, stamp: StampMaker, now: datetime) -> bytes:
         return data
     contents = cms.with_token(contents, token)
     stamped = sealed.section.filled(contents)
-    _self_check(stamped, contents)
+    _self_check(stamped, contents, sealed.original)
     return stamped
 
 
@@ -114,10 +133,10 @@ def _token(stamp: StampMaker, signature: bytes, now: datetime) -> bytes:
         return b""
 
 
-def _self_check(sealed: bytes, contents: bytes) -> None:
+def _self_check(sealed: bytes, contents: bytes, original: Original) -> None:
     """What we made must be what our validator reads, byte for byte."""
     try:
-        found = read_sealed(sealed)
+        found = read_sealed(sealed, original)
     except PdfNotOurs as problem:
         raise SelfCheckFailed(f"the sealed file cannot be read back: {problem}") from problem
     if not found.signature.startswith(contents):

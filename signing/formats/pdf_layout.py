@@ -24,14 +24,17 @@ Standards: ISO 32000-2 §7.5.6, §12.8; EN 319 142-1 §5, §6.3.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from signing.errors import PdfNotOurs
 from signing.formats.pdf_original import Original, read_original
 
 _MEDIA_BOX = re.compile(rb"/MediaBox\[(-?[\d.]+) (-?[\d.]+) (-?[\d.]+) (-?[\d.]+)\]")
 _ANNOTATIONS = re.compile(rb"/Annots\[((?:\d{1,7} 0 R ?)*)\]")
+
+_TAKEN = re.compile(rb"/(AcroForm|Perms|DSS)\b")
 
 _BYTE_RANGE_WIDTH = 46
 _REFERENCE = (
@@ -82,20 +85,43 @@ class Section:
     before: bytes
     after: bytes
     room: int
+    # By name of the hash: everything before the gap, hashed once for all digests.
+    _begun: dict[str, "hashlib._Hash"] = field(default_factory=dict, repr=False, compare=False)
 
     def digest(self, hash_name: str) -> bytes:
         """The digest of everything outside the gap."""
-        hasher = hashlib.new(hash_name, self.original)
-        hasher.update(self.before)
+        hasher = self._hashed_before(hash_name)
         hasher.update(self.after)
         return hasher.digest()
 
     def filled(self, signature: bytes) -> bytes:
         """The finished file. `PdfNotOurs` when the signature does not fit its gap."""
+        return b"".join((self.original, self.before, self._gap(signature), self.after))
+
+    def filled_digest(self, signature: bytes) -> bytes:
+        """The SHA-256 of `filled(signature)`, without hashing the part before the gap again."""
+        hasher = self._hashed_before("sha256")
+        hasher.update(self._gap(signature))
+        hasher.update(self.after)
+        return hasher.digest()
+
+    def fills(self, signature: bytes, data: bytes) -> bool:
+        """Whether `data` is `filled(signature)`, byte for byte."""
+        end = b"".join((self.before, self._gap(signature), self.after))
+        whole = len(data) == len(self.original) + len(end)
+        return whole and data.startswith(self.original) and data.endswith(end)
+
+    def _gap(self, signature: bytes) -> bytes:
         if len(signature) > self.room:
             raise PdfNotOurs("the signature is larger than the room kept for it")
-        text = signature.hex().encode().ljust(self.room * 2, b"0")
-        return b"".join((self.original, self.before, b"<", text, b">", self.after))
+        return b"<%b>" % signature.hex().encode().ljust(self.room * 2, b"0")
+
+    def _hashed_before(self, hash_name: str) -> "hashlib._Hash":
+        hasher = self._begun.get(hash_name)
+        if hasher is None:
+            hasher = self._begun[hash_name] = hashlib.new(hash_name, self.original)
+            hasher.update(self.before)
+        return hasher.copy()
 
 
 def compose(original: Original, field: SealField) -> Section:
@@ -103,8 +129,6 @@ def compose(original: Original, field: SealField) -> Section:
     picture, signature, widget = range(original.size, original.size + 3)
     number, page = original.page(field.page)
     _must_lie_on(page, field.box)
-    x, y, side = field.box
-    rectangle = " ".join(_point(value) for value in (x, y, x + side, y + side)).encode()
     label = _text(field.name)
     reason = b"/Reason" + _text(field.reason) if field.reason else b""
     signature_head = (
@@ -113,9 +137,9 @@ def compose(original: Original, field: SealField) -> Section:
     )
     annotation = (
         b"<</Type/Annot/Subtype/Widget/FT/Sig/T(Seal)/TU%b/F 132/Rect[%b]/P %d 0 R/V %d 0 R"
-        b"/AP<</N %d 0 R>>>>" % (label, rectangle, number, signature, picture)
+        b"/AP<</N %d 0 R>>>>" % (label, _rectangle(field.box), number, signature, picture)
     )
-    catalog = _with_seal(original.object(original.root), widget, signature, field.evidence)
+    catalog = _with_seal(original.catalog, widget, signature, field.evidence)
     after = [
         (widget, annotation),
         (number, _with_annotation(page, widget)),
@@ -194,8 +218,7 @@ def _table(original: Original, offsets: dict[int, int], at: int) -> bytes:
 
 
 def _with_seal(catalog: bytes, widget: int, signature: int, evidence: Evidence) -> bytes:
-    taken = re.search(rb"/(AcroForm|Perms|DSS)\b", catalog)
-    if not catalog.startswith(b"<</Type/Catalog/") or taken:
+    if not catalog.startswith(b"<</Type/Catalog/") or _TAKEN.search(catalog):
         raise PdfNotOurs("the document already has a form or a signature")
     store = b"/DSS %d 0 R" % (widget + 1) if evidence else b""
     return catalog[:-2] + (
@@ -228,6 +251,12 @@ def _must_lie_on(page: bytes, box: Box) -> None:
         )
 
 
+@lru_cache(maxsize=1024)  # a type of certificate has one place for its seal
+def _rectangle(box: Box) -> bytes:
+    x, y, side = box
+    return " ".join(_point(value) for value in (x, y, x + side, y + side)).encode()
+
+
 def _point(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
@@ -238,7 +267,15 @@ def _text(value: str) -> bytes:
 
 
 def _date(moment: datetime) -> bytes:
-    return moment.astimezone(UTC).strftime("D:%Y%m%d%H%M%SZ").encode()
+    at = moment.astimezone(UTC)
+    return b"D:%04d%02d%02d%02d%02d%02dZ" % (
+        at.year,
+        at.month,
+        at.day,
+        at.hour,
+        at.minute,
+        at.second,
+    )
 
 
 # --- reading it back --------------------------------------------------------------------------
@@ -248,7 +285,7 @@ _SIGNATURE = re.compile(
     rb"\nendobj\n\d+ 0 obj\n<</Type/Sig/Filter/Adobe\.PPKLite/SubFilter/ETSI\.CAdES\.detached"
     rb"/Name<FEFF((?:[0-9A-F]{4})*)>(?:/Reason<FEFF((?:[0-9A-F]{4})*)>)?/M\(D:(\d{14})Z\)/Reference"
 )
-_CONTENTS = re.compile(rb"/Contents<([0-9a-f]+)>>>\nendobj\n")
+_CONTENTS, _CONTENTS_END = b"/Contents<", b">>>\nendobj\n"
 _STORE = re.compile(
     rb"\nendobj\n(\d{1,7}) 0 obj\n<</Type/DSS/Certs\[([0-9R ]*)\]/CRLs\[[0-9R ]*\]>>\nendobj\n"
 )
@@ -271,20 +308,23 @@ def looks_sealed(data: bytes) -> bool:
     return _SEALED_TAIL.search(data, max(0, len(data) - 256)) is not None
 
 
-def read_sealed(data: bytes) -> SealedPdf:
+def read_sealed(data: bytes, known: Original | None = None) -> SealedPdf:
     """Take one of our sealed files apart. `PdfNotOurs` unless `compose` would write these bytes.
 
-    `signature` is the gap's content without the zero padding; it may still be nonsense.
+    `signature` is the gap's content without the zero padding; it may still be nonsense. `known` is
+    an original that was read before: when the file begins with it, it is not read again.
     """
     tail = _SEALED_TAIL.search(data, max(0, len(data) - 256))
     end = data.find(b"%%EOF", int(tail[1])) + 5 if tail else 0
     found = _SIGNATURE.search(data, end)
-    contents = _CONTENTS.search(data, found.end()) if found else None
-    rectangle = _RECTANGLE.search(data, contents.end()) if contents else None
-    if found is None or contents is None or rectangle is None or len(contents[1]) % 2:
+    gap_start = data.find(_CONTENTS, found.end()) + len(_CONTENTS) if found else 0
+    gap_end = data.find(_CONTENTS_END, gap_start)
+    rectangle = _RECTANGLE.search(data, gap_end)
+    if found is None or gap_start <= found.end() or gap_end < 0 or rectangle is None:
         raise PdfNotOurs("not sealed by us, or changed after sealing")
-    original = read_original(data[:end])
+    original = _original(data, end, known)
     picture_at = data.find(b" 0 obj\n", end) + len(b" 0 obj\n")
+    signature = _unhexed(data[gap_start:gap_end])
     field = SealField(
         name=_plain(found[1]),
         picture=data[picture_at : found.start()],
@@ -292,14 +332,27 @@ def read_sealed(data: bytes) -> SealedPdf:
         box=_box(rectangle),
         page=_page_index(original, int(rectangle[4])),
         reason=_plain(found[2] or b""),
-        room=len(contents[1]) // 2,
+        room=len(signature),
         evidence=_evidence(data, original.size + 3, rectangle.end()),
     )
     section = compose(original, field)
-    signature = bytes.fromhex(contents[1].decode())
-    if section.filled(signature) != data:
+    if not section.fills(signature, data):
         raise PdfNotOurs("not sealed by us, or changed after sealing")
     return SealedPdf(original, field, section, signature)
+
+
+def _original(data: bytes, end: int, known: Original | None) -> Original:
+    if known is not None and end == len(known.data) and data.startswith(known.data):
+        return known
+    return read_original(data[:end])
+
+
+def _unhexed(digits: bytes) -> bytes:
+    """What is in the gap; `fills` compares how it is written."""
+    try:
+        return bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        raise PdfNotOurs("not sealed by us, or changed after sealing") from None
 
 
 def _moment(digits: str) -> datetime:
@@ -323,7 +376,7 @@ def _box(rectangle: re.Match[bytes]) -> Box:
 
 
 def _page_index(original: Original, number: int) -> int:
-    numbers = original.pages()
+    numbers = original.pages
     if number not in numbers:
         raise PdfNotOurs("the seal is on a page that is not in the document")
     return numbers.index(number)

@@ -6,7 +6,9 @@ Any other layout is `PdfNotOurs`; nothing is guessed.
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from signing.errors import PdfNotOurs
 
@@ -21,7 +23,7 @@ _FIRST_ENTRY = b"0000000000 65535 f\r\n"
 _ENTRY_SIZE = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what was found once is kept
 class Original:
     """A rendered PDF and where its catalog is; `data` ends with `%%EOF`."""
 
@@ -45,17 +47,23 @@ class Original:
             raise PdfNotOurs(f"object {number} is not where the table says")
         return self.data[start:end]
 
-    def pages(self) -> list[int]:
+    @cached_property
+    def catalog(self) -> bytes:
+        """The dictionary that everything hangs from."""
+        return self.object(self.root)
+
+    @cached_property
+    def pages(self) -> Sequence[int]:
         """The object numbers of all pages, in order."""
-        found = _PAGES.search(self.object(self.root))
+        found = _PAGES.search(self.catalog)
         kids = _KIDS.match(self.object(int(found[1]))) if found else None
         if kids is None:
             raise PdfNotOurs("the page tree is not a plain list of pages")
-        return [int(number) for number in kids[1].split()[::3]]
+        return tuple(int(number) for number in kids[1].split()[::3])
 
     def page(self, index: int) -> tuple[int, bytes]:
         """Object number and dictionary of page `index`, counted from 0."""
-        numbers = self.pages()
+        numbers = self.pages
         if not 0 <= index < len(numbers):
             raise PdfNotOurs(f"there is no page {index + 1}; the document has {len(numbers)}")
         return numbers[index], self.object(numbers[index])
@@ -85,7 +93,7 @@ _LARGEST_ATTACHMENT = 4 * 1024 * 1024
 
 def attachments(original: Original) -> dict[str, bytes]:
     """Files that our renderer attached, by name; what cannot be read is left out."""
-    listed = _ATTACHED.search(original.object(original.root))
+    listed = _ATTACHED.search(original.catalog)
     found: dict[str, bytes] = {}
     for entry in _ATTACHMENT.finditer(listed[1]) if listed else ():
         described = _FILE.search(original.object(int(entry[2])))
