@@ -3,6 +3,7 @@
 Reading takes no lock. Writing does, because evicting while another thread writes would fail.
 """
 
+from collections import OrderedDict
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -15,7 +16,8 @@ class Bounded(Generic[K, V]):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._entries: dict[K, V] = {}
+        # A plain dict walks over its deleted entries to find the oldest one.
+        self._entries: OrderedDict[K, V] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -28,7 +30,7 @@ class Bounded(Generic[K, V]):
         with self._lock:
             self._entries.pop(key, None)
             while len(self._entries) >= self._capacity:
-                del self._entries[next(iter(self._entries))]
+                self._entries.popitem(last=False)
             self._entries[key] = value
         return value
 
