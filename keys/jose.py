@@ -279,7 +279,7 @@ def _check_signature(alg: str, key: VerificationKey, signed: str, signature: byt
 def _strict_object(data: bytes, what: str) -> dict[str, Any]:
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        value = _STRICT_JSON.decode(text)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()  # lone surrogates have no UTF-8
     except InvalidJws:
@@ -300,3 +300,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_name: str) -> NoReturn:
     raise MalformedJws("NaN and Infinity are not JSON")
+
+
+_STRICT_JSON: Final = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+)
