@@ -8,6 +8,7 @@ Every handler is also mounted as a FastAPI route; a test asserts that both doors
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -103,12 +104,12 @@ class HotPath:
 
     async def _send(self, answer: HotAnswer, request_id: str, send: Send) -> None:
         headers = [
-            (b"content-type", answer.media_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
+            _header("content-type", answer.media_type),
+            (b"content-length", b"%d" % len(answer.body)),
             (b"x-request-id", request_id.encode()),
             *self._security,
         ]
-        headers += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
+        headers += [_header(name, value) for name, value in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -116,6 +117,12 @@ class HotPath:
 def unexpected() -> YinzhengError:
     """What a caller learns about a fault of ours: that it is ours, and the request id to quote."""
     return YinzhengError("something failed on our side", next_step="quote the request id to us")
+
+
+@lru_cache(maxsize=256)
+def _header(name: str, value: str) -> tuple[bytes, bytes]:
+    """A header as it is sent; nearly all answers carry the same few."""
+    return name.encode(), value.encode("latin-1")
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
