@@ -384,7 +384,9 @@ def _basic(header: str) -> Credentials:
         raise InvalidClient("the Basic credentials are not base64") from None
     if not colon:
         raise InvalidClient("the Basic credentials have no colon")
-    return Credentials("client_secret_basic", unquote_plus(client_id), unquote_plus(secret))
+    if "%" in client_id or "+" in client_id or "%" in secret or "+" in secret:
+        client_id, secret = unquote_plus(client_id), unquote_plus(secret)
+    return Credentials("client_secret_basic", client_id, secret)
 
 
 def _assertion(form: Mapping[str, str]) -> Credentials:
