@@ -14,6 +14,8 @@ import uvicorn
 
 from bench.rooms import Rooms
 from server.hotpath import HotPath
+from server.management import Metrics
+from server.protocol import HotProtocol
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
@@ -26,11 +28,11 @@ def main(arguments: Sequence[str]) -> None:
     folder, port, issuer, *url = arguments
     rooms = Rooms(Path(folder), issuer, *url)
     config = uvicorn.Config(
-        HotPath(_nowhere, rooms.hot_routes(), https=False),
+        HotPath(_nowhere, rooms.hot_routes(), https=False, answered=Metrics().answered),
         port=int(port),
         backlog=2048,
         loop="uvloop",
-        http="httptools",
+        http=HotProtocol,
         lifespan="off",
         access_log=False,
         log_level="warning",

@@ -65,7 +65,8 @@ HotHandler = Callable[[HotRequest], Awaitable[HotAnswer]]
 class HotRoute:
     """One fast-lane endpoint. `path` may hold `{name}` segments; `body_limit` is in bytes.
 
-    `openapi` is merged into the operation that the FastAPI twin describes.
+    `openapi` is merged into the operation that the FastAPI twin describes. A `prompt` handler
+    hardly ever waits for anything: it may be run on the spot, without a task of its own.
     """
 
     method: str
@@ -76,6 +77,7 @@ class HotRoute:
     body_limit: int = 16_384
     openapi: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    prompt: bool = False
 
 
 class Require(Protocol):

@@ -130,8 +130,13 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
 
     grants = "Exchange a grant for tokens (RFC 6749 §3.2)"
     pushes = "Push an authorization request (RFC 9126)"
-    known = "openid_configuration", "Provider metadata (OIDC Discovery §4)"
-    server = "oauth_server", "Authorization server metadata (RFC 8414 §3)"
+    known = (
+        ("openid-configuration", "openid_configuration", "Provider metadata (OIDC Discovery §4)"),
+        (
+            *("oauth-authorization-server", "oauth_server"),
+            "Authorization server metadata (RFC 8414 §3)",
+        ),
+    )
     by_scripts_too = [
         route("POST", "/oauth/token", by_form(token), "token", grants),
         route("POST", "/oauth/par", by_form(push), "par", pushes),
@@ -141,8 +146,10 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     return [
         *cors.open_to_scripts(by_scripts_too),
         route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
-        route("GET", "/.well-known/openid-configuration", configuration, *known),
-        route("GET", "/.well-known/oauth-authorization-server", configuration, *server),
+        *(
+            replace(route("GET", f"/.well-known/{path}", configuration, *told), prompt=True)
+            for path, *told in known
+        ),
         *endpoints.hot_routes(idp),
     ]
 

@@ -105,6 +105,7 @@ def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRout
             "jwks",
             "Public keys (RFC 7517)",
             tags=("keys",),
+            prompt=True,
         ),
         _posted("/tsa", keys.timestamps.respond, _TIMESTAMPS, "timestamp"),
         _posted("/pki/ocsp", keys.ocsp.respond, _OCSP, "ocsp"),

@@ -4,12 +4,17 @@ Framework dispatch costs two to ten times what the cryptography costs, so the fe
 read and leave a trace are answered here. What the framework would have done is done here too, and
 nothing is left out: body limits, duplicate headers, security headers, error mapping, request id.
 Every handler is also mounted as a FastAPI route; a test asserts that both doors answer the same.
+
+As an ASGI application it serves under any web server. Under ours most requests come an even shorter
+way (`server/protocol.py`), which asks `find` and `reply` and leaves out ASGI.
 """
 
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -17,8 +22,8 @@ from foundation.errors import Malformed, TooLarge, YinzhengError
 from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, problem
 from server.middleware import (
     Answered,
+    is_odd_path,
     new_request_id,
-    refuse_odd_path,
     security_headers,
     uncounted,
 )
@@ -27,8 +32,29 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 log = structlog.get_logger("http")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The route of an address, and what its `{name}` stands for there."""
+
+    route: HotRoute
+    params: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer as it is sent, but for Content-Length and what the web server adds."""
+
+    status: int
+    headers: Headers
+    request_id: bytes
+    body: bytes
 
 
 class HotPath:
@@ -44,74 +70,86 @@ class HotPath:
     ) -> None:
         self._app = app
         self._answered = answered
-        self._exact: dict[tuple[str, str], HotRoute] = {}
+        self._exact: dict[tuple[str, str], Found] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
         self._security = security_headers(https=https)
         for route in routes:
             self._add(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        path, method = scope["path"], scope["method"]
-        route, params = self._exact.get((method, path)), {}
-        if route is None:
+        is_http = scope["type"] == "http"
+        found = self.find(scope["method"], scope["path"]) if is_http else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        request = HotRequest(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            client_ip=scope["client"][0] if scope.get("client") else "",
+            path_params=found.params,
+        )
+        try:
+            request.body = await _body(receive, found.route.body_limit)
+        except YinzhengError as error:
+            reply = self.refusal(found.route, error)
+        else:
+            reply = await self.reply(found.route, request, scope["headers"])
+        headers = [
+            *reply.headers,
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"x-request-id", reply.request_id),
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    def find(self, method: str, path: str) -> Found | None:
+        """The fast-lane route of a decoded path; None leaves the request to the framework, which
+        refuses odd paths."""
+        found = self._exact.get((method, path))
+        if found is None:
             head, _, tail = path.rpartition("/")
             match = self._one_segment.get((method, head))
-            if match is None or not tail:
-                return await self._app(scope, receive, send)
-            route, params = match[0], {match[1]: tail}
+            if match is not None and tail and not is_odd_path(path):
+                found = Found(match[0], {match[1]: tail})
+        return found
+
+    async def reply(
+        self, route: HotRoute, request: HotRequest, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Reply:
+        """Ask the route's handler; `request` gets its headers here. Never raises."""
         request_id, began = new_request_id(), time.perf_counter()
-        answer = await self._answer(route, params, scope, receive, request_id)
-        self._answered(route.name, method, answer.status, time.perf_counter() - began)
-        return await self._send(answer, request_id, send)
+        try:
+            request.headers = collect_headers(headers)
+            answer = await route.handler(request)
+        except YinzhengError as error:
+            answer = problem(error, request_id)
+        except Exception as failure:
+            log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
+            answer = problem(unexpected(), request_id)
+        self._answered(route.name, route.method, answer.status, time.perf_counter() - began)
+        return self._reply(answer, request_id)
+
+    def refusal(self, route: HotRoute, error: YinzhengError) -> Reply:
+        """What is answered without asking the handler."""
+        request_id = new_request_id()
+        answer = problem(error, request_id)
+        self._answered(route.name, route.method, answer.status, 0.0)
+        return self._reply(answer, request_id)
+
+    def _reply(self, answer: HotAnswer, request_id: str) -> Reply:
+        headers = _encoded(answer.media_type, answer.headers, self._security)
+        return Reply(answer.status, headers, request_id.encode(), answer.body)
 
     def _add(self, route: HotRoute) -> None:
         """Exact paths, or one `{name}` as the last segment: more would be a router of our own."""
         head, _, tail = route.path.rpartition("/")
         if "{" not in route.path:
-            self._exact[route.method, route.path] = route
+            self._exact[route.method, route.path] = Found(route, {})
         elif tail.startswith("{") and tail.endswith("}") and "{" not in head:
             self._one_segment[route.method, head] = (route, tail[1:-1])
         else:
             raise ValueError(f"{route.path} does not fit the fast lane")
-
-    async def _answer(
-        self,
-        route: HotRoute,
-        params: dict[str, str],
-        scope: Scope,
-        receive: Receive,
-        request_id: str,
-    ) -> HotAnswer:
-        try:
-            refuse_odd_path(scope)
-            request = HotRequest(
-                method=scope["method"],
-                path=scope["path"],
-                query=scope["query_string"].decode("latin-1"),
-                headers=collect_headers(scope["headers"]),
-                body=await _body(receive, route.body_limit),
-                client_ip=scope["client"][0] if scope.get("client") else "",
-                path_params=params,
-            )
-            return await route.handler(request)
-        except YinzhengError as error:
-            return problem(error, request_id)
-        except Exception as failure:
-            log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
-            return problem(unexpected(), request_id)
-
-    async def _send(self, answer: HotAnswer, request_id: str, send: Send) -> None:
-        headers = [
-            _header("content-type", answer.media_type),
-            (b"content-length", b"%d" % len(answer.body)),
-            (b"x-request-id", request_id.encode()),
-            *self._security,
-        ]
-        headers += [_header(name, value) for name, value in answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
 
 
 def unexpected() -> YinzhengError:
@@ -119,10 +157,19 @@ def unexpected() -> YinzhengError:
     return YinzhengError("something failed on our side", next_step="quote the request id to us")
 
 
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
+
+
 @lru_cache(maxsize=256)
-def _header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header as it is sent; nearly all answers carry the same few."""
-    return name.encode(), value.encode("latin-1")
+def _encoded(media_type: str, headers: tuple[tuple[str, str], ...], security: Headers) -> Headers:
+    """Headers as they are sent; nearly all answers carry the same few.
+
+    What no header can hold becomes "?": a value never ends its line (RFC 9110 §5.5).
+    """
+    named = (("content-type", media_type), *headers)
+    encoded = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in named]
+    return (*((name, _CONTROLS.sub(b"?", value)) for name, value in encoded), *security)
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
@@ -134,5 +181,5 @@ async def _body(receive: Receive, limit: int) -> bytes:
         message = await receive()
         body += message.get("body", b"")
     if len(body) > limit:
-        raise TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
+        raise too_large(limit)
     return body

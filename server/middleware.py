@@ -52,11 +52,9 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def refuse_odd_path(scope: Scope) -> None:
+def is_odd_path(path: str) -> bool:
     """One decoding, then authorisation: a path that could be decoded again is nobody's path."""
-    path = scope["path"]
-    if "%" in path or "\\" in path or unquote(path) != path or not path.isprintable():
-        raise NotFound("there is nothing at this address")
+    return "%" in path or "\\" in path or unquote(path) != path or not path.isprintable()
 
 
 def uncounted(_route: str, _method: str, _status: int, _seconds: float) -> None:
@@ -87,7 +85,8 @@ class Envelope:
             await send(message)
 
         try:
-            refuse_odd_path(scope)
+            if is_odd_path(scope["path"]):
+                raise NotFound("there is nothing at this address")
             collect_headers(scope["headers"])
         except YinzhengError as error:
             return await _send_problem(error, request_id, send_with_headers)

@@ -18,6 +18,7 @@ import uvicorn
 
 from foundation.errors import Conflict
 from server.management import Management
+from server.protocol import HotProtocol
 from server.settings import Settings
 from server.worker import Worker
 
@@ -74,7 +75,7 @@ async def _manage(inner: uvicorn.Server, worker: Worker, listener: socket.socket
 async def _serve(
     app: Any, management: Management, settings: Settings, index: int, until: threading.Event
 ) -> None:
-    public = _Server(_config(app), management)
+    public = _Server(_config(app, HotProtocol), management)
     listener = _listen(settings.host, settings.port, shared=settings.processes > 1)
     servers = [public.serve(sockets=[listener]), _stop_when(until, public)]
     if settings.management_port:
@@ -120,11 +121,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _config(app: Any) -> uvicorn.Config:
+def _config(app: Any, http: Any = "httptools") -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=http,
         lifespan="off",
         access_log=False,  # it writes paths and queries; our ledger and logs say what matters
         log_level="warning",

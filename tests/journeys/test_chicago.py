@@ -107,7 +107,7 @@ def everything(officer: Browser) -> Iterator[tuple[str, str]]:
     """(number, identifier) of every certificate, page by page, as the officer turns them."""
     page = officer.open("/staff/certificates")
     while True:
-        table = page.response.text.split("<tbody>")[1]
+        _, _, table = page.response.text.partition("<tbody>")
         for cell in table.split('href="/staff/certificates/')[1:]:
             identifier, _, rest = cell.partition('">')
             yield rest.partition("<")[0], identifier

@@ -117,7 +117,7 @@ def test_an_error_says_code_place_and_next_step() -> None:
 
 
 def test_a_path_that_decodes_twice_is_nobodys_path() -> None:
-    app = HotPath(framework(), ROUTES, https=False)
+    app = HotPath(Envelope(framework(), https=False), ROUTES, https=False)
 
     assert ask(app, "GET", "/things/..%252f..%252fetc").status_code == 404
     assert ask(app, "GET", "/things/a%5Cb").status_code == 404

@@ -1,0 +1,166 @@
+"""A short way through the web server for the fast lane.
+
+For every request uvicorn builds an ASGI scope, a cycle, an event and a task, and writes twice: that
+alone costs what design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own
+protocol, parser, keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request
+that `HotPath` answers itself. Then the handler is called straight from the parser, and the answer
+leaves in one write.
+
+Everything else goes uvicorn's way and meets `HotPath` as ASGI: pages, uploads, upgrades, `Expect`,
+encoded addresses, pipelined requests, clients that do not read. The bytes are read by the same
+parser either way, so there is one opinion about where a request ends (attack 36).
+"""
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from functools import lru_cache
+from types import coroutine
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from foundation.hot import HotRequest, HotRoute
+from server.hotpath import Headers, HotPath, Reply, too_large
+
+
+class _Nobody:
+    """Stands in for the event on which uvicorn's cycles wait."""
+
+    def set(self) -> None:
+        """Nobody waits."""
+
+
+class _Exchange:
+    """A request on the short way. uvicorn knows the first three names, and `message_event`."""
+
+    __slots__ = ("disconnected", "keep_alive", "request", "response_complete", "route")
+    message_event = _Nobody()
+
+    def __init__(self, route: HotRoute, request: HotRequest, *, keep_alive: bool) -> None:
+        self.route = route
+        self.request = request
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_complete = False
+
+
+class HotProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with the short way; the application must be a `HotPath`."""
+
+    cycle: Any  # of the latest request: an `_Exchange`, or uvicorn's own
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        if not isinstance(self.app, HotPath):
+            raise TypeError("this protocol is for a HotPath")
+        self._hot = self.app
+
+    # ── called by the parser ─────────────────────────────────────────────────────────────────
+
+    def on_message_begin(self) -> None:
+        """uvicorn's scope is built when it is needed."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def on_headers_complete(self) -> None:
+        exchange = self._short_way()
+        if exchange is not None:
+            self.cycle = exchange
+            return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the list that the scope holds
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self.cycle
+        if not isinstance(exchange, _Exchange):
+            super().on_body(body)
+        elif not exchange.response_complete:
+            exchange.request.body += body
+            limit = exchange.route.body_limit
+            if len(exchange.request.body) > limit:
+                self._send(exchange, self._hot.refusal(exchange.route, too_large(limit)))
+
+    def on_message_complete(self) -> None:
+        exchange = self.cycle
+        if not isinstance(exchange, _Exchange):
+            super().on_message_complete()
+        elif not exchange.response_complete:
+            self._begin(self._answer(exchange, self.headers), prompt=exchange.route.prompt)
+
+    # ── the short way ────────────────────────────────────────────────────────────────────────
+
+    def _short_way(self) -> _Exchange | None:
+        """An ordinary request to a fast-lane route, on a connection that waits for nothing else."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        if self.flow.write_paused or self.expect_100_continue or self.parser.should_upgrade():
+            return None
+        path, _, query = self.url.decode("latin-1").partition("?")
+        method = self.parser.get_method().decode("ascii")
+        found = self._hot.find(method, path)
+        if found is None or "#" in query or not path.isascii():
+            return None
+        ip = self.client[0] if self.client else ""
+        request = HotRequest(method, path, query, client_ip=ip, path_params=found.params)
+        lasting = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        return _Exchange(found.route, request, keep_alive=lasting)
+
+    def _begin(self, answering: Coroutine[Any, Any, None], *, prompt: bool) -> None:
+        """Run a prompt handler at once; whatever has to wait becomes a task."""
+        if prompt:
+            try:
+                answering = _rest(answering, answering.send(None))
+            except StopIteration:
+                return
+        task = self.loop.create_task(answering)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, exchange: _Exchange, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send(exchange, await self._hot.reply(exchange.route, exchange.request, headers))
+
+    def _send(self, exchange: _Exchange, reply: Reply) -> None:
+        if exchange.disconnected:
+            return
+        exchange.response_complete = True
+        ours = _head(reply.status, reply.headers)
+        dated = b"".join(b"%b: %b\r\n" % each for each in self.server_state.default_headers)
+        ends = b"" if exchange.keep_alive else b"connection: close\r\n"
+        length = b"content-length: %d\r\n" % len(reply.body)
+        name = b"x-request-id: %b\r\n\r\n" % reply.request_id
+        self.transport.write(b"".join((ours, dated, ends, length, name, reply.body)))
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: Headers) -> bytes:
+    """Status line and headers; nearly all answers begin with one of a few."""
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % each for each in headers)
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """What is left of a coroutine that was begun without a task, for a task."""
+    try:
+        while True:
+            try:
+                value = yield waits_for
+            except BaseException as failure:  # cancelled, as a rule: the coroutine's to handle
+                waits_for = begun.throw(failure)
+            else:
+                waits_for = begun.send(value)
+    except StopIteration:
+        return

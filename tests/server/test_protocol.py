@@ -1,0 +1,236 @@
+"""The short way through the web server answers what uvicorn's own way answers."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from foundation.hot import HotAnswer, HotRequest, HotRoute
+from server.hotpath import HotPath
+from server.middleware import Envelope
+from server.protocol import HotProtocol
+from tests.server.test_hotpath import ROUTES, framework
+
+PROMPTLY: list[asyncio.Task | None] = []
+CANCELLED: list[str] = []
+
+
+async def prompt(request: HotRequest) -> HotAnswer:
+    PROMPTLY.append(asyncio.current_task())
+    if request.query == "wait":
+        await asyncio.sleep(0)
+        await asyncio.to_thread(str)
+    return HotAnswer(200, b"here", headers=(("x-split", "a\r\nset-cookie: b"),))
+
+
+async def slow(request: HotRequest) -> HotAnswer:
+    try:
+        await asyncio.sleep(0.2)
+    except asyncio.CancelledError:
+        CANCELLED.append(request.path)
+        raise
+    return HotAnswer(200, b"slept")
+
+
+OWN = [
+    *ROUTES,
+    HotRoute("GET", "/prompt", prompt, "prompt", "At once", prompt=True),
+    HotRoute("GET", "/slow", slow, "slow", "Later"),
+]
+FORM = b"content-type: application/x-www-form-urlencoded\r\n"
+POST = b"POST /echo HTTP/1.1\r\nhost: a\r\n" + FORM
+
+
+def get(path: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    lines = [b"GET %b HTTP/%b" % (path, version), b"host: a", *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@asynccontextmanager
+async def listening(kind: type[HttpToolsProtocol], **settings) -> AsyncIterator[int]:
+    app = HotPath(Envelope(framework(), https=False), OWN, https=False)
+    config = Config(app, lifespan="off", access_log=False, proxy_headers=False, **settings)
+    config.load()
+    state = ServerState()
+    state.default_headers = [(b"date", b"Tue, 24 Nov 2026 08:00:00 GMT")]
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        while state.connections or state.tasks:
+            await asyncio.sleep(0.01)
+
+
+async def exchange(port: int, *pieces: bytes) -> bytes:
+    """Everything that is answered until a second of silence."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    received = b""
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        while piece := await asyncio.wait_for(reader.read(65_536), 1):
+            received += piece
+    except TimeoutError:
+        pass
+    finally:
+        writer.close()
+    return received
+
+
+def ask(kind: type[HttpToolsProtocol], *pieces: bytes) -> bytes:
+    async def once() -> bytes:
+        async with listening(kind) as port:
+            return await exchange(port, *pieces)
+
+    return asyncio.run(once())
+
+
+def without_names(answer: bytes) -> list[bytes]:
+    """Its lines in any order, without what differs from request to request."""
+    nameless = re.sub(rb"[0-9a-f]{16}", b"(request id)", answer)
+    return sorted(nameless.split(b"\r\n"))
+
+
+CASES = [
+    [get(b"/prompt")],
+    [get(b"/prompt?wait")],
+    [get(b"/things/blue")],
+    [get(b"/things/blue") * 3],
+    [get(b"/things/blue"), get(b"/prompt"), get(b"/nowhere"), get(b"/prompt")],
+    [get(b"/slow") + get(b"/prompt") + get(b"/nowhere")],
+    [get(b"/prompt") + get(b"/slow") + get(b"/things/blue")],
+    [get(b"/things/%62lue")],
+    [get(b"/things/..%252fetc")],
+    [get(b"/things/a\\b")],
+    [get(b"/things/\xe9")],
+    [get(b"/things/")],
+    [get(b"/prompt#wait")],
+    [get(b"/prompt?a#wait")],
+    [get(b"http://a/prompt")],
+    [get(b"/conflict")],
+    [get(b"/api/fault")],
+    [get(b"/prompt", version=b"1.0")],
+    [get(b"/prompt", b"connection: close")],
+    [get(b"/prompt", b"connection: keep-alive", version=b"1.0")],
+    [get(b"/prompt", b"connection: upgrade", b"upgrade: h2c")],
+    [get(b"/prompt", b"authorization: Bearer a", b"authorization: Bearer b")],
+    [get(b"/prompt", b"x-folded: a", b"\tb")],
+    [get(b"/prompt", b"content-length: 2", b"content-length: 3")],
+    [b"HEAD /prompt HTTP/1.1\r\nhost: a\r\n\r\n"],
+    [b"DELETE /prompt HTTP/1.1\r\nhost: a\r\n\r\n"],
+    [POST + b"content-length: 3\r\n\r\na=1"],
+    [POST + b"content-length: 3\r\n\r\n", b"a", b"=", b"1"],
+    [POST + b"content-length: 3\r\n\r\na=1" + get(b"/prompt")],
+    [POST + b"content-length: 3\r\nexpect: 100-continue\r\n\r\n", b"a=1"],
+    [POST + b"transfer-encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n"],
+    [POST + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n2\r\n=1\r\n", b"0\r\n\r\n"],
+    [POST + b"transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n3\r\na=1\r\n0\r\n\r\n"],
+    [POST + b"transfer-encoding: chunked, identity\r\n\r\n3\r\na=1\r\n0\r\n\r\n"],
+    [POST + b"content-length: 103\r\n\r\na=" + b"1" * 101],
+    [POST + b"content-length: 103\r\n\r\n", b"a=" + b"1" * 101, get(b"/prompt")],
+    [b"nonsense\r\n\r\n"],
+]
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[type[HttpToolsProtocol], list[bytes]]:
+    """What all cases are answered, each on a connection of its own and all at once."""
+
+    async def all_of(kind: type[HttpToolsProtocol]) -> list[bytes]:
+        async with listening(kind) as port:
+            return await asyncio.gather(*[exchange(port, *pieces) for pieces in CASES])
+
+    return {kind: asyncio.run(all_of(kind)) for kind in (HotProtocol, HttpToolsProtocol)}
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_both_ways_answer_the_same(case: int, answers) -> None:
+    short, uvicorns = answers[HotProtocol][case], answers[HttpToolsProtocol][case]
+
+    assert short
+
+    assert without_names(short) == without_names(uvicorns)
+    assert short.count(b"HTTP/1.1 ") == uvicorns.count(b"HTTP/1.1 ")
+
+
+def test_an_ordinary_request_to_the_fast_lane_takes_the_short_way() -> None:
+    """A prompt handler is run on the spot, without a task; uvicorn would have made one."""
+    PROMPTLY.clear()
+
+    ask(HotProtocol, get(b"/prompt"), get(b"/prompt?wait"))
+    ask(HttpToolsProtocol, get(b"/prompt"))
+
+    assert PROMPTLY[:2] == [None, None]
+    assert PROMPTLY[2] is not None
+
+
+def test_a_header_never_ends_its_line() -> None:
+    answer = ask(HotProtocol, get(b"/prompt"))
+
+    assert b"x-split: a??set-cookie: b\r\n" in answer
+
+
+def test_pipelined_answers_come_in_the_order_of_the_questions() -> None:
+    answer = ask(HotProtocol, get(b"/slow") + get(b"/prompt") + get(b"/things/blue"))
+
+    assert answer.index(b"slept") < answer.index(b"here") < answer.index(b"blue")
+
+
+def test_half_a_request_is_not_answered() -> None:
+    assert ask(HotProtocol, POST + b"content-length: 9999\r\n\r\na=1") == b""
+
+
+def test_who_hangs_up_is_not_answered_and_disturbs_nobody() -> None:
+    async def scene() -> bytes:
+        async with listening(HotProtocol) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get(b"/slow"))
+            await writer.drain()
+            writer.close()
+            return await exchange(port, get(b"/slow"))
+
+    assert asyncio.run(scene()).endswith(b"slept")
+
+
+def test_a_server_that_stops_answers_what_it_was_asked() -> None:
+    async def scene() -> bytes:
+        async with listening(HotProtocol) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get(b"/slow"))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        answer = await reader.read(65_536)
+        writer.close()
+        return answer
+
+    answer = asyncio.run(scene())
+
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b"slept")
+
+
+def test_an_idle_connection_is_closed_after_a_while() -> None:
+    async def scene() -> tuple[bytes, bytes]:
+        async with listening(HotProtocol, timeout_keep_alive=1) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get(b"/prompt"))
+            answer = await reader.readuntil(b"here")
+            rest = await asyncio.wait_for(reader.read(10), 5)
+            writer.close()
+            return answer, rest
+
+    answer, rest = asyncio.run(scene())
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest == b""
