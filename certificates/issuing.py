@@ -39,7 +39,7 @@ from foundation.encryption import FieldCipher, subject_of
 from keys import Keys, Trail
 from ledger import Entry, Ledger
 from signing.formats import cwt_qr, sd_jwt_vc
-from signing.models import Approval, Seal
+from signing.models import Approval, Seal, SealedDocument
 from signing.service import Signing
 
 QR_USE = "certificates.qr"
@@ -75,7 +75,11 @@ class Made:
     row: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
     trail: Trail = field(repr=False)
-    time_stamp_pending: bool = False
+    sealed: SealedDocument | None = field(default=None, repr=False)
+
+    @property
+    def time_stamp_pending(self) -> bool:
+        return self.sealed is not None and self.sealed.time_stamp_pending
 
     @property
     def certificate_id(self) -> str:
@@ -111,26 +115,17 @@ class Issuer:
             )
         trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
         credential = self._credential(order, seal, slot, now, trail)
-        files, pending = {"dc+sd-jwt": credential.encode()}, False
+        files = {"dc+sd-jwt": credential.encode()}
         if "cwt-qr" in kind.formats:
             files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
+        sealed = None
         if "pdf" in kind.formats:
             issued = Issued(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
-            page = self._renderer.pdf(kind, content, now, issued)
-            sealed = self._signing.seal_pdf(
-                seal,
-                page,
-                order.approval,
-                content_digest=content.digest,
-                now=now,
-                box=kind.layout.seal_box,
-                reason=kind.labels[kind.layout.languages[0]],
-                trail=trail,
-            )
-            files["pdf"], pending = sealed.data, sealed.time_stamp_pending
+            sealed = self._sealed_page(order, seal, issued, now, trail)
+            files["pdf"] = sealed.data
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
         row = self._row(order, slot, subject, now)
-        return Made(order, slot, subject, now, row, files, trail, pending)
+        return Made(order, slot, subject, now, row, files, trail, sealed)
 
     def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
         """Write certificates into the registry, each with its ledger entry, in `tx`.
@@ -154,6 +149,21 @@ class Issuer:
             organisation=order.content.authority,
             organisation_name=order.content.authority_name,
             roles=frozenset({"approver"}),
+        )
+
+    def _sealed_page(
+        self, order: Order, seal: Seal, issued: Issued, now: datetime, trail: Trail
+    ) -> SealedDocument:
+        kind, content = order.kind, order.content
+        return self._signing.seal_pdf(
+            seal,
+            self._renderer.pdf(kind, content, now, issued),
+            order.approval,
+            content_digest=content.digest,
+            now=now,
+            box=kind.layout.seal_box,
+            reason=kind.labels[kind.layout.languages[0]],
+            trail=trail,
         )
 
     def _credential(self, order: Order, seal: Seal, slot: Slot, now: datetime, trail: Trail) -> str:
@@ -291,7 +301,14 @@ def _renditions(made: Made) -> list[dict[str, Any]]:
             "certificate_id": made.certificate_id,
             "format": name,
             "data": data,
-            "digest": b64url(hashlib.sha256(data).digest()),
+            "digest": _digest(made, data),
         }
         for name, data in made.files.items()
     ]
+
+
+def _digest(made: Made, data: bytes) -> str:
+    """The SHA-256 of a rendition; that of the page is known since it was sealed."""
+    if made.sealed is not None and data is made.sealed.data:
+        return made.sealed.digest
+    return b64url(hashlib.sha256(data).digest())
