@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
@@ -109,7 +110,7 @@ def der_from_raw(signature: bytes) -> bytes:
     if len(signature) != 64:
         raise Malformed("an ES256 signature has 64 bytes")
     r, s = signature[:32], signature[32:]
-    return sequence(integer(int.from_bytes(r, "big")), integer(int.from_bytes(s, "big")))
+    return encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
 
 
 def _same(signature: bytes) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -54,7 +55,7 @@ class RevocationReason(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilege_withdrawn"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Key:
     """A key as everybody may see it. `public_jwk` carries kid, alg and use."""
 
@@ -77,7 +78,7 @@ class Key:
         """What this key may do; a private half opens under exactly this policy."""
         return KeyPolicy(self.use, self.version, self.not_after, self.per_minute)
 
-    @property
+    @cached_property
     def verification(self) -> VerificationKey:
         """This key as a verifier trusts it: one key, one algorithm."""
         return VerificationKey(self.public_key, (self.algorithm,), self.kid)

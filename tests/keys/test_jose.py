@@ -148,6 +148,14 @@ def test_a_remembered_signature_is_not_good_under_another_key() -> None:
         verify_compact(token, typ=None, key_for=lambda _: other, cache=cache)
 
 
+def test_a_remembered_token_is_not_good_where_another_type_is_expected() -> None:
+    cache, token = VerifiedSignatures(), sign(b"{}")
+    verify_compact(token, typ="test+jwt", key_for=lambda _: PUBLIC, cache=cache)
+
+    with pytest.raises(UnsupportedHeader):
+        verify_compact(token, typ="JWT", key_for=lambda _: PUBLIC, cache=cache)
+
+
 def test_the_cache_never_holds_more_than_its_capacity() -> None:
     cache = VerifiedSignatures(capacity=3)
 
