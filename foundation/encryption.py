@@ -6,12 +6,12 @@ without the key. `context` binds a value to its place ("people.id_number"), so t
 value copied to another column does not open there.
 """
 
-import hmac
 import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from foundation.errors import YinzhengError
@@ -35,7 +35,8 @@ class FieldCipher:
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(derive_key(key, "field encryption"))
-        self._index_key = derive_key(key, "blind index")
+        # Keyed once and copied for each value: half the cost of starting from the key.
+        self._index = HMAC(derive_key(key, "blind index"), SHA256())
 
     def __repr__(self) -> str:
         return "FieldCipher(…)"
@@ -54,8 +55,9 @@ class FieldCipher:
 
     def blind_index(self, value: str, context: str) -> str:
         """64 hexadecimal characters, equal for equal (value, context)."""
-        message = f"{context}\x00{value}".encode()
-        return hmac.digest(self._index_key, message, "sha256").hex()
+        index = self._index.copy()
+        index.update(f"{context}\x00{value}".encode())
+        return index.finalize().hex()
 
 
 def subject_of(cipher: FieldCipher, holder_kind: str, holder_code: str) -> str:

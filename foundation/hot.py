@@ -109,8 +109,8 @@ def parse_form(request: HotRequest, repeated: Collection[str] = ()) -> dict[str,
     RFC 6749 §3.1 and §3.2: parameters must not be included more than once. Those of `repeated` may
     be; their values are joined with spaces.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _FORM:
+    media_type = request.headers.get("content-type", "")
+    if media_type != _FORM and media_type.partition(";")[0].strip().lower() != _FORM:
         raise Malformed(f"the body must be {_FORM}")
     return parse_pairs(request.body, repeated)
 

@@ -8,7 +8,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from foundation.actor import Actor
 from foundation.clock import Clock
@@ -28,8 +28,7 @@ from idp.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class TokenIds:
+class TokenIds(NamedTuple):
     """The names under which a token could have been revoked."""
 
     jti: str
@@ -37,17 +36,15 @@ class TokenIds:
     client_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the database says about a token right now. Absent parts mean: it does not count."""
+class Standing(NamedTuple):
+    """What a token that counts right now stands on. No family, no person: a client's own token."""
 
-    revoked: bool
-    client: Client | None
-    family: Family | None
-    person: Person | None
+    client: Client
+    family: Family | None = None
+    person: Person | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Authorized:
     """A request with a token that counts. `person` is absent for a client's own token."""
 
@@ -152,32 +149,29 @@ class Access:
         """The token with everything it stands on, or None when it does not count any more."""
         ids = TokenIds(token.jti, token.family, token.client_id)
         standing = await self._standings.get(ids)
-        if standing is None or standing.revoked or standing.client is None:
-            return None
-        if token.family and (standing.family is None or standing.person is None):
-            return None
-        return Authorized(token, standing.client, standing.family, standing.person)
+        return None if standing is None else Authorized(token, *standing)
 
     def _fetch_standings(self, tx: Tx, wanted: Sequence[TokenIds]) -> Mapping[TokenIds, Standing]:
         """At most four queries for any number of tokens; two when no person is involved."""
-        revoked = families.revoked(
-            tx, {name for each in wanted for name in (each.jti, each.family)}
-        )
-        known = self._clients.known(tx, list({each.client_id for each in wanted}))
         ids = {each.family for each in wanted if each.family}
-        grown = families.families(tx, ids) if ids else {}
+        revoked = families.revoked(tx, ids.union([each.jti for each in wanted]))
+        known = self._clients.known(tx, list({each.client_id for each in wanted}))
+        grown = families.families(tx, ids)
         people = store.persons(tx, {each.authorization.person_id for each in grown.values()})
-        standings = {}
+        standings: dict[TokenIds, Standing] = {}
         for each in wanted:
-            registered = known.get(each.client_id)
-            family = grown.get(each.family)
+            jti, family_id, client_id = each
+            registered = known.get(client_id)
+            if jti in revoked or registered is None or registered.disabled:
+                continue
+            if not family_id:
+                standings[each] = Standing(registered.client)
+                continue
+            family = grown.get(family_id)
             person = people.get(family.authorization.person_id) if family else None
-            standings[each] = Standing(
-                revoked=each.jti in revoked or each.family in revoked,
-                client=registered.client if registered and not registered.disabled else None,
-                family=family if family and not family.revoked else None,
-                person=person if person and not person.disabled else None,
-            )
+            alive = family and not family.revoked and family_id not in revoked
+            if alive and person and not person.disabled:
+                standings[each] = Standing(registered.client, family, person)
         return standings
 
 

@@ -9,7 +9,6 @@
   lives at most ten minutes and is accepted once.
 """
 
-import base64
 import binascii
 import secrets
 from collections.abc import Mapping, Sequence
@@ -53,7 +52,7 @@ SECRET_PREFIX: Final = "yzs_"  # noqa: S105 - marks a leaked secret as ours
 FAILED: Final = "client authentication failed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """What a request says about its client, before anybody believes it."""
 
@@ -94,7 +93,7 @@ class Clients:
         self._outside = outside
         self._clock = clock
         self._issuer = issuer
-        self._rows: Loader[str, Row[Any]] = Loader(database, store.client_rows)
+        self._registered: Loader[str, RegisteredClient] = Loader(database, self.known)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
     def vouch(self, client: Client) -> Vouched:
@@ -222,8 +221,7 @@ class Clients:
         # 1.
         credentials = read_credentials(request.headers, form)
         # 2.
-        row = await self._rows.get(credentials.client_id)
-        registered = None if row is None else self._parse(row)
+        registered = await self._registered.get(credentials.client_id)
         if registered is None or registered.disabled:
             raise InvalidClient(FAILED)
         method = registered.client.token_endpoint_auth_method
@@ -242,7 +240,7 @@ class Clients:
         return registered.client
 
     def close(self) -> None:
-        self._rows.close()
+        self._registered.close()
         self._outside.close()
 
     def _check_certificate(self, request: HotRequest, client: Client) -> None:
@@ -379,12 +377,13 @@ def _basic(header: str) -> Credentials:
     if scheme.lower() != "basic":
         raise InvalidClient("the Authorization header must use Basic")
     try:
-        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+        pair = binascii.a2b_base64(encoded, strict_mode=True).decode()
+    except ValueError:
         raise InvalidClient("the Basic credentials are not base64") from None
+    client_id, colon, secret = pair.partition(":")
     if not colon:
         raise InvalidClient("the Basic credentials have no colon")
-    if "%" in client_id or "+" in client_id or "%" in secret or "+" in secret:
+    if "%" in pair or "+" in pair:
         client_id, secret = unquote_plus(client_id), unquote_plus(secret)
     return Credentials("client_secret_basic", client_id, secret)
 

@@ -30,11 +30,13 @@ from idp.tokens import Tokens, VerifiedToken
 JWT_TYPE: Final = "token-introspection+jwt"
 MEDIA_TYPE: Final = f"application/{JWT_TYPE}"
 INACTIVE: Final[Mapping[str, Any]] = {"active": False}
-SHOWN: Final = (
-    *("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"),  # RFC 7662 §2.2
-    *("auth_time", "acr", "amr"),  # RFC 9470 §6.2: a resource server decides about step-up by them
-    "cnf",  # RFC 8705 §3.2, RFC 9449 §6.2
-    *("act", "may_act"),  # RFC 8693 §4: who acts is never dropped on the way
+SHOWN: Final = frozenset(
+    {
+        *("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope"),  # RFC 7662 §2.2
+        *("auth_time", "acr", "amr"),  # RFC 9470 §6.2: step-up is decided by them
+        "cnf",  # RFC 8705 §3.2, RFC 9449 §6.2
+        *("act", "may_act"),  # RFC 8693 §4: who acts is never dropped on the way
+    }
 )
 
 
@@ -123,7 +125,7 @@ def may_know(asker: Client, token: VerifiedToken) -> bool:
 
 def described(token: VerifiedToken) -> dict[str, Any]:
     """A live access token in the words of RFC 7662 §2.2."""
-    shown = {name: token.claims[name] for name in SHOWN if name in token.claims}
+    shown = {name: value for name, value in token.claims.items() if name in SHOWN}
     kind = "DPoP" if "jkt" in token.binding else "Bearer"
     return {"active": True, "token_type": kind, **shown}
 
@@ -150,10 +152,10 @@ def statement(
 
 def wants_token(accept: str) -> bool:
     """Whether the Accept header names the signed form (RFC 9701 §4); `*/*` does not."""
-    ranges = (each.strip().lower() for each in accept.split(","))
-    return any(
+    asked = accept.lower()
+    return MEDIA_TYPE in asked and any(
         media_type.strip() == MEDIA_TYPE and not _refused(parameters)
-        for media_type, _, parameters in (each.partition(";") for each in ranges)
+        for media_type, _, parameters in (each.partition(";") for each in asked.split(","))
     )
 
 

@@ -384,5 +384,6 @@ def sweep(tx: Tx, now: datetime, most: int) -> int:
 
 
 # The fast lane's statements, compiled once.
-_clients = Prepared(select(clients).where(clients.c.client_id.in_(KEYS)))
+_client = (clients.c.metadata, clients.c.secret_hash, clients.c.version, clients.c.disabled_at)
+_clients = Prepared(select(clients.c.client_id, *_client).where(clients.c.client_id.in_(KEYS)))
 _people = Prepared(select(people).where(people.c.id.in_(KEYS)))

@@ -63,12 +63,15 @@ class Issued:
     jti: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VerifiedToken:
     """An access token of ours with a good signature, type, audience and dates."""
 
     claims: Mapping[str, Any]
-    scopes: frozenset[str]
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return frozenset(str(self.claims.get("scope", "")).split())
 
     @property
     def client_id(self) -> str:
@@ -157,7 +160,7 @@ class Tokens:
             raise InvalidToken("the access token has expired")
         if not _is_time(claims.get("iat")) or claims["iat"] > seconds + 60:
             raise InvalidToken("the access token is from the future")
-        return VerifiedToken(claims, frozenset(str(claims.get("scope", "")).split()))
+        return VerifiedToken(claims)
 
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""

@@ -15,8 +15,14 @@ from foundation.errors import Malformed
 from foundation.hot import HotRequest, parse_pairs
 from idp import dpop, outside, request_objects, wishes
 from idp.authorization import check_authorization
+from idp.clients import read_credentials
 from idp.dpop import Nonces, same_url
-from idp.errors import AuthorizationError, InvalidClientMetadata, InvalidDpopProof
+from idp.errors import (
+    AuthorizationError,
+    InvalidClient,
+    InvalidClientMetadata,
+    InvalidDpopProof,
+)
 from idp.models import AuthorizationRequest, Client
 from idp.mtls import ClientCertificates
 from idp.openapi import AUTHORIZATION
@@ -65,6 +71,16 @@ def test_a_signed_proof_may_say_anything_and_is_refused(claims):
 
     with pytest.raises(InvalidDpopProof):
         proof_of(text)
+
+
+@given(st.text(), st.text())
+def test_a_text_that_is_no_credential_is_refused(text: str, pair: str):
+    """A byte that is not ASCII arrives as a Latin-1 character, which is no base64 either."""
+    encoded = base64.b64encode(pair.replace(":", "").encode()).decode()
+
+    for header in (text, f"Basic {text}", f"Basic é{encoded}", f"Basic {encoded}"):
+        with pytest.raises(InvalidClient):
+            read_credentials({"authorization": header}, {})
 
 
 @given(JSON)

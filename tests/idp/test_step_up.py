@@ -63,7 +63,7 @@ def test_a_refused_reading_is_not_in_the_ledger_as_a_reading(world: World, regis
 
 
 def token(**claims) -> VerifiedToken:
-    return VerifiedToken({"acr": ACR_PASSWORD, "auth_time": NOW.timestamp(), **claims}, frozenset())
+    return VerifiedToken({"acr": ACR_PASSWORD, "auth_time": NOW.timestamp(), **claims})
 
 
 @pytest.mark.parametrize(
