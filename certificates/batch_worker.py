@@ -7,6 +7,7 @@ constraint on (batch, row) stands behind it.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -20,11 +21,11 @@ from certificates.issuing import Made, Order
 from certificates.models import Content
 from certificates.rules import State
 from certificates.service import Certificates
-from certificates.status import choose_slots
+from certificates.status import Slot, choose_slots
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
 from ledger import Entry
-from signing.models import Approval
+from signing.models import Approval, Seal
 
 
 class BatchWorker:
@@ -84,14 +85,38 @@ class BatchWorker:
         seal = self._certificates.seals.get(batch.seal_id)
         slots = choose_slots(self._database, len(rows), now)
         made: list[Made] = []
-        for row, slot in zip(rows, slots, strict=True):
-            try:
-                order = self._order(batch, row)
-                made.append(self._certificates.issuer.make(order, seal, slot, now))
-            except (LayoutOverflow, MissingGlyph, ContentChanged) as problem:
-                self._fail(batch.id, first, row.row, problem.code)
+        for row, result in zip(rows, self._make_all(batch, rows, slots, seal, now), strict=True):
+            if isinstance(result, Made):
+                made.append(result)
+            else:
+                self._fail(batch.id, first, row.row, result)
         if made:
             self._keep(batch, first, made, now)
+
+    def _make_all(
+        self,
+        batch: Row[Any],
+        rows: Sequence[Row[Any]],
+        slots: Sequence[Slot],
+        seal: Seal,
+        now: datetime,
+    ) -> list[Made | str]:
+        """What became of each row: a certificate, or the code of why there cannot be one.
+
+        Pages are drawn in threads, because drawing is most of the work and holds no lock (ADR 9).
+        Any other failure ends the step, and rows that nobody has begun are not begun.
+        """
+
+        def make(row: Row[Any], slot: Slot) -> Made | str:
+            try:
+                return self._certificates.issuer.make(self._order(batch, row), seal, slot, now)
+            except (LayoutOverflow, MissingGlyph, ContentChanged) as problem:
+                return problem.code
+
+        if "pdf" not in self._certificates.type(batch.type).formats:
+            return list(map(make, rows, slots))
+        with ThreadPoolExecutor(self._certificates.renderer.at_once) as drawers:
+            return list(drawers.map(make, rows, slots))
 
     def _keep(self, batch: Row[Any], first: int, made: Sequence[Made], now: datetime) -> None:
         numbers = [each.order.batch_row for each in made]

@@ -12,9 +12,12 @@ Fonts come from the wheel `justmytype-intl-cjk` (OFL), with the machine's own fo
 rare characters. PDF/A-3 because it may carry an attachment (ISO 19005-3).
 """
 
+import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -65,14 +68,18 @@ class Issued:
 
 
 class Renderer:
-    """Draws pages from templates with one set of fonts. Safe to share between threads."""
+    """Draws pages from templates with one set of fonts. Safe to share between threads.
+
+    `at_once` pages are drawn at the same time, one a core; who comes then waits.
+    """
 
     def __init__(self, public_url: str, templates: Path = TEMPLATES) -> None:
         self._public_url = public_url
         self._folder = templates
         self._fonts = open_fonts()
-        self._compilers: dict[str, typst.Compiler] = {}
-        self._lock = threading.Lock()
+        self.at_once = len(os.sched_getaffinity(0))
+        self._turns = threading.BoundedSemaphore(self.at_once)
+        self._idle: dict[str, deque[typst.Compiler]] = defaultdict(deque)
         self._drawable: set[str] = set()
         self.template_hash = hash_templates(templates)
 
@@ -122,17 +129,28 @@ class Renderer:
 
     def _compile(self, template: str, data: Mapping[str, Any], **how: Any) -> bytes:
         text = orjson.dumps(data).decode()
-        with self._lock:
-            compiler = self._compilers.get(template)
-            if compiler is None:
-                compiler = self._compilers[template] = typst.Compiler(
-                    self._folder / template, root=self._folder, font_paths=self._fonts
-                )
+        with self._compiler(template) as compiler:
             try:
                 page = compiler.compile(sys_inputs={"data": text}, **how)
             except typst.TypstError as problem:
                 raise _explain(problem) from None
         return page if isinstance(page, bytes) else b"".join(page or [])
+
+    @contextmanager
+    def _compiler(self, template: str) -> Iterator[typst.Compiler]:
+        """A compiler for one caller: it draws one page at a time, and lets the GIL go meanwhile."""
+        idle = self._idle[template]
+        with self._turns:
+            try:
+                compiler = idle.pop()
+            except IndexError:
+                compiler = typst.Compiler(
+                    self._folder / template, root=self._folder, font_paths=self._fonts
+                )
+            try:
+                yield compiler
+            finally:
+                idle.append(compiler)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,6 @@
     foreign_…    PDFs of others: examined and sealed through processes with little memory and time
     checks       the questions every document is asked; `validation` asks them of each format
     reasons      every code in three languages and in the words of ETSI; `report` puts them together
-    pool         sealing in several processes
     service      `Signing`, the door for the floors above
 
 Promises: nothing is sealed that two different people have not seen; what is sealed is read back

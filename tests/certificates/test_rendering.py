@@ -1,6 +1,7 @@
 """The page: right characters or none, one page or none, the same bytes for the same content."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
@@ -62,6 +63,25 @@ def test_the_same_content_gives_the_same_bytes(page):
     again = Renderer("https://yinzheng.test").pdf(kind, content, NOW, ISSUED)
 
     assert first == again
+
+
+def test_pages_drawn_at_once_are_the_pages_drawn_one_after_another(renderer, page):
+    pages = [page(operator_name=f"示例市第{number}号面馆有限公司") for number in range(8)]
+    one_by_one = [renderer.pdf(*each, NOW, ISSUED) for each in pages]
+
+    with ThreadPoolExecutor(2 * renderer.at_once) as drawers:
+        at_once = list(drawers.map(lambda each: renderer.pdf(*each, NOW, ISSUED), pages))
+
+    assert at_once == one_by_one
+    assert len(set(at_once)) == len(pages)
+
+
+def test_a_page_that_cannot_be_drawn_leaves_its_turn_to_the_next(renderer, page):
+    for _ in range(2 * renderer.at_once):
+        with pytest.raises(MissingGlyph):
+            renderer.pdf(*page(operator_name=UNASSIGNED), NOW, None)
+
+    assert renderer.pdf(*page(), NOW, None)
 
 
 def test_a_missing_glyph_fails_the_render_and_names_the_character(renderer, page):
