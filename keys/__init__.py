@@ -5,6 +5,7 @@ certificate chain or a time-stamp back; never a key. The room's story, from the 
 
     algorithms   one row per algorithm; SM2 or ML-DSA is one more row
     der, jose    bytes by hand: DER elements, strict JSON Web Signatures
+    http_signatures   the same for whole HTTP messages (RFC 9421)
     backends/    where private halves are kept: encrypted envelopes, hardware modules, a key service
     wire         what is said to a key service over its socket
     socket_service   the key service: private keys in a process of their own

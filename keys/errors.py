@@ -10,6 +10,17 @@
     │   │   └── SignatureMismatch   signature_mismatch        the signature is not by that key
     │   ├── MalformedJwk            malformed_jwk             not a public key we can use
     │   └── UnexpectedMediaType     unexpected_media_type     not what /tsa or /pki/ocsp takes
+    ├── Unauthenticated
+    │   └── MessageSignatureRefused            RFC 9421: a message is not what its signer sent
+    │       ├── SignatureMissing    signature_missing         none, or none with the expected tag
+    │       ├── SignatureMalformed  signature_malformed       not in the form we read
+    │       ├── SignatureIncomplete signature_incomplete      something is not covered or not said
+    │       ├── SignatureStale      signature_stale           made too long ago, ahead, expired
+    │       ├── SignatureKeyUnknown signature_key_unknown     keyid is not one registered key
+    │       ├── SignatureInvalid    signature_invalid         not by that key over this message
+    │       ├── SignatureReplayed   signature_replayed        its nonce was used before
+    │       ├── ContentDigestMissing    content_digest_missing    content without a digest
+    │       └── ContentDigestMismatch   content_digest_mismatch   content of another digest
     ├── NotFound
     │   ├── UnknownKey              unknown_key               no key has this kid
     │   ├── NoActiveKey             no_active_key             the use has no key that may sign
@@ -39,6 +50,7 @@ from foundation.errors import (
     NotFound,
     Refused,
     TooManyRequests,
+    Unauthenticated,
     Unavailable,
     YinzhengError,
 )
@@ -77,6 +89,48 @@ class MalformedJwk(Malformed):
 class UnexpectedMediaType(Malformed):
     code = "unexpected_media_type"
     status = 415
+
+
+class MessageSignatureRefused(Unauthenticated):
+    """The one error a receiver of signed messages needs to catch; `code` says which rule."""
+
+    code = "message_signature_refused"
+
+
+class SignatureMissing(MessageSignatureRefused):
+    code = "signature_missing"
+
+
+class SignatureMalformed(MessageSignatureRefused):
+    code = "signature_malformed"
+
+
+class SignatureIncomplete(MessageSignatureRefused):
+    code = "signature_incomplete"
+
+
+class SignatureStale(MessageSignatureRefused):
+    code = "signature_stale"
+
+
+class SignatureKeyUnknown(MessageSignatureRefused):
+    code = "signature_key_unknown"
+
+
+class SignatureInvalid(MessageSignatureRefused):
+    code = "signature_invalid"
+
+
+class SignatureReplayed(MessageSignatureRefused):
+    code = "signature_replayed"
+
+
+class ContentDigestMissing(MessageSignatureRefused):
+    code = "content_digest_missing"
+
+
+class ContentDigestMismatch(MessageSignatureRefused):
+    code = "content_digest_mismatch"
 
 
 class ActiveKeyExists(Conflict):
