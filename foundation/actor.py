@@ -19,6 +19,7 @@ class Actor:
     `roles` are a person's offices ("drafter", "approver", "keeper", "auditor", "operator") or a
     client's granted scopes. `subjects` are the pseudonymous ids of the holders whose certificates
     the actor may see as their own: the person and the organisations the person represents.
+    `signed_by` is the thumbprint of the key that signed the request, where requests are signed.
     """
 
     kind: ActorKind
@@ -28,6 +29,7 @@ class Actor:
     organisation_name: str = ""
     roles: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
+    signed_by: str = ""
 
     def may(self, role: str) -> bool:
         return role in self.roles

@@ -37,7 +37,10 @@ _MOST_PARAMETERS = 100
 
 @dataclass(slots=True)
 class HotRequest:
-    """What arrived. Header names are lower case; `path` is already percent-decoded once."""
+    """What arrived. Header names are lower case; `path` is already percent-decoded once.
+
+    `content_sha256` is the digest of content that is not in `body`, because it went by in a stream.
+    """
 
     method: str
     path: str
@@ -46,6 +49,7 @@ class HotRequest:
     body: bytes = b""
     client_ip: str = ""
     path_params: Mapping[str, str] = field(default_factory=dict)
+    content_sha256: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -214,11 +218,14 @@ def problem(error: YinzhengError, instance: str = "") -> HotAnswer:
         headers.append(("retry-after", str(retry_after)))
     if nonce := getattr(error, "dpop_nonce", ""):  # RFC 9449 §9
         headers.append(("dpop-nonce", nonce))
+    if wanted := getattr(error, "accept_signature", ""):  # RFC 9421 §5.1
+        headers.append(("accept-signature", wanted))
+    code = getattr(error, "error", error.code)  # an OAuth error may be more exact than its class
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": error.code.replace("_", " "),
+        "title": code.replace("_", " "),
         "status": error.status,
-        "code": error.code,
+        "code": code,
         "detail": error.detail,
         "instance": instance,
         "errors": [

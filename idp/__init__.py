@@ -14,6 +14,7 @@ service wants to know and why, and go back with a code that the service turns in
     people, sessions, attempts      who can sign in, who is signed in, who failed to
     tokens         signed statements      issuance  the token endpoint
     access         tokens read back: APIs, userinfo
+    signed_requests    whole requests signed by their client (RFC 9421)
     introspection, revocation      what others may know of a token, and tokens given back
     backchannel    services are told that a session ended
     step_up        a resource asks for a better or a more recent sign-in

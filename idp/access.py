@@ -22,6 +22,7 @@ from idp.errors import InsufficientScope, InvalidToken, TokenMissing
 from idp.models import Client, Family, Person
 from idp.profiles import SIGNING_ALGORITHMS
 from idp.sender import Senders
+from idp.signed_requests import SignedRequests
 from idp.step_up import Assurance, demand
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
@@ -46,12 +47,15 @@ class Standing(NamedTuple):
 
 @dataclass(slots=True)
 class Authorized:
-    """A request with a token that counts. `person` is absent for a client's own token."""
+    """A request with a token that counts. `person` is absent for a client's own token; `signed_by`
+    is the thumbprint of the key that signed the request, "" for clients that need not.
+    """
 
     token: VerifiedToken
     client: Client
     family: Family | None
     person: Person | None
+    signed_by: str = ""
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -63,8 +67,8 @@ class Authorized:
         a person's offices are not lent to programs.
         """
         if self.person is not None:
-            return replace(self.person.actor, roles=self.scopes)
-        return replace(self.client.actor, roles=self.scopes)
+            return replace(self.person.actor, roles=self.scopes, signed_by=self.signed_by)
+        return replace(self.client.actor, roles=self.scopes, signed_by=self.signed_by)
 
 
 class Access:
@@ -77,6 +81,7 @@ class Access:
         clients: Clients,
         tokens: Tokens,
         senders: Senders,
+        signed: SignedRequests,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -84,6 +89,7 @@ class Access:
         self._clients = clients
         self._tokens = tokens
         self._senders = senders
+        self._signed = signed
         self._clock = clock
         self._standings: Loader[TokenIds, Standing] = Loader(database, self._fetch_standings)
 
@@ -94,6 +100,7 @@ class Access:
         2. Ours, for this audience, in time.
         3. Sent by whoever it was made for (RFC 9449 §7, RFC 8705 §3).
         4. Not revoked: neither itself nor its family, client or person.
+        5. Signed, if the client is registered to sign (RFC 9421).
         Raises `InvalidToken` or another `TokenRefused`.
         """
         # 1., 2.
@@ -105,6 +112,10 @@ class Access:
         authorized = await self.standing(token)
         if authorized is None:
             raise InvalidToken("the access token has been revoked")
+        # 5.
+        if authorized.client.require_signed_requests:
+            signed_by = await self._signed.check(request, authorized.client)
+            return replace(authorized, signed_by=signed_by)
         return authorized
 
     async def userinfo(self, request: HotRequest) -> Mapping[str, Any] | str:

@@ -20,6 +20,7 @@
     │   │   ├── InvalidToken      401    the access token is expired, revoked, foreign or malformed
     │   │   │   └── TokenMissing  401    there is none
     │   │   ├── DpopChallenge     401    the same refusals of a proof, at a resource (RFC 9449 §7.1)
+    │   │   ├── RequestSignatureRefused  401  a signature is missing or does not hold (RFC 9421)
     │   │   ├── InsufficientUserAuthentication  401    sign in better or again (RFC 9470 §3)
     │   │   └── InsufficientScope 403    it is good, but not for this
     │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
@@ -37,6 +38,7 @@
 from typing import ClassVar
 
 from foundation.errors import Conflict, Gone, Invalid, NotFound, Refused, YinzhengError
+from keys.errors import MessageSignatureRefused
 
 
 class OAuthError(YinzhengError):
@@ -186,6 +188,26 @@ class DpopChallenge(TokenRefused):
     def headers(self) -> tuple[tuple[str, str], ...]:
         nonce = (("DPoP-Nonce", self.dpop_nonce),) if self.dpop_nonce else ()
         return (*super().headers(), *nonce)
+
+
+class RequestSignatureRefused(TokenRefused):
+    """`error` names the rule; the Accept-Signature header says what to sign (RFC 9421 §5.1)."""
+
+    code = "message_signature_refused"
+    status = 401
+
+    def __init__(self, refusal: MessageSignatureRefused, *, accept_signature: str) -> None:
+        super().__init__(refusal.detail)
+        self._error = refusal.code
+        self.accept_signature = accept_signature
+        self.next_step = "sign the request as the page docs/api.md shows"
+
+    @property
+    def error(self) -> str:
+        return self._error
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (*super().headers(), ("Accept-Signature", self.accept_signature))
 
 
 class InsufficientUserAuthentication(TokenRefused):

@@ -317,6 +317,7 @@ class Client:
     dpop_bound_access_tokens: bool = False
     require_pushed_authorization_requests: bool = False
     require_signed_request_object: bool = False
+    require_signed_requests: bool = False
     relies_on_nonce: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: str = ""

@@ -53,7 +53,8 @@ def check(client: Client) -> None:
     3. Redirect URIs can be compared exactly and are safe.                RFC 8252 §7, RFC 9700 §2.1
     4. Grant types exist and fit each other.                              RFC 7591 §2.1
     5. The profile allows it.                                             FAPI 2.0 §5.3.2
-    6. What authentication needs is there: key, certificate, name.        RFC 7591 §2, RFC 8705 §2
+    6. What authentication needs is there: key, certificate, name;        RFC 7591 §2, RFC 8705 §2
+       who signs requests has keys that a keyid can name.                 RFC 9421 §3.2
     7. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
     8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
@@ -63,7 +64,7 @@ def check(client: Client) -> None:
         *_redirects(client),
         *_grants(client),
         *_profile(client),
-        *_authentication(client),
+        *(_authentication(client) or _signed_requests(client)),
         *_reach(client),
         *_addresses(client),
         *_confidentiality(client),
@@ -158,15 +159,19 @@ def _authentication(client: Client) -> list[FieldError]:
 def _assertion_keys(client: Client) -> list[FieldError]:
     if client.jwks_uri:
         return []
-    keys = [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
+    keys = _signature_keys(client)
     if not keys:
-        return [FieldError("/jwks", "jwks", "private_key_jwt needs a public signature key")]
+        return [FieldError("/jwks", "jwks", "what the client signs needs a public signature key")]
     try:
         for jwk in keys:
             verification_key(jwk, SIGNING_ALGORITHMS)
     except MalformedJwk as problem:
         return [FieldError("/jwks", "jwks", problem.detail)]
     return []
+
+
+def _signature_keys(client: Client) -> list[dict[str, Any]]:
+    return [jwk for jwk in (client.jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
 
 
 def _subject_name(client: Client) -> list[FieldError]:
@@ -203,6 +208,16 @@ def _address_problem(uri: str) -> str | None:
         return problem.detail
     local = host in ("localhost", "127.0.0.1", "::1")
     return "http to another machine; use https" if scheme == "http" and not local else None
+
+
+def _signed_requests(client: Client) -> list[FieldError]:
+    if not client.require_signed_requests or client.jwks_uri:
+        return []
+    names = [jwk.get("kid") or "" for jwk in _signature_keys(client)]
+    if not all(names) or len(set(names)) != len(names):
+        said = "signed requests need keys, each with a kid of its own"
+        return [FieldError("/jwks", "jwks", said)]
+    return _assertion_keys(client)
 
 
 def _reach(client: Client) -> list[FieldError]:

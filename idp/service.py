@@ -44,6 +44,7 @@ from idp.revocation import Revocations
 from idp.rules import Refused
 from idp.sender import Senders
 from idp.sessions import Rejected, Sessions, SignedIn
+from idp.signed_requests import SignedRequests
 from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
 from ledger import Entry, Ledger
@@ -135,7 +136,10 @@ class Idp:
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
         self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
-        self.access = Access(database, ledger, self.clients, self.tokens, self.senders, clock)
+        signed = SignedRequests(self.clients, self._replays, clock, issuer)
+        self.access = Access(
+            database, ledger, self.clients, self.tokens, self.senders, signed, clock
+        )
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
         self.registrations = Registrations(database, ledger, self.clients, clock, issuer)
         self.devices = Devices(database, ledger, self.clients, clock, issuer)

@@ -184,6 +184,7 @@ def _who(actor: Actor) -> dict[str, str]:
         who["name"] = actor.name
     who["organisation"] = actor.organisation
     who["organisation_name"] = actor.organisation_name
+    who["signed_by"] = actor.signed_by
     return {name: fact for name, fact in who.items() if fact}
 
 

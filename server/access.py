@@ -8,6 +8,7 @@ from foundation.actor import Actor
 from foundation.errors import Refused
 from foundation.hot import HotRequest, collect_headers
 from idp import Idp
+from server.middleware import streamed_sha256
 
 
 class Access:
@@ -24,6 +25,7 @@ class Access:
                 query=request.scope["query_string"].decode("latin-1"),
                 headers=collect_headers(request.headers.raw),
                 client_ip=request.client.host if request.client else "",
+                content_sha256=streamed_sha256(request.scope),
             )
             return await self.hot(hot, *scopes)
 

@@ -3,10 +3,12 @@
 - an `X-Request-Id` that errors quote;
 - one meaning: a header that decides something sent twice, or a path that decodes twice, is refused
   before anybody looks at it (attacks 35 and 36);
+- the digest of what goes by, when the request is signed;
 - the security headers, unless the page set its own Content-Security-Policy;
 - a limit on the body, small for forms and larger where files arrive.
 """
 
+import hashlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,6 +20,7 @@ from foundation.hot import collect_headers, problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
+Digest = Any  # of hashlib, which does not name its type
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -40,6 +43,7 @@ _HEADERS = (
     (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
 )
+_SIGNED = b"signature-input"
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
@@ -55,6 +59,12 @@ def new_request_id() -> str:
 def is_odd_path(path: str) -> bool:
     """One decoding, then authorisation: a path that could be decoded again is nobody's path."""
     return "%" in path or "\\" in path or unquote(path) != path or not path.isprintable()
+
+
+def streamed_sha256(scope: Scope) -> bytes:
+    """The digest of the content that was read so far; of an unsigned request, no digest at all."""
+    content: Digest | None = scope.get("state", {}).get("content")
+    return b"" if content is None else content.digest()
 
 
 def uncounted(_route: str, _method: str, _status: int, _seconds: float) -> None:
@@ -91,6 +101,8 @@ class Envelope:
         except YinzhengError as error:
             return await _send_problem(error, request_id, send_with_headers)
         limited = _Limited(receive, _limit(scope))
+        if _SIGNED in dict(scope["headers"]):
+            scope["state"]["content"] = limited.content = hashlib.sha256()
         return await self._app(scope, limited, send_with_headers)
 
     def _complete(
@@ -115,15 +127,22 @@ async def _send_problem(error: YinzhengError, request_id: str, send: Send) -> No
 
 
 class _Limited:
-    """A `receive` that stops counting bytes for nobody: past the limit the client is gone."""
+    """A `receive` that stops counting bytes for nobody: past the limit the client is gone.
+
+    What goes by is added to `content`, when there is one.
+    """
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._left = limit
+        self.content: Digest | None = None
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        self._left -= len(message.get("body", b""))
+        body = message.get("body", b"")
+        self._left -= len(body)
+        if self.content is not None:
+            self.content.update(body)
         return message if self._left >= 0 else {"type": "http.disconnect"}
 
 

@@ -101,8 +101,8 @@ RFC_REQUEST = Message(
         "host": "example.com",
         "date": "Tue, 20 Apr 2021 02:07:55 GMT",
         "content-type": "application/json",
-        "content-digest": "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BN"
-        "NyealdVLvRwEmTHWXvJwew==:",
+        "content-digest": "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7B"
+        "NNyealdVLvRwEmTHWXvJwew==:",
         "content-length": "18",
     },
 )
@@ -111,8 +111,8 @@ RFC_RESPONSE = Message(
     headers={
         "date": "Tue, 20 Apr 2021 02:07:56 GMT",
         "content-type": "application/json",
-        "content-digest": "sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWd"
-        "XymyU0rjJuahq4l5aGgfLQ==:",
+        "content-digest": "sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wW"
+        "dXymyU0rjJuahq4l5aGgfLQ==:",
         "content-length": "23",
     },
 )
