@@ -37,6 +37,7 @@ from idp import Idp
 from keys import Keys
 from keys.backends.software import SoftwareBackend
 from ledger import Ledger
+from server import records
 from server.access import Access
 from signing import Seal, Seals, Signing
 from signing.models import Approval
@@ -62,7 +63,7 @@ class Rooms:
         self.keys.establish()
         self.keys.ensure("exchange.receipts")
         self.ledger = Ledger(self.database, self.keys, clock, "bench")
-        self.seals = Seals(self.database, self.keys, clock)
+        self.seals = Seals(self.database, self.keys, clock, records.into(self.ledger))
         self.signing = Signing(self.seals, self.keys, clock)
         self.catalogue = Catalogue.load()
         self.certificates = Certificates(

@@ -41,7 +41,6 @@ from keys import Keys
 from ledger import Entry, Ledger
 from signing.errors import SealNotUsable
 from signing.models import Approval
-from signing.seals import Seals
 from signing.service import Signing
 
 _NOT_SEALABLE = (
@@ -70,8 +69,8 @@ class Certificates(Drafts):
         *,
         renderer: Renderer | None = None,
     ) -> None:
-        seals, renderer = Seals(database, keys, clock), renderer or Renderer(public_url)
-        super().__init__(database, ledger, clock, catalogue, seals, renderer, jobs)
+        renderer = renderer or Renderer(public_url)
+        super().__init__(database, ledger, clock, catalogue, signing.seals, renderer, jobs)
         self.public_url = public_url
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, renderer, public_url)

@@ -40,7 +40,7 @@ from keys.errors import NoActiveKey, UnknownCertificate
 from keys.external_time import ExternalTimestamps, TimeSource
 from keys.service import TSA
 from ledger import Ledger
-from server import migrations, problems
+from server import migrations, problems, records
 from server.access import Access
 from server.hotpath import HotPath
 from server.management import Management, Metrics
@@ -72,7 +72,7 @@ class House:
         self.keys = open_keys(settings, self.database, master_key, clock)
         _found_authority(self.keys)
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
-        self.seals = Seals(self.database, self.keys, clock)
+        self.seals = Seals(self.database, self.keys, clock, records.into(self.ledger))
         self.signing = Signing(self.seals, self.keys, clock)
         self.idp = Idp(
             self.database,

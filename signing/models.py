@@ -5,7 +5,7 @@ ever added, so that "was this seal valid at that moment?" is one look into an in
 agreed to a seal, and to its use, is a constraint of the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -25,8 +25,9 @@ from sqlalchemy import (
     text,
 )
 
+from foundation.actor import Actor
 from foundation.columns import UtcDateTime
-from foundation.database import metadata
+from foundation.database import Tx, metadata
 from keys import SigningOrder
 
 seals = Table(
@@ -254,6 +255,26 @@ class SealChange:
     since: datetime
     by: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SealAct:
+    """Something that was done to a seal or a permit, for the record of the whole house.
+
+    `kind` is a stable word ("seal.suspended"); `details` are codes that anybody may read; `private`
+    is what people wrote.
+    """
+
+    kind: str
+    seal_id: str
+    by: Actor
+    at: datetime
+    details: Mapping[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+# Keeps an act, in the transaction that takes it; this room does not know the ledger.
+Record = Callable[[Tx, SealAct], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,23 @@ from typing import Final
 
 from sqlalchemy import insert, select, update
 
-from foundation.actor import Actor
+from foundation.actor import Actor, ActorKind
 from foundation.database import Tx
 from signing import rules, store
 from signing.errors import FourEyesViolated, PermitExhausted, PermitNotUsable, UnknownPermit
-from signing.models import Approval, Permit, seal_permits
+from signing.models import Approval, Permit, Record, SealAct, seal_permits
 
 LARGEST_QUOTA: Final = 100_000
 
 
 class Permits:
-    """Asks for, approves and spends permits; every method takes the caller's transaction."""
+    """Asks for, approves and spends permits; every method takes the caller's transaction.
+
+    Every act is handed to `record` in that transaction.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
 
     def ask(
         self,
@@ -63,6 +69,7 @@ class Permits:
                 valid_until=until,
             )
         )
+        self._keep(tx, "asked", self._must_find(tx, permit_id), by, now)
         return permit_id
 
     def approve(self, tx: Tx, permit_id: str, *, by: Actor, now: datetime) -> Permit:
@@ -74,16 +81,19 @@ class Permits:
                 next_step="Let the keeper or another officer approve.",
             )
         self._change(tx, permit_id, approved_by=by.id, approved_at=now)
+        self._keep(tx, "approved", permit, by, now)
         return self._must_find(tx, permit_id)
 
     def withdraw(self, tx: Tx, permit_id: str, *, by: Actor, now: datetime) -> Permit:
         """End a permit before its day; what was sealed stays sealed."""
-        self._theirs(tx, permit_id, by)
-        tx.execute(
+        permit = self._theirs(tx, permit_id, by)
+        ended = tx.execute(
             update(seal_permits)
             .where(seal_permits.c.id == permit_id, seal_permits.c.withdrawn_at.is_(None))
             .values(withdrawn_at=now, withdrawn_by=by.id)
         )
+        if ended.rowcount:  # a second withdrawal changes nothing
+            self._keep(tx, "withdrawn", permit, by, now)
         return self._must_find(tx, permit_id)
 
     def spend(
@@ -116,6 +126,8 @@ class Permits:
         permit = self._must_find(tx, permit_id)
         if spent.rowcount != 1 or permit.approved_by is None or permit.approved_at is None:
             raise _refused(permit, purpose, now)
+        user = Actor(ActorKind.PERSON, permit.asked_by)  # whom the permit was given to
+        self._keep(tx, "spent", permit, user, now, count=str(count), content_digest=content_digest)
         return Approval(
             content_digest, permit.asked_by, permit.approved_by, permit.approved_at, permit.id
         )
@@ -125,6 +137,14 @@ class Permits:
         query = select(seal_permits).where(seal_permits.c.seal_id == seal_id)
         rows = tx.execute(query.order_by(seal_permits.c.asked_at.desc(), seal_permits.c.id))
         return [Permit(**row) for row in rows.mappings()]
+
+    def _keep(
+        self, tx: Tx, act: str, permit: Permit, by: Actor, now: datetime, **details: str
+    ) -> None:
+        about = {"permit": permit.id, "quota": str(permit.quota), **details}
+        private = {"purpose": permit.purpose}
+        kind = f"seal.permit_{act}"
+        self._record(tx, SealAct(kind, permit.seal_id, by, now, about, private))
 
     def _change(self, tx: Tx, permit_id: str, **values: object) -> None:
         undecided = (seal_permits.c.id == permit_id, seal_permits.c.approved_at.is_(None))

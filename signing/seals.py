@@ -30,7 +30,9 @@ from signing import appearance, rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
 from signing.models import (
     Application,
+    Record,
     Seal,
+    SealAct,
     SealChange,
     SealEntry,
     SealKind,
@@ -47,13 +49,17 @@ REGISTER = Actor(ActorKind.SYSTEM, "register", name="seal register")
 
 
 class Seals:
-    """Registers seals, changes their state, and answers questions about them."""
+    """Registers seals, changes their state, and answers questions about them.
 
-    def __init__(self, database: Database, keys: Keys, clock: Clock) -> None:
+    Every act is handed to `record` in the transaction that takes it.
+    """
+
+    def __init__(self, database: Database, keys: Keys, clock: Clock, record: Record) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
-        self.permits = Permits()
+        self._record = record
+        self.permits = Permits(record)
 
     # ── the way to a seal ────────────────────────────────────────────────────────────────────
 
@@ -70,6 +76,7 @@ class Seals:
             raise
         store.add_application(tx, seal_id, 1, by=by.id, now=now, reason=reason)
         store.add_state(tx, seal_id, SealState.APPLIED, since=now, by=by.id, reason=reason)
+        self._keep(tx, "applied", seal_id, by, now, reason)
         return seal_id
 
     def apply_for_version(
@@ -85,7 +92,9 @@ class Seals:
             if is_unique_violation(error):
                 raise ApplicationOpen("somebody has asked for a new version already") from None
             raise
-        return entry.version + 1
+        version = entry.version + 1
+        self._keep(tx, "applied", seal_id, by, now, reason, version=str(version))
+        return version
 
     def approve(
         self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, note: str = ""
@@ -111,7 +120,8 @@ class Seals:
             )
         self._add_version(tx, entry, granted.version, algorithm, by, now)
         if granted.version == 1:
-            self._enter(tx, entry, SealState.MADE, by, now, f"version {granted.version}")
+            self._enter(tx, entry, SealState.MADE, by, now, "")
+        self._keep(tx, "made", seal_id, by, now, version=str(granted.version))
         return self._must_find(tx, seal_id)
 
     def file(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reference: str) -> Seal:
@@ -121,11 +131,12 @@ class Seals:
         store.set_filing(tx, seal_id, entry.version, reference)
         if entry.state == SealState.MADE:
             self._enter(tx, entry, SealState.FILED, by, now, reference)
+        self._keep(tx, "filed", seal_id, by, now, reference, version=str(entry.version))
         return self._must_find(tx, seal_id)
 
     def activate(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime) -> Seal:
         """Put a filed seal to use."""
-        return self._change(tx, seal_id, SealState.ACTIVE, by, now, "put to use")
+        return self._change(tx, "activated", seal_id, SealState.ACTIVE, by, now)
 
     def register(
         self,
@@ -160,7 +171,7 @@ class Seals:
         approved_by: Actor,
         now: datetime,
         algorithm: str = "ES256",
-        reason: str = "renewal",
+        reason: str = "",
     ) -> Seal:
         """The next version at once: new key, new certificate, newly drawn picture."""
         self.apply_for_version(tx, seal_id, by=by, now=now, reason=reason)
@@ -171,11 +182,11 @@ class Seals:
 
     def suspend(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
         """Nothing may be sealed until `resume`; a signature made meanwhile is not valid."""
-        return self._change(tx, seal_id, SealState.SUSPENDED, by, now, reason)
+        return self._change(tx, "suspended", seal_id, SealState.SUSPENDED, by, now, reason)
 
     def resume(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
         """Make a suspended seal active again."""
-        return self._change(tx, seal_id, SealState.ACTIVE, by, now, reason)
+        return self._change(tx, "resumed", seal_id, SealState.ACTIVE, by, now, reason)
 
     def revoke(
         self,
@@ -191,7 +202,9 @@ class Seals:
 
         `cause` is what the revocation list says; KEY_COMPROMISE destroys the private keys at once.
         """
-        seal = self._change(tx, seal_id, SealState.REVOKED, by, now, reason)
+        seal = self._change(
+            tx, "revoked", seal_id, SealState.REVOKED, by, now, reason, cause=cause.name.lower()
+        )
         for use, kid in store.keys_of(tx, seal_id):
             self._keys.stop(tx, use, now)
             self._keys.authority.revoke_key(tx, kid, cause, now)
@@ -201,7 +214,7 @@ class Seals:
 
     def destroy(self, tx: Tx, seal_id: str, *, by: Actor, now: datetime, reason: str) -> Seal:
         """Destroy the private keys of a revoked seal; certificates and pictures stay on record."""
-        seal = self._change(tx, seal_id, SealState.DESTROYED, by, now, reason)
+        seal = self._change(tx, "destroyed", seal_id, SealState.DESTROYED, by, now, reason)
         for use, _ in store.keys_of(tx, seal_id):
             self._keys.destroy(tx, use, now)
         return seal
@@ -281,15 +294,38 @@ class Seals:
         store.decide(tx, waiting, to, by=by.id, now=now, note=note)
         if waiting.version == 1:
             self._enter(tx, entry, to, by, now, note)
+        self._keep(tx, str(to), seal_id, by, now, note, version=str(waiting.version))
         return store.must_find(tx, seal_id)
 
     def _change(
-        self, tx: Tx, seal_id: str, to: SealState, by: Actor, now: datetime, reason: str
+        self,
+        tx: Tx,
+        act: str,
+        seal_id: str,
+        to: SealState,
+        by: Actor,
+        now: datetime,
+        reason: str = "",
+        **details: str,
     ) -> Seal:
         entry = self._locked(tx, seal_id)
         rules.must_decide_for(by, entry.owner)
         self._enter(tx, entry, to, by, now, reason)
+        self._keep(tx, act, seal_id, by, now, reason, **details)
         return self._must_find(tx, seal_id)
+
+    def _keep(
+        self,
+        tx: Tx,
+        act: str,
+        seal_id: str,
+        by: Actor,
+        now: datetime,
+        reason: str = "",
+        **details: str,
+    ) -> None:
+        private = {"reason": reason} if reason else {}
+        self._record(tx, SealAct(f"seal.{act}", seal_id, by, now, details, private))
 
     def _enter(
         self, tx: Tx, entry: SealEntry, to: SealState, by: Actor, now: datetime, reason: str

@@ -37,7 +37,7 @@ class Signing:
     """Seals and validates documents. `anchors` are further trusted roots (DER)."""
 
     def __init__(self, seals: Seals, keys: Keys, clock: Clock) -> None:
-        self._seals = seals
+        self.seals = seals
         self._keys = keys
         self._clock = clock
         self._sealers: dict[str, PdfSealer] = {}
@@ -182,7 +182,7 @@ class Signing:
 
         Raises `DocumentTooLarge`; a foreign PDF may take seconds, so call it off the event loop.
         """
-        judge = Judge(self._anchors(), self._seals.then, self._clock())
+        judge = Judge(self._anchors(), self.seals.then, self._clock())
         return validate_detached(data, signature, judge) if signature else validate(data, judge)
 
     def validate_pdf(self, data: bytes) -> Validation:

@@ -11,6 +11,7 @@ from certificates.rendering import Renderer
 from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs
+from server import records
 from signing.seals import Seals
 from signing.service import Signing
 
@@ -71,9 +72,9 @@ def jobs(database, clock):
 
 
 @pytest.fixture
-def seals(database, keys, clock):
+def seals(database, keys, ledger, clock):
     keys.establish()
-    registry = Seals(database, keys, clock)
+    registry = Seals(database, keys, clock, records.into(ledger))
     with database.write() as tx:
         for number, owner in enumerate((AUTHORITY, OTHER)):
             registry.register(

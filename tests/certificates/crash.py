@@ -9,6 +9,7 @@ from foundation.jobs import open_jobs
 from keys import Keys
 from keys.backends.software import SoftwareBackend
 from ledger import Ledger
+from server import records
 from signing.seals import Seals
 from signing.service import Signing
 from tests.certificates.conftest import PUBLIC_URL
@@ -20,7 +21,7 @@ def worker(url: str, master_key: str, batch_id: str, now: str) -> None:
     database = Database(url, FieldCipher(key))
     keys = Keys(database, SoftwareBackend(key), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock), keys, clock)
+    signing = Signing(Seals(database, keys, clock, records.into(ledger)), keys, clock)
     jobs = open_jobs(database, clock)
     room = Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
     batches = Batches(room)

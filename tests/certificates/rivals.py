@@ -19,6 +19,7 @@ from foundation.jobs import open_jobs
 from keys import Keys
 from keys.backends.software import SoftwareBackend
 from ledger import Ledger
+from server import records
 from signing.seals import Seals
 from signing.service import Signing
 from tests.certificates.conftest import LI, PUBLIC_URL
@@ -30,7 +31,7 @@ def open_room(url: str, master_key: bytes, now: datetime) -> Certificates:
     clock, database = MovableClock(now), Database(url, FieldCipher(master_key))
     keys = Keys(database, SoftwareBackend(master_key), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock), keys, clock)
+    signing = Signing(Seals(database, keys, clock, records.into(ledger)), keys, clock)
     jobs = open_jobs(database, clock)
     return Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
 

@@ -15,6 +15,7 @@ from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from keys import Keys
 from ledger import Ledger
+from server import records
 from signing import Seals, Signing
 from tests.certificates.conftest import AUTHORITY, FOOD, LI, PUBLIC_URL, WANG
 from tests.simulators.clock import MovableClock
@@ -30,7 +31,7 @@ class Office:
         keys.establish()
         self.ledger = Ledger(database, keys, system_clock, "yinzheng.test/log")
         self.jobs: Jobs = open_jobs(database, self.clock)
-        self.seals = Seals(database, keys, system_clock)
+        self.seals = Seals(database, keys, system_clock, records.into(self.ledger))
         self.signing = Signing(self.seals, keys, system_clock)
         with database.write() as tx:
             self.seal = self.seals.register(

@@ -35,6 +35,7 @@ from foundation.jobs import open_jobs
 from keys import Keys
 from keys.backends.software import SoftwareBackend
 from ledger import Ledger
+from server import records
 from signing.seals import Seals
 from signing.service import Signing
 from tests.certificates.conftest import (
@@ -278,7 +279,8 @@ def test_whatever_anybody_tries_in_any_order(
         database = Database(f"sqlite:///{path}", cipher)
         keys = Keys(database, SoftwareBackend(master_key), clock)
         keys.establish()
-        seals = Seals(database, keys, clock)
+        ledger = Ledger(database, keys, clock, "yinzheng.test/log")
+        seals = Seals(database, keys, clock, records.into(ledger))
         with database.write() as tx:
             for number, owner in enumerate((AUTHORITY, OTHER)):
                 seals.register(
@@ -290,7 +292,6 @@ def test_whatever_anybody_tries_in_any_order(
                     by=LI,
                     now=clock(),
                 )
-        ledger = Ledger(database, keys, clock, "yinzheng.test/log")
         signing = Signing(seals, keys, clock)
         jobs = open_jobs(database, clock)
         room = Certificates(

@@ -20,6 +20,7 @@ from foundation.database import Database
 from foundation.jobs import open_jobs
 from keys import Keys
 from ledger import Access, Ledger
+from server import records
 from signing.seals import Seals
 from signing.service import Signing
 from tests.simulators.clock import MovableClock
@@ -171,7 +172,7 @@ def build_house(
     renderer: Renderer,
 ) -> House:
     keys.establish()
-    seals = Seals(database, keys, clock)
+    seals = Seals(database, keys, clock, records.into(ledger))
     with database.write() as tx:
         seals.register(
             tx,

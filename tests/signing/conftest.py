@@ -19,7 +19,7 @@ from foundation.database import Database
 from keys import Keys
 from keys.algorithms import algorithm
 from keys.backends.software import SoftwareBackend
-from signing import Approval, Seal, SealedDocument, Seals, Signing
+from signing import Approval, Seal, SealAct, SealedDocument, Seals, Signing
 from tests.signing.pages import page
 from tests.simulators.clock import MovableClock
 
@@ -44,7 +44,8 @@ class House:
         self.clock = clock
         self.keys = Keys(database, SoftwareBackend(master_key), clock)
         self.keys.establish()
-        self.seals = Seals(database, self.keys, clock)
+        self.acts: list[SealAct] = []
+        self.seals = Seals(database, self.keys, clock, lambda _tx, act: self.acts.append(act))
         self.signing = Signing(self.seals, self.keys, clock)
 
     def register(self, name: str = NAME, code: str = "3501000012345", **more: str) -> Seal:

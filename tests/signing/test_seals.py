@@ -60,6 +60,14 @@ def in_use(house: House) -> Seal:
     return do(house, "activate", seal_id)
 
 
+def test_no_state_is_explained_in_one_language(house: House) -> None:
+    seal = in_use(house)
+
+    assert [change.reason for change in house.seals.history(seal.id)] == [
+        *("new bureau", "", "", "公备2026-17", ""),
+    ]
+
+
 # ── the way to a seal ────────────────────────────────────────────────────────────────────────
 
 

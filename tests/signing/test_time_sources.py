@@ -54,7 +54,9 @@ def house(
     built.keys = Keys(
         sqlite_database, SoftwareBackend(master_key), built.clock, time_source=outside
     )
-    built.seals = Seals(sqlite_database, built.keys, built.clock)
+    built.seals = Seals(
+        sqlite_database, built.keys, built.clock, lambda _tx, act: built.acts.append(act)
+    )
     built.signing = Signing(built.seals, built.keys, built.clock)
     return built
 
