@@ -30,9 +30,10 @@ ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
 PERSON_PREFIX: Final = "p_"
+_LIFETIME_SECONDS: Final = int(ACCESS_TOKEN_LIFETIME.total_seconds())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Grant:
     """What a grant type allows the token endpoint to issue.
 
@@ -55,7 +56,7 @@ class Grant:
         return self.authorization is not None and "openid" in self.scopes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Issued:
     """A token response (RFC 6749 §5.1), and the id its access token goes by."""
 
@@ -126,7 +127,7 @@ class Tokens:
         response: dict[str, Any] = {
             "access_token": access_token,
             "token_type": "DPoP" if "jkt" in grant.binding else "Bearer",
-            "expires_in": int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+            "expires_in": _LIFETIME_SECONDS,
             "scope": " ".join(grant.scopes),
         }
         if grant.refresh_token is not None:
@@ -184,7 +185,7 @@ class Tokens:
             "iss": self.issuer,
             "sub": subject,
             "aud": audience[0] if len(audience) == 1 else list(audience),
-            "exp": seconds + int(ACCESS_TOKEN_LIFETIME.total_seconds()),
+            "exp": seconds + _LIFETIME_SECONDS,
             "iat": seconds,
             "jti": jti,
             "client_id": grant.client.client_id,

@@ -220,7 +220,7 @@ def unverified_header(token: str) -> Mapping[str, Any]:
 
 
 def _encode(data: bytes) -> bytes:
-    return b2a_base64(data, newline=False).translate(_URLSAFE).rstrip(b"=")
+    return b2a_base64(data, newline=False).translate(_URLSAFE, b"=")
 
 
 def _decode(part: str) -> bytes:

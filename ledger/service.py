@@ -58,7 +58,7 @@ from ledger.tiles import Edge, TilePath, Tree, encode_bundle, tile_width
 KEY_USE: Final = "ledger.checkpoint"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Written:
     """An entry as rows: for the outbox, for those concerned, and its sealed openings."""
 

@@ -111,12 +111,13 @@ def test_ids_are_uuids_of_version_seven_and_order_entries_by_time():
     assert int(ids[0].replace("-", "")[:12], 16) == int(AT.timestamp() * 1000)
 
 
-def test_the_time_is_written_in_utc_to_the_microsecond():
-    shanghai = AT.astimezone(timezone(timedelta(hours=8)))
+@pytest.mark.parametrize("microsecond", [123456, 120000, 7, 0])
+def test_the_time_is_written_in_utc_to_the_microsecond(microsecond):
+    at = AT.replace(microsecond=microsecond)
 
-    written = read_leaf(write_leaf(dataclasses.replace(entry(), at=shanghai)).leaf)
-
-    assert written["at"] == "2026-11-24T08:00:00.123456Z"
+    for zone in (UTC, timezone(timedelta(hours=8))):
+        written = read_leaf(write_leaf(dataclasses.replace(entry(), at=at.astimezone(zone))).leaf)
+        assert written["at"] == f"2026-11-24T08:00:00.{microsecond:06d}Z"
 
 
 def test_a_time_without_zone_is_refused():
