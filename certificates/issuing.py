@@ -37,9 +37,11 @@ from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
 from keys import Keys, Trail
+from keys.errors import NoActiveKey, UnknownCertificate
 from ledger import Entry, Ledger
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Approval, Seal, SealedDocument
+from signing.rules import must_be_usable, stopped
 from signing.service import Signing
 
 QR_USE = "certificates.qr"
@@ -108,13 +110,13 @@ class Issuer:
     def make(self, order: Order, seal: Seal, slot: Slot, now: datetime) -> Made:
         """Sign, draw and seal one order. Raises `ContentChanged` and what signing raises."""
         kind, content = order.kind, order.content
-        if content.digest != order.approval.content_digest:
-            raise ContentChanged(
-                "the content is not the one that was approved",
-                next_step="return the draft, look at it again and submit it once more",
-            )
+        _must_be_what_was_approved(order)
+        must_be_usable(seal, now)
         trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
-        credential = self._credential(order, seal, slot, now, trail)
+        try:
+            credential = self._credential(order, seal, slot, now, trail)
+        except (NoActiveKey, UnknownCertificate):
+            raise stopped(seal) from None
         files = {"dc+sd-jwt": credential.encode()}
         if "cwt-qr" in kind.formats:
             files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
@@ -288,6 +290,14 @@ class Issuer:
             details=details,
         )
         self._ledger.append(tx, entry)
+
+
+def _must_be_what_was_approved(order: Order) -> None:
+    if order.content.digest != order.approval.content_digest:
+        raise ContentChanged(
+            "the content is not the one that was approved",
+            next_step="return the draft, look at it again and submit it once more",
+        )
 
 
 def name_index(cipher: FieldCipher, name: str) -> str:

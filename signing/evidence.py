@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from foundation.errors import Unavailable
 from keys import Keys
-from keys.errors import UnknownCertificate
+from keys.errors import NoActiveKey, UnknownCertificate
 from signing.errors import SealNotUsable
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 
@@ -38,16 +38,16 @@ class EvidenceSource:
     def at(self, now: datetime) -> Evidence:
         """The evidence as of now; nothing when a list is due and its signer does not answer.
 
-        Raises `SealNotUsable` when the certificate is no longer a good one.
+        Raises `SealNotUsable` when the certificate is no longer a good one, or its key stopped.
         """
         if self._at is None or not timedelta(0) <= now - self._at < _KEPT:
             try:
                 self._made, self._at = self._collected(now), now
             except Unavailable:
                 return NO_EVIDENCE
-            except UnknownCertificate:
+            except (NoActiveKey, UnknownCertificate):
                 raise SealNotUsable(
-                    "the certificate of the seal was revoked",
+                    "the certificate of the seal was revoked, or its key stopped",
                     next_step="Ask the keeper to renew the seal.",
                 ) from None
         return self._made

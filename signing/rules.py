@@ -118,6 +118,13 @@ def must_be_usable(seal: Seal, now: datetime) -> None:
         )
 
 
+def stopped(seal: Seal) -> SealNotUsable:
+    """What sealing answers when the key was stopped after the seal was read."""
+    return SealNotUsable(
+        f"the key of the seal {seal.name} was stopped", next_step="Ask the keeper of the seal."
+    )
+
+
 def must_be_approved(approval: Approval, content_digest: str, now: datetime) -> None:
     """Four eyes, the very content that was approved, and an approval that lies in the past."""
     if not approval.drafter or not approval.approver or approval.drafter == approval.approver:

@@ -209,7 +209,7 @@ class Signing:
                 next_step="Ask the keeper to renew it.",
             ) from None
         except NoActiveKey:
-            raise _stopped(seal) from None
+            raise rules.stopped(seal) from None
         if key.kid != seal.kid or certificate_digest(chain[0]) != seal.certificate_digest:
             raise _outdated(seal)
         return chain, key.algorithm
@@ -244,7 +244,7 @@ class Signing:
             try:
                 signature = self._keys.sign(seal.use, message, order=order, trail=trail)
             except (NoActiveKey, KeyMayNotSign):
-                raise _stopped(seal) from None
+                raise rules.stopped(seal) from None
             if signature.kid != seal.kid:
                 raise _outdated(seal)
             return algorithm(signature.algorithm).from_jose(signature.value)
@@ -259,12 +259,6 @@ def _is_intact(found: Validation) -> bool:
 
 def _digest(data: bytes) -> str:
     return b64url(hashlib.sha256(data).digest())
-
-
-def _stopped(seal: Seal) -> SealNotUsable:
-    return SealNotUsable(
-        f"the key of the seal {seal.name} was stopped", next_step="Ask the keeper of the seal."
-    )
 
 
 def _outdated(seal: Seal) -> SealNotUsable:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -248,12 +249,11 @@ def test_50_a_seal_revoked_while_others_seal_has_no_signature_after_its_revocati
             )
         office.clock.advance(timedelta(seconds=2))
 
-    threads = [threading.Thread(target=each) for each in (work, work, revoke)]
-    for thread in threads:
-        thread.start()
-    go.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(each) for each in (work, work, revoke)]
+        go.set()
+    for each in running:
+        each.result()  # whoever came too late was told so, in no other words
     with pytest.raises(SealNotUsable):
         office.sealed(office.seals.get(seal.id))
 

@@ -158,18 +158,19 @@ def test_an_authority_without_a_seal_cannot_draft(certificates, seals, database,
         certificates.draft(WANG, TYPE, FOOD)
 
 
-def test_an_approved_draft_whose_seal_is_suspended_comes_back_with_the_reason(
-    certificates, seals, submitted, database, clock
+@pytest.mark.parametrize(("act", "state"), [("suspend", "suspended"), ("revoke", "revoked")])
+def test_an_approved_draft_whose_seal_was_stopped_comes_back_with_the_reason(
+    certificates, seals, submitted, database, clock, act, state
 ):
     certificates.approve(LI, submitted.id, submitted.content_digest)
     with database.write() as tx:
-        seals.suspend(tx, submitted.seal_id, by=LI, now=clock(), reason="lost")
+        getattr(seals, act)(tx, submitted.seal_id, by=LI, now=clock(), reason="lost")
 
     certificates.jobs.run_pending()
 
     returned = certificates.find_draft(WANG, submitted.id)
     assert returned.state is DraftState.RETURNED
-    assert "suspended" in returned.returned_because
+    assert state in returned.returned_because
 
 
 def test_a_draft_can_be_changed_returned_and_submitted_again(certificates, submitted):

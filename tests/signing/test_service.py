@@ -101,6 +101,16 @@ def test_what_was_sealed_before_the_revocation_stays_valid(house: House, seal: S
     assert house.signing.validate_pdf(before).indication == "valid"
 
 
+def test_a_seal_stopped_when_new_evidence_is_due_is_not_usable(house: House, seal: Seal) -> None:
+    house.sealed(seal)
+    house.clock.advance(timedelta(minutes=10))
+    with house.database.write() as tx:
+        house.seals.revoke(tx, seal.id, by=KEEPER, now=house.clock(), reason="reorganised")
+
+    with pytest.raises(SealNotUsable, match="stopped"):
+        house.sealed(seal)  # a process that still holds the old value
+
+
 def test_what_was_sealed_after_the_revocation_is_not_valid(house: House, seal: Seal) -> None:
     house.clock.advance(timedelta(minutes=1))
     late = house.sealed(seal).data  # by somebody the registry could not reach
