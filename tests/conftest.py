@@ -33,10 +33,17 @@ def _softhsm() -> bool:
     return bool(shutil.which("softhsm2-util"))
 
 
+def _p11kit() -> bool:
+    from tests.keys.remote_module import client
+
+    return bool(shutil.which("p11-kit") and client())
+
+
 # mark -> (is it here?, the one line that installs it)
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "postgres": (lambda: find_binaries() is not None, "apt-get install postgresql"),
     "softhsm": (_softhsm, "apt-get install softhsm2"),
+    "p11kit": (_p11kit, "apt-get install p11-kit p11-kit-modules"),
     "browser": (_which("chromium"), "apt-get install chromium fonts-noto-cjk"),
     "poppler": (_which("pdfsig"), "apt-get install poppler-utils"),
     "qpdf": (_which("qpdf"), "apt-get install qpdf"),

@@ -8,18 +8,23 @@
   The `handle` in our table is that id as a URI and holds no secret. The label beside the key begins
   with a digest of its policy, so a key opens for the use it was made for and no other.
 - Looking an object up costs four signatures, so the session keeps the objects it has found.
-- One caller at a time: python-pkcs11 initialises a module for single-threaded use (C_Initialize
-  without CKF_OS_LOCKING_OK; PKCS#11 v2.40 §5.4), and two threads inside it end in a crash. More
-  signatures a second come from more processes.
+- One thread of the process speaks to modules, one question after another: python-pkcs11 initialises
+  a module for single-threaded use (C_Initialize without CKF_OS_LOCKING_OK; PKCS#11 v2.40 §5.4), and
+  two threads inside it end in a crash. More signatures a second come from more processes.
+- Who asks waits `ANSWER_WITHIN`, whatever the module does, and while it is silent the others are
+  told at once. A signature that comes after that is thrown away. The way through the thread costs
+  some 40 µs; a hardware module takes milliseconds.
 - A module that lost its session (restart, fail-over) is asked once more with a new one; after that
   the answer is `KeyStoreUnavailable`, and nothing was signed.
 """
 
 import hashlib
+import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +44,8 @@ from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
 from keys.jose import jwk_of, thumbprint
 from keys.policy import KeyPolicy
 
-TURN_WITHIN: Final = 10.0
+ANSWER_WITHIN: Final = 10.0
+_GENERATE_WITHIN: Final = 30.0  # an HSM may look for the primes of an RSA key that long
 _MAX_PIN: Final = 256
 _PATH_ATTRIBUTES: Final = frozenset({"token", "serial", "manufacturer", "model"})
 _QUERY_ATTRIBUTES: Final = frozenset({"module-path", "pin-source"})
@@ -50,8 +56,6 @@ _PRIVATE: Final = {
     Attribute.DECRYPT: False,
     Attribute.UNWRAP: False,
 }
-# Not per backend: a PKCS#11 module exists once in a process, whoever uses it.
-_ONE_CALLER: Final = threading.RLock()
 # What remains wrong after a new session is the module's own trouble.
 _LOST: Final = (
     pkcs11.exceptions.SessionHandleInvalid,
@@ -59,8 +63,10 @@ _LOST: Final = (
     pkcs11.exceptions.ObjectHandleInvalid,
     pkcs11.exceptions.KeyHandleInvalid,
     pkcs11.exceptions.UserNotLoggedIn,
+    pkcs11.exceptions.DeviceError,  # how a wire to a module that is gone says so
     pkcs11.exceptions.DeviceRemoved,
     pkcs11.exceptions.TokenNotPresent,
+    pkcs11.exceptions.NoSuchToken,  # the module was initialised while its token was away
 )
 
 
@@ -73,13 +79,61 @@ class _Mechanisms:
     sign: Callable[[Any, bytes], bytes]
 
 
+class _Speaker:
+    """The one thread that is inside a module; it is started by the first question."""
+
+    def __init__(self) -> None:
+        self._turns: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._started = False
+        self._since: float | None = None
+
+    def ask(self, act: Callable[[], Any], within: float) -> Any:
+        """What `act` answers or raises. `TimeoutError` when it does not end `within` seconds, or
+        another has not ended for so long; an act that was not begun by then never is.
+        """
+        since = self._since
+        if since is not None and time.monotonic() - since > within:
+            raise TimeoutError
+        self._start_once()
+        turn: Future[Any] = Future()
+        self._turns.put((turn, act))
+        try:
+            return turn.result(within)
+        finally:
+            turn.cancel()
+
+    def _start_once(self) -> None:
+        with self._starting:
+            if not self._started:
+                threading.Thread(target=self._speak, name="pkcs11", daemon=True).start()
+                self._started = True
+
+    def _speak(self) -> None:
+        while True:
+            turn, act = self._turns.get()
+            if not turn.set_running_or_notify_cancel():
+                continue
+            self._since = time.monotonic()
+            try:
+                turn.set_result(act())
+            except BaseException as problem:  # it belongs to whoever asked
+                turn.set_exception(problem)
+            self._since = None
+
+
+# Not per backend: a PKCS#11 module exists once in a process, whoever uses it.
+_SPEAKER: Final = _Speaker()
+
+
 class Pkcs11Backend:
     """Keys of one token. Nothing is opened before the first key is asked for."""
 
     scheme = "pkcs11"
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, answer_within: float = ANSWER_WITHIN) -> None:
         address = _parse(uri)
+        self._answer_within = answer_within
         self._module = address["module-path"]
         self._pin_file = Path(address["pin-source"].removeprefix("file:"))
         self._token_label = address.get("token")
@@ -98,7 +152,7 @@ class Pkcs11Backend:
             pair = mechanisms.generate(session.handle, {"id": object_id, "label": label})
             return mechanisms.public(pair[0])
 
-        public_key = self._attempt(make)
+        public_key = self._attempt(make, _GENERATE_WITHIN)
         return NewKey(thumbprint(jwk_of(public_key)), public_key, _handle(object_id))
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
@@ -126,36 +180,30 @@ class Pkcs11Backend:
 
         self._attempt(remove)
 
-    def _attempt(self, act: Callable[["_Session"], Any]) -> Any:
-        """Do it; once more in a new session when the old one was lost."""
-        with self._turn():
-            try:
-                try:
-                    return act(self._session())
-                except _LOST:
-                    pkcs11.lib(self._module).reinitialize()
-                    self._opened = None
-                    return act(self._session())
-            except pkcs11.exceptions.PKCS11Error as problem:
-                raise KeyStoreUnavailable(
-                    f"the key store {self._token_label or ''} answered {type(problem).__name__}",
-                    retry_after=5,
-                    next_step="check the hardware module; nothing was signed",
-                ) from None
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One caller at a time; behind one that the module does not answer, nobody waits long."""
-        if not _ONE_CALLER.acquire(timeout=TURN_WITHIN):
-            raise KeyStoreUnavailable(
-                f"the key store {self._token_label or ''} does not answer",
-                retry_after=5,
-                next_step="check the hardware module; nothing was signed",
-            )
+    def _attempt(self, act: Callable[["_Session"], Any], within: float = 0.0) -> Any:
+        """Do it in the thread that speaks to modules."""
         try:
-            yield
-        finally:
-            _ONE_CALLER.release()
+            return _SPEAKER.ask(lambda: self._twice(act), within or self._answer_within)
+        except TimeoutError:
+            raise self._unavailable("does not answer") from None
+        except pkcs11.exceptions.PKCS11Error as problem:
+            raise self._unavailable(f"answered {type(problem).__name__}") from None
+
+    def _twice(self, act: Callable[["_Session"], Any]) -> Any:
+        """Once more in a new session when the old one was lost."""
+        try:
+            return act(self._session())
+        except _LOST:
+            self._opened = None
+            pkcs11.lib(self._module).reinitialize()
+            return act(self._session())
+
+    def _unavailable(self, what: str) -> KeyStoreUnavailable:
+        return KeyStoreUnavailable(
+            f"the key store {self._token_label or ''} {what}",
+            retry_after=5,
+            next_step="check the hardware module; nothing was signed",
+        )
 
     def _session(self) -> "_Session":
         if self._opened is None:

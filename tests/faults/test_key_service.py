@@ -12,7 +12,9 @@ import pytest
 from asn1crypto import tsp
 from sqlalchemy import create_engine, text
 
+from keys.backends.pkcs11 import ANSWER_WITHIN
 from tests.keys.key_process import Process
+from tests.keys.remote_module import the_remote_module
 from tests.keys.test_timestamps import Answer
 from tests.simulators.office import Office, open_office
 
@@ -95,6 +97,32 @@ def test_a_dead_key_service_is_a_503_until_it_is_back_and_the_web_is_not_restart
     assert eventually(lambda: ready(house) == 200)
     assert token(house, secret).status_code == 200
     assert time_stamp(house) == "granted"
+
+
+@pytest.mark.softhsm
+@pytest.mark.p11kit
+def test_a_hardware_module_that_does_not_answer_is_a_503_in_time_and_is_found_again(
+    tmp_path: Path,
+) -> None:
+    module = the_remote_module()
+    with open_office(tmp_path, YINZHENG_KEY_STORE=module.token.uri()) as house:
+        secret = house.new_secret(PROGRAM)
+        assert token(house, secret).status_code == 200
+
+        module.stop_answering()
+        try:
+            began = time.monotonic()
+            refused = [token(house, secret) for _ in range(3)]
+            took = time.monotonic() - began
+            assert httpx.get(f"{house.origin}/keys/jwks.json").status_code == 200
+        finally:
+            module.answer_again()
+
+        assert {answer.status_code for answer in refused} == {503}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+        assert "Traceback" not in refused[0].text
+        assert took < ANSWER_WITHIN + 5  # the first one waited, the others were told at once
+        assert eventually(lambda: token(house, secret).status_code == 200)
 
 
 def test_no_web_process_has_a_private_key(house: Office, service: Process) -> None:

@@ -1,7 +1,8 @@
 """What sealing depends on fails: nothing is half-sealed, and the queue finishes later.
 
-Real parts: the key service is a process that is killed and stopped, the time-stamp authority is
-`openssl ts` behind HTTP, the database is each of both.
+Real parts: the key service is a process that is killed and stopped, the hardware module is SoftHSM
+behind the wire of p11-kit, the time-stamp authority is `openssl ts` behind HTTP, the database is
+each of both.
 """
 
 import signal
@@ -18,12 +19,14 @@ from certificates.rules import DraftState
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
+from keys.backends.pkcs11 import Pkcs11Backend
 from keys.backends.remote import RemoteBackend
 from keys.backends.software import SoftwareBackend
 from keys.external_time import LEFT_ALONE, ExternalTimestamps, TimeSource
 from tests.certificates.conftest import PUBLIC_URL, renderer
 from tests.certificates.sealing_office import Office
 from tests.keys.key_process import Process
+from tests.keys.remote_module import RemoteModule, the_remote_module
 from tests.simulators.tsa import TimeStampAuthority
 
 __all__ = ["renderer"]
@@ -71,8 +74,47 @@ def hung(service: Process) -> Callable[[], None]:
 def test_without_the_key_service_nothing_is_half_sealed_and_the_queue_finishes_later(
     office: Office, service: Process, fault: Callable[[Process], Callable[[], None]]
 ) -> None:
+    nothing_is_half_sealed(office, lambda: fault(service))
+    assert service.recorded(office.seal.kid, office.seal.use) >= 2
+
+
+def silent(module: RemoteModule) -> Callable[[], None]:
+    """Stop the module in its tracks."""
+    module.stop_answering()
+    return module.answer_again
+
+
+def gone(module: RemoteModule) -> Callable[[], None]:
+    """Kill the module; what is returned starts it again."""
+    module.kill()
+    return module.start
+
+
+@pytest.mark.softhsm
+@pytest.mark.p11kit
+# python-pkcs11 closes a search that the lost module does not know any more when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("fault", [silent, gone], ids=["does not answer", "gone"])
+def test_without_the_hardware_module_nothing_is_half_sealed_and_the_queue_finishes_later(
+    sqlite_database: Database,
+    master_key: bytes,
+    renderer: object,
+    fault: Callable[[RemoteModule], Callable[[], None]],
+) -> None:
+    module = the_remote_module()
+    backend = Pkcs11Backend(module.token.uri(), answer_within=1.0)
+    older = [SoftwareBackend(master_key)]
+    keys = Keys(sqlite_database, backend, system_clock, PUBLIC_URL, older_backends=older)
+    office = Office(sqlite_database, keys, renderer)
+
+    nothing_is_half_sealed(office, lambda: fault(module))
+    office.close()
+
+
+def nothing_is_half_sealed(office: Office, fault: Callable[[], Callable[[], None]]) -> None:
+    """Approve, let what holds the keys fail, work in vain, let it come back, and work again."""
     draft = office.approved()
-    back = fault(service)
+    back = fault()
     try:
         for _ in range(10):  # longer than any other failure would be tried again
             office.work(after=timedelta(minutes=6))
@@ -89,7 +131,6 @@ def test_without_the_key_service_nothing_is_half_sealed_and_the_queue_finishes_l
     assert office.state(draft) is DraftState.SEALED
     assert office.issued() == 1
     assert office.signing.validate_pdf(office.pdf()).indication == "valid"
-    assert service.recorded(office.seal.kid, office.seal.use) >= 2
 
 
 @pytest.fixture

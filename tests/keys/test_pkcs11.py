@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,18 +13,22 @@ from foundation.database import Database
 from keys import Keys
 from keys.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.backends import Backend
+from keys.backends.pkcs11 import Pkcs11Backend
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, UnusableBackend
 from keys.jose import verify_compact
+from keys.models import Key
 from keys.policy import KeyPolicy
 from keys.store import key_by_kid
+from tests.keys.remote_module import RemoteModule, the_remote_module
 from tests.keys.softhsm import Token, the_token
 from tests.simulators.clock import MovableClock
 
 USE = "certificates.qr"
 POLICY = KeyPolicy(USE, 1)
 in_softhsm = pytest.mark.softhsm
+behind_a_wire = pytest.mark.p11kit
 
 
 @pytest.fixture(scope="session")
@@ -132,30 +138,72 @@ def test_a_module_that_forgot_its_sessions_is_asked_again(keys: Keys, token: Tok
     assert ES256.verify(key.public_key, keys.sign_der(USE, b"after"), b"after")
 
 
+@pytest.fixture
+def far_away(sqlite_database: Database, clock: MovableClock) -> tuple[Keys, RemoteModule]:
+    """Keys in a module behind a wire; who asks waits half a second."""
+    module = the_remote_module()
+    backend = Pkcs11Backend(module.token.uri(), answer_within=0.5)
+    return Keys(sqlite_database, backend, clock), module
+
+
 @in_softhsm
-def test_behind_a_module_that_does_not_answer_nobody_waits_for_ever(
-    keys: Keys, monkeypatch: pytest.MonkeyPatch
+@behind_a_wire
+def test_a_module_that_does_not_answer_is_waited_for_so_long_and_no_longer(
+    far_away: tuple[Keys, RemoteModule],
 ) -> None:
-    from keys.backends import pkcs11 as module
+    keys, module = far_away
+    key = keys.ensure(USE)
+    keys.sign_der(USE, b"before")
 
-    keys.ensure(USE)
-    monkeypatch.setattr(module, "TURN_WITHIN", 0.2)
-    inside, answered = threading.Event(), threading.Event()
+    module.stop_answering()
+    try:
+        took = [refused_after(keys) for _ in range(3)]
+        with ThreadPoolExecutor(4) as others:
+            took += others.map(refused_after, [keys] * 4)
+    finally:
+        module.answer_again()
 
-    def hang() -> None:
-        with module._ONE_CALLER:  # as a thread inside a call that the module does not finish
-            inside.set()
-            answered.wait(10)
+    assert 0.4 < took[0] < 5
+    assert max(took[2:]) < 0.4  # the silence is known: nobody else waits
+    assert verified_soon(keys, key)
 
-    hanging = threading.Thread(target=hang)
-    hanging.start()
-    inside.wait(10)
+
+@in_softhsm
+@behind_a_wire
+def test_a_module_that_was_lost_and_is_back_is_found_again(
+    far_away: tuple[Keys, RemoteModule],
+) -> None:
+    keys, module = far_away
+    key = keys.ensure(USE)
+    keys.sign_der(USE, b"before")
+
+    module.kill()
+    try:
+        with pytest.raises(KeyStoreUnavailable, match="answered"):
+            keys.sign_der(USE, b"meanwhile")
+    finally:
+        module.start()
+
+    assert verified_soon(keys, key)
+
+
+def refused_after(keys: Keys) -> float:
+    """How long somebody waits to hear that the module does not answer."""
+    began = time.monotonic()
     with pytest.raises(KeyStoreUnavailable, match="does not answer"):
         keys.sign_der(USE, b"meanwhile")
-    answered.set()
-    hanging.join()
+    return time.monotonic() - began
 
-    assert keys.sign_der(USE, b"after")
+
+def verified_soon(keys: Keys, key: Key) -> bool:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return ES256.verify(key.public_key, keys.sign_der(USE, b"after"), b"after")
+        except KeyStoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @in_softhsm
