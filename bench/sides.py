@@ -6,7 +6,6 @@ its codes are made by its own classes inside its own process.
 """
 
 import base64
-import hashlib
 import json
 import secrets
 import shutil
@@ -23,11 +22,12 @@ from urllib.request import urlopen
 from bench.harness import ROOT, RowFailed, Server, free_port, start
 from bench.rooms import Rooms
 from foundation.actor import SYSTEM
-from foundation.canonical import b64url
 from foundation.clock import system_clock
+from foundation.ids import uuid7
 from idp import Client
 from idp.families import StoredCode, add_code
-from idp.models import Authorization
+from idp.grants.authorization_code import challenge_of, new_code
+from idp.models import Authorization, Family
 from idp.store import sha256
 
 RIVAL = ROOT / "bench" / "rivals" / "oidc-provider"
@@ -125,10 +125,11 @@ def _add_codes(rooms: Rooms, count: int, verifier: str) -> list[str]:
     """Codes as the authorization endpoint makes them, but good for an hour: a run takes longer
     than the sixty seconds a code normally lives."""
     now = system_clock()
-    challenge = b64url(hashlib.sha256(verifier.encode()).digest())
-    made = [secrets.token_urlsafe(32) for _ in range(count)]
+    challenge = challenge_of(verifier)
+    names = [uuid7(now) for _ in range(count)]
+    made = [new_code(name) for name in names]
     with rooms.database.write() as tx:
-        for code in made:
+        for name, code in zip(names, made, strict=True):
             authorization = Authorization(
                 person_id=f"p_{secrets.token_urlsafe(16)}",
                 subject=secrets.token_hex(32),
@@ -140,13 +141,9 @@ def _add_codes(rooms: Rooms, count: int, verifier: str) -> list[str]:
                 resources=(RESOURCE,),
                 nonce=secrets.token_urlsafe(16),
             )
-            expires_at = now + timedelta(hours=1)
-            add_code(
-                tx,
-                StoredCode(
-                    sha256(code), "bench", REDIRECT_URI, challenge, authorization, expires_at
-                ),
-            )
+            until = now + timedelta(hours=1)
+            family = Family(name, "bench", authorization, sha256(code), until)
+            add_code(tx, StoredCode(family, REDIRECT_URI, challenge))
     return made
 
 

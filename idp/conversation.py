@@ -25,14 +25,15 @@ from sqlalchemy import Row
 from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from foundation.ids import uuid7
 from idp import families, pushed_store, rules, store
 from idp.arrival import Arrivals
 from idp.claims import CLAIMS
 from idp.clients import Clients
 from idp.errors import InteractionElsewhere, InteractionNotFound
 from idp.families import StoredCode
-from idp.grants.authorization_code import CODE_LIFETIME
-from idp.models import Agreement, AuthorizationRequest, Client, Person, Session, Texts
+from idp.grants.authorization_code import CODE_LIFETIME, new_code
+from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.pushed import reference_hash
 from idp.rules import Consent, Granted, Login, Refused
 from idp.subjects import subject_for
@@ -293,16 +294,16 @@ class Conversation:
             refused = rules.used_before(request, client, self._issuer)
             self._refuse(tx, client, refused, session.person)
             return refused
-        code = secrets.token_urlsafe(32)
-        stored = StoredCode(
-            code_hash=store.sha256(code),
+        name = uuid7(now)
+        code = new_code(name)
+        family = Family(
+            id=name,
             client_id=client.client_id,
-            redirect_uri=request.redirect_uri,
-            code_challenge=request.code_challenge,
             authorization=rules.authorization_of(request, session, allowed),
+            code_hash=store.sha256(code),
             expires_at=now + CODE_LIFETIME,
         )
-        families.add_code(tx, stored)
+        families.add_code(tx, StoredCode(family, request.redirect_uri, request.code_challenge))
         store.finish_interaction(tx, interaction_id, now)
         state = () if request.state is None else (("state", request.state),)
         return Granted(

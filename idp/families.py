@@ -1,127 +1,84 @@
 """Token families in the database: codes, refresh tokens, revocations. Set-based, for the fast lane.
 
 Each function handles a whole batch with one statement, inside the caller's transaction. What must
-happen at most once is a DELETE or UPDATE … RETURNING: only the rows it answers were ours to take,
-whatever another process does at the same time.
+happen at most once is decided under a lock: `codes` and `families(…, lock=True)` read the rows for
+update, so whatever another process does with the same code or refresh token comes before or after.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from foundation.database import Database, Tx
+from foundation.ids import leading_uuid
 from foundation.prepared import KEYS, Prepared, Rows
-from idp.models import (
-    Authorization,
-    Family,
-    authorization_codes,
-    refresh_tokens,
-    revocations,
-    token_families,
-)
+from idp.models import Authorization, Family, revocations, token_families
 
 CLOCK_LEEWAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCode:
-    """An authorization code that has not been exchanged yet."""
+    """A code, by the family that it begins, with what its exchange must match."""
 
-    code_hash: str
-    client_id: str
+    family: Family
     redirect_uri: str
     code_challenge: str
-    authorization: Authorization
-    expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRefreshToken:
-    """A refresh token with the family it belongs to. `used_at`: when it was rotated away."""
-
-    token_hash: str
-    family: Family
-    expires_at: datetime
-    used_at: datetime | None
+def family_in(token: str) -> str:
+    """The family that a code or refresh token names: both begin with its id. "" for none."""
+    return leading_uuid(token)
 
 
 def add_code(tx: Tx, code: StoredCode) -> None:
-    tx.execute(
-        insert(authorization_codes).values(
-            code_hash=code.code_hash,
-            client_id=code.client_id,
-            redirect_uri=code.redirect_uri,
-            code_challenge=code.code_challenge,
-            person_id=code.authorization.person_id,
-            sid=code.authorization.sid,
-            authorization=msgspec.json.encode(code.authorization).decode(),
-            expires_at=code.expires_at,
-        )
-    )
+    """Store a family whose code waits to be exchanged."""
+    _add(tx, [_row(code)])
 
 
-def codes(tx: Tx, hashes: Collection[str]) -> dict[str, StoredCode]:
+def add_family(tx: Tx, family: Family) -> None:
+    """Store a family that needs no code."""
+    _add(tx, [_row(StoredCode(family, "", ""))])
+
+
+def codes(tx: Tx, ids: Collection[str]) -> dict[str, StoredCode]:
+    """The codes of these families, used or not; locked."""
     return {
-        row.code_hash: StoredCode(
-            row.code_hash,
-            row.client_id,
-            row.redirect_uri,
-            row.code_challenge,
-            _authorization(row),
-            row.expires_at,
-        )
-        for row in _codes(tx, hashes)
+        row.id: StoredCode(_family(row), row.redirect_uri, row.code_challenge)
+        for row in _locked(tx, ids)
     }
 
 
-def take_codes(tx: Tx, hashes: Collection[str]) -> frozenset[str]:
-    """Remove these codes; answers those that were still there."""
-    return frozenset(row.code_hash for row in _take_codes(tx, hashes))
+def families(tx: Tx, ids: Collection[str], *, lock: bool = False) -> dict[str, Family]:
+    return {row.id: _family(row) for row in (_locked if lock else _families)(tx, ids)}
 
 
-def families_of_codes(tx: Tx, hashes: Collection[str]) -> dict[str, Family]:
-    """Families that grew from these codes: who finds one here has sent a code twice."""
-    return {row.code_hash: _family(row) for row in _families_of_codes(tx, hashes)}
+def begin(
+    tx: Tx, ids: Collection[str], now: datetime, expires_at: datetime, refresh_number: int
+) -> None:
+    """The codes of these families were exchanged."""
+    _begin(tx, ids, now=now, until=expires_at, number=refresh_number)
 
 
-def families(tx: Tx, ids: Collection[str]) -> dict[str, Family]:
-    return {row.id: _family(row) for row in _families(tx, ids)}
+def authorize(tx: Tx, family: Family) -> None:
+    """Write down what was authorized anew."""
+    _authorize(tx, [family.id], document=_document(family.authorization))
+
+
+def rotate(tx: Tx, ids: Collection[str], now: datetime) -> None:
+    """The live refresh token of these families gives way to the next."""
+    _rotate(tx, ids, now=now)
 
 
 def clients_of_session(tx: Tx, sid: str) -> list[str]:
     """Every client that a session signed in to, whatever became of the tokens."""
-    query = select(token_families.c.client_id).where(token_families.c.sid == sid).distinct()
-    return list(tx.execute(query).scalars())
-
-
-def add_families(tx: Tx, new: Sequence[tuple[Family, str | None]]) -> None:
-    """Store families, each with the hash of the code it grew from."""
-    _add_families(tx, [_family_row(family, code) for family, code in new])
-
-
-def add_refresh_tokens(
-    tx: Tx, new: Sequence[tuple[str, str]], now: datetime, expires_at: datetime
-) -> None:
-    """Store (token_hash, family_id) pairs; one that is already there stays as it is."""
-    _add_refresh_tokens(tx, [(token, family, now, expires_at) for token, family in new])
-
-
-def refresh_tokens_of(tx: Tx, hashes: Collection[str]) -> dict[str, StoredRefreshToken]:
-    return {
-        row.token_hash: StoredRefreshToken(
-            row.token_hash, _family(row), row.token_expires_at, row.used_at
-        )
-        for row in _refresh_tokens(tx, hashes)
-    }
-
-
-def use_refresh_tokens(tx: Tx, hashes: Collection[str], now: datetime) -> frozenset[str]:
-    """Mark these as rotated away; answers those that were still unused."""
-    return frozenset(row.token_hash for row in _use_refresh_tokens(tx, hashes, now=now))
+    table = token_families
+    begun = (table.c.sid == sid, table.c.issued_at.is_not(None))
+    return list(tx.execute(select(table.c.client_id).where(*begun).distinct()).scalars())
 
 
 def revoke_families(
@@ -159,22 +116,39 @@ def revoked(tx: Tx, ids: Collection[str]) -> frozenset[str]:
 
 
 def live_families(tx: Tx, **where: str) -> list[Family]:
-    """Families that are not revoked, by any of client_id, person_id, sid."""
-    conditions = [token_families.c[column] == value for column, value in where.items()]
-    query = select(token_families).where(token_families.c.revoked_at.is_(None), *conditions)
+    """Families with tokens that are not revoked, by any of client_id, person_id, sid."""
+    table = token_families
+    alive = (table.c.revoked_at.is_(None), table.c.issued_at.is_not(None))
+    query = select(table).where(*_matching(where), *alive)
     return [_family(row) for row in tx.execute(query)]
 
 
-def _family_row(family: Family, code_hash: str | None) -> tuple[Any, ...]:
-    """In the order of `_add_families`."""
+def end_codes(tx: Tx, now: datetime, reason: str, **where: str) -> None:
+    """Codes that still wait are worth nothing from now on."""
+    table = token_families
+    waiting = (table.c.issued_at.is_(None), table.c.revoked_at.is_(None))
+    ended = update(table).where(*_matching(where), *waiting)
+    tx.execute(ended.values(revoked_at=now, revoked_reason=reason))
+
+
+def _matching(where: Mapping[str, str]) -> list[Any]:
+    return [token_families.c[column] == value for column, value in where.items()]
+
+
+def _row(code: StoredCode) -> tuple[Any, ...]:
+    """In the order of `_add`."""
+    family = code.family
     return (
         family.id,
         family.client_id,
         family.authorization.person_id,
         family.authorization.sid,
-        code_hash,
-        msgspec.json.encode(family.authorization).decode(),
-        family.created_at,
+        _document(family.authorization),
+        family.code_hash,
+        code.redirect_uri,
+        code.code_challenge,
+        family.issued_at,
+        family.refresh_number,
         family.expires_at,
     )
 
@@ -183,55 +157,52 @@ def _family(row: Any) -> Family:
     return Family(
         row.id,
         row.client_id,
-        _authorization(row),
-        row.created_at,
+        msgspec.json.decode(row.authorization, type=Authorization),
+        row.code_hash,
         row.expires_at,
+        row.issued_at,
+        row.refresh_number,
         row.revoked_at is not None,
     )
 
 
-def _authorization(row: Any) -> Authorization:
-    return msgspec.json.decode(row.authorization, type=Authorization)
+def _document(authorization: Authorization) -> str:
+    return msgspec.json.encode(authorization).decode()
 
 
 # --- the fast lane's statements, compiled once ------------------------------------------------
 
-_codes = Prepared(select(authorization_codes).where(authorization_codes.c.code_hash.in_(KEYS)))
-_take_codes = Prepared(
-    delete(authorization_codes)
-    .where(authorization_codes.c.code_hash.in_(KEYS))
-    .returning(authorization_codes.c.code_hash)
-)
-_families = Prepared(select(token_families).where(token_families.c.id.in_(KEYS)))
-_families_of_codes = Prepared(select(token_families).where(token_families.c.code_hash.in_(KEYS)))
-_add_families = Rows(
+_add = Rows(
     token_families,
     "id",
     "client_id",
     "person_id",
     "sid",
-    "code_hash",
     "authorization",
-    "created_at",
+    "code_hash",
+    "redirect_uri",
+    "code_challenge",
+    "issued_at",
+    "refresh_number",
     "expires_at",
 )
-_refresh_tokens = Prepared(
-    select(
-        refresh_tokens.c.token_hash,
-        refresh_tokens.c.expires_at.label("token_expires_at"),
-        refresh_tokens.c.used_at,
-        token_families,
+_families = Prepared(select(token_families).where(token_families.c.id.in_(KEYS)))
+_locked = Prepared(  # in one order everywhere, so that two processes never wait for each other
+    select(token_families)
+    .where(token_families.c.id.in_(KEYS))
+    .order_by(token_families.c.id)
+    .with_for_update()
+)
+_these = update(token_families).where(token_families.c.id.in_(KEYS))
+_begin = Prepared(
+    _these.values(
+        issued_at=bindparam("now"),
+        expires_at=bindparam("until"),
+        refresh_number=bindparam("number"),
     )
-    .join_from(refresh_tokens, token_families, refresh_tokens.c.family_id == token_families.c.id)
-    .where(refresh_tokens.c.token_hash.in_(KEYS))
 )
-_use_refresh_tokens = Prepared(
-    update(refresh_tokens)
-    .where(refresh_tokens.c.token_hash.in_(KEYS), refresh_tokens.c.used_at.is_(None))
-    .values(used_at=bindparam("now"))
-    .returning(refresh_tokens.c.token_hash)
-)
-_add_refresh_tokens = Rows(
-    refresh_tokens, "token_hash", "family_id", "issued_at", "expires_at", ignore=True
+_authorize = Prepared(_these.values(authorization=bindparam("document")))
+_rotate = Prepared(
+    _these.values(issued_at=bindparam("now"), refresh_number=token_families.c.refresh_number + 1)
 )
 _revoked = Prepared(select(revocations.c.id).where(revocations.c.id.in_(KEYS)))

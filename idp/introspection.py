@@ -17,13 +17,12 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.hot import HotRequest
 from foundation.lanes import Loader
-from idp import encryption, families, store
+from idp import encryption, families
 from idp.access import Access
 from idp.clients import Clients
 from idp.errors import InvalidClient, InvalidToken
-from idp.families import StoredRefreshToken
-from idp.grants import parameter
-from idp.models import Client
+from idp.grants import parameter, refresh
+from idp.models import Client, Family
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
 
@@ -60,7 +59,7 @@ class Introspection:
         self._tokens = tokens
         self._access = access
         self._clock = clock
-        self._refresh_tokens = Loader(database, families.refresh_tokens_of)
+        self._families = Loader(database, families.families)
 
     async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
@@ -88,7 +87,7 @@ class Introspection:
         return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
 
     def close(self) -> None:
-        self._refresh_tokens.close()
+        self._families.close()
 
     async def _access_token(self, text: str, asker: Client) -> Mapping[str, Any]:
         try:
@@ -100,17 +99,18 @@ class Introspection:
         return described(token)
 
     async def _refresh_token(self, text: str, asker: Client) -> Mapping[str, Any]:
-        stored = await self._refresh_tokens.get(store.sha256(text))
-        if stored is None or not is_live(stored, asker, self._clock()):
+        family = await self._families.get(families.family_in(text))
+        number = refresh.number_of(self._database.cipher, family, text)
+        if family is None or not is_live(family, number, asker, self._clock()):
             return INACTIVE
-        authorization = stored.family.authorization
+        authorization = family.authorization
         return {
             "active": True,
             "iss": self._tokens.issuer,
             "client_id": asker.client_id,
             "sub": subject_for(self._database.cipher, asker, authorization.person_id),
             "scope": " ".join(authorization.scopes),
-            "exp": int(min(stored.expires_at, stored.family.expires_at).timestamp()),
+            "exp": int(refresh.live_until(family).timestamp()),
         }
 
 
@@ -130,11 +130,10 @@ def described(token: VerifiedToken) -> dict[str, Any]:
     return {"active": True, "token_type": kind, **shown}
 
 
-def is_live(stored: StoredRefreshToken, asker: Client, now: datetime) -> bool:
-    """A refresh token counts while it is its client's, unused, and its family lives."""
-    expires_at = min(stored.expires_at, stored.family.expires_at)
-    mine = stored.family.client_id == asker.client_id
-    return mine and not stored.family.revoked and stored.used_at is None and expires_at > now
+def is_live(family: Family, number: int, asker: Client, now: datetime) -> bool:
+    """A refresh token counts while it is its client's, the last one, and its family lives."""
+    live = 0 < number == family.refresh_number and refresh.live_until(family) > now
+    return live and not family.revoked and family.client_id == asker.client_id
 
 
 def statement(

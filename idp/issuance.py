@@ -138,8 +138,7 @@ class Issuance:
     async def _refresh(
         self, form: Form, client: Client, confirmation: Confirmation
     ) -> Mapping[str, Any]:
-        cipher = self._database.cipher
-        request = refresh.check(form, client, confirmation, cipher, self._clock())
+        request = refresh.check(form, client, confirmation, self._clock())
         result = await self._refreshes.submit(request)
         if isinstance(result, NotRefreshed):
             raise result.error()

@@ -15,12 +15,11 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.hot import HotRequest
 from foundation.lanes import GroupWriter
-from idp import families, store
+from idp import families
 from idp.clients import Clients
 from idp.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
-from idp.families import StoredRefreshToken
-from idp.grants import parameter
-from idp.models import Client
+from idp.grants import parameter, refresh
+from idp.models import Client, Family
 from idp.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 
@@ -33,7 +32,7 @@ class Request:
 
     client: Client
     access: VerifiedToken | None
-    refresh_hash: str
+    token: str
     now: datetime
 
 
@@ -75,7 +74,7 @@ class Revocations:
         if self._tokens.read_id_token(text) is not None:
             raise UnsupportedTokenType("an ID token cannot be revoked; sign the person out instead")
         # 4.
-        asked = Request(client, self._access_token(text), store.sha256(text), self._clock())
+        asked = Request(client, self._access_token(text), text, self._clock())
         if asked.access is None and "." in text:
             return
         if not await self._writer.submit(asked):
@@ -92,10 +91,12 @@ class Revocations:
 
     def _apply(self, tx: Tx, requests: Sequence[Request]) -> list[bool]:
         """Whether each was this client's to give back (or nobody's)."""
-        stored = families.refresh_tokens_of(tx, {each.refresh_hash for each in requests})
+        named = families.families(tx, {families.family_in(each.token) for each in requests})
         answers = []
         for request in requests:
-            target = judge(request, stored.get(request.refresh_hash))
+            family = named.get(families.family_in(request.token))
+            number = refresh.number_of(self._database.cipher, family, request.token)
+            target = judge(request, family if number else None)
             if target is not None:
                 self._end(tx, request, target)
             answers.append(target is not None)
@@ -118,14 +119,15 @@ class Revocations:
         self._ledger.append(tx, entry)
 
 
-def judge(request: Request, refresh: StoredRefreshToken | None) -> Target | None:
-    """What the request ends; None when the token is another client's (RFC 7009 §2.1)."""
+def judge(request: Request, family: Family | None) -> Target | None:
+    """What the request ends; `family` is that of a refresh token. None when the token is another
+    client's (RFC 7009 §2.1)."""
     mine = request.client.client_id
     if request.access is not None:
         if request.access.client_id != mine:
             return None
         until = datetime.fromtimestamp(request.access.expires_at, UTC) + families.CLOCK_LEEWAY
         return Target(request.access.family, request.access.jti, until)
-    if refresh is None:
+    if family is None:
         return Target()
-    return Target(refresh.family.id) if refresh.family.client_id == mine else None
+    return Target(family.id) if family.client_id == mine else None

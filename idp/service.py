@@ -270,7 +270,9 @@ class Idp:
         now = self._clock()
         with self._database.write() as tx:
             withdrawn = store.withdraw_consent(tx, person.id, client_id)
-            held = families.live_families(tx, client_id=client_id, person_id=person.id)
+            mine = {"client_id": client_id, "person_id": person.id}
+            families.end_codes(tx, now, "consent_withdrawn", **mine)
+            held = families.live_families(tx, **mine)
             families.revoke_families(
                 self._database,
                 tx,

@@ -122,6 +122,7 @@ class Sessions:
         services are told (`backchannel`)."""
         now = self._clock()
         store.end_session(tx, session.sid)
+        families.end_codes(tx, now, reason, sid=session.sid)
         self._notices.announce(tx, session, now)
         online = [
             family.id

@@ -21,7 +21,6 @@ from idp.models import (
     Person,
     RegisteredClient,
     Session,
-    authorization_codes,
     clients,
     consents,
     device_codes,
@@ -32,7 +31,6 @@ from idp.models import (
     logouts,
     people,
     pushed_requests,
-    refresh_tokens,
     replays,
     revocations,
     sign_in_attempts,
@@ -156,7 +154,6 @@ def forget_cookie(tx: Tx, id_hash: str) -> None:
 
 def end_session(tx: Tx, sid: str) -> bool:
     ended = tx.execute(delete(idp_sessions).where(idp_sessions.c.sid == sid))
-    tx.execute(delete(authorization_codes).where(authorization_codes.c.sid == sid))
     return ended.rowcount > 0
 
 
@@ -366,8 +363,6 @@ def sweep(tx: Tx, now: datetime, most: int) -> int:
         (logouts, logouts.c.expires_at <= now),
         (pushed_requests, pushed_requests.c.expires_at <= now - timedelta(days=1)),
         (interactions, interactions.c.expires_at <= now - timedelta(days=1)),
-        (authorization_codes, authorization_codes.c.expires_at <= now),
-        (refresh_tokens, refresh_tokens.c.expires_at <= now),
         # As long as a session may live: its services are to be told when it ends.
         (token_families, token_families.c.expires_at <= now - timedelta(hours=8)),
         (logout_notices, logout_notices.c.created_at <= now - timedelta(days=30)),

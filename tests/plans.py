@@ -30,7 +30,7 @@ def statements(database, ask):
 
     event.listen(database.engine, "before_cursor_execute", listen)
     try:
-        with database.read() as tx:
+        with database.write() as tx:  # some lock what they read
             ask(tx)
     finally:
         event.remove(database.engine, "before_cursor_execute", listen)

@@ -2,21 +2,22 @@
 
 - `check` reads the request, `judge` compares it with the stored code, `redeem` applies the verdicts
   of a batch. All three are needed for one answer; only the last touches the database.
-- A code is used at most once: the DELETE … RETURNING decides, across processes. Who comes second
-  ends the whole family (RFC 6749 §10.5).
+- A code is used at most once: its row is locked while it is judged, across processes. Who comes
+  second ends the whole family (RFC 6749 §10.5).
 - A wrong verifier or key burns the code: whoever stole it has one guess (RFC 9700 §4.5).
   A wrong *client* does not, or anybody who saw a code could take it from its owner.
 """
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
+from foundation.encryption import FieldCipher
 from idp import families, resources, store
 from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient
 from idp.families import StoredCode
@@ -27,6 +28,7 @@ from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"
 CODE_LIFETIME = timedelta(seconds=60)  # FAPI 2.0 §5.3.2.1: at most 60 seconds
+_ONE_ACCESS_TOKEN = ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class CodeRequest:
     """A well-formed token request with a code, by an authenticated client."""
 
     client: Client
+    family: str  # that the code names
     code_hash: str
     redirect_uri: str
     code_challenge: str  # of the code_verifier that was sent; "" when none was
@@ -46,12 +49,17 @@ class Verdict(StrEnum):
     """What `judge` can find; the text is the error description (never which part was right)."""
 
     GOOD = ""
-    UNKNOWN = "the code is unknown, expired or was used before"
+    UNKNOWN = "the code is unknown or has expired"
+    USED = "the code was used before; every token of this sign-in has been revoked"
     FOREIGN = "the code was issued to another client"
     REDIRECT = "redirect_uri is not the one of the authorization request"
     VERIFIER = "code_verifier does not match the code_challenge"
     TARGET = "resource goes beyond what was granted"
     KEY = "the code is bound to another DPoP key"
+
+
+_BURNS = frozenset((Verdict.VERIFIER, Verdict.KEY))
+_SPENDS = _BURNS | {Verdict.GOOD, Verdict.USED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,11 @@ class NotRedeemed:
         return InvalidGrant(self.verdict.value)
 
 
+def new_code(family: str) -> str:
+    """The id of the family that the code begins, and 256 random bits."""
+    return family + secrets.token_urlsafe(32)
+
+
 def check(
     form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
 ) -> CodeRequest:
@@ -95,6 +108,7 @@ def check(
     challenge = challenge_of(verifier) if verifier else ""
     return CodeRequest(
         client,
+        families.family_in(code),
         store.sha256(code),
         redirect_uri,
         challenge,
@@ -112,25 +126,31 @@ def challenge_of(verifier: str) -> str:
 def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
     """Does the request fit the stored code?
 
-    1. It exists and is at most 60 seconds old.             RFC 6749 §4.1.2
+    1. It exists and was not used.                          RFC 6749 §4.1.2, §10.5
+       It is at most 60 seconds old, and its family was not ended.
     2. It was issued to this client.                        RFC 6749 §4.1.3
-    3. redirect_uri is the same string.                     RFC 6749 §4.1.3
+    3. The redirect_uri is the same.                        RFC 6749 §4.1.3
     4. The verifier fits the challenge; a verifier without a challenge is as wrong as a challenge
        without a verifier.                                  RFC 7636 §4.6, RFC 9700 §4.8.2
     5. A code bound to a DPoP key comes with a proof by it. RFC 9449 §10
     6. The resources stay within what was granted.          RFC 8707 §2.2
     """
-    if code is None or code.expires_at <= request.now:
+    if code is None or not secrets.compare_digest(code.family.code_hash, request.code_hash):
         return Verdict.UNKNOWN
-    if not secrets.compare_digest(code.client_id, request.client.client_id):
+    family = code.family
+    if family.issued_at is not None:
+        return Verdict.USED
+    if family.revoked or family.expires_at <= request.now:
+        return Verdict.UNKNOWN
+    if not secrets.compare_digest(family.client_id, request.client.client_id):
         return Verdict.FOREIGN
     if not secrets.compare_digest(code.redirect_uri.encode(), request.redirect_uri.encode()):
         return Verdict.REDIRECT
     if not secrets.compare_digest(code.code_challenge, request.code_challenge):
         return Verdict.VERIFIER
-    if code.authorization.jkt not in ("", request.jkt):
+    if family.authorization.jkt not in ("", request.jkt):
         return Verdict.KEY
-    if not resources.granted(request.resources, request.client, code.authorization):
+    if not resources.granted(request.resources, request.client, family.authorization):
         return Verdict.TARGET
     return Verdict.GOOD
 
@@ -140,49 +160,62 @@ def redeem(
 ) -> list[Redeemed | NotRedeemed]:
     """Apply a batch: one query per question, whatever the size of the batch.
 
-    1. Judge every request against the stored codes.
-    2. Take the good and the burnt ones; a code that is gone by now was taken by someone faster.
-    3. A taken code becomes a family, with a refresh token when the client may have one.
-    4. An unknown code that once became a family was used twice: end that family.
+    1. Judge every request, in turn, against its code as the requests before it left it.
+    2. A good code becomes a family, with a refresh token when the client may have one.
+    3. A burnt code is worth nothing to whoever comes next.
+    4. A code that was used twice ends its family, be it in this very batch.
     """
-    stored = families.codes(tx, {request.code_hash for request in requests})
-    verdicts: list[Verdict] = []
-    spoken_for: set[str] = set()
-    for request in requests:
-        fresh = None if request.code_hash in spoken_for else stored.get(request.code_hash)
-        verdicts.append(judge(request, fresh))
-        if verdicts[-1] in (Verdict.GOOD, Verdict.VERIFIER, Verdict.KEY):
-            spoken_for.add(request.code_hash)
-    taken = families.take_codes(tx, spoken_for)
-
-    results: list[Redeemed | NotRedeemed] = []
-    for request, verdict in zip(requests, verdicts, strict=True):
-        if verdict is Verdict.GOOD and request.code_hash in taken:
-            results.append(_grow(request, stored[request.code_hash]))
-        else:
-            results.append(NotRedeemed(verdict or Verdict.UNKNOWN))
-    _store(tx, requests, results)
-    return _end_reused(database, tx, requests, results)
+    now = requests[0].now
+    stored = families.codes(tx, {request.family for request in requests})
+    left = dict(stored)
+    results = [_take(database.cipher, request, left, now) for request in requests]
+    grown = [result.family for result in results if isinstance(result, Redeemed)]
+    _begin(tx, grown, now)
+    for family in grown:
+        if family.authorization is not stored[family.id].family.authorization:
+            families.authorize(tx, family)
+    for request, result in zip(requests, results, strict=True):
+        if isinstance(result, NotRedeemed) and result.verdict in _BURNS:
+            families.end_codes(tx, now, "code_burnt", id=request.family)
+    return _end_reused(database, tx, results, now)
 
 
-def _grow(request: CodeRequest, code: StoredCode) -> Redeemed:
-    token = refresh.new_token() if _may_refresh(request.client, code.authorization) else None
-    lifetime = refresh.FAMILY_LIFETIME if token else ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
+def _take(
+    cipher: FieldCipher, request: CodeRequest, left: dict[str, StoredCode], now: datetime
+) -> Redeemed | NotRedeemed:
+    """What comes of one request; `left` holds the codes as the next one shall find them."""
+    code = left.get(request.family)
+    verdict = judge(request, code)
+    if code is None or verdict not in _SPENDS:
+        return NotRedeemed(verdict)
+    if verdict is Verdict.USED:
+        return NotRedeemed(verdict, code.family)
+    result = NotRedeemed(verdict) if verdict in _BURNS else _grow(cipher, request, code, now)
+    spent = result.family if isinstance(result, Redeemed) else replace(code.family, revoked=True)
+    left[request.family] = StoredCode(spent, code.redirect_uri, code.code_challenge)
+    return result
+
+
+def _grow(cipher: FieldCipher, request: CodeRequest, code: StoredCode, now: datetime) -> Redeemed:
+    authorization = code.family.authorization
+    may_refresh = _may_refresh(request.client, authorization)
     family = Family(
-        id=secrets.token_urlsafe(16),
-        client_id=code.client_id,
-        authorization=_bound(code.authorization, request),
-        created_at=request.now,
-        expires_at=request.now + lifetime,
-        revoked=False,
+        id=code.family.id,
+        client_id=code.family.client_id,
+        authorization=_bound(authorization, request),
+        code_hash=code.family.code_hash,
+        expires_at=now + (refresh.FAMILY_LIFETIME if may_refresh else _ONE_ACCESS_TOKEN),
+        issued_at=now,
+        refresh_number=1 if may_refresh else 0,
     )
-    return Redeemed(family, token)
+    return Redeemed(family, refresh.live_token(cipher, family) if may_refresh else None)
 
 
 def _bound(authorization: Authorization, request: CodeRequest) -> Authorization:
     """A public client's refresh tokens are bound to its key; a confidential client's are bound to
     its authentication already, and it may change its key (RFC 9449 §5)."""
-    return replace(authorization, jkt="" if request.client.confidential else request.jkt)
+    jkt = "" if request.client.confidential else request.jkt
+    return authorization if authorization.jkt == jkt else replace(authorization, jkt=jkt)
 
 
 def _may_refresh(client: Client, authorization: Authorization) -> bool:
@@ -192,61 +225,28 @@ def _may_refresh(client: Client, authorization: Authorization) -> bool:
     return refresh.GRANT_TYPE in client.grant_types and offline
 
 
-def _store(
-    tx: Tx,
-    requests: Sequence[CodeRequest],
-    results: Sequence[Redeemed | NotRedeemed],
-) -> None:
-    grown = [
-        (request, result)
-        for request, result in zip(requests, results, strict=True)
-        if isinstance(result, Redeemed)
-    ]
-    if not grown:
-        return
-    now = grown[0][0].now
-    families.add_families(tx, [(result.family, request.code_hash) for request, result in grown])
-    fresh = [
-        (store.sha256(result.refresh_token), result.family.id)
-        for _, result in grown
-        if result.refresh_token is not None
-    ]
-    families.add_refresh_tokens(tx, fresh, now, now + refresh.IDLE_LIFETIME)
+def _begin(tx: Tx, grown: Sequence[Family], now: datetime) -> None:
+    lasting = [family.id for family in grown if family.refresh_number]
+    passing = [family.id for family in grown if not family.refresh_number]
+    families.begin(tx, lasting, now, now + refresh.FAMILY_LIFETIME, 1)
+    families.begin(tx, passing, now, now + _ONE_ACCESS_TOKEN, 0)
 
 
 def _end_reused(
-    database: Database,
-    tx: Tx,
-    requests: Sequence[CodeRequest],
-    results: Sequence[Redeemed | NotRedeemed],
+    database: Database, tx: Tx, results: list[Redeemed | NotRedeemed], now: datetime
 ) -> list[Redeemed | NotRedeemed]:
     """RFC 6749 §4.1.2: revoke all tokens that were issued on a code that comes again."""
-    unknown = _hashes_of(requests, results, Verdict.UNKNOWN)
-    reused = families.families_of_codes(tx, unknown)
-    if not reused:
-        return list(results)
-    now = requests[0].now
-    ids = [family.id for family in reused.values()]
-    families.revoke_families(database, tx, ids, "code_reuse", now, ACCESS_TOKEN_LIFETIME)
-    ended = set(ids)
-    final: list[Redeemed | NotRedeemed] = []
-    for request, result in zip(requests, results, strict=True):
-        if isinstance(result, Redeemed):  # used twice within this very batch: nobody gets it
-            lost = result.family.id in ended
-            final.append(NotRedeemed(Verdict.UNKNOWN, result.family) if lost else result)
-        else:
-            family = reused.get(request.code_hash) if result.verdict is Verdict.UNKNOWN else None
-            final.append(NotRedeemed(result.verdict, family))
-    return final
-
-
-def _hashes_of(
-    requests: Sequence[CodeRequest],
-    results: Collection[Redeemed | NotRedeemed],
-    verdict: Verdict,
-) -> frozenset[str]:
-    return frozenset(
-        request.code_hash
-        for request, result in zip(requests, results, strict=True)
-        if isinstance(result, NotRedeemed) and result.verdict is verdict
-    )
+    ended = {
+        result.reused.id
+        for result in results
+        if isinstance(result, NotRedeemed) and result.reused is not None
+    }
+    if not ended:
+        return results
+    families.revoke_families(database, tx, ended, "code_reuse", now, ACCESS_TOKEN_LIFETIME)
+    return [
+        NotRedeemed(Verdict.USED, result.family)
+        if isinstance(result, Redeemed) and result.family.id in ended
+        else result
+        for result in results
+    ]

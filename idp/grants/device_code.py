@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from foundation.database import Database, Tx
+from foundation.encryption import FieldCipher
+from foundation.ids import uuid7
 from idp import device_store, families, resources, store
 from idp.claims import claims_of
 from idp.device_store import DeviceRequest, StoredDevice
@@ -166,10 +168,12 @@ def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | 
         device = stored.get(poll.device_hash)
         authorization = device.authorization if device else None
         if verdict is Verdict.GOOD and poll.device_hash in taken and authorization is not None:
-            results.append(_grow(poll, authorization))
+            results.append(_grow(database.cipher, poll, authorization))
         else:
             results.append(NotAllowed(verdict or Verdict.UNKNOWN))
-    _store(tx, polls, results)
+    for result in results:
+        if isinstance(result, Allowed):
+            families.add_family(tx, result.family)
     return results
 
 
@@ -180,29 +184,18 @@ def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[Verdict]) -> Non
             device_store.polled(tx, poll.device_hash, poll.now, more)
 
 
-def _grow(poll: Poll, authorization: Authorization) -> Allowed:
+def _grow(cipher: FieldCipher, poll: Poll, authorization: Authorization) -> Allowed:
     offline = "openid" not in authorization.scopes or "offline_access" in authorization.scopes
     may_refresh = refresh.GRANT_TYPE in poll.client.grant_types and offline
-    token = refresh.new_token() if may_refresh else None
     jkt = "" if poll.client.confidential else poll.jkt  # RFC 9449 §5
-    lifetime = refresh.FAMILY_LIFETIME if token else ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
+    lifetime = ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
     family = Family(
-        id=secrets.token_urlsafe(16),
+        id=uuid7(poll.now),
         client_id=poll.client.client_id,
         authorization=replace(authorization, jkt=jkt),
-        created_at=poll.now,
-        expires_at=poll.now + lifetime,
-        revoked=False,
+        code_hash=poll.device_hash,
+        expires_at=poll.now + (refresh.FAMILY_LIFETIME if may_refresh else lifetime),
+        issued_at=poll.now,
+        refresh_number=1 if may_refresh else 0,
     )
-    return Allowed(family, token)
-
-
-def _store(tx: Tx, polls: Sequence[Poll], results: Sequence[Allowed | NotAllowed]) -> None:
-    for poll, result in zip(polls, results, strict=True):
-        if not isinstance(result, Allowed):
-            continue
-        families.add_families(tx, [(result.family, poll.device_hash)])
-        if result.refresh_token is not None:
-            fresh = [(store.sha256(result.refresh_token), result.family.id)]
-            ends = poll.now + refresh.IDLE_LIFETIME
-            families.add_refresh_tokens(tx, fresh, poll.now, ends)
+    return Allowed(family, refresh.live_token(cipher, family) if may_refresh else None)

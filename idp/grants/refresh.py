@@ -1,8 +1,10 @@
 """A refresh token becomes a new one (RFC 6749 §6, RFC 9700 §4.14.2): rotation with a short memory.
 
-- Every use rotates. The successor is derived from its predecessor by HMAC under a key of this
-  house, so a client whose answer got lost on the way asks again within `GRACE` and receives the
-  *same* successor; nothing secret is stored for that.
+- A family's refresh tokens are numbered. Each is derived by HMAC from its number and the hash of
+  the family's code, under a key of this house; only the number of the live one is stored. Who has
+  the database or the key alone can make none, and a token that we never gave out ends nothing.
+- Every use rotates. A client whose answer got lost on the way asks again within `GRACE` and
+  receives the *same* successor.
 - The same token after the grace, or after its successor was used, means that two parties hold it:
   the family ends, and the person can see it.
 - Scopes and resources can only shrink (RFC 6749 §6).
@@ -16,9 +18,9 @@ from enum import StrEnum
 
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp import families, resources, store
+from foundation.ids import UUID_LENGTH
+from idp import families, resources
 from idp.errors import InvalidGrant, InvalidScope, InvalidTarget, UnauthorizedClient
-from idp.families import StoredRefreshToken
 from idp.grants import parameter
 from idp.models import Client, Family
 from idp.syntax import SCOPE
@@ -28,6 +30,7 @@ GRANT_TYPE = "refresh_token"
 GRACE = timedelta(seconds=10)
 IDLE_LIFETIME = timedelta(days=14)
 FAMILY_LIFETIME = timedelta(days=90)
+_NUMBERED = UUID_LENGTH + 8  # where the name of a token ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,8 @@ class RefreshRequest:
     """A well-formed refresh request by an authenticated client."""
 
     client: Client
-    token_hash: str
-    successor: str
-    successor_hash: str
+    family: str  # that the token names
+    token: str
     scopes: tuple[str, ...] | None  # None: all that was granted
     resources: tuple[str, ...]  # (): all that were granted
     now: datetime
@@ -84,22 +86,37 @@ class NotRefreshed:
                 return InvalidGrant(self.verdict.value)
 
 
-def new_token() -> str:
-    """256 random bits, base64url."""
-    return secrets.token_urlsafe(32)
+def live_token(cipher: FieldCipher, family: Family) -> str:
+    """The one refresh token of the family that counts now."""
+    return _token(cipher, family, family.refresh_number)
 
 
-def successor_of(cipher: FieldCipher, token: str) -> str:
-    """The only token that can follow `token`; nobody computes it without the key of this house."""
-    return cipher.blind_index(token, "refresh_tokens.successor")
+def number_of(cipher: FieldCipher, family: Family | None, token: str) -> int:
+    """Which refresh token of the family this is; 0 when it is none."""
+    if family is None:
+        return 0
+    try:
+        number = int(token[UUID_LENGTH:_NUMBERED], 16)
+    except ValueError:
+        return 0
+    same = secrets.compare_digest(_token(cipher, family, number).encode(), token.encode())
+    return number if same else 0
+
+
+def live_until(family: Family) -> datetime:
+    """When the live refresh token ends unless it is used."""
+    if family.issued_at is None:
+        return family.expires_at
+    return min(family.expires_at, family.issued_at + IDLE_LIFETIME)
+
+
+def _token(cipher: FieldCipher, family: Family, number: int) -> str:
+    name = f"{family.id}{number:08x}"
+    return name + cipher.blind_index(f"{name}{family.code_hash}", "refresh token")
 
 
 def check(
-    form: Mapping[str, str],
-    client: Client,
-    confirmation: Mapping[str, str],
-    cipher: FieldCipher,
-    now: datetime,
+    form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
 ) -> RefreshRequest:
     """Is the request well formed, and may this client make it? (RFC 6749 §6)"""
     if GRANT_TYPE not in client.grant_types:
@@ -108,12 +125,10 @@ def check(
     text = form.get("scope", "")
     if text and not SCOPE.match(text):
         raise InvalidScope("scope is not a space-separated list")
-    successor = successor_of(cipher, token)
     return RefreshRequest(
         client=client,
-        token_hash=store.sha256(token),
-        successor=successor,
-        successor_hash=store.sha256(successor),
+        family=families.family_in(token),
+        token=token,
         scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
         resources=resources.asked(form),
         now=now,
@@ -121,42 +136,38 @@ def check(
     )
 
 
-def judge(
-    request: RefreshRequest,
-    token: StoredRefreshToken | None,
-    successor: StoredRefreshToken | None,
-) -> Verdict:
-    """Does the request fit the stored token?
+def judge(request: RefreshRequest, family: Family | None, number: int) -> Verdict:
+    """Does the request fit the stored family? `number`: which of its tokens came.
 
-    1. It exists, has not expired, and its family lives.
+    1. It is a token of a family that lives.
     2. It belongs to this client (RFC 6749 §6), and to the key of this proof (RFC 9449 §5).
     3. Scope and resource stay within what was granted.
-    4. Unused: rotate. Used a moment ago and its successor untouched: repeat. Else: reuse.
+    4. The live one: rotate. The one before it, a moment ago: repeat. Any older: reuse.
     """
-    if token is None or token.expires_at <= request.now or token.family.expires_at <= request.now:
+    if family is None or not 0 < number <= family.refresh_number:
         return Verdict.UNKNOWN
-    if not secrets.compare_digest(token.family.client_id, request.client.client_id):
+    if live_until(family) <= request.now:
+        return Verdict.UNKNOWN
+    if not secrets.compare_digest(family.client_id, request.client.client_id):
         return Verdict.FOREIGN
-    if token.family.revoked:
+    if family.revoked:
         return Verdict.UNKNOWN
-    if token.family.authorization.jkt not in ("", request.jkt):
+    granted = family.authorization
+    if granted.jkt not in ("", request.jkt):
         return Verdict.KEY
-    if token.used_at is not None and not _lost_answer(request, token, successor):
+    live = number == family.refresh_number
+    if not live and not _lost_answer(request, family, number):
         return Verdict.REUSED
-    granted = token.family.authorization
     if not set(request.scopes or ()) <= set(granted.scopes):
         return Verdict.SCOPE
     if not resources.granted(request.resources, request.client, granted):
         return Verdict.TARGET
-    return Verdict.ROTATE if token.used_at is None else Verdict.REPEAT
+    return Verdict.ROTATE if live else Verdict.REPEAT
 
 
-def _lost_answer(
-    request: RefreshRequest, token: StoredRefreshToken, successor: StoredRefreshToken | None
-) -> bool:
-    assert token.used_at is not None
-    recent = request.now - token.used_at <= GRACE
-    return recent and successor is not None and successor.used_at is None
+def _lost_answer(request: RefreshRequest, family: Family, number: int) -> bool:
+    assert family.issued_at is not None
+    return number == family.refresh_number - 1 and request.now - family.issued_at <= GRACE
 
 
 def redeem(
@@ -164,39 +175,39 @@ def redeem(
 ) -> list[Refreshed | NotRefreshed]:
     """Apply a batch: one query per question, whatever the size of the batch.
 
-    A token that somebody else rotated between our look and our UPDATE was rotated this very
-    moment, by the same derivation: the answer is the same successor.
+    The same token twice in one batch is one rotation with the same answer.
     """
-    hashes = {each for r in requests for each in (r.token_hash, r.successor_hash)}
-    stored = families.refresh_tokens_of(tx, hashes)
-    results: list[Refreshed | NotRefreshed] = []
-    rotating: dict[str, tuple[str, str]] = {}
-    ending: dict[str, Family] = {}
-    for request in requests:
-        token = stored.get(request.token_hash)
-        verdict = judge(request, token, stored.get(request.successor_hash))
-        if token is not None and verdict in (Verdict.ROTATE, Verdict.REPEAT):
-            results.append(_refreshed(request, token, verdict))
-            if verdict is Verdict.ROTATE:
-                rotating[request.token_hash] = (request.successor_hash, token.family.id)
-        else:
-            ended = token.family if token is not None and verdict is Verdict.REUSED else None
-            if ended is not None:
-                ending[ended.id] = ended
-            results.append(NotRefreshed(verdict, ended))
     now = requests[0].now
-    families.use_refresh_tokens(tx, rotating.keys(), now)
-    families.add_refresh_tokens(tx, [*rotating.values()], now, now + IDLE_LIFETIME)
+    stored = families.families(tx, {request.family for request in requests}, lock=True)
+    results: list[Refreshed | NotRefreshed] = []
+    rotating: set[str] = set()
+    ending: set[str] = set()
+    for request in requests:
+        family = stored.get(request.family)
+        verdict = judge(request, family, number_of(database.cipher, family, request.token))
+        if family is None or verdict not in (Verdict.ROTATE, Verdict.REPEAT, Verdict.REUSED):
+            results.append(NotRefreshed(verdict))
+        elif verdict is Verdict.REUSED:
+            results.append(NotRefreshed(verdict, family))
+            ending.add(family.id)
+        else:
+            results.append(_refreshed(database.cipher, request, family, verdict))
+            if verdict is Verdict.ROTATE:
+                rotating.add(family.id)
+    families.rotate(tx, rotating, now)
     families.revoke_families(
-        database, tx, ending.keys(), "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
+        database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
     )
     return results
 
 
-def _refreshed(request: RefreshRequest, token: StoredRefreshToken, verdict: Verdict) -> Refreshed:
+def _refreshed(
+    cipher: FieldCipher, request: RefreshRequest, family: Family, verdict: Verdict
+) -> Refreshed:
+    number = family.refresh_number + (verdict is Verdict.ROTATE)
     return Refreshed(
-        token.family,
-        request.successor,
-        request.scopes or token.family.authorization.scopes,
+        family,
+        _token(cipher, family, number),
+        request.scopes or family.authorization.scopes,
         repeated=verdict is Verdict.REPEAT,
     )

@@ -110,7 +110,7 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
 
     from idp.families import StoredCode
     from idp.grants.authorization_code import CodeRequest, Verdict, challenge_of, judge
-    from idp.models import Authorization, Client
+    from idp.models import Authorization, Client, Family
     from tests.idp.world import PURPOSE
 
     now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,10 +120,10 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
     granted = Authorization(
         person_id="p", subject="s", sid="s", scopes=(), auth_time=0, acr="", amr=()
     )
-    code = StoredCode("h", "c", "https://c/", "", granted, now + timedelta(seconds=60))
-    request = CodeRequest(party, "h", "https://c/", challenge_of("v" * 43), now)
+    family = Family("f", "c", granted, "h", now + timedelta(seconds=60))
+    request = CodeRequest(party, "f", "h", "https://c/", challenge_of("v" * 43), now)
 
-    assert judge(request, code) is Verdict.VERIFIER
+    assert judge(request, StoredCode(family, "https://c/", "")) is Verdict.VERIFIER
 
 
 @pytest.mark.parametrize(

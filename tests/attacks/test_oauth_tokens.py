@@ -277,6 +277,30 @@ def test_25_within_the_grace_a_token_whose_successor_was_used_is_stolen(world, c
     assert client.refresh(third["refresh_token"]).json()["error"] == "invalid_grant"
 
 
+@pytest.mark.parametrize(
+    "number", ["00000001", "00000002", "-0000001", "\uff10" * 7 + "1", "\0" * 8]
+)
+def test_25_a_made_up_refresh_token_of_a_known_family_ends_nothing(world, client, number):
+    tokens = client.tokens()
+    family = jwt.decode(tokens["access_token"], options={"verify_signature": False})["fam"]
+
+    made_up = client.refresh(family + number + "0" * 64)
+
+    assert made_up.json()["error"] == "invalid_grant"
+    assert world.entries("idp.family_revoked") == []
+    assert client.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_25_an_old_refresh_token_still_gives_the_thief_away_after_weeks(world, client, clock):
+    first = client.tokens()
+    clock.advance(timedelta(days=10))
+    second = client.refresh(first["refresh_token"]).json()
+    clock.advance(timedelta(days=10))
+
+    assert client.refresh(first["refresh_token"]).json()["error"] == "invalid_grant"
+    assert client.refresh(second["refresh_token"]).json()["error"] == "invalid_grant"
+
+
 def test_25_a_refresh_token_is_of_no_use_to_another_client(world: World, client: RelyingParty):
     tokens = client.tokens()
 

@@ -16,10 +16,11 @@ import httpx
 import jwt
 
 from foundation.actor import SYSTEM
+from foundation.ids import uuid7
 from idp.families import StoredCode, add_code
-from idp.grants.authorization_code import challenge_of
+from idp.grants.authorization_code import challenge_of, new_code
 from idp.metadata import Bounds
-from idp.models import Authorization
+from idp.models import Authorization, Family
 from idp.store import sha256
 from tests.clients.conftest import HERE, PURPOSE, REDIRECT_URI, Site, key_pair
 
@@ -109,8 +110,9 @@ def ours(site: Site) -> Iterator[Side]:
 
 def _our_mint(site: Site, verifier: str, known: dict[str, str]) -> Mint:
     def code(client: str) -> str:
-        made = secrets.token_urlsafe(32)
         now = site.house.clock()
+        name = uuid7(now)
+        made = new_code(name)
         authorization = Authorization(
             person_id=site.chen.id,
             subject=site.chen.subject,
@@ -120,16 +122,10 @@ def _our_mint(site: Site, verifier: str, known: dict[str, str]) -> Mint:
             acr="urn:yinzheng:acr:1",
             amr=("pwd",),
         )
-        stored = StoredCode(
-            code_hash=sha256(made),
-            client_id=client,
-            redirect_uri=REDIRECT_URI,
-            code_challenge=challenge_of(verifier),
-            authorization=authorization,
-            expires_at=now + timedelta(seconds=60),
-        )
+        until = now + timedelta(seconds=60)
+        family = Family(name, client, authorization, sha256(made), until)
         with site.house.database.write() as tx:
-            add_code(tx, stored)
+            add_code(tx, StoredCode(family, REDIRECT_URI, challenge_of(verifier)))
         return made
 
     def mint(what: str, client: str) -> str:

@@ -40,6 +40,7 @@ class Family:
     offline: bool
     alive: bool = True
     access: list[tuple[str, datetime]] = field(default_factory=list)
+    refreshed_at: datetime | None = None
 
 
 @dataclass
@@ -159,6 +160,8 @@ class Lifetimes(RuleBasedStateMachine):
     @rule()
     def take_consent_back(self) -> None:
         self.world.idp.withdraw_consent(self.world.chen, self.client.id)
+        for code in self.known_codes:
+            code.alive = False
         for family in self.families:
             family.alive = False
 
@@ -184,7 +187,8 @@ class Lifetimes(RuleBasedStateMachine):
 
     def _refresh(self, token: Refresh) -> list[Refresh]:
         response = self.client.refresh(token.text)
-        if not token.family.alive or self.now - token.made_at >= IDLE_LIFETIME:
+        assert token.family.refreshed_at is not None
+        if not token.family.alive or self.now - token.family.refreshed_at >= IDLE_LIFETIME:
             assert response.json()["error"] == "invalid_grant"
             return []
         if token.used_at is None:
@@ -209,6 +213,7 @@ class Lifetimes(RuleBasedStateMachine):
         if "refresh_token" not in tokens:
             assert not family.offline
             return multiple()
+        family.refreshed_at = self.now
         return Refresh(tokens["refresh_token"], family, self.now)
 
 

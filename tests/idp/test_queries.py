@@ -9,9 +9,8 @@ QUERIES = {
     "clients": lambda tx: store.client_rows(tx, ["a", "b", "c"]),
     "people": lambda tx: store.persons(tx, ["a"]),
     "codes": lambda tx: families.codes(tx, ["a", "b"]),
-    "families of codes": lambda tx: families.families_of_codes(tx, ["a"]),
     "families": lambda tx: families.families(tx, ["a"]),
-    "refresh tokens": lambda tx: families.refresh_tokens_of(tx, ["a", "b"]),
+    "families that refresh": lambda tx: families.families(tx, ["a", "b"], lock=True),
     "revocations": lambda tx: families.revoked(tx, ["a", "b"]),
     "families of a session": lambda tx: families.live_families(tx, sid="a"),
     "families of a consent": lambda tx: families.live_families(tx, client_id="a", person_id="b"),
@@ -24,6 +23,6 @@ def test_a_hot_query_scans_no_table(database, name):
 
 
 def test_any_number_of_refresh_tokens_is_one_query(database):
-    hashes = [f"{number:064x}" for number in range(200)]
+    ids = [f"{number:036x}" for number in range(200)]
 
-    assert len(statements(database, lambda tx: families.refresh_tokens_of(tx, hashes))) == 1
+    assert len(statements(database, lambda tx: families.families(tx, ids, lock=True))) == 1

@@ -282,6 +282,14 @@ def test_taking_a_consent_back_ends_the_clients_tokens(world: World, client: Rel
     assert world.idp.consents(world.chen) == []
 
 
+def test_taking_a_consent_back_ends_a_code_on_its_way(world: World, client: RelyingParty):
+    code = client.code()
+
+    world.idp.withdraw_consent(world.chen, client.id)
+
+    assert client.exchange(code).json()["error"] == "invalid_grant"
+
+
 @pytest.mark.parametrize(
     ("form", "error"),
     [

@@ -21,20 +21,6 @@ def upgrade() -> None:
     sa.Column('started_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('client', 'idempotency_key', name=op.f('pk_answered_requests'))
     )
-    op.create_table('authorization_codes',
-    sa.Column('code_hash', sa.String(length=64), nullable=False),
-    sa.Column('client_id', sa.String(length=100), nullable=False),
-    sa.Column('redirect_uri', sa.Text(), nullable=False),
-    sa.Column('code_challenge', sa.String(length=43), nullable=False),
-    sa.Column('person_id', sa.String(length=40), nullable=False),
-    sa.Column('sid', sa.String(length=43), nullable=False),
-    sa.Column('authorization', sa.Text(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('code_hash', name=op.f('pk_authorization_codes'))
-    )
-    op.create_index(op.f('ix_authorization_codes_expires_at'), 'authorization_codes', ['expires_at'], unique=False)
-    op.create_index(op.f('ix_authorization_codes_person_id'), 'authorization_codes', ['person_id'], unique=False)
-    op.create_index(op.f('ix_authorization_codes_sid'), 'authorization_codes', ['sid'], unique=False)
     op.create_table('batch_receipts',
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('entry_ids', sa.Text(), nullable=False),
@@ -328,16 +314,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id_hash', name=op.f('pk_pushed_requests'))
     )
     op.create_index(op.f('ix_pushed_requests_expires_at'), 'pushed_requests', ['expires_at'], unique=False)
-    op.create_table('refresh_tokens',
-    sa.Column('token_hash', sa.String(length=64), nullable=False),
-    sa.Column('family_id', sa.String(length=43), nullable=False),
-    sa.Column('issued_at', sa.BigInteger(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=False),
-    sa.Column('used_at', sa.BigInteger(), nullable=True),
-    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_refresh_tokens'))
-    )
-    op.create_index(op.f('ix_refresh_tokens_expires_at'), 'refresh_tokens', ['expires_at'], unique=False)
-    op.create_index(op.f('ix_refresh_tokens_family_id'), 'refresh_tokens', ['family_id'], unique=False)
     op.create_table('registrations',
     sa.Column('client_id', sa.String(length=100), nullable=False),
     sa.Column('token_hash', sa.String(length=64), nullable=False),
@@ -395,22 +371,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_status_lists'))
     )
     op.create_table('token_families',
-    sa.Column('id', sa.String(length=43), nullable=False),
+    sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('client_id', sa.String(length=100), nullable=False),
     sa.Column('person_id', sa.String(length=40), nullable=False),
     sa.Column('sid', sa.String(length=43), nullable=False),
-    sa.Column('code_hash', sa.String(length=64), nullable=True),
     sa.Column('authorization', sa.Text(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('code_hash', sa.String(length=64), nullable=False),
+    sa.Column('redirect_uri', sa.Text(), nullable=False),
+    sa.Column('code_challenge', sa.String(length=43), nullable=False),
+    sa.Column('issued_at', sa.BigInteger(), nullable=True),
+    sa.Column('refresh_number', sa.Integer(), nullable=False),
     sa.Column('expires_at', sa.BigInteger(), nullable=False),
     sa.Column('revoked_at', sa.BigInteger(), nullable=True),
     sa.Column('revoked_reason', sa.String(length=100), nullable=True),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_token_families')),
-    sa.UniqueConstraint('code_hash', name=op.f('uq_token_families_code_hash'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_token_families'))
     )
     op.create_index('ix_token_families_client_person', 'token_families', ['client_id', 'person_id'], unique=False)
     op.create_index(op.f('ix_token_families_expires_at'), 'token_families', ['expires_at'], unique=False)
-    op.create_index(op.f('ix_token_families_person_id'), 'token_families', ['person_id'], unique=False)
     op.create_index(op.f('ix_token_families_sid'), 'token_families', ['sid'], unique=False)
     op.create_table('batch_chunks',
     sa.Column('batch_id', sa.Text(), nullable=False),
