@@ -7,8 +7,12 @@
   certificate, because the database allows no second one.
 * What is sealed was approved, says the draft's row *and* the ledger: whoever can only write into
   our tables gets nothing sealed (attack 49).
+* `followers` are told of a change of state in its own transaction.
 * A certificate of another authority does not exist for an officer: 404, whatever was asked.
 """
+
+from collections.abc import Callable
+from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
@@ -34,7 +38,7 @@ from certificates.rules import DraftState, State
 from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import SYSTEM, Actor
 from foundation.clock import Clock
-from foundation.database import Database, is_unique_violation
+from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import YinzhengError
 from foundation.jobs import Jobs
 from keys import Keys
@@ -75,6 +79,7 @@ class Certificates(Drafts):
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, renderer, public_url)
         self.completion = Completion(database, signing, jobs, clock)
+        self.followers: list[Callable[[Tx, str, datetime], None]] = []
         self.keys = keys
         jobs.register(SEALING, lambda payload: self._seal_task(payload["draft"]))
 
@@ -130,6 +135,8 @@ class Certificates(Drafts):
                 private={"note": note} if note else {},
             )
             self.ledger.append(tx, entry)
+            for tell in self.followers:
+                tell(tx, identifier, now)
             changed = store.by_identifier(tx, identifier)
         if changed is None:
             raise unknown_certificate()

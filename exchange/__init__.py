@@ -16,6 +16,7 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
     idempotency    ask once, be answered once
     receipts       signed, provable; receipt_check: `verify_receipt`, offline
     verification   `Verifications`: the use cases
+    subscriptions  `Subscriptions`: told, by signed notices, that a status changed
     http · commands
 
 Promises: no answer without purpose, basis and case; no answer before its entry is committed; an
@@ -33,6 +34,7 @@ from exchange.models import (
 )
 from exchange.purposes import Purposes
 from exchange.receipt_check import VerifiedReceipt, verify_receipt
+from exchange.subscriptions import Subscriptions
 from exchange.verification import Verifications
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Purpose",
     "Purposes",
     "ShowCode",
+    "Subscriptions",
     "Verdict",
     "VerificationRequest",
     "Verifications",

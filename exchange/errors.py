@@ -3,15 +3,23 @@
 Invalid
 ├── IncompleteVerification    422  incomplete_verification   what is missing, by pointer
 ├── PurposeNotAllowed         422  purpose_not_allowed       more than the catalogue allows
+├── UnusableAddress           422  unusable_address          no place that notices could be sent to
 └── IdempotencyKeyReused      422  idempotency_key_reused    same key, another body
 NotFound
 ├── ReceiptNotFound           404  receipt_not_found         not there, or another department's
 ├── CertificateNotHeld        404  certificate_not_held      not there, or somebody else's
-└── ShowCodeUnknown           404  show_code_unknown
+├── ShowCodeUnknown           404  show_code_unknown
+├── NothingToFollow           404  nothing_to_follow         not there, or not for this purpose
+└── SubscriptionNotFound      404  subscription_not_found    not there, or another program's
 Gone
 └── ShowCodeExpired           410  show_code_expired         too old, or opened before
 Conflict
-└── RequestInFlight           409  request_in_flight         same key, the first is running
+├── RequestInFlight           409  request_in_flight         same key, the first is running
+└── StatusChanging            409  status_changing           it changed in this very moment
+Refused
+└── OnlyPrograms              403  only_programs             a person follows nothing
+Unavailable
+└── NoticeNotConfirmed        503  notice_not_confirmed      not confirmed by a program (in jobs)
 ReceiptInvalid                422  receipt_invalid           one code per step of the check
 ├── ReceiptFileMalformed           receipt_file_malformed
 ├── ReceiptKeyUntrusted            receipt_key_untrusted
@@ -22,7 +30,7 @@ ReceiptInvalid                422  receipt_invalid           one code per step o
 └── ReceiptProofInvalid            receipt_proof_invalid
 """
 
-from foundation.errors import Conflict, Gone, Invalid, NotFound
+from foundation.errors import Conflict, Gone, Invalid, NotFound, Refused, Unavailable
 
 
 class IncompleteVerification(Invalid):
@@ -35,6 +43,10 @@ class PurposeNotAllowed(Invalid):
     """A purpose asks for fields, a type or a predicate that the catalogue does not allow."""
 
     code = "purpose_not_allowed"
+
+
+class UnusableAddress(Invalid):
+    code = "unusable_address"
 
 
 class IdempotencyKeyReused(Invalid):
@@ -59,8 +71,28 @@ class ShowCodeExpired(Gone):
     code = "show_code_expired"
 
 
+class NothingToFollow(NotFound):
+    code = "nothing_to_follow"
+
+
+class SubscriptionNotFound(NotFound):
+    code = "subscription_not_found"
+
+
 class RequestInFlight(Conflict):
     code = "request_in_flight"
+
+
+class StatusChanging(Conflict):
+    code = "status_changing"
+
+
+class OnlyPrograms(Refused):
+    code = "only_programs"
+
+
+class NoticeNotConfirmed(Unavailable):
+    code = "notice_not_confirmed"
 
 
 class ReceiptInvalid(Invalid):

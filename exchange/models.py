@@ -4,6 +4,8 @@
     batch_receipts      which ledger entries one batch answer was made of
     show_codes          one-time codes by which a holder shows a certificate
     answered_requests   answers kept a day, so that a repeated Idempotency-Key repeats the answer
+    subscriptions       which program is told when the status of which certificate changes
+    status_notices      what was to be told, and whether it was
 
 There is no table of single receipts: a receipt is a signed reading of its ledger entry, which is
 kept there, with its salts and values, under the ledger's own rules of erasure.
@@ -14,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, LargeBinary, String, Table
+from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
 from foundation.columns import EncryptedText, JsonText, UtcDateTime
 from foundation.database import metadata
@@ -147,6 +149,37 @@ show_codes = Table(
     Column("opened_at", UtcDateTime),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A program that is told when the status of one certificate changes, and why it may be."""
+
+    id: str
+    client: str
+    organisation: str
+    certificate: str
+    type: str
+    purpose: str
+    legal_basis: str
+    case_ref: str = field(repr=False)
+    url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One change that a program was to be told of. `problem` is what the last attempt met."""
+
+    id: str
+    subscription: str
+    occurred_at: datetime
+    attempts: int
+    problem: str
+    delivered_at: datetime | None
+    given_up_at: datetime | None
+
+
 answered_requests = Table(
     "answered_requests",
     metadata,
@@ -155,4 +188,33 @@ answered_requests = Table(
     Column("body_digest", String(43), nullable=False),
     Column("answer", EncryptedText("answered_requests.answer")),  # NULL while it is running
     Column("started_at", UtcDateTime, nullable=False),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("client", String(128), nullable=False, index=True),
+    Column("organisation", String(18), nullable=False),
+    Column("certificate", String(128), nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("purpose", String(64), nullable=False),
+    Column("legal_basis", Text, nullable=False),
+    Column("case_ref", EncryptedText("subscriptions.case_ref"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    UniqueConstraint("certificate", "client"),
+)
+
+status_notices = Table(
+    "status_notices",
+    metadata,
+    Column("id", String(43), primary_key=True),
+    Column("subscription", String(43), nullable=False, index=True),
+    Column("occurred_at", UtcDateTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    Column("given_up_at", UtcDateTime),
 )

@@ -213,3 +213,50 @@ VERIFY_BATCH: dict[str, Any] = {
         **_problems("400", "401", "403", "409", "413", "422", "429", "503"),
     },
 }
+
+SUBSCRIBE: dict[str, Any] = {
+    "description": "Follow the certificate with this number for a purpose of your department. The "
+    "verdict is its status at that moment; every change after it is told to `url`. Following again "
+    "replaces what was said before.",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["number", "url", "purpose", "legal_basis", "case_ref"],
+                    "properties": {
+                        "number": {"type": "string", "maxLength": 128},
+                        "url": {"type": "string", "format": "uri"},
+                        **_WHY,
+                    },
+                    "additionalProperties": False,
+                },
+                "example": {
+                    "number": "JY23205060012345",
+                    "url": "https://inspection.example.gov.cn/notices",
+                    **_WHY_EXAMPLE,
+                },
+            }
+        },
+    },
+    "responses": {
+        "201": {
+            "description": "What is followed, and its verdict",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["id", "url", "expires_at", "verdict"],
+                        "properties": {
+                            "id": _TEXT,
+                            "url": _TEXT,
+                            "expires_at": _TEXT,
+                            "verdict": _ANSWER,
+                        },
+                    }
+                }
+            },
+        }
+    },
+}

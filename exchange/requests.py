@@ -63,6 +63,15 @@ class _BatchBody(msgspec.Struct, forbid_unknown_fields=True):
     case_ref: str = ""
 
 
+class _SubscriptionBody(msgspec.Struct, forbid_unknown_fields=True):
+    number: str = ""
+    url: str = ""
+    purpose: str = ""
+    legal_basis: str = ""
+    case_ref: str = ""
+
+
+_subscription = msgspec.json.Decoder(_SubscriptionBody)
 _single = msgspec.json.Decoder(_Body)
 _batch = msgspec.json.Decoder(_BatchBody)
 
@@ -114,6 +123,18 @@ def read_batch(body: bytes) -> BatchRequest:
     return checked_batch(
         BatchRequest(tuple(decoded.numbers), decoded.purpose, decoded.legal_basis, decoded.case_ref)
     )
+
+
+def read_subscription(body: bytes) -> tuple[VerificationRequest, str]:
+    """What to follow and why, and where to tell. Raises `Malformed` or `IncompleteVerification`."""
+    said = _decode(_subscription, body)
+    asked = VerificationRequest(
+        number=said.number,
+        purpose=said.purpose,
+        legal_basis=said.legal_basis,
+        case_ref=said.case_ref,
+    )
+    return checked(asked), said.url
 
 
 def checked_batch(batch: BatchRequest) -> BatchRequest:

@@ -12,7 +12,7 @@ refusals and unknown numbers included; status is read from the database for ever
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -53,6 +53,10 @@ _PROOF_STEP: Final = 0.05
 # One question to the database: (organisation, purpose), by what, and the number or token.
 _Key = tuple[str, str, str, str]
 _NUMBER, _IDENTIFIER, _TOKEN = "number", "identifier", "token"
+
+
+def _nothing_more(_tx: Tx, _decision: Decision) -> None:
+    """Most who verify want nothing but to know."""
 
 
 class Verifications:
@@ -130,11 +134,17 @@ class Verifications:
         return BatchVerdict(items, receipt_id, receipt, now)
 
     def verify_now(
-        self, actor: Actor, request: VerificationRequest, *, address: str = ""
+        self,
+        actor: Actor,
+        request: VerificationRequest,
+        *,
+        address: str = "",
+        then: Callable[[Tx, Decision], None] = _nothing_more,
     ) -> Verdict:
         """The synchronous twin: facts and entry in one transaction. Examining a file comes first.
 
-        `address` tells anonymous askers apart. Raises `IncompleteVerification`, `TooManyRequests`,
+        `address` tells anonymous askers apart; `then` is done in the transaction, whatever the
+        decision. Raises `IncompleteVerification`, `TooManyRequests`,
         and for a show code `ShowCodeExpired`.
         """
         request, now = checked(request), self._clock()
@@ -149,6 +159,7 @@ class Verifications:
             decision = decide(request, found, now, visible=visible, handed_in=handed_in)
             self._quota.charge(actor, address, now, decision.assessment.outcome)
             ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
+            then(tx, decision)
         return self._answer(request, decision, now, ref)
 
     # ── the holder shows ─────────────────────────────────────────────────────────────────────

@@ -81,6 +81,11 @@ class Destination:
         return f"{self.scheme}://{host}:{self.port}{self.target}"
 
     @property
+    def public_url(self) -> str:
+        """The URL by its name, in one spelling: what the other side knows itself by."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+    @property
     def authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         standard = {"https": 443, "http": 80}[self.scheme]
@@ -111,11 +116,15 @@ class Outbound:
 
     def get(self, url: str, *, accept: str = "application/json") -> Outcome:
         """Raises `OutboundRefused` or `OutboundFailed`."""
-        return self._send("GET", url, {"accept": accept}, None)
+        return self._send("GET", url, {"accept": accept})
 
     def post(self, url: str, form: Mapping[str, str]) -> Outcome:
         """A form (application/x-www-form-urlencoded). Raises as `get` does."""
-        return self._send("POST", url, {}, form)
+        return self._send("POST", url, {}, form=form)
+
+    def post_content(self, url: str, content: bytes, headers: Mapping[str, str]) -> Outcome:
+        """These very bytes, under these headers. Raises as `get` does."""
+        return self._send("POST", url, headers, content=content)
 
     def destination(self, url: str) -> Destination:
         """Where a request to `url` would go. Raises `OutboundRefused`.
@@ -148,7 +157,13 @@ class Outbound:
         return mapped.is_global and not mapped.is_multicast and not translated
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> Outcome:
         where = self.destination(url)
         deadline = time.monotonic() + self._seconds
@@ -159,7 +174,7 @@ class Outbound:
         ) as client:
             try:
                 request = client.build_request(
-                    method, where.url, headers=sent, data=form, extensions=named
+                    method, where.url, headers=sent, data=form, content=content, extensions=named
                 )
                 response = client.send(request, stream=True)
                 try:

@@ -30,6 +30,7 @@ from keys.timestamps import MAX_REQUEST
 PUBLISHED_USES: Final = (
     "idp.tokens",
     "exchange.receipts",
+    "exchange.notices",
     "certificates.status",
     "certificates.qr",
 )

@@ -65,6 +65,8 @@ LOOKS = frozenset(
         "certificate.viewed",
         "certificate.downloaded",
         "certificate.searched",
+        "exchange.status_told",
+        "exchange.subscribed",
         "exchange.verified",
         "idp.userinfo_read",
     }

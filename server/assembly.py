@@ -17,13 +17,14 @@ from fastapi import APIRouter, FastAPI
 
 import certificates.http
 import exchange.http
+import exchange.subscriptions_http
 import idp.http
 import keys.http
 import ledger.http
 import portal
 import signing.http
 from certificates import Batches, Catalogue, Certificates
-from exchange import Purposes, Verifications
+from exchange import Purposes, Subscriptions, Verifications
 from foundation.clock import Clock, system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher, derive_key
@@ -74,6 +75,7 @@ class House:
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
         self.seals = Seals(self.database, self.keys, clock, records.into(self.ledger))
         self.signing = Signing(self.seals, self.keys, clock)
+        outbound = Outbound(settings.networks)
         self.idp = Idp(
             self.database,
             self.keys,
@@ -82,7 +84,7 @@ class House:
             settings.issuer,
             certificates=_certificates(settings),
             jobs=self.jobs,
-            outbound=Outbound(settings.networks),
+            outbound=outbound,
         )
         self.catalogue = Catalogue.load()
         self.certificates = Certificates(
@@ -107,12 +109,28 @@ class House:
             clock,
             settings.issuer,
         )
+        self.subscriptions = Subscriptions(
+            self.database,
+            self.verifications,
+            self.certificates,
+            self.idp.clients,
+            self.ledger,
+            self.keys,
+            self.jobs,
+            outbound,
+            clock,
+        )
         self.access = Access(self.idp)
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
         return Worker(
-            self.jobs, self.ledger, self.keys, self.verifications.forget_old, self.idp.sweep
+            self.jobs,
+            self.ledger,
+            self.keys,
+            self.verifications.forget_old,
+            self.subscriptions.forget_ended,
+            self.idp.sweep,
         )
 
     def hot_routes(self) -> list[HotRoute]:
@@ -122,6 +140,9 @@ class House:
             *idp.http.hot_routes(self.idp),
             *certificates.http.hot_routes(self.certificates),
             *exchange.http.hot_routes(self.verifications, self.access),
+            *exchange.subscriptions_http.hot_routes(
+                self.subscriptions, self.verifications, self.access
+            ),
         ]
 
     def routers(self) -> list[APIRouter]:
@@ -131,6 +152,7 @@ class House:
             idp.http.router(self.idp),
             certificates.http.router(self.certificates),
             exchange.http.router(self.verifications, self.access),
+            exchange.subscriptions_http.router(self.subscriptions, self.verifications, self.access),
             signing.http.router(self.signing, self.access),
         ]
 

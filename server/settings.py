@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     outbound_networks: str = Field(
         default="",
         description="networks beside the public internet in which services may be told of "
-        "sign-outs and asked for their keys, such as 10.20.0.0/16,fd00::/8",
+        "sign-outs and changes and asked for their keys, such as 10.20.0.0/16,fd00::/8",
     )
 
     @model_validator(mode="after")

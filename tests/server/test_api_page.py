@@ -15,9 +15,7 @@ from keys.errors import MessageSignatureRefused
 from tests.attacks.test_messages import register
 from tests.simulators.department import Department
 from tests.simulators.office import Office, open_office
-
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+from tests.simulators.receiver import ASKING, PAGE
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def test_the_signed_question_is_answered(office: Office, tmp_path: Path) -> None
     (tmp_path / "signing-key.pem").write_bytes(pem)
     token = department.http.headers["authorization"].removeprefix("Bearer ")
 
-    done = run(PROGRAMS[0], tmp_path, HOUSE=office.origin, TOKEN=token)
+    done = run(ASKING, tmp_path, HOUSE=office.origin, TOKEN=token)
 
     assert done.strip() == "not_found"
 
@@ -50,7 +48,8 @@ def run(program: str, folder: Path, **environment: str) -> str:
 
 
 def test_the_codes_of_refused_signatures_are_all_listed() -> None:
-    listed = set(re.findall(r"^\| `((?:signature|content)_\w+)` \|", PAGE, re.MULTILINE))
+    page = PAGE.read_text()
+    listed = set(re.findall(r"^\| `((?:signature|content)_\w+)` \|", page, re.MULTILINE))
 
     def below(kind: type[YinzhengError]) -> set[str]:
         return {each.code for each in kind.__subclasses__()}

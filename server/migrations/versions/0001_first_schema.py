@@ -370,6 +370,35 @@ def upgrade() -> None:
     sa.Column('opened_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_status_lists'))
     )
+    op.create_table('status_notices',
+    sa.Column('id', sa.String(length=43), nullable=False),
+    sa.Column('subscription', sa.String(length=43), nullable=False),
+    sa.Column('occurred_at', sa.BigInteger(), nullable=False),
+    sa.Column('attempts', sa.Integer(), nullable=False),
+    sa.Column('problem', sa.Text(), nullable=False),
+    sa.Column('delivered_at', sa.BigInteger(), nullable=True),
+    sa.Column('given_up_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_status_notices'))
+    )
+    op.create_index(op.f('ix_status_notices_occurred_at'), 'status_notices', ['occurred_at'], unique=False)
+    op.create_index(op.f('ix_status_notices_subscription'), 'status_notices', ['subscription'], unique=False)
+    op.create_table('subscriptions',
+    sa.Column('id', sa.String(length=43), nullable=False),
+    sa.Column('client', sa.String(length=128), nullable=False),
+    sa.Column('organisation', sa.String(length=18), nullable=False),
+    sa.Column('certificate', sa.String(length=128), nullable=False),
+    sa.Column('type', sa.String(length=64), nullable=False),
+    sa.Column('purpose', sa.String(length=64), nullable=False),
+    sa.Column('legal_basis', sa.Text(), nullable=False),
+    sa.Column('case_ref', sa.LargeBinary(), nullable=False),
+    sa.Column('url', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_subscriptions')),
+    sa.UniqueConstraint('certificate', 'client', name=op.f('uq_subscriptions_certificate_client'))
+    )
+    op.create_index(op.f('ix_subscriptions_client'), 'subscriptions', ['client'], unique=False)
+    op.create_index(op.f('ix_subscriptions_expires_at'), 'subscriptions', ['expires_at'], unique=False)
     op.create_table('token_families',
     sa.Column('id', sa.String(length=36), nullable=False),
     sa.Column('client_id', sa.String(length=100), nullable=False),

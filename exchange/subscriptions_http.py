@@ -1,0 +1,116 @@
+"""Following certificates over HTTP.
+
+    POST   /api/v1/subscriptions         follow one certificate                        (fast lane)
+    GET    /api/v1/subscriptions         what this program follows
+    GET    /api/v1/subscriptions/{id}    one of them, and what was told
+    DELETE /api/v1/subscriptions/{id}    follow it no longer
+
+What is sent to the program is described in docs/api.md, with a program that checks it.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Response
+
+from exchange import openapi
+from exchange.http import SCOPE, to_json
+from exchange.models import Notice, Subscription
+from exchange.requests import read_subscription
+from exchange.subscriptions import Subscriptions
+from exchange.verification import Verifications
+from foundation.actor import Actor
+from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
+
+PATH = "/api/v1/subscriptions"
+_NO_STORE = ("cache-control", "no-store")
+_TAGS = ("subscriptions",)
+
+
+def hot_routes(
+    subscriptions: Subscriptions, verifications: Verifications, require: Require
+) -> list[HotRoute]:
+    """POST: its signature covers the content, so the content is at hand before it is checked."""
+
+    async def subscribe(request: HotRequest) -> HotAnswer:
+        actor = await require.hot(request, SCOPE)
+        asked, url = read_subscription(request.body)
+        kept, verdict = await asyncio.to_thread(subscriptions.subscribe, actor, asked, url)
+        answer = {**shown(kept), "verdict": to_json(verifications, verdict)}
+        return json_answer(answer, 201, (_NO_STORE, ("location", f"{PATH}/{kept.id}")))
+
+    return [
+        HotRoute(
+            "POST",
+            PATH,
+            subscribe,
+            "follow_certificate",
+            "Be told when the status of a certificate changes",
+            openapi=openapi.SUBSCRIBE,
+            tags=_TAGS,
+        )
+    ]
+
+
+def router(
+    subscriptions: Subscriptions, verifications: Verifications, require: Require
+) -> APIRouter:
+    """The ordinary lane, and the framework twin of the fast one."""
+    routes = APIRouter(tags=list(_TAGS))
+    mount(routes, hot_routes(subscriptions, verifications, require))
+    allowed = Depends(require(SCOPE))
+
+    @routes.get(PATH, name="list_subscriptions", summary="What you follow")
+    def list_subscriptions(actor: Annotated[Actor, allowed]) -> Response:
+        """The certificates this program follows, newest first."""
+        return _private({"items": [shown(each) for each in subscriptions.of(actor)]})
+
+    one = f"{PATH}/{{subscription_id}}"
+
+    @routes.get(one, name="get_subscription", summary="One subscription, and what was told")
+    def get_subscription(subscription_id: str, actor: Annotated[Actor, allowed]) -> Response:
+        """A subscription with its notices and what came of each."""
+        found, notices = subscriptions.notices(actor, subscription_id)
+        return _private({**shown(found), "notices": [notice_to_json(each) for each in notices]})
+
+    @routes.delete(one, name="end_subscription", summary="Follow it no longer", status_code=204)
+    def end_subscription(subscription_id: str, actor: Annotated[Actor, allowed]) -> Response:
+        """Nothing more is sent, not even what was waiting."""
+        subscriptions.unsubscribe(actor, subscription_id)
+        return Response(status_code=204)
+
+    return routes
+
+
+def shown(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "id": subscription.id,
+        "url": subscription.url,
+        "type": subscription.type,
+        "purpose": subscription.purpose,
+        "legal_basis": subscription.legal_basis,
+        "case_ref": subscription.case_ref,
+        "created_at": _instant(subscription.created_at),
+        "expires_at": _instant(subscription.expires_at),
+    }
+
+
+def notice_to_json(notice: Notice) -> dict[str, Any]:
+    state = "delivered" if notice.delivered_at else "given_up" if notice.given_up_at else "waiting"
+    return {
+        "id": notice.id,
+        "occurred_at": _instant(notice.occurred_at),
+        "state": state,
+        "attempts": notice.attempts,
+        "problem": notice.problem,
+    }
+
+
+def _private(value: object) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json", headers=dict([_NO_STORE]))
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
