@@ -10,6 +10,7 @@
     device       signing in another device; services told of a sign-out
     citizen      my certificates, showing one, who looked
     officer      drafts, preview, review      register  the authority's certificates, legal acts
+    permits      leave to use a seal: asked, granted, used by uploading what is to be sealed
     seals        the keeper's register of seals, from application to destruction
     bulk         upload, dry run, second officer, live progress
     verify       by number, file or photo, and /v/{token} behind every QR code
@@ -30,6 +31,7 @@ from portal import (
     device,
     documents,
     officer,
+    permits,
     public,
     register,
     seals,
@@ -51,7 +53,7 @@ def build(house: House, desk: Desk | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
     desk = desk or Desk(house)
     pages = APIRouter(include_in_schema=False)
-    staff = (officer, register, seals, bulk)
+    staff = (officer, register, permits, seals, bulk)  # permits lie below a seal's address
     for room in (public, signin, device, citizen, *staff, verify, documents, developers):
         pages.include_router(room.router(desk))
     return pages

@@ -61,8 +61,8 @@ def router(desk: Desk) -> APIRouter:
             errors = problems.one(desk.language(request), "document", "verify.file_missing")
             return _form(desk, request, errors=errors, status=422)
         try:
-            data = _read(file, MAX_DOCUMENT)
-            signature = _read(beside, MAX_SIGNATURE) if beside else b""
+            data = read_upload(file, MAX_DOCUMENT)
+            signature = read_upload(beside, MAX_SIGNATURE) if beside else b""
             found = desk.house.signing.validate(data, signature)
         except (Invalid, TooLarge) as problem:
             words = problems.sentence(desk.language(request), problem)
@@ -73,7 +73,8 @@ def router(desk: Desk) -> APIRouter:
     return pages
 
 
-def _read(file: UploadFile, limit: int) -> bytes:
+def read_upload(file: UploadFile, limit: int) -> bytes:
+    """The whole file. Raises `FileNeeded` when it is empty, `TooLarge`."""
     data = file.file.read(limit + 1)
     if not data:
         raise FileNeeded("the file is empty", next_step="choose another file")

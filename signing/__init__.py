@@ -2,7 +2,7 @@
 
     appearance   the round red seal, drawn from its words
     seals        the registry: whose seal, which certificate, valid when (tables in models, store)
-    permits      leave to use a seal: for a purpose, so often, by two people
+    permits      leave to use a seal: for a purpose, so often, by two people; `uses` seals with it
     rules        four eyes, seal states, names: pure decisions
     cms          CMS/CAdES signatures from parts encoded once
     trust        paths to our authority, time-stamps

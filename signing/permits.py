@@ -105,12 +105,18 @@ class Permits:
         content_digest: str,
         now: datetime,
         count: int = 1,
+        by: Actor | None = None,
     ) -> Approval:
         """Use the permit for one content (or `count` copies of it): what `Signing` wants to see.
 
-        Spent with the caller's transaction: when that fails, so does the use. Raises
-        `PermitNotUsable` (not approved, over, withdrawn, another purpose), `PermitExhausted`.
+        Spent with the caller's transaction: when that fails, so does the use. `by` is who uses it,
+        where that is known. Raises `PermitNotUsable` (not approved, over, withdrawn, another
+        purpose, another officer's), `PermitExhausted`.
         """
+        if by is not None and by.id != self._must_find(tx, permit_id).asked_by:
+            raise PermitNotUsable(
+                "the permit was given to another officer", next_step="Ask for one of your own."
+            )
         spent = tx.execute(
             update(seal_permits)
             .where(
@@ -126,11 +132,18 @@ class Permits:
         permit = self._must_find(tx, permit_id)
         if spent.rowcount != 1 or permit.approved_by is None or permit.approved_at is None:
             raise _refused(permit, purpose, now)
-        user = Actor(ActorKind.PERSON, permit.asked_by)  # whom the permit was given to
+        user = by or Actor(ActorKind.PERSON, permit.asked_by)  # whom the permit was given to
         self._keep(tx, "spent", permit, user, now, count=str(count), content_digest=content_digest)
         return Approval(
             content_digest, permit.asked_by, permit.approved_by, permit.approved_at, permit.id
         )
+
+    def get(self, tx: Tx, seal_id: str, permit_id: str) -> Permit:
+        """A permit of this seal. Raises `UnknownPermit`."""
+        permit = self._must_find(tx, permit_id)
+        if permit.seal_id != seal_id:
+            raise UnknownPermit("there is no such permit for this seal")
+        return permit
 
     def of(self, tx: Tx, seal_id: str) -> Sequence[Permit]:
         """Every permit of a seal, newest first."""
@@ -147,9 +160,13 @@ class Permits:
         self._record(tx, SealAct(kind, permit.seal_id, by, now, about, private))
 
     def _change(self, tx: Tx, permit_id: str, **values: object) -> None:
-        undecided = (seal_permits.c.id == permit_id, seal_permits.c.approved_at.is_(None))
+        undecided = (
+            seal_permits.c.id == permit_id,
+            seal_permits.c.approved_at.is_(None),
+            seal_permits.c.withdrawn_at.is_(None),
+        )
         if tx.execute(update(seal_permits).where(*undecided).values(**values)).rowcount != 1:
-            raise PermitNotUsable("the permit was approved before")
+            raise PermitNotUsable("the permit was approved or withdrawn before")
 
     def _theirs(self, tx: Tx, permit_id: str, actor: Actor) -> Permit:
         permit = self._must_find(tx, permit_id)

@@ -26,7 +26,7 @@ from signing.errors import (
     SealNotUsable,
     UnknownSeal,
 )
-from signing.models import Approval, Seal, SealKind, SealState, SealWish
+from signing.models import Approval, Permit, Seal, SealKind, SealState, SealWish
 
 _NEXT = {
     SealState.APPLIED: {SealState.APPROVED, SealState.REJECTED},
@@ -116,6 +116,17 @@ def must_be_usable(seal: Seal, now: datetime) -> None:
             f"the certificate of the seal {seal.name} is not valid now",
             next_step="Ask the keeper to renew the seal.",
         )
+
+
+def permit_state(permit: Permit, now: datetime) -> str:
+    """ "asked", "in_force", "used_up", "over" or "withdrawn"."""
+    if permit.withdrawn_at is not None:
+        return "withdrawn"
+    if permit.valid_until < now:
+        return "over"
+    if permit.approved_at is None:
+        return "asked"
+    return "in_force" if permit.used < permit.quota else "used_up"
 
 
 def stopped(seal: Seal) -> SealNotUsable:

@@ -6,6 +6,7 @@ Results go to stdout, as a table or with `--json`.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -37,6 +38,7 @@ OpenHouse = Callable[[], AbstractContextManager[House]]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 By = Annotated[str, typer.Option("--by", help="id of the person who takes this step")]
 Reason = Annotated[str, typer.Option("--reason", help="why; it stays in the register")]
+PermitId = Annotated[str, typer.Argument(help='the id of a permit: "permit-…"')]
 SealId = Annotated[str, typer.Argument(help='the id of a seal: "seal-…"')]
 
 
@@ -46,6 +48,7 @@ def build(open_house: OpenHouse) -> typer.Typer:
     _add_questions(app, open_house)
     _add_application(app, open_house)
     _add_steps(app, open_house)
+    _add_permits(app, open_house)
     return app
 
 
@@ -164,6 +167,47 @@ def _add_steps(app: typer.Typer, open_house: OpenHouse) -> None:
         ("destroy", "Destroy the private keys of a revoked seal."),
     ):
         app.command(name, help=told)(_reasoned(open_house, name))
+
+
+def _add_permits(app: typer.Typer, open_house: OpenHouse) -> None:
+    @app.command()
+    def permits(seal: SealId) -> None:
+        """Every permit to use a seal, newest first, as JSON."""
+        with open_house() as house, house.database.read() as tx:
+            found = house.seals.permits.of(tx, seal)
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+
+    @app.command("ask-permit")
+    def ask_permit(
+        seal: SealId,
+        by: By,
+        purpose: Annotated[str, typer.Option(help="what is to be sealed; at most 60 characters")],
+        quota: Annotated[int, typer.Option(help="how many files")] = 1,
+        days: Annotated[int, typer.Option(help="how long it holds")] = 30,
+    ) -> None:
+        """Ask to use a seal for one purpose; somebody else approves it."""
+        with open_house() as house, house.database.write() as tx:
+            now = house.clock()
+            until = now + timedelta(days=days)
+            typer.echo(
+                house.seals.permits.ask(
+                    tx, seal, purpose=purpose, quota=quota, by=_person(by), now=now, until=until
+                )
+            )
+
+    for name, told in (
+        ("approve", "Let the officer who asked use the seal."),
+        ("withdraw", "End a permit before its day, or refuse it."),
+    ):
+        app.command(f"{name}-permit", help=told)(_on_permit(open_house, name))
+
+
+def _on_permit(open_house: OpenHouse, name: str) -> Callable[..., None]:
+    def command(permit: PermitId, by: By) -> None:
+        with open_house() as house, house.database.write() as tx:
+            getattr(house.seals.permits, name)(tx, permit, by=_person(by), now=house.clock())
+
+    return command
 
 
 def _reasoned(open_house: OpenHouse, name: str) -> Callable[..., None]:

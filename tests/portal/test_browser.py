@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 WIDTHS = (320, 375, 1280)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +288,42 @@ def test_axe_finds_nothing_on_any_page(window: Open, permit: Licence, scheme: st
     page.press("#number", "Enter")
     page.wait_for_selector(".verdict")
     assert found | _violations(page) == {}
+
+
+@pytest.mark.parametrize("locale", ["en", "zh-CN", "zh-TW"])
+def test_the_pages_of_permits_fit_the_screen_and_axe_finds_nothing(
+    window: Open, live: House, locale: str
+):
+    zhao, sun = (live.idp.people.find(name).actor for name in ("zhao", "sun"))
+    seal, now = live.seals.for_owner(zhao.organisation)[0].id, live.clock()
+    with live.database.write() as tx:
+        waiting, granted = (
+            live.seals.permits.ask(
+                tx,
+                seal,
+                purpose="2026 年度年检通知" * 4,
+                quota=9,
+                by=zhao,
+                now=now,
+                until=now + DAY,
+            )
+            for _ in range(2)
+        )
+        live.seals.permits.approve(tx, granted, by=sun, now=now)
+    permits = f"/staff/seals/{seal}/permits"
+    pages = (permits, f"{permits}/new", f"{permits}/{waiting}", f"{permits}/{granted}")
+
+    found: dict[str, list[str]] = {}
+    for reader in ("zhao", "sun"):
+        for width in WIDTHS:
+            page = window(
+                reader, locale=locale, bypass_csp=True, viewport={"width": width, "height": 720}
+            )
+            for path in pages:
+                page.goto(path)
+                assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), path
+                found |= _violations(page)
+    assert found == {}
 
 
 def _violations(page: Page) -> dict[str, list[str]]:

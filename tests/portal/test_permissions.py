@@ -6,6 +6,7 @@ What is not yours looks exactly like what does not exist.
 
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 from fastapi.routing import APIRoute
@@ -88,6 +89,13 @@ RIGHTS = {
     "GET /staff/seals/{seal_id}": MINE,
     "GET /staff/seals/{seal_id}/{act}": MINE,
     "POST /staff/seals/{seal_id}/{act}": MINE,
+    "GET /staff/seals/{seal_id}/permits": MINE,
+    "GET /staff/seals/{seal_id}/permits/new": MINE,
+    "POST /staff/seals/{seal_id}/permits/new": MINE,
+    "GET /staff/seals/{seal_id}/permits/{permit_id}": MINE,
+    "POST /staff/seals/{seal_id}/permits/{permit_id}/approve": MINE,
+    "POST /staff/seals/{seal_id}/permits/{permit_id}/withdraw": MINE,
+    "POST /staff/seals/{seal_id}/permits/{permit_id}/use": MINE,
     "GET /staff/bulk": OFFICE,
     "POST /staff/bulk": OFFICE,
     "GET /staff/bulk/template/{type_name}.csv": OFFICE,
@@ -118,6 +126,7 @@ class Things:
     draft: str
     batch: str
     seal: str
+    seal_permit: str
 
     def path(self, route: str) -> str:
         values = {
@@ -125,6 +134,7 @@ class Things:
             "draft_id": self.draft,
             "batch_id": self.batch,
             "seal_id": self.seal,
+            "permit_id": self.seal_permit,
             "interaction_id": "none",
             "token": "none",
             "name": "style.css",
@@ -144,7 +154,12 @@ def things(house) -> Things:
     batch = house.batches.upload(zhao, "residence-permit", "", table, "permits.csv")
     permit = issue(house, "zhao", "sun", "residence-permit", permit_fields())
     seal = house.seals.for_owner(zhao.organisation)[0]
-    return Things(permit, draft.id, batch.id, seal.id)
+    now = house.clock()
+    with house.database.write() as tx:
+        leave = house.seals.permits.ask(
+            tx, seal.id, purpose="通知", quota=1, by=zhao, now=now, until=now + timedelta(days=1)
+        )
+    return Things(permit, draft.id, batch.id, seal.id, leave)
 
 
 def ask(surfer: Surfer, route: str, path: str) -> Page:

@@ -74,3 +74,20 @@ def test_the_list_names_every_seal_and_what_waits(terminal: Terminal, applied: s
 def test_one_person_cannot_do_both_at_a_terminal_either(terminal: Terminal, applied: str) -> None:
     with pytest.raises(FourEyesViolated):
         terminal("approve", applied, "--by", "wang")
+
+
+def test_a_permit_is_asked_for_approved_and_ended_at_a_terminal(
+    house: House, terminal: Terminal
+) -> None:
+    seal = house.register().id
+
+    asked = terminal("ask-permit", seal, "--by", "wang", "--purpose", "minutes", "--quota", "3")
+    permit = asked.stdout.strip()
+    with pytest.raises(FourEyesViolated):
+        terminal("approve-permit", permit, "--by", "wang")
+    terminal("approve-permit", permit, "--by", "li")
+    terminal("withdraw-permit", permit, "--by", "li")
+
+    (found,) = json.loads(terminal("permits", seal).stdout)
+    assert (found["id"], found["quota"], found["approved_by"]) == (permit, 3, "li")
+    assert found["withdrawn_by"] == "li"

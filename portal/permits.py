@@ -1,0 +1,244 @@
+"""Permits to use a seal (用印审批): asked by one officer, granted by another, used by uploading.
+
+Everything but an approved certificate that is to be sealed needs one: for one purpose, so often,
+until a day. What the officer uploads comes back sealed; the house keeps no copy, only the entry.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import PurePath
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from foundation.actor import Actor
+from foundation.errors import Conflict, Invalid, Refused, TooLarge
+from portal import forms, problems
+from portal.desk import Desk, Form, upload
+from portal.documents import read_upload
+from portal.language import OFFICE_ZONE, Language
+from portal.problems import Mistake
+from signing import Permit, SealEntry, rules, uses
+from signing.permits import LARGEST_QUOTA
+from signing.validation import MAX_DOCUMENT
+
+_TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}
+_ENDINGS = {uses.Form.PDF: "-sealed.pdf", uses.Form.CMS: ".p7s", uses.Form.JWS: ".jws"}
+_USUAL_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PermitOnPage:
+    """A permit with the names of people and where it stands."""
+
+    permit: Permit
+    state: str
+    tone: str
+    asked_by: str
+    decided_by: str
+    ended_by: str
+
+
+def router(desk: Desk) -> APIRouter:
+    pages = APIRouter(prefix="/staff/seals/{seal_id}/permits")
+    house = desk.house
+
+    @pages.get("")
+    def overview(request: Request, seal_id: str) -> Response:
+        entry = house.seals.entry(seal_id, by=desk.officer(request).actor)
+        with house.database.read() as tx:
+            found = house.seals.permits.of(tx, seal_id)
+        return desk.page(request, "permits.html", entry=entry, lines=_lines(desk, request, found))
+
+    @pages.get("/new")
+    def new(request: Request, seal_id: str) -> Response:
+        entry = house.seals.entry(seal_id, by=desk.officer(request).actor)
+        return _form(desk, request, entry, {})
+
+    @pages.post("/new")
+    def ask(request: Request, seal_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        entry = house.seals.entry(seal_id, by=actor)
+        typed = {"purpose": forms.text(form, "purpose", 200)}
+        typed |= {name: forms.code(form, name, 20) for name in ("quota", "until")}
+        now = house.clock()
+        if wrong := _mistakes(desk.language(request), typed, now):
+            return _form(desk, request, entry, typed, wrong)
+        with house.database.write() as tx:
+            permit = house.seals.permits.ask(
+                tx,
+                seal_id,
+                purpose=typed["purpose"],
+                quota=int(typed["quota"]),
+                by=actor,
+                now=now,
+                until=_end_of(date.fromisoformat(typed["until"])),
+            )
+        return desk.go(f"/staff/seals/{seal_id}/permits/{permit}")
+
+    @pages.get("/{permit_id}")
+    def permit(request: Request, seal_id: str, permit_id: str) -> Response:
+        return _permit(desk, request, seal_id, permit_id)
+
+    @pages.post("/{permit_id}/approve")
+    def approve(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
+        return _decided(desk, request, seal_id, permit_id, form, "approve")
+
+    @pages.post("/{permit_id}/withdraw")
+    def withdraw(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
+        return _decided(desk, request, seal_id, permit_id, form, "withdraw")
+
+    @pages.post("/{permit_id}/use")
+    def use(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
+        actor = desk.officer(request).actor
+        desk.accept(request, form)
+        found = _found(desk, actor, seal_id, permit_id)
+        file = upload(form, "file")
+        if file is None:
+            missing = problems.one(desk.language(request), "file", "permits.file_missing")
+            return _permit(desk, request, seal_id, permit_id, missing, 422)
+        how = _how(form)
+        page = forms.code(form, "page", 6)
+        place = uses.Place(page=max(1, int(page)) - 1 if page.isdecimal() else 0)
+        try:
+            data = read_upload(file, MAX_DOCUMENT)
+            sealed = uses.seal_under_permit(
+                house, data, seal_id, permit_id, found.purpose, how, place, by=actor
+            )
+        except (Invalid, Conflict, Refused, TooLarge) as problem:
+            errors = [Mistake("file", problems.sentence(desk.language(request), problem))]
+            return _permit(desk, request, seal_id, permit_id, errors, problem.status)
+        return _download(sealed.data, file.filename or "", how)
+
+    return pages
+
+
+def _decided(
+    desk: Desk, request: Request, seal_id: str, permit_id: str, form: Form, act: str
+) -> Response:
+    """Grant or end a permit; the page says why not."""
+    actor, house = desk.officer(request).actor, desk.house
+    desk.accept(request, form)
+    _found(desk, actor, seal_id, permit_id)
+    try:
+        with house.database.write() as tx:
+            getattr(house.seals.permits, act)(tx, permit_id, by=actor, now=house.clock())
+    except (Conflict, Refused) as problem:
+        errors = problems.mistakes(desk.language(request), problem)
+        return _permit(desk, request, seal_id, permit_id, errors, problem.status)
+    return desk.go(f"/staff/seals/{seal_id}/permits/{permit_id}")
+
+
+def _found(desk: Desk, actor: Actor, seal_id: str, permit_id: str) -> Permit:
+    """A permit of the officer's own department. Raises `UnknownSeal`, `UnknownPermit`."""
+    desk.house.seals.entry(seal_id, by=actor)
+    with desk.house.database.read() as tx:
+        return desk.house.seals.permits.get(tx, seal_id, permit_id)
+
+
+def _permit(
+    desk: Desk,
+    request: Request,
+    seal_id: str,
+    permit_id: str,
+    errors: Sequence[Mistake] = (),
+    status: int = 200,
+) -> Response:
+    actor = desk.officer(request).actor
+    found = _found(desk, actor, seal_id, permit_id)
+    line = _lines(desk, request, [found])[0]
+    own = found.asked_by == actor.id
+    decides = actor.may("keeper") or actor.may("approver")
+    return desk.page(
+        request,
+        "permit.html",
+        status=status,
+        errors=errors,
+        entry=desk.house.seals.entry(seal_id, by=actor),
+        line=line,
+        own=own,
+        may_approve=decides and not own and line.state == "asked",
+        may_end=decides and line.state in {"asked", "in_force"},
+        may_use=own and line.state == "in_force",
+        hows=[(str(how), desk.language(request).say(f"permits.how.{how}")) for how in uses.Form],
+    )
+
+
+def _lines(desk: Desk, request: Request, found: Sequence[Permit]) -> list[PermitOnPage]:
+    people = {one for each in found for one in (each.asked_by, each.approved_by, each.withdrawn_by)}
+    names = desk.house.idp.people.names({person for person in people if person})
+    now, system = desk.house.clock(), desk.language(request).say("access.system")
+
+    def who(person: str | None) -> str:
+        return names.get(person, system) if person else ""
+
+    lines = []
+    for each in found:
+        state = rules.permit_state(each, now)
+        people_of = (who(each.asked_by), who(each.approved_by), who(each.withdrawn_by))
+        lines.append(PermitOnPage(each, state, _TONES.get(state, "plain"), *people_of))
+    return lines
+
+
+def _form(
+    desk: Desk,
+    request: Request,
+    entry: SealEntry,
+    typed: Mapping[str, str],
+    errors: Sequence[Mistake] = (),
+) -> Response:
+    until = desk.house.clock().astimezone(OFFICE_ZONE).date() + timedelta(days=_USUAL_DAYS)
+    usual = {"purpose": "", "quota": "1", "until": until.isoformat()}
+    return desk.page(
+        request,
+        "permit_new.html",
+        status=422 if errors else 200,
+        errors=errors,
+        entry=entry,
+        typed=usual | dict(typed),
+    )
+
+
+def _mistakes(lang: Language, typed: Mapping[str, str], now: datetime) -> list[Mistake]:
+    """What cannot be asked for, field by field; the register checks it again."""
+    found = []
+    if not 0 < len(typed["purpose"]) <= rules.LONGEST_NAME:
+        found += problems.one(lang, "purpose", "permits.purpose_wrong", most=rules.LONGEST_NAME)
+    quota = typed["quota"]
+    if not (quota.isascii() and quota.isdecimal() and 0 < int(quota) <= LARGEST_QUOTA):
+        found += problems.one(lang, "quota", "permits.quota_wrong", most=lang.number(LARGEST_QUOTA))
+    if not _is_to_come(typed["until"], now):
+        found += problems.one(lang, "until", "permits.until_wrong")
+    return found
+
+
+def _is_to_come(text: str, now: datetime) -> bool:
+    try:
+        return _end_of(date.fromisoformat(text)) > now
+    except ValueError:
+        return False
+
+
+def _end_of(day: date) -> datetime:
+    """The last second of a day, where the office is."""
+    return datetime.combine(day, time(23, 59, 59), OFFICE_ZONE)
+
+
+def _how(form: Form) -> uses.Form:
+    asked = form.get("how")
+    return next((how for how in uses.Form if how == asked), uses.Form.PDF)
+
+
+def _download(data: bytes, filename: str, how: uses.Form) -> Response:
+    name = forms.without_invisible(filename)[-120:] or "document"
+    if how is uses.Form.PDF:
+        name = PurePath(name).stem
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name + _ENDINGS[how])}",
+        "Cache-Control": "no-store",
+    }
+    kind = "application/pdf" if how is uses.Form.PDF else "application/octet-stream"
+    return Response(data, media_type=kind, headers=headers)
