@@ -171,9 +171,9 @@ class Loader(Generic[K, V]):
     ) -> None:
         self._fetch = fetch
         reader = database.reader()
-        self._lane: _Gatherer[K, V | None] | _Turn[K, V]
+        self._lane: _Gatherer[K, V | None] | _Turns[K, V]
         if reader is not None:
-            self._lane = _Turn(reader, fetch, max_batch)
+            self._lane = _Turns(reader, fetch, max_batch)
         else:
             self._lane = _Gatherer(
                 "loader", self._load, in_flight=2, max_batch=max_batch, capacity=capacity
@@ -193,7 +193,20 @@ class Loader(Generic[K, V]):
 
 
 class _Turn(Generic[K, V]):
-    """Answers all keys of one loop turn at its end, on the loop."""
+    """The keys of one loop turn, and in the next one what was found."""
+
+    __slots__ = ("found", "keys")
+
+    def __init__(self) -> None:
+        self.keys: dict[K, None] = {}
+        self.found: Mapping[K, V] | Exception | None = None
+
+
+class _Turns(Generic[K, V]):
+    """Reads on the loop: everybody waits for the next turn, and whoever has it first reads for all.
+
+    That spares a future for each of them, and nobody depends on a neighbour who goes away.
+    """
 
     def __init__(
         self,
@@ -204,41 +217,31 @@ class _Turn(Generic[K, V]):
         self._reader = reader
         self._fetch = fetch
         self._max_batch = max_batch
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
+        self._open: _Turn[K, V] | None = None  # which has not been read yet, so may be joined
 
-    def submit(self, key: K) -> "asyncio.Future[V | None]":
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a new loop (tests): what an old one left behind is nobody's
-            self._loop, self._waiting = loop, {}
-        if not self._waiting:
-            loop.call_soon(self._answer, self._waiting)
-        future: asyncio.Future[V | None] = loop.create_future()
-        self._waiting.setdefault(key, []).append(future)
-        if len(self._waiting) >= self._max_batch:
-            self._waiting = {}
-        return future
+    async def submit(self, key: K) -> V | None:
+        turn = self._open
+        if turn is None or len(turn.keys) >= self._max_batch:
+            turn = self._open = _Turn()
+        turn.keys[key] = None
+        await asyncio.sleep(0)
+        if turn.found is None:
+            turn.found = self._read(turn)
+        if isinstance(turn.found, Exception):
+            raise turn.found
+        return turn.found.get(key)
 
     def close(self) -> None:
         self._reader.close()
 
-    def _answer(self, waiting: dict[K, list["asyncio.Future[V | None]"]]) -> None:
-        if waiting is self._waiting:
-            self._waiting = {}
-        outcome: Mapping[K, V] | BaseException
+    def _read(self, turn: _Turn[K, V]) -> Mapping[K, V] | Exception:
+        if turn is self._open:
+            self._open = None
         try:
             with self._reader.read() as tx:
-                outcome = self._fetch(tx, list(waiting))
+                return self._fetch(tx, list(turn.keys))
         except Exception as failure:  # each caller's own to handle
-            outcome = failure
-        for key, futures in waiting.items():
-            for future in futures:
-                if future.done():  # the caller went away
-                    continue
-                if isinstance(outcome, BaseException):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome.get(key))
+            return failure
 
 
 class GroupWriter(Generic[T, R]):

@@ -70,6 +70,18 @@ def test_a_failing_fetch_reaches_every_waiting_caller(database: Database) -> Non
     assert [type(outcome) for outcome in asyncio.run(many())] == [LookupError, LookupError]
 
 
+def test_a_lookup_that_goes_away_disturbs_nobody(database: Database) -> None:
+    async def story() -> list[str | BaseException | None]:
+        loader = Loader(database, lambda _tx, keys: {key: str(key) for key in keys})
+        tasks = [asyncio.create_task(loader.get(n)) for n in (1, 1, 2)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        return [*outcomes[1:], await loader.get(3)]
+
+    assert asyncio.run(story()) == ["1", "2", "3"]
+
+
 def write_all(tx, items):
     tx.execute(insert(numbers), [{"n": n} for n in items])
     return [n * 10 for n in items]
