@@ -15,6 +15,7 @@ import uvicorn
 from bench.rooms import Rooms
 from server.hotpath import HotPath
 from server.management import Metrics
+from server.processes import set_aside
 from server.protocol import HotProtocol
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         server_header=False,
         proxy_headers=False,
     )
+    set_aside()
     uvicorn.Server(config).run()
 
 

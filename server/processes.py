@@ -5,6 +5,7 @@ looks elsewhere, then open requests finish, then the process ends.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -44,7 +45,16 @@ def serve(
     until: threading.Event | None = None,
 ) -> None:
     """Serve `app` on the public port and `management` on its own, until a signal (or `until`)."""
+    set_aside()
     asyncio.run(_serve(app, management, settings, index, until or threading.Event()))
+
+
+def set_aside() -> None:
+    """What start-up made stays: the garbage collector need not look through it again and again,
+    which is a tenth of what a fast-lane request costs.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def work(worker: Worker, management: Management, settings: Settings) -> None:
