@@ -443,6 +443,24 @@ def test_a_response_is_signed_with_its_status_and_never_with_a_method() -> None:
         signature_base(message(), ("@status",), "")
 
 
+_PIECES = st.lists(
+    st.sampled_from(
+        ["sig=", "a=", "(", ")", '"@method"', '"x"', '"', " ", ", ", ";", "created=", "1", "-", "é",
+         'tag="test"', "keyid=", '"ES256"', "nonce=", ":", "AA==", "=", "?1", "\\", "\n", "9" * 16]
+    )
+).map("".join)  # fmt: skip
+
+
+@given(_PIECES, _PIECES)
+def test_whatever_the_headers_say_the_answer_is_a_refusal_and_never_a_fault(
+    inputs: str, signatures: str
+) -> None:
+    headers = {"signature-input": inputs, "signature": signatures, "x": "é\n"}
+
+    with pytest.raises(MessageSignatureRefused):
+        verify(replace(message(), headers=headers), EXPECTED, key_for, NOW)
+
+
 @given(st.sampled_from(["signature-input", "signature", "content-digest"]), st.data())
 def test_no_changed_character_is_overlooked(name: str, data: st.DataObject) -> None:
     whole = signed(algorithm="EdDSA")

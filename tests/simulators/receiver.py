@@ -73,6 +73,14 @@ class Receiver:
         threading.Thread(target=self._listen, daemon=True).start()
         self._wait_until_open()
 
+    def believed(self, count: int) -> list[str]:
+        """What it accepted, as soon as that is so many."""
+        for _ in range(100):
+            if len(self.accepted) >= count:
+                break
+            threading.Event().wait(0.1)
+        return list(self.accepted)
+
     def give(self, posted: Posted) -> int:
         """Hand it a request; answers the status."""
         kept = {k: v for k, v in posted.headers.items() if k not in ("host", "content-length")}
