@@ -4,6 +4,7 @@ import ipaddress
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from exchange.errors import (
     NothingToFollow,
     NoticeNotConfirmed,
     OnlyPrograms,
+    StatusChanging,
     SubscriptionNotFound,
     UnusableAddress,
 )
@@ -384,3 +386,29 @@ def test_a_change_that_is_rolled_back_tells_nobody(house, licence, following, in
 
 def _fails(*_: object) -> None:
     raise RuntimeError("the disk is full")
+
+
+def test_50_a_change_at_the_same_moment_is_in_the_verdict_or_announced(
+    house, licence, following, inbox
+):
+    """Whoever reads the answer and then waits for notices misses nothing."""
+
+    def follow() -> tuple[Subscription, str]:
+        while True:
+            with suppress(StatusChanging):
+                followed, verdict = following.subscribe(
+                    INSPECTOR, asking(licence.number), inbox.url
+                )
+                return followed, verdict.verdict
+
+    acts = [(State.SUSPENDED, "under_investigation"), (State.ACTIVE, "suspension_lifted")] * 4
+    for state, reason in acts:
+        house.clock.advance(timedelta(seconds=1))
+        with ThreadPoolExecutor(2) as threads:
+            asked = threads.submit(follow)
+            threads.submit(house.change, licence, state, reason).result()
+        followed, verdict = asked.result()
+
+        now = house.ask(asking(licence.number)).verdict
+        assert verdict == now or log(following, followed)
+        following.unsubscribe(INSPECTOR, followed.id)
