@@ -103,7 +103,7 @@ class BatchWorker:
     ) -> list[Made | str]:
         """What became of each row: a certificate, or the code of why there cannot be one.
 
-        Pages are drawn in threads, because drawing is most of the work and holds no lock (ADR 9).
+        Pages are drawn in threads, because drawing is most of the work and holds no lock (ADR 10).
         Any other failure ends the step, and rows that nobody has begun are not begun.
         """
 
