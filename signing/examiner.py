@@ -16,6 +16,7 @@ time-stamps), metadata (the description of the document too), form, other.
 import base64
 import io
 import json
+import re
 import resource
 import sys
 from typing import Any
@@ -24,6 +25,11 @@ MEMORY = 1 << 30
 CPU_SECONDS = 20
 MOST_SIGNATURES = 20
 MOST = 100
+# What saving writes into an XMP packet (ISO 16684-1 §8.4); `_information` leaves it out of /Info.
+# A date has no room for words.
+_SAVED = re.compile(
+    rb'\bxmp:(?:ModifyDate|MetadataDate)="[0-9T:.Z+-]{4,40}"|\bpdf:Producer="[^"<>]{0,200}"'
+)
 NO_EVIDENCE: dict[str, list[str]] = {"certificates": [], "lists": []}
 
 
@@ -125,8 +131,17 @@ def _policy() -> Any:
                 raise SuspiciousModification("the document information changed")
             yield from super().apply(old, new)
 
+    class OnlyDated(metadata_rules.MetadataUpdateRule):
+        def apply(self, old: Any, new: Any) -> Any:
+            before, after = _metadata(old), _metadata(new)
+            if _SAVED.sub(b"", before) != _SAVED.sub(b"", after):
+                raise SuspiciousModification("the metadata changed")
+            if before != after:
+                yield from super().apply(old, new)
+
     whitelist: list[rules_api.WhitelistRule] = [
         OnlySaved(),
+        OnlyDated(),  # type: ignore[no-untyped-call]
         file_structure_rules.XrefStreamRule(),
         file_structure_rules.ObjectStreamRule(),
         form_field_rules.DSSCompareRule(),
@@ -153,6 +168,16 @@ def _information(resolver: Any) -> dict[str, str]:
     except KeyError:
         return {}
     return {k: str(v) for k, v in entries.items() if k not in ("/ModDate", "/Producer")}
+
+
+def _metadata(resolver: Any) -> bytes:
+    """The XMP packet of the document; empty when there is none that can be read."""
+    from pyhanko.pdf_utils.misc import PdfError
+
+    try:
+        return bytes(resolver.root.get_value_as_reference("/Metadata").get_object().data)
+    except (KeyError, AttributeError, PdfError):
+        return b""  # and nothing is excused by what cannot be read
 
 
 def _coverage(data: bytes, one: Any) -> str:

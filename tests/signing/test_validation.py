@@ -1,6 +1,7 @@
 """Verdicts: which of the six questions fails, and under which stable code."""
 
 import io
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -212,12 +213,33 @@ def test_a_seal_before_its_certificate_began_is_invalid(house: House) -> None:
 # --- what may follow a signature --------------------------------------------------------------
 
 
-def test_evidence_that_was_added_later_is_no_change(house: House, stranger: SimpleSigner) -> None:
-    """ISO 32000-2 table 257: a document security store is not a change to the document."""
+@pytest.fixture
+def with_later_evidence(house: House, stranger: SimpleSigner) -> bytes:
+    """Signed, and saved again with a document security store and the time of saving."""
     context = ValidationContext(
         trust_roots=[stranger.signing_cert], allow_fetching=False, moment=house.clock()
     )
-    data = signed_by(stranger, plain(), embed_validation_info=True, validation_context=context)
+    return signed_by(stranger, plain(), embed_validation_info=True, validation_context=context)
+
+
+def in_the_last_metadata(data: bytes, pattern: bytes, new: bytes) -> bytes:
+    """The file with other words of the same length in its newest metadata, which nobody signed."""
+    *_, found = re.finditer(pattern, data)
+    return data[: found.start(1)] + new.ljust(len(found[1]))[: len(found[1])] + data[found.end(1) :]
+
+
+DATED = rb'xmp:ModifyDate="([^"]*)"'
+
+
+@pytest.mark.parametrize(
+    "saved", [b"2026-11-24T08:00:01+00:00", b"2026-11-24T09:00:00+00:00"], ids=["first", "later"]
+)
+def test_evidence_that_was_added_later_is_no_change(
+    house: House, with_later_evidence: bytes, saved: bytes
+) -> None:
+    """ISO 32000-2 table 257: a document security store is not a change to the document, and
+    neither is the time at which it was saved with it."""
+    data = in_the_last_metadata(with_later_evidence, DATED, saved)
 
     found = house.signing.validate_pdf(data)
 
@@ -225,6 +247,24 @@ def test_evidence_that_was_added_later_is_no_change(house: House, stranger: Simp
     assert (integrity.result, integrity.code) == ("pass", "evidence_added")
     assert not found.covers_whole_file
     assert [(one.coverage, one.changes) for one in found.details] == [("revision", "maintenance")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (DATED, b"approved by the minister"),
+        (rb'xmlns:pdf="([^"]*)"', b"http://ns.adobe.com/pdf/1.4/"),
+    ],
+    ids=["words for a date", "another meaning"],
+)
+def test_metadata_that_say_something_else_are_a_change(
+    house: House, with_later_evidence: bytes, pattern: bytes, words: bytes
+) -> None:
+    data = in_the_last_metadata(with_later_evidence, pattern, words)
+
+    integrity = house.signing.validate_pdf(data).check("integrity")
+
+    assert (integrity.result, integrity.code) == ("unknown", "description_changed")
 
 
 def plain() -> bytes:
