@@ -35,7 +35,7 @@ class _Nobody:
 class _Exchange:
     """A request on the short way. uvicorn knows the first three names, and `message_event`."""
 
-    __slots__ = ("disconnected", "keep_alive", "request", "response_complete", "route")
+    __slots__ = ("disconnected", "keep_alive", "request", "response_complete", "route", "task")
     message_event = _Nobody()
 
     def __init__(self, route: HotRoute, request: HotRequest, *, keep_alive: bool) -> None:
@@ -43,6 +43,7 @@ class _Exchange:
         self.request = request
         self.keep_alive = keep_alive
         self.disconnected = self.response_complete = False
+        self.task: asyncio.Task[None] | None = None
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -96,7 +97,7 @@ class HotProtocol(HttpToolsProtocol):
         if not isinstance(exchange, _Exchange):
             super().on_message_complete()
         elif not exchange.response_complete:
-            self._begin(self._answer(exchange, self.headers), prompt=exchange.route.prompt)
+            self._begin(exchange)
 
     # ── the short way ────────────────────────────────────────────────────────────────────────
 
@@ -116,26 +117,30 @@ class HotProtocol(HttpToolsProtocol):
         lasting = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         return _Exchange(found.route, request, keep_alive=lasting)
 
-    def _begin(self, answering: Coroutine[Any, Any, None], *, prompt: bool) -> None:
+    def _begin(self, exchange: _Exchange) -> None:
         """Run a prompt handler at once; whatever has to wait becomes a task."""
-        if prompt:
+        answering: Coroutine[Any, Any, None] = self._answer(exchange, self.headers)
+        if exchange.route.prompt:
             try:
                 answering = _rest(answering, answering.send(None))
             except StopIteration:
                 return
-        task = self.loop.create_task(answering)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        exchange.task = self.loop.create_task(answering)
+        self.tasks.add(exchange.task)  # uvicorn waits for them when it stops
 
     async def _answer(self, exchange: _Exchange, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send(exchange, await self._hot.reply(exchange.route, exchange.request, headers))
+        try:
+            self._send(exchange, await self._hot.reply(exchange.route, exchange.request, headers))
+        finally:
+            if exchange.task is not None:
+                self.tasks.discard(exchange.task)
 
     def _send(self, exchange: _Exchange, reply: Reply) -> None:
         if exchange.disconnected:
             return
         exchange.response_complete = True
         ours = _head(reply.status, reply.headers)
-        dated = b"".join(b"%b: %b\r\n" % each for each in self.server_state.default_headers)
+        dated = _lines(tuple(self.server_state.default_headers))
         ends = b"" if exchange.keep_alive else b"connection: close\r\n"
         length = b"content-length: %d\r\n" % len(reply.body)
         name = b"x-request-id: %b\r\n\r\n" % reply.request_id
@@ -148,7 +153,12 @@ class HotProtocol(HttpToolsProtocol):
 @lru_cache(maxsize=256)
 def _head(status: int, headers: Headers) -> bytes:
     """Status line and headers; nearly all answers begin with one of a few."""
-    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % each for each in headers)
+    return STATUS_LINE[status] + _lines(headers)
+
+
+@lru_cache(maxsize=256)
+def _lines(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % each for each in headers)
 
 
 @coroutine
