@@ -23,8 +23,9 @@ from foundation.database import Database, Reader, Tx
 from foundation.errors import Unavailable
 
 # Commits of one writer are at least this far apart, in seconds: each costs an fsync and two thread
-# switches, whatever it carries.
-COMMIT_PAUSE: Final = 0.002
+# switches, whatever it carries. Twice as far costs a busy answer two milliseconds more and spares
+# eight per cent of its processor time (client_credentials, 64 connections).
+COMMIT_PAUSE: Final = 0.004
 
 K = TypeVar("K")
 V = TypeVar("V")

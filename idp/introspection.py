@@ -39,7 +39,7 @@ SHOWN: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What is told to `asker`; as a token when `signed` is there."""
 

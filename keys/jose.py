@@ -256,9 +256,9 @@ def _parse_header(part: str) -> Mapping[str, Any]:
 
 
 def _check_typ(header: Mapping[str, Any], typ: str | None) -> None:
-    if typ is None:
-        return
     given = header.get("typ")
+    if typ is None or given == typ:
+        return
     if not isinstance(given, str) or given.lower().removeprefix("application/") != typ.lower():
         raise UnsupportedHeader(f"the token is not of type {typ}")
 
