@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from foundation.chance import Chance
 from foundation.errors import YinzhengError
 
 _NONCE_BYTES = 12
@@ -41,9 +42,11 @@ class FieldCipher:
     def __repr__(self) -> str:
         return "FieldCipher(…)"
 
-    def encrypt(self, plaintext: bytes, context: str) -> bytes:
+    def encrypt(
+        self, plaintext: bytes, context: str, chance: Chance = secrets.token_bytes
+    ) -> bytes:
         """nonce (12 bytes) + ciphertext + tag (16 bytes)."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = chance(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plaintext, context.encode())
 
     def decrypt(self, sealed: bytes, context: str) -> bytes:

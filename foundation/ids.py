@@ -10,17 +10,19 @@ import secrets
 from datetime import datetime
 from typing import Final
 
+from foundation.chance import Chance
+
 UUID_LENGTH: Final = 36
-UUID_RANDOM_BYTES: Final = 10
+_RANDOM_BYTES: Final = 10
 _UUID = re.compile(rf"[0-9a-f-]{{{UUID_LENGTH}}}", re.ASCII)
 
 
-def uuid7(at: datetime, randomness: bytes = b"") -> str:
-    """A name given at `at`; `randomness` are ten bytes, fresh ones when left out."""
-    chance = (randomness or secrets.token_bytes(UUID_RANDOM_BYTES)).hex()
+def uuid7(at: datetime, chance: Chance = secrets.token_bytes) -> str:
+    """A name given at `at`, with 74 random bits."""
+    random = chance(_RANDOM_BYTES).hex()
     time = f"{int(at.timestamp() * 1000):012x}"
-    variant = "89ab"[int(chance[0], 16) & 3]
-    return f"{time[:8]}-{time[8:]}-7{chance[1:4]}-{variant}{chance[4:7]}-{chance[7:19]}"
+    variant = "89ab"[int(random[0], 16) & 3]  # two fixed bits, two random ones
+    return f"{time[:8]}-{time[8:]}-7{random[1:4]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def leading_uuid(text: str) -> str:

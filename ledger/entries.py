@@ -29,7 +29,9 @@ import orjson
 
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url, b64url_decode
+from foundation.chance import Chance
 from foundation.encryption import FieldCipher
+from foundation.ids import uuid7
 from ledger.errors import EntryRefused
 from ledger.merkle import leaf_hash
 from ledger.tiles import MAX_ENTRY_BYTES
@@ -97,18 +99,15 @@ class EntryRef:
     openings: Mapping[str, Opening] = field(repr=False)
 
 
-def write_leaf(entry: Entry) -> EntryRef:
+def write_leaf(entry: Entry, chance: Chance = secrets.token_bytes) -> EntryRef:
     """The canonical leaf of `entry` with a fresh id and fresh salts. Raises `EntryRefused`."""
     values = _committed_values(entry)
-    randomness = secrets.token_bytes(10 + SALT_BYTES * len(values))
     openings: dict[str, Opening] = {}
     commitments: dict[str, str] = {}
-    at = 10
     for name, value in values.items():
-        openings[name] = opening = Opening(randomness[at : at + SALT_BYTES], value)
+        openings[name] = opening = Opening(chance(SALT_BYTES), value)
         commitments[name] = opening.commitment()
-        at += SALT_BYTES
-    entry_id = _uuid7(entry.at, randomness[:10].hex())
+    entry_id = uuid7(entry.at, chance)
     facts = _public_facts(entry)
     facts["id"], facts["commitments"] = entry_id, commitments
     leaf = _encode(facts)
@@ -122,10 +121,15 @@ def read_leaf(leaf: bytes) -> dict[str, Any]:
     return facts
 
 
-def seal_openings(cipher: FieldCipher, entry_id: str, openings: Mapping[str, Opening]) -> bytes:
+def seal_openings(
+    cipher: FieldCipher,
+    entry_id: str,
+    openings: Mapping[str, Opening],
+    chance: Chance = secrets.token_bytes,
+) -> bytes:
     """Openings as they are stored: encrypted, and bound to their entry."""
     plain = {name: (b64url(each.salt), each.value) for name, each in openings.items()}
-    return cipher.encrypt(orjson.dumps(plain), _sealed_for(entry_id))
+    return cipher.encrypt(orjson.dumps(plain), _sealed_for(entry_id), chance)
 
 
 def unseal_openings(cipher: FieldCipher, entry_id: str, sealed: bytes) -> dict[str, Opening]:
@@ -242,13 +246,6 @@ def _holds_identity_number(leaf: bytes) -> bool:
             return True
         at = zeros.find(_SEVENTEEN_DIGITS, end)
     return False
-
-
-def _uuid7(at: datetime, random: str) -> str:
-    """With 74 random bits of twenty hexadecimal digits."""
-    time = f"{int(at.timestamp() * 1000):012x}"
-    variant = "89ab"[int(random[0], 16) & 3]  # two fixed bits, two random ones
-    return f"{time[:8]}-{time[8:]}-7{random[1:4]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def _instant(at: datetime) -> str | datetime:

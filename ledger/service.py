@@ -15,6 +15,7 @@
 """
 
 import heapq
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +24,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
+from foundation.chance import Chance, drawn_at_once
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import NotFound
@@ -56,6 +58,7 @@ from ledger.proofs import write_proof
 from ledger.tiles import Edge, TilePath, Tree, encode_bundle, tile_width
 
 KEY_USE: Final = "ledger.checkpoint"
+_RANDOM_BYTES: Final = 64  # enough for an entry's id, one salt and the nonce of its seal
 
 
 @dataclass(slots=True)
@@ -92,9 +95,10 @@ class Ledger:
 
     def append_all(self, tx: Tx, entries: Sequence[Entry]) -> list[EntryRef]:
         """Write several entries in the caller's transaction."""
-        all_written = [self._write(entry) for entry in entries]
-        if all_written:
-            _insert(tx, all_written)
+        if not entries:
+            return []
+        all_written = self._write_all(entries)
+        _insert(tx, all_written)
         return [written.ref for written in all_written]
 
     async def record(self, entry: Entry) -> EntryRef:
@@ -105,7 +109,7 @@ class Ledger:
 
     async def record_all(self, entries: Sequence[Entry]) -> list[EntryRef]:
         """Write several entries, all or none."""
-        group = [self._write(entry) for entry in entries]
+        group = self._write_all(entries)
         if group:
             await self._writer.submit(group)
         return [written.ref for written in group]
@@ -239,14 +243,18 @@ class Ledger:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, entry: Entry) -> _Written:
-        ref = write_leaf(entry)
+    def _write_all(self, entries: Sequence[Entry]) -> list[_Written]:
+        chance = drawn_at_once(len(entries) * _RANDOM_BYTES)
+        return [self._write(entry, chance) for entry in entries]
+
+    def _write(self, entry: Entry, chance: Chance = secrets.token_bytes) -> _Written:
+        ref = write_leaf(entry, chance)
         concerned = sealed = None
         if entry.subject or entry.certificate:
             index = certificate_index(self._cipher, entry.certificate)
             concerned = (ref.id, entry.subject, index)
         if ref.openings:
-            sealed = (ref.id, seal_openings(self._cipher, ref.id, ref.openings))
+            sealed = (ref.id, seal_openings(self._cipher, ref.id, ref.openings, chance))
         return _Written(ref, concerned, sealed)
 
     def _trusted_edge(self, tx: Tx) -> Edge:
