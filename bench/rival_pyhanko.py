@@ -7,13 +7,15 @@ checks it for every signature), room for the signature is fixed (stock signs twi
 to learn the size), and every object that can be shared is made once.
 
 Both make the seal we make: certification with no changes allowed, PAdES, the same vector picture in
-the same box, the same in-process time-stamp authority, P-256, a chain of the same length.
+the same box, the same in-process time-stamp authority, P-256, a chain of the same length. At B-LT
+both embed the certificates and revocation lists of both paths, which nobody has to fetch.
 """
 
 import asyncio
+import logging
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -69,14 +71,26 @@ class CachedKey(signers.SimpleSigner):
 class PyHanko:
     """Seals like ours, with a key and a certificate chain of its own."""
 
-    def __init__(self, authority: TimestampAuthority, picture: bytes, box: Box) -> None:
+    def __init__(
+        self,
+        authority: TimestampAuthority,
+        picture: bytes,
+        box: Box,
+        stamp_root: bytes,
+        stamp_lists: Sequence[bytes],
+    ) -> None:
+        """`stamp_root` and `stamp_lists` are what the path of a time-stamp is judged by (DER)."""
+        # It warns at each seal that it may not fetch; what it needs is given to it.
+        logging.getLogger("pyhanko.sign").setLevel(logging.ERROR)
         self._timestamper = InProcess(authority)
         self._style = StaticStampStyle(
             border_width=0, background=_content(picture), background_opacity=1.0
         )
         left, bottom, side = box
         self._box = round(left), round(bottom), round(left + side), round(bottom + side)
-        self._key, self._chain, self.root = _chain()
+        self._key, self._chain, self.root, lists = _chain()
+        self._roots = [asn1_x509.Certificate.load(each) for each in (self.root, stamp_root)]
+        self._lists = [*lists, *stamp_lists]
         self._tuned = self._signer(self._simple_signer(CachedKey))
 
     def stock(self, pdf: bytes) -> Callable[[], bytes]:
@@ -88,6 +102,25 @@ class PyHanko:
 
         return seal
 
+    def stock_with_evidence(self, pdf: bytes) -> Callable[[], bytes]:
+        """`stock` at B-LT. A validation context is made for each file, as it remembers paths."""
+
+        def seal() -> bytes:
+            signer = self._signer(self._simple_signer(signers.SimpleSigner), **self._evidence())
+            return _output(signer.sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf))))
+
+        return seal
+
+    def tuned_with_evidence(self, pdf: bytes) -> Callable[[], bytes]:
+        """`tuned` at B-LT, its validation context shared as well."""
+        signer = self._signer(self._simple_signer(CachedKey), **self._evidence())
+
+        def seal() -> bytes:
+            writer = IncrementalPdfFileWriter(BytesIO(pdf))
+            return _output(signer.sign_pdf(writer, bytes_reserved=RESERVED))
+
+        return seal
+
     def tuned(self, pdf: bytes) -> Callable[[], bytes]:
         def seal() -> bytes:
             writer = IncrementalPdfFileWriter(BytesIO(pdf))
@@ -95,13 +128,18 @@ class PyHanko:
 
         return seal
 
-    def _signer(self, signer: Any) -> Any:
+    def _evidence(self) -> dict[str, Any]:
+        context = ValidationContext(trust_roots=self._roots, crls=self._lists, allow_fetching=False)
+        return {"embed_validation_info": True, "validation_context": context}
+
+    def _signer(self, signer: Any, **more: Any) -> Any:
         meta = signers.PdfSignatureMetadata(
             field_name=FIELD,
             md_algorithm="sha256",
             certify=True,
             docmdp_permissions=fields.MDPPerm.NO_CHANGES,
             subfilter=fields.SigSeedSubFilter.PADES,
+            **more,
         )
         return signers.PdfSigner(
             meta,
@@ -148,8 +186,9 @@ def _content(picture: bytes) -> Any:
     return RawContent(operators, resources=resources, box=box)
 
 
-def _chain() -> tuple[ec.EllipticCurvePrivateKey, list[bytes], bytes]:
-    """The leaf's key; leaf and issuing certificate, as many as our seals carry; the root."""
+def _chain() -> tuple[ec.EllipticCurvePrivateKey, list[bytes], bytes, list[bytes]]:
+    """The leaf's key; leaf and issuing certificate, as many as our seals carry; the root; the
+    revocation lists of issuing and root."""
     root, issuing, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     made = [
         _certificate("Bench Seal", leaf, "Bench Issuing", issuing, authority=False),
@@ -157,7 +196,16 @@ def _chain() -> tuple[ec.EllipticCurvePrivateKey, list[bytes], bytes]:
         _certificate("Bench Root", root, "Bench Root", root, authority=True),
     ]
     *chain, trusted = [each.public_bytes(Encoding.DER) for each in made]
-    return leaf, chain, trusted
+    lists = [_list("Bench Issuing", issuing), _list("Bench Root", root)]
+    return leaf, chain, trusted, lists
+
+
+def _list(issuer: str, key: ec.EllipticCurvePrivateKey) -> bytes:
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder(
+        issuer_name=_name(issuer), last_update=now, next_update=now + timedelta(days=7)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _certificate(

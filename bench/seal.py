@@ -1,4 +1,4 @@
-"""Seals and credentials: PDF B-T against pyHanko, SD-JWT VC against the bare signature.
+"""Seals and credentials: PDF B-T and B-LT against pyHanko, SD-JWT VC against the bare signature.
 
 Everyone seals the same file, a licence page of our own renderer, over the same in-process
 time-stamp authority with P-256 keys; ours reads back what it made, and checks the approval of two
@@ -26,10 +26,13 @@ from certificates.rendering import Issued
 from keys.guard import Trail
 from keys.jose import VerificationKey
 from signing.formats import sd_jwt_vc
+from signing.models import Level
 
 STOCK, TUNED, ALONE = "pyHanko", "pyHanko tuned", "one by one"
+LT, STOCK_LT, TUNED_LT = "yinzheng B-LT", "pyHanko B-LT", "pyHanko tuned B-LT"
 SEAL = "seal a PDF we rendered, B-T, P-256, in batches"
 SEAL_ALONE = "the same one by one, each use of the key committed before it signs"
+SEAL_LT = "the same in batches at B-LT, with certificates and revocation lists"
 SEALS = STEP  # in one turn: as many as a batch worker commits at once
 ES256 = ec.ECDSA(hashes.SHA256())
 CREDENTIAL_USE = "bench.credentials"
@@ -63,8 +66,10 @@ class _Bench:
         self._box = kind.layout.seal_box
         issued = Issued(secrets.token_urlsafe(3000), "YZ1:" + secrets.token_hex(240).upper())
         self._pdf = office.rooms.certificates.renderer.pdf(kind, self._order.content, now, issued)
-        self._rival = PyHanko(office.rooms.keys.timestamps, self._seal.picture, self._box)
-        self._roots = [office.rooms.keys.authority.certificate("root"), self._rival.root]
+        keys = office.rooms.keys
+        root, lists = keys.authority.certificate("root"), keys.revocation_lists("tsa")
+        self._rival = PyHanko(keys.timestamps, self._seal.picture, self._box, root, lists)
+        self._roots = [root, self._rival.root]
 
     def seal_pdf(self, seconds: float) -> list[Measured]:
         """B-T, visible, no changes allowed."""
@@ -77,19 +82,24 @@ class _Bench:
 
             return turn
 
-        def batch() -> Callable[[], object]:
-            return lambda: last.__setitem__("yinzheng", self._batch())
+        def batch(name: str, level: Level) -> inprocess.Prepare:
+            return lambda: lambda: last.__setitem__(name, self._batch(level))
 
         contenders: dict[str, inprocess.Prepare] = {
-            "yinzheng": batch,
+            "yinzheng": batch("yinzheng", "B-T"),
+            LT: batch(LT, "B-LT"),
             ALONE: lambda: remember(ALONE, self._ours),
             STOCK: lambda: remember(STOCK, self._rival.stock(self._pdf)),
             TUNED: lambda: remember(TUNED, self._rival.tuned(self._pdf)),
+            STOCK_LT: lambda: remember(STOCK_LT, self._rival.stock_with_evidence(self._pdf)),
+            TUNED_LT: lambda: remember(TUNED_LT, self._rival.tuned_with_evidence(self._pdf)),
         }
         spent = inprocess.in_turns(contenders, seconds)
         try:
             for name, pdf in last.items():
                 _must_be_certified(name, pdf, self._roots)
+                if (b"/DSS" in pdf) != name.endswith("B-LT"):
+                    raise RowFailed(f"{name} carries the wrong evidence")
         except RowFailed as problem:
             return [not_measured(SEAL, "≥ 50×", str(problem))]
         scale = 1e3 / SEALS
@@ -99,6 +109,15 @@ class _Bench:
                 "the same against tuned pyHanko", "≥ 30× (hard 90×)", spent, TUNED, scale=scale
             ),
             inprocess.row(SEAL_ALONE, "not owed", spent, STOCK, ours=ALONE, scale=scale),
+            inprocess.row(SEAL_LT, "not owed", spent, STOCK_LT, ours=LT, scale=scale),
+            inprocess.row(
+                "the same against tuned pyHanko, B-LT",
+                "not owed",
+                spent,
+                TUNED_LT,
+                ours=LT,
+                scale=scale,
+            ),
         ]
 
     def verify_pdf(self, seconds: float) -> Measured:
@@ -114,16 +133,16 @@ class _Bench:
         spent = inprocess.in_turns(contenders, seconds)
         return inprocess.row("validate a sealed PDF, B-T", "not owed", spent, STOCK)
 
-    def _batch(self) -> bytes:
+    def _batch(self, level: Level) -> bytes:
         """As a batch worker seals: the uses of the key are recorded in one commit, with the last
         of the documents."""
         trails = [Trail() for _ in range(SEALS)]
-        sealed = [self._ours(trail) for trail in trails]
+        sealed = [self._ours(trail, level) for trail in trails]
         with self._rooms.database.write() as tx:
             self._rooms.keys.keep(tx, trails)
         return sealed[-1]
 
-    def _ours(self, trail: Trail | None = None) -> bytes:
+    def _ours(self, trail: Trail | None = None, level: Level = "B-T") -> bytes:
         order = self._order
         return self._rooms.signing.seal_pdf(
             self._seal,
@@ -132,7 +151,7 @@ class _Bench:
             content_digest=order.content.digest,
             now=datetime.now(UTC),
             box=self._box,
-            level="B-T",  # what both sides can be asked for with the same parts
+            level=level,
             trail=trail,
         ).data
 
