@@ -25,6 +25,7 @@ from certificates.status import Slot, choose_slots
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
 from ledger import Entry
+from signing.errors import SealNotUsable
 from signing.models import Approval, Seal
 
 
@@ -110,7 +111,7 @@ class BatchWorker:
         def make(row: Row[Any], slot: Slot) -> Made | str:
             try:
                 return self._certificates.issuer.make(self._order(batch, row), seal, slot, now)
-            except (LayoutOverflow, MissingGlyph, ContentChanged) as problem:
+            except (LayoutOverflow, MissingGlyph, ContentChanged, SealNotUsable) as problem:
                 return problem.code
 
         if "pdf" not in self._certificates.type(batch.type).formats:

@@ -390,6 +390,28 @@ def test_a_paused_batch_goes_on_where_it_stopped(batches, jobs, clock):
     assert len(progress.recent) == 10
 
 
+def test_a_batch_whose_seal_is_suspended_says_so_and_goes_on_when_it_is_back(
+    batches, jobs, seals, database, clock
+):
+    checked = upload(batches, written(few()))
+    batches.submit(WANG, checked.id)
+    batches.approve(LI, checked.id, checked.content_digest)
+    (seal,) = seals.for_owner(WANG.organisation)
+    with database.write() as tx:
+        seals.suspend(tx, seal.id, by=LI, now=clock(), reason="lost")
+    jobs.run_pending()
+
+    progress = batches.progress(LI, checked.id)
+    assert (progress.state, progress.issued, progress.failed) == ("done", 0, 3)
+    assert {failure.problem for failure in progress.failures} == {"seal_not_usable"}
+
+    with database.write() as tx:
+        seals.resume(tx, seal.id, by=LI, now=clock(), reason="found")
+    batches.resume(LI, checked.id)
+    jobs.run_pending()
+    assert batches.progress(LI, checked.id).issued == 3
+
+
 def test_running_a_chunk_again_issues_nothing_twice(batches, jobs, database):
     checked = run_through(batches, jobs, written(few()))
     batches.issue_chunk(checked.id, 2)
