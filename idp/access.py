@@ -6,7 +6,7 @@
 - One way in for every protected resource: `authorize`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -91,7 +91,7 @@ class Access:
         self._senders = senders
         self._signed = signed
         self._clock = clock
-        self._standings: Loader[TokenIds, Standing] = Loader(database, self._fetch_standings)
+        self._standings: Loader[TokenIds, Standing] = Loader(database, self.standings)
 
     async def authorize(self, request: HotRequest, *, audience: str) -> Authorized:
         """Whose request is this? (RFC 6750 §2.1, §3; RFC 9068 §4)
@@ -158,14 +158,15 @@ class Access:
 
     async def standing(self, token: VerifiedToken) -> Authorized | None:
         """The token with everything it stands on, or None when it does not count any more."""
-        ids = TokenIds(token.jti, token.family, token.client_id)
-        standing = await self._standings.get(ids)
+        standing = await self._standings.get(ids_of(token))
         return None if standing is None else Authorized(token, *standing)
 
-    def _fetch_standings(self, tx: Tx, wanted: Sequence[TokenIds]) -> Mapping[TokenIds, Standing]:
-        """At most four queries for any number of tokens; two when no person is involved."""
+    def standings(self, tx: Tx, wanted: Collection[TokenIds]) -> Mapping[TokenIds, Standing]:
+        """Of those that count. At most four queries for any number of tokens; two when no person
+        is involved.
+        """
         ids = {each.family for each in wanted if each.family}
-        revoked = families.revoked(tx, ids.union([each.jti for each in wanted]))
+        revoked = families.revoked(tx, ids.union(each.jti for each in wanted))
         known = self._clients.known(tx, list({each.client_id for each in wanted}))
         grown = families.families(tx, ids)
         people = store.persons(tx, {each.authorization.person_id for each in grown.values()})
@@ -184,6 +185,10 @@ class Access:
             if alive and person and not person.disabled:
                 standings[each] = Standing(registered.client, family, person)
         return standings
+
+
+def ids_of(token: VerifiedToken) -> TokenIds:
+    return TokenIds(token.jti, token.family, token.client_id)
 
 
 def access_token(headers: Mapping[str, str]) -> tuple[str, str]:

@@ -218,10 +218,15 @@ class Clients:
         3. Its proof holds.
         Raises `InvalidClient`, always in the same words, or `InvalidRequest` for step 1.
         """
-        # 1.
         credentials = read_credentials(request.headers, form)
-        # 2.
         registered = await self._registered.get(credentials.client_id)
+        return await self.prove(request, credentials, registered)
+
+    async def prove(
+        self, request: HotRequest, credentials: Credentials, registered: RegisteredClient | None
+    ) -> Client:
+        """Steps 2 and 3 of `authenticate`, for who has looked the client up for this request."""
+        # 2.
         if registered is None or registered.disabled:
             raise InvalidClient(FAILED)
         method = registered.client.token_endpoint_auth_method

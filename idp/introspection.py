@@ -8,21 +8,21 @@
 - The claims shown are those of `SHOWN`; what a token carries for us alone is not among them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foundation.clock import Clock
-from foundation.database import Database
+from foundation.database import Database, Tx
 from foundation.hot import HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families
-from idp.access import Access
-from idp.clients import Clients
+from idp.access import Access, TokenIds, ids_of
+from idp.clients import Clients, read_credentials
 from idp.errors import InvalidClient, InvalidToken
 from idp.grants import parameter, refresh
-from idp.models import Client, Family
+from idp.models import Client, Family, RegisteredClient
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
 
@@ -48,6 +48,13 @@ class Answer:
     signed: str = ""
 
 
+class Question(NamedTuple):
+    """What the database is asked for one request: who asks, and about which access token."""
+
+    client_id: str
+    token: TokenIds | None
+
+
 class Introspection:
     """`await introspection.answer(request, form)`."""
 
@@ -59,26 +66,37 @@ class Introspection:
         self._tokens = tokens
         self._access = access
         self._clock = clock
+        self._questions = Loader(database, self._look_up)
         self._families = Loader(database, families.families)
 
     async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
 
-        1. The asker authenticates; a client that cannot is refused (§2.1).
-        2. token is there. token_type_hint only hints, so the token's form decides (§2.1).
-        3. The token counts, and this asker may know it: else it is inactive (§2.2).
-        4. Asked for by media type, the answer is a JWT (RFC 9701 §4, §5).
+        1. The database is asked once, about the asker and a token of ours that is in time.
+        2. The asker authenticates; a client that cannot is refused (§2.1).
+        3. token is there. token_type_hint only hints, so the token's form decides (§2.1).
+        4. The token counts, and this asker may know it: else it is inactive (§2.2).
+        5. Asked for by media type, the answer is a JWT (RFC 9701 §4, §5).
         Raises `InvalidClient`, `InvalidRequest`.
         """
         # 1.
-        asker = await self._clients.authenticate(request, form)
+        credentials = read_credentials(request.headers, form)
+        token = self._verified(form.get("token", ""))
+        question = Question(credentials.client_id, None if token is None else ids_of(token))
+        registered, counts = await self._questions.get(question) or (None, False)
+        # 2.
+        asker = await self._clients.prove(request, credentials, registered)
         if not asker.confidential:
             raise InvalidClient("introspection needs client authentication")
-        # 2.
-        token = parameter(form, "token")
         # 3.
-        body = await (self._access_token if "." in token else self._refresh_token)(token, asker)
+        text = parameter(form, "token")
         # 4.
+        body = INACTIVE
+        if token is not None and counts and may_know(asker, token):
+            body = described(token)
+        elif "." not in text:
+            body = await self._refresh_token(text, asker)
+        # 5.
         if not wants_token(request.headers.get("accept", "")):
             return Answer(asker, body)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
@@ -87,16 +105,28 @@ class Introspection:
         return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
 
     def close(self) -> None:
+        self._questions.close()
         self._families.close()
 
-    async def _access_token(self, text: str, asker: Client) -> Mapping[str, Any]:
+    def _verified(self, text: str) -> VerifiedToken | None:
+        """An access token of ours that is in time. As at every API of ours, anybody may have it
+        verified; what comes of it is for the asker who has authenticated.
+        """
+        if "." not in text:
+            return None
         try:
-            token = self._tokens.verify_access_token(text, audience=None, now=self._clock())
+            return self._tokens.verify_access_token(text, audience=None, now=self._clock())
         except InvalidToken:
-            return INACTIVE
-        if not may_know(asker, token) or await self._access.standing(token) is None:
-            return INACTIVE
-        return described(token)
+            return None
+
+    def _look_up(
+        self, tx: Tx, questions: Sequence[Question]
+    ) -> dict[Question, tuple[RegisteredClient | None, bool]]:
+        """The asker, and whether the token counts."""
+        askers = self._clients.known(tx, list({each.client_id for each in questions}))
+        tokens = [each.token for each in questions if each.token is not None]
+        standings = self._access.standings(tx, tokens)
+        return {each: (askers.get(each.client_id), each.token in standings) for each in questions}
 
     async def _refresh_token(self, text: str, asker: Client) -> Mapping[str, Any]:
         family = await self._families.get(families.family_in(text))
