@@ -131,28 +131,25 @@ def _decoded(text: str) -> str:
 
 def parse_pairs(encoded: bytes, repeated: Collection[str] = ()) -> dict[str, str]:
     """Name and value of each `&`-separated part; a part without "=" is a name without a value."""
+    parameters: dict[str, str] = {}
     try:
         text = encoded.decode("ascii")
-        parts = [part.partition("=") for part in text.split("&") if part]
+        parts = [part for part in text.split("&") if part]
         if len(parts) > _MOST_PARAMETERS:
             raise ValueError
-        if "%" in text or "+" in text:
-            pairs = [(_decoded(name), _decoded(value)) for name, _, value in parts]
-        else:
-            pairs = [(name, value) for name, _, value in parts]
+        plain = "%" not in text and "+" not in text
+        for part in parts:
+            name, _, value = part.partition("=")
+            if not plain:
+                name, value = _decoded(name), _decoded(value)
+            if name not in parameters:
+                parameters[name] = value
+            elif name in repeated:
+                parameters[name] += f" {value}"
+            else:
+                raise Malformed(f"the parameter {name[:64]} was sent more than once")
     except ValueError:
         raise Malformed("the parameters are not form-encoded UTF-8") from None
-    parameters = dict(pairs)
-    if len(parameters) == len(pairs):
-        return parameters
-    parameters = {}
-    for name, value in pairs:
-        if name not in parameters:
-            parameters[name] = value
-        elif name in repeated:
-            parameters[name] += f" {value}"
-        else:
-            raise Malformed(f"the parameter {name[:64]} was sent more than once")
     return parameters
 
 

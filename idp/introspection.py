@@ -156,7 +156,7 @@ def may_know(asker: Client, token: VerifiedToken) -> bool:
 def described(token: VerifiedToken) -> dict[str, Any]:
     """A live access token in the words of RFC 7662 §2.2."""
     shown = {name: value for name, value in token.claims.items() if name in SHOWN}
-    kind = "DPoP" if "jkt" in token.binding else "Bearer"
+    kind = "DPoP" if "jkt" in shown.get("cnf", ()) else "Bearer"
     return {"active": True, "token_type": kind, **shown}
 
 

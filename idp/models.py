@@ -14,6 +14,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Column, Index, Integer, String, Table, Text
@@ -311,13 +312,14 @@ class Client:
 
     @property
     def actor(self) -> Actor:
-        return Actor(
-            ActorKind.CLIENT,
-            self.client_id,
-            name=self.name["zh-Hans"],
-            organisation=self.organisation,
-            organisation_name=self.organisation_name,
-        )
+        name = self.name["zh-Hans"]
+        return _client_actor(self.client_id, name, self.organisation, self.organisation_name)
+
+
+@lru_cache(maxsize=10_000)
+def _client_actor(client_id: str, name: str, organisation: str, organisation_name: str) -> Actor:
+    """Made once for each client: every token and every ledger entry names it."""
+    return Actor(ActorKind.CLIENT, client_id, name, organisation, organisation_name)
 
 
 @dataclass(frozen=True, slots=True)
