@@ -77,7 +77,7 @@ class Renderer:
         self._public_url = public_url
         self._folder = templates
         self._fonts = open_fonts()
-        self.at_once = len(os.sched_getaffinity(0))
+        self.at_once = _cores()
         self._turns = threading.BoundedSemaphore(self.at_once)
         self._idle: dict[str, deque[typst.Compiler]] = defaultdict(deque)
         self._drawable: set[str] = set()
@@ -151,6 +151,13 @@ class Renderer:
                 yield compiler
             finally:
                 idle.append(compiler)
+
+
+def _cores() -> int:
+    """How many cores this process may use; not every system can say that of a process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)
