@@ -19,7 +19,7 @@ from idp import encryption, families, store
 from idp.claims import freshness_of, values_of
 from idp.clients import Clients
 from idp.errors import InsufficientScope, InvalidToken, TokenMissing
-from idp.models import Client, Family, Person
+from idp.models import Client, Family, Person, RegisteredClient
 from idp.profiles import SIGNING_ALGORITHMS
 from idp.sender import Senders
 from idp.signed_requests import SignedRequests
@@ -161,13 +161,19 @@ class Access:
         standing = await self._standings.get(ids_of(token))
         return None if standing is None else Authorized(token, *standing)
 
-    def standings(self, tx: Tx, wanted: Collection[TokenIds]) -> Mapping[TokenIds, Standing]:
+    def standings(
+        self,
+        tx: Tx,
+        wanted: Collection[TokenIds],
+        known: Mapping[str, RegisteredClient] | None = None,
+    ) -> Mapping[TokenIds, Standing]:
         """Of those that count. At most four queries for any number of tokens; two when no person
-        is involved.
+        is involved. `known` are the tokens' clients, for who has just looked them up.
         """
         ids = {each.family for each in wanted if each.family}
         revoked = families.revoked(tx, ids.union(each.jti for each in wanted))
-        known = self._clients.known(tx, list({each.client_id for each in wanted}))
+        if known is None:
+            known = self._clients.known(tx, list({each.client_id for each in wanted}))
         grown = families.families(tx, ids)
         people = store.persons(tx, {each.authorization.person_id for each in grown.values()})
         standings: dict[TokenIds, Standing] = {}

@@ -16,11 +16,18 @@ from idp.service import Idp
 def hot_routes(idp: Idp) -> list[HotRoute]:
     """The fast-lane endpoints of this file."""
 
-    async def introspect(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
+    async def introspect_form(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
         answer = await idp.introspection.answer(request, form)
-        if not answer.signed:
-            return json_answer(answer.body, headers=NO_STORE)
-        return HotAnswer(200, answer.signed.encode(), introspection.MEDIA_TYPE, NO_STORE)
+        if answer.signed:
+            return HotAnswer(200, answer.signed.encode(), introspection.MEDIA_TYPE, NO_STORE)
+        told = json_answer(answer.body, headers=NO_STORE)
+        idp.introspection.understand(request, answer, told)
+        return told
+
+    whole_way = by_form(introspect_form)
+
+    async def introspect(request: HotRequest) -> HotAnswer:
+        return await idp.introspection.again(request) or await whole_way(request)
 
     async def revoke(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
         await idp.revocations.revoke(request, form)
@@ -37,6 +44,6 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         route("POST", "/oauth/device", by_form(device), "device", on_another_screen),
     ]
     return [
-        route("POST", "/oauth/introspect", by_form(introspect), "introspect", asked),
+        route("POST", "/oauth/introspect", introspect, "introspect", asked),
         *cors.open_to_scripts(by_scripts_too),
     ]

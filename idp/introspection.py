@@ -6,8 +6,12 @@
 - A resource server may ask for the answer as a signed token, which proves later what it was told
   (RFC 9701); with a registered encryption key only it can read that.
 - The claims shown are those of `SHOWN`; what a token carries for us alone is not among them.
+- A resource server asks the same for each request it gets. Who sends which question is a fact that
+  an exact request states once and for all, so it is read once (`again`). Whether asker and token
+  still count is asked of the database every time.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +19,8 @@ from typing import Any, Final, NamedTuple
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.hot import HotRequest
+from foundation.errors import Unavailable
+from foundation.hot import HotAnswer, HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families
 from idp.access import Access, TokenIds, ids_of
@@ -25,6 +30,7 @@ from idp.grants import parameter, refresh
 from idp.models import Client, Family, RegisteredClient
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
+from keys.bounded import Bounded
 
 JWT_TYPE: Final = "token-introspection+jwt"
 MEDIA_TYPE: Final = f"application/{JWT_TYPE}"
@@ -39,13 +45,28 @@ SHOWN: Final = frozenset(
 )
 
 
+_BY_SECRET: Final = ("client_secret_basic", "client_secret_post")
+
+
 @dataclass(slots=True)
 class Answer:
-    """What is told to `asker`; as a token when `signed` is there."""
+    """What is told to `asker`; as a token when `signed` is there. `access_token`: the live one that
+    was asked about."""
 
     asker: Client
     body: Mapping[str, Any]
     signed: str = ""
+    access_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Understood:
+    """What an exact request says: the client that it authenticates, in one version of its
+    registration, and the access token it is about. `told` holds while both count."""
+
+    asker: Client
+    access_token: str
+    told: HotAnswer
 
 
 class Question(NamedTuple):
@@ -68,6 +89,7 @@ class Introspection:
         self._clock = clock
         self._questions = Loader(database, self._look_up)
         self._families = Loader(database, families.families)
+        self._understood: Bounded[bytes, _Understood] = Bounded(8_192)
 
     async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
@@ -98,11 +120,41 @@ class Introspection:
             body = await self._refresh_token(text, asker)
         # 5.
         if not wants_token(request.headers.get("accept", "")):
-            return Answer(asker, body)
+            access_token = text if body["active"] and token is not None else ""
+            return Answer(asker, body, access_token=access_token)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = self._tokens.sign(claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")
         return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
+
+    async def again(self, request: HotRequest) -> HotAnswer | None:
+        """The answer to a request that was understood before; None sends it the whole way.
+
+        1. It is the same to the byte.
+        2. The token is still ours and in time.
+        3. It was not revoked, and the asker neither disabled nor changed.
+        """
+        # 1.
+        understood = self._understood.get(_fingerprint(request))
+        # 2.
+        token = self._verified(understood.access_token) if understood is not None else None
+        if understood is None or token is None:
+            return None
+        # 3.
+        try:
+            question = Question(understood.asker.client_id, ids_of(token))
+            registered, counts = await self._questions.get(question) or (None, False)
+        except Unavailable:
+            return None
+        same = registered and registered.client is understood.asker and not registered.disabled
+        return understood.told if same and counts else None
+
+    def understand(self, request: HotRequest, answer: Answer, told: HotAnswer) -> None:
+        """Remember a request for `again`, if nothing but the database can change its answer: an
+        assertion counts once, a certificate is the connection's."""
+        if answer.access_token and answer.asker.token_endpoint_auth_method in _BY_SECRET:
+            understood = _Understood(answer.asker, answer.access_token, told)
+            self._understood.put(_fingerprint(request), understood)
 
     def close(self) -> None:
         self._questions.close()
@@ -123,10 +175,11 @@ class Introspection:
         self, tx: Tx, questions: Sequence[Question]
     ) -> dict[Question, tuple[RegisteredClient | None, bool]]:
         """The asker, and whether the token counts."""
-        askers = self._clients.known(tx, list({each.client_id for each in questions}))
         tokens = [each.token for each in questions if each.token is not None]
-        standings = self._access.standings(tx, tokens)
-        return {each: (askers.get(each.client_id), each.token in standings) for each in questions}
+        ids = {each.client_id for each in questions}.union(each.client_id for each in tokens)
+        known = self._clients.known(tx, list(ids))
+        standings = self._access.standings(tx, tokens, known)
+        return {each: (known.get(each.client_id), each.token in standings) for each in questions}
 
     async def _refresh_token(self, text: str, asker: Client) -> Mapping[str, Any]:
         family = await self._families.get(families.family_in(text))
@@ -142,6 +195,13 @@ class Introspection:
             "scope": " ".join(authorization.scopes),
             "exp": int(refresh.live_until(family).timestamp()),
         }
+
+
+def _fingerprint(request: HotRequest) -> bytes:
+    """Everything that `answer` looks at; no header holds a line break."""
+    names = ("authorization", "content-type", "accept")
+    head = "\n".join([request.headers.get(name, "") for name in names])
+    return hashlib.sha256(b"%b\n%b" % (head.encode("latin-1"), request.body)).digest()
 
 
 def may_know(asker: Client, token: VerifiedToken) -> bool:

@@ -1,6 +1,7 @@
 """Does this token count, and who may know? (RFC 7662, RFC 9701)"""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import jwt
@@ -9,8 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from foundation.actor import SYSTEM
 from idp.introspection import wants_token
-from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+from idp.models import people
+from tests.idp.world import ISSUER, RelyingParty, World, basic, public_jwk
 
 JWT_ANSWER = "application/token-introspection+jwt"
 
@@ -160,3 +163,118 @@ def test_a_signed_answer_can_be_readable_by_one_resource_server_only(world, clie
 )
 def test_the_accept_header_decides_the_form(accept: str, signed: bool):
     assert wants_token(accept) is signed
+
+
+# --- the same question again ------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(client: RelyingParty, server: RelyingParty) -> str:
+    """An access token that the resource server asked about, twice."""
+    token = client.tokens()["access_token"]
+    assert server.introspect(token) == server.introspect(token)
+    assert server.introspect(token)["active"]
+    return token
+
+
+def test_a_question_asked_before_is_not_answered_from_memory_once_the_token_is_revoked(
+    client, server, asked
+):
+    client.revoke(asked)
+
+    assert server.introspect(asked) == {"active": False}
+
+
+def test_a_question_asked_before_is_answered_anew_when_its_time_is_over(server, asked, clock):
+    clock.advance(timedelta(minutes=10))
+
+    assert server.introspect(asked) == {"active": False}
+
+
+def test_a_question_asked_before_is_answered_anew_when_the_key_is_compromised(world, server, asked):
+    world.idp.keys.compromised("idp.tokens")
+
+    assert server.introspect(asked) == {"active": False}
+
+
+def test_a_question_asked_before_is_answered_anew_when_the_person_leaves(world, server, asked):
+    with world.database.write() as tx:
+        tx.execute(people.update().values(disabled_at=world.clock()))
+
+    assert server.introspect(asked) == {"active": False}
+
+
+def test_who_asked_before_is_refused_with_a_secret_that_was_replaced(world, server, asked):
+    form, headers = server.authenticated({"token": asked})
+
+    world.idp.clients.replace_secret(server.id, by=SYSTEM)
+    response = world.http.post("/oauth/introspect", form, headers=headers)
+
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
+def test_who_asked_before_is_refused_when_it_was_disabled(world, server, asked):
+    form, headers = server.authenticated({"token": asked})
+
+    world.idp.clients.disable(server.id, by=SYSTEM)
+    response = world.http.post("/oauth/introspect", form, headers=headers)
+
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
+def test_who_asked_before_learns_nothing_more_when_it_serves_another_resource(world, server, asked):
+    moved = replace(server.registered, resource_server="https://elsewhere.gov.test/api")
+    with world.database.write() as tx:
+        world.idp.clients.change(tx, server.registered, moved, by=SYSTEM)
+
+    assert server.introspect(asked) == {"active": False}
+
+
+def test_a_signed_answer_is_made_anew_for_a_question_asked_before(world, server, asked):
+    first = world.verify(signed_answer(world, server, asked), audience="api")
+    assert server.introspect(asked) == first["token_introspection"]
+
+
+def test_an_assertion_proves_a_question_once_and_not_when_it_is_asked_again(world, client):
+    server = world.client(
+        "api-by-key",
+        token_endpoint_auth_method="private_key_jwt",
+        resource_server=f"{ISSUER}/api/v1",
+        grant_types=("client_credentials",),
+    )
+    token = client.tokens()["access_token"]
+    form, headers = server.authenticated({"token": token})
+
+    first = world.http.post("/oauth/introspect", form, headers=headers)
+    again = world.http.post("/oauth/introspect", form, headers=headers)
+
+    assert first.json()["active"]
+    assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_a_question_asked_before_spares_reading_and_nothing_else(world, client, method):
+    """Other words for the same question are read; the very same ones are not."""
+    server = world.client(
+        "api-again",
+        token_endpoint_auth_method=method,
+        resource_server=f"{ISSUER}/api/v1",
+        grant_types=("client_credentials",),
+    )
+    token = client.tokens()["access_token"]
+    form, headers = server.authenticated({"token": token})
+
+    answers = [
+        world.http.post("/oauth/introspect", form, headers=headers),
+        world.http.post("/oauth/introspect", form, headers=headers),
+        world.http.post("/oauth/introspect", form | {"token_type_hint": "x"}, headers=headers),
+    ]
+
+    assert answers[0].content == answers[1].content == answers[2].content
+    assert {each.headers["cache-control"] for each in answers} == {"no-store"}
+    wrong = {**headers, "authorization": basic(server.id, "yzs_wrong")}
+    body = form | {"client_secret": "yzs_wrong"} if method == "client_secret_post" else form
+    refused = world.http.post(
+        "/oauth/introspect", body, headers=headers if method == "client_secret_post" else wrong
+    )
+    assert refused.status_code == 401
