@@ -3,8 +3,9 @@
 State of the two sides, so that nobody compares what is not comparable:
 
     ours            SQLite, WAL, synchronous=FULL; every token answer leaves after the commit of its
-                    ledger entry; client secrets as HMAC-SHA-256; refresh tokens and codes as
-                    SHA-256; access tokens revocable, so introspection asks the database each time
+                    ledger entry; client secrets as HMAC-SHA-256, codes as SHA-256, of a refresh
+                    token its number; access tokens revocable, so introspection asks the database
+                    each time
     oidc-provider   a Map (its fairest case: nothing is durable); secrets in memory, compared in
                     constant time; its JWT access tokens cannot be introspected or revoked, so its
                     introspection row is about opaque ones
