@@ -1,7 +1,7 @@
 """Column types: the database sees text and bytes, the program sees times, values and secrets."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, LargeBinary, Text
@@ -39,8 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        seconds, micros = divmod(value, 1_000_000)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+        return _EPOCH + timedelta(0, 0, value)  # days, seconds, microseconds
 
 
 class EncryptedText(TypeDecorator[str]):

@@ -19,11 +19,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Dialect, Table, bindparam
+from sqlalchemy import BindParameter, Boolean, Dialect, LargeBinary, Table, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import Select
+from sqlalchemy.types import TypeEngine
 
 from foundation.database import Tx
 
@@ -134,8 +135,8 @@ class Rows:
             return
         bind = self._bind.get(tx.dialect)
         if bind is None:
-            types = [self._table.c[name].type.dialect_impl(tx.dialect) for name in self._columns]
-            bind = self._bind[tx.dialect] = [each.bind_processor(tx.dialect) for each in types]
+            types = [self._table.c[name].type for name in self._columns]
+            bind = self._bind[tx.dialect] = [_binder(each, tx.dialect) for each in types]
         if any(bind):
             rows = [
                 [
@@ -173,6 +174,13 @@ class Rows:
     def _insert(self, source: str) -> str:
         names = ", ".join(f'"{name}"' for name in self._columns)
         return f'INSERT INTO "{self._table.name}" ({names}) {source}{self._tail}'
+
+
+def _binder(kind: TypeEngine[Any], dialect: Dialect) -> Convert:
+    """How a value goes in; both drivers take bytes and truth values as they are."""
+    if isinstance(kind, LargeBinary | Boolean):
+        return None
+    return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _answered(statement: Any) -> Sequence[Any]:
