@@ -51,7 +51,7 @@ _BY_SECRET: Final = ("client_secret_basic", "client_secret_post")
 @dataclass(slots=True)
 class Answer:
     """What is told to `asker`; as a token when `signed` is there. `access_token`: the live one that
-    was asked about."""
+    was asked about, if it is one that comes back."""
 
     asker: Client
     body: Mapping[str, Any]
@@ -103,6 +103,7 @@ class Introspection:
         """
         # 1.
         credentials = read_credentials(request.headers, form)
+        seen_before = self._tokens.remembers(form.get("token", ""))
         token = self._verified(form.get("token", ""))
         question = Question(credentials.client_id, None if token is None else ids_of(token))
         registered, counts = await self._questions.get(question) or (None, False)
@@ -120,8 +121,8 @@ class Introspection:
             body = await self._refresh_token(text, asker)
         # 5.
         if not wants_token(request.headers.get("accept", "")):
-            access_token = text if body["active"] and token is not None else ""
-            return Answer(asker, body, access_token=access_token)
+            recurring = body["active"] and token is not None and seen_before
+            return Answer(asker, body, access_token=text if recurring else "")
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = self._tokens.sign(claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")

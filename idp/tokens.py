@@ -163,6 +163,10 @@ class Tokens:
             raise InvalidToken("the access token is from the future")
         return VerifiedToken(claims)
 
+    def remembers(self, token: str) -> bool:
+        """Whether this very token was verified before, not long ago."""
+        return self._seen.get(hashlib.sha256(token.encode()).digest()) is not None
+
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""
         return self._keys.jws(USE, claims, typ=typ)
