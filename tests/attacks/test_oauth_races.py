@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from foundation.actor import SYSTEM
-from idp import DeviceAnswered, DeviceView
+from idp import DeviceAnswered, DeviceView, families
 from idp.errors import InvalidToken
+from idp.grants import authorization_code, refresh
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.test_registration import BOUNDS, DOCUMENT
 from tests.idp.world import PASSWORD, RelyingParty, World
@@ -52,6 +53,53 @@ def test_50_nobody_who_asks_after_a_revocation_was_answered_hears_that_the_token
 
     assert set(during) <= {True, False}
     assert set(late) == {False}
+
+
+def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
+    client, database, clock
+):
+    """Each thread stands for a process: the others know nothing of its transaction."""
+    now = clock()
+    forms = []
+    for _ in range(6):
+        code = client.code()
+        forms.append(
+            {"code": code, "redirect_uri": client.registered.redirect_uris[0]}
+            | {"code_verifier": client.verifier}
+        )
+    asked = [authorization_code.check(form, client.registered, {}, now) for form in forms]
+
+    def redeem(requests):
+        with database.write() as tx:
+            return authorization_code.redeem(database, tx, requests)
+
+    orders = [asked, asked[::-1], asked[3:] + asked[:3]]
+    outcomes = at_once([lambda requests=each: redeem(requests) for each in orders])
+
+    kinds = Counter(type(each).__name__ for batch in outcomes for each in batch)
+    assert kinds == {"Redeemed": 6, "NotRedeemed": 12}
+    with database.read() as tx:
+        named = families.families(tx, [each.family for each in asked])
+    assert [family.revoked for family in named.values()] == [True] * 6
+
+
+def test_50_processes_that_rotate_the_same_refresh_tokens_give_out_the_same_successors(
+    client, database, clock
+):
+    now = clock()
+    tokens = [client.tokens()["refresh_token"] for _ in range(4)]
+    asked = [
+        refresh.check({"refresh_token": token}, client.registered, {}, now) for token in tokens
+    ]
+
+    def redeem(requests):
+        with database.write() as tx:
+            return [each.refresh_token for each in refresh.redeem(database, tx, requests)]
+
+    forwards, backwards = at_once([lambda: redeem(asked), lambda: redeem(asked[::-1])])
+
+    assert forwards == backwards[::-1]
+    assert len({*tokens, *forwards}) == 8
 
 
 def test_50_an_initial_access_token_for_one_registration_makes_one(world: World):
