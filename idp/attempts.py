@@ -35,12 +35,10 @@ class Attempts:
 
         Counting first is what makes a thousand attempts in parallel no better than one by one.
         """
-        known = store.attempts(tx, key)
-        if known is not None:
-            failures, last = known
-            left = (last + wait_after(failures) - now).total_seconds()
-            if left > 0:
-                return int(left + 0.999)
+        failures, last = store.attempts(self._database, tx, key, now)
+        left = (last + wait_after(failures) - now).total_seconds()
+        if left > 0:
+            return int(left + 0.999)
         store.count_failure(self._database, tx, key, now)
         return 0
 

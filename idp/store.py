@@ -325,11 +325,17 @@ def registered_client(row: Row[Any]) -> RegisteredClient:
 # --- failed sign-ins ----------------------------------------------------------------------------
 
 
-def attempts(tx: Tx, key: str) -> tuple[int, datetime] | None:
-    """How many failures in a row, and when the last one was; locked until this transaction ends."""
+def attempts(database: Database, tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
+    """How many failures in a row, and when the last one was; locked until this transaction ends.
+
+    A row that does not exist cannot be locked, so it is made: the first attempts wait for one
+    another too.
+    """
+    none = {"id": key, "failures": 0, "last_failure_at": now}
+    tx.execute(database.insert_or_ignore(sign_in_attempts).values(**none))
     query = select(sign_in_attempts).where(sign_in_attempts.c.id == key).with_for_update()
-    row = tx.execute(query).first()
-    return None if row is None else (row.failures, row.last_failure_at)
+    row = tx.execute(query).first()  # None: a success has just forgotten them
+    return (0, now) if row is None else (row.failures, row.last_failure_at)
 
 
 def count_failure(database: Database, tx: Tx, key: str, now: datetime) -> int:
