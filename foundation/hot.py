@@ -11,7 +11,7 @@ endpoints answer their own RFC 6749 errors and never let one rise.
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -126,7 +126,9 @@ def parse_query(request: HotRequest) -> dict[str, str]:
 
 def _decoded(text: str) -> str:
     """Form decoding; raises `UnicodeDecodeError` for what is not UTF-8."""
-    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+    if "%" in text or "+" in text:
+        return unquote_to_bytes(text.replace("+", " ")).decode()
+    return text
 
 
 def parse_pairs(encoded: bytes, repeated: Collection[str] = ()) -> dict[str, str]:
