@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 
 from certificates import store as certificate_store
 from certificates.service import Certificates
@@ -46,6 +46,7 @@ from exchange.models import (
 )
 from exchange.rules import SILENT
 from exchange.verification import Verifications
+from foundation import delivery
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx
@@ -208,7 +209,14 @@ class Subscriptions:
             problem = self._send(subscription, notice, now)
             over = bool(problem) and now - notice.occurred_at >= TRIED_FOR
         with self._database.write() as tx:
-            _attempted(tx, notice.id, self._clock(), problem, given_up=over)
+            delivery.attempted(
+                tx,
+                status_notices.c.delivered_at,
+                notice.id,
+                self._clock(),
+                problem,
+                given_up=over,
+            )
             if not problem and client is not None:
                 self._append(tx, "exchange.status_told", client.actor, subscription, now)
         # 4.
@@ -343,22 +351,8 @@ def _found(tx: Tx, subscription_id: str) -> Subscription | None:
 
 
 def _waiting(tx: Tx, notice_id: str) -> Notice | None:
-    table = status_notices
-    query = select(table).where(
-        table.c.id == notice_id, table.c.delivered_at.is_(None), table.c.given_up_at.is_(None)
-    )
-    row = tx.execute(query).first()
-    return None if row is None else Notice(*row)
-
-
-def _attempted(tx: Tx, notice_id: str, now: datetime, problem: str, *, given_up: bool) -> None:
-    table = status_notices
-    outcome: dict[str, Any] = {"attempts": table.c.attempts + 1, "problem": problem}
-    if not problem:
-        outcome["delivered_at"] = now
-    if given_up:
-        outcome["given_up_at"] = now
-    tx.execute(update(table).where(table.c.id == notice_id).values(**outcome))
+    row = delivery.waiting(tx, status_notices.c.delivered_at, notice_id)
+    return None if row is None else Notice(*list(row))
 
 
 def _delete(tx: Tx, ids: Any) -> None:

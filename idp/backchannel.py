@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, select
 
+from foundation import delivery
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import MAX_ATTEMPTS, Jobs
@@ -101,7 +102,7 @@ class Notices:
         """
         # 1.
         with self._database.read() as tx:
-            notice = _waiting(tx, str(payload["notice"]))
+            notice = delivery.waiting(tx, logout_notices.c.confirmed_at, str(payload["notice"]))
             client = self._clients.find(tx, notice.client_id) if notice is not None else None
         if notice is None:
             return
@@ -111,7 +112,9 @@ class Notices:
         now = self._clock()
         over = problem and notice.attempts + 1 >= MAX_ATTEMPTS
         with self._database.write() as tx:
-            _attempted(tx, notice.id, now, problem, given_up=bool(over))
+            delivery.attempted(
+                tx, logout_notices.c.confirmed_at, notice.id, now, problem, given_up=bool(over)
+            )
             if not problem or over:
                 self._append(tx, notice, client, now, problem)
         if problem and not over:
@@ -183,24 +186,6 @@ def logout_claims(
         "jti": jti,
         "events": {EVENT: {}},
     }
-
-
-def _waiting(tx: Tx, notice_id: str) -> Row[Any] | None:
-    table = logout_notices
-    query = select(table).where(
-        table.c.id == notice_id, table.c.confirmed_at.is_(None), table.c.given_up_at.is_(None)
-    )
-    return tx.execute(query).first()
-
-
-def _attempted(tx: Tx, notice_id: str, now: datetime, problem: str, *, given_up: bool) -> None:
-    table = logout_notices
-    outcome: dict[str, Any] = {"attempts": table.c.attempts + 1, "problem": problem}
-    if not problem:
-        outcome["confirmed_at"] = now
-    if given_up:
-        outcome["given_up_at"] = now
-    tx.execute(update(table).where(table.c.id == notice_id).values(**outcome))
 
 
 def _notice(row: Row[Any], client: Client) -> LogoutNotice:
