@@ -50,9 +50,7 @@ def serve(
 
 
 def set_aside() -> None:
-    """What start-up made stays: the garbage collector need not look through it again and again,
-    which is a tenth of what a fast-lane request costs.
-    """
+    """What start-up made stays: the garbage collector need not look through it again and again."""
     gc.collect()
     gc.freeze()
 
