@@ -47,12 +47,20 @@ class Found:
     params: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Headers as they are sent, one by one and as lines."""
+
+    headers: Headers
+    lines: bytes
+
+
 @dataclass(slots=True)
 class Reply:
     """An answer as it is sent, but for Content-Length and what the web server adds."""
 
     status: int
-    headers: Headers
+    head: Head
     request_id: bytes
     body: bytes
 
@@ -72,7 +80,9 @@ class HotPath:
         self._answered = answered
         self._exact: dict[tuple[str, str], Found] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
-        self._security = security_headers(https=https)
+        security = security_headers(https=https)
+        # Nearly all answers carry the same few headers.
+        self._head = lru_cache(256)(lambda kind, more: _head(kind, more, security))
         for route in routes:
             self._add(route)
 
@@ -96,7 +106,7 @@ class HotPath:
         else:
             reply = await self.reply(found.route, request, scope["headers"])
         headers = [
-            *reply.headers,
+            *reply.head.headers,
             (b"content-length", b"%d" % len(reply.body)),
             (b"x-request-id", reply.request_id),
         ]
@@ -138,8 +148,8 @@ class HotPath:
         return self._reply(answer, request_id)
 
     def _reply(self, answer: HotAnswer, request_id: str) -> Reply:
-        headers = _encoded(answer.media_type, answer.headers, self._security)
-        return Reply(answer.status, headers, request_id.encode(), answer.body)
+        head = self._head(answer.media_type, answer.headers)
+        return Reply(answer.status, head, request_id.encode(), answer.body)
 
     def _add(self, route: HotRoute) -> None:
         """Exact paths, or one `{name}` as the last segment: more would be a router of our own."""
@@ -161,15 +171,16 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
 
 
-@lru_cache(maxsize=256)
-def _encoded(media_type: str, headers: tuple[tuple[str, str], ...], security: Headers) -> Headers:
-    """Headers as they are sent; nearly all answers carry the same few.
-
-    What no header can hold becomes "?": a value never ends its line (RFC 9110 §5.5).
-    """
+def _head(media_type: str, headers: tuple[tuple[str, str], ...], security: Headers) -> Head:
+    """What no header can hold becomes "?": a value never ends its line (RFC 9110 §5.5)."""
     named = (("content-type", media_type), *headers)
     encoded = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in named]
-    return (*((name, _CONTROLS.sub(b"?", value)) for name, value in encoded), *security)
+    sent = (*((name, _CONTROLS.sub(b"?", value)) for name, value in encoded), *security)
+    return Head(sent, as_lines(sent))
+
+
+def as_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%b: %b\r\n" % each for each in headers)
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

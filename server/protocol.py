@@ -13,7 +13,6 @@ parser either way, so there is one opinion about where a request ends (attack 36
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from functools import lru_cache
 from types import coroutine
 from typing import Any
 
@@ -22,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from foundation.hot import HotRequest, HotRoute
-from server.hotpath import Headers, HotPath, Reply, too_large
+from server.hotpath import HotPath, Reply, as_lines, too_large
 
 
 class _Nobody:
@@ -139,26 +138,16 @@ class HotProtocol(HttpToolsProtocol):
         if exchange.disconnected:
             return
         exchange.response_complete = True
-        ours = _head(reply.status, reply.headers)
-        dated = _lines(tuple(self.server_state.default_headers))
+        status = STATUS_LINE[reply.status]
+        dated = as_lines(self.server_state.default_headers)
         ends = b"" if exchange.keep_alive else b"connection: close\r\n"
         length = b"content-length: %d\r\n" % len(reply.body)
         name = b"x-request-id: %b\r\n\r\n" % reply.request_id
-        self.transport.write(b"".join((ours, dated, ends, length, name, reply.body)))
+        lines = (status, reply.head.lines, dated, ends, length, name, reply.body)
+        self.transport.write(b"".join(lines))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-
-@lru_cache(maxsize=256)
-def _head(status: int, headers: Headers) -> bytes:
-    """Status line and headers; nearly all answers begin with one of a few."""
-    return STATUS_LINE[status] + _lines(headers)
-
-
-@lru_cache(maxsize=256)
-def _lines(headers: Headers) -> bytes:
-    return b"".join(b"%b: %b\r\n" % each for each in headers)
 
 
 @coroutine
