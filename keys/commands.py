@@ -34,7 +34,8 @@ def build(open_keys: OpenKeys) -> typer.Typer:
         with open_keys() as keys:
             _print(keys.inventory(), json)
 
-    @app.command()
+    # One kid in 64 begins with a dash; it is an argument all the same.
+    @app.command(context_settings={"ignore_unknown_options": True})
     def show(kid: str, json: AsJson = True) -> None:
         """One key by its id, with its public JWK."""
         with open_keys() as keys:

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from certificates.commands import build
+from certificates.errors import BatchNotFound
 from certificates.models import certificates
 from tests.certificates.conftest import AUTHORITY
 from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
@@ -79,6 +80,12 @@ def test_a_file_is_imported_by_two_people(run, tmp_path):
     assert json.loads(done.stdout)[0]["issued"] == 3
     progress = json.loads(run("progress", checked["batch"], "--json").stdout)
     assert progress[0]["state"] == "done"
+
+
+def test_a_digest_that_begins_with_a_dash_is_no_option(run):
+    answer = run("approve", "no-such-batch", "-" + "A" * 42)
+
+    assert isinstance(answer.exception, BatchNotFound)
 
 
 def test_a_wrong_file_exits_with_three_and_names_every_error(run, tmp_path):

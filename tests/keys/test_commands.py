@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from foundation.errors import Refused
 from keys import Keys
 from keys.commands import build
+from keys.errors import UnknownKey
 from tests.keys.orders import order
 from tests.simulators.clock import MovableClock
 
@@ -51,6 +52,13 @@ def test_one_key_by_its_id(keys: Keys, terminal: Terminal) -> None:
     (shown,) = json.loads(terminal("show", key.kid).stdout)
 
     assert shown["public_jwk"] == key.public_jwk
+
+
+def test_an_id_that_begins_with_a_dash_is_no_option(terminal: Terminal) -> None:
+    for kid in ("-" + "A" * 42, "--" + "A" * 41):
+        with pytest.raises(UnknownKey):
+            terminal("show", kid)
+    assert terminal("show", "A" * 43, "--jsn").exit_code == 2
 
 
 def test_rotation_shows_the_staged_key_first(keys: Keys, terminal: Terminal) -> None:
