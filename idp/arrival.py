@@ -44,7 +44,7 @@ class Arrivals:
                 params = self._opened(params, client, now)
             except AuthorizationError as refusal:
                 # Nothing in it is believed, its redirect_uri least of all.
-                return Refused(refusal.error, refusal.detail, client_uri=client.client_uri)
+                return Refused(refusal.error, refusal.detail, client_uri=client.way_back)
         # 2.
         hint = self._tokens.read_id_token(params.get("id_token_hint", ""))
         # 3.

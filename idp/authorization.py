@@ -64,7 +64,7 @@ def check_authorization(
         return Refused(
             "invalid_request",
             "redirect_uri is not one of those the client registered, compared exactly",
-            client_uri=client.client_uri,
+            client_uri=client.way_back,
         )
 
     try:
@@ -105,7 +105,7 @@ def check_authorization(
                 refusal.error, refusal.detail, state=given.get("state"), issuer=issuer
             ),
             _answerable(given, client),
-            client_uri=client.client_uri,
+            client_uri=client.way_back,
         )
 
 

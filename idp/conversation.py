@@ -55,10 +55,14 @@ class ClaimView:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """A pending request as its page shows it."""
+    """A pending request as its page shows it.
+
+    `ready`: whoever is signed in satisfies it already, because they signed in in another tab.
+    """
 
     id: str
     step: Literal["pending", "done"]
+    ready: bool
     client: Client
     scopes: tuple[str, ...]
     claims: tuple[ClaimView, ...]
@@ -131,7 +135,7 @@ class Conversation:
                 refused = Refused(
                     "invalid_request_uri",
                     "request_uri is unknown, expired or used",
-                    client_uri=client.client_uri,
+                    client_uri=client.way_back,
                 )
                 self._refuse(tx, client, refused)
                 return refused
@@ -164,14 +168,20 @@ class Conversation:
             session = store.session(tx, session_id, now) if session_id else None
             return self._continue(tx, interaction_id, request, client, session)
 
-    def interaction(self, interaction_id: str, browser: str | None = None) -> Interaction:
+    def interaction(
+        self, interaction_id: str, browser: str | None = None, session_id: str | None = None
+    ) -> Interaction:
         """What a page of this interaction shows. Raises `InteractionNotFound`, `…Elsewhere`."""
+        now = self._clock()
         with self._database.read() as tx:
             request, client, row = self._open(tx, interaction_id, browser)
+            session = store.session(tx, session_id, now) if session_id else None
+            step, _ = self._next(tx, interaction_id, request, client, session)
         essential = rules.essential_claims(request)
         return Interaction(
             id=interaction_id,
             step="done" if row.finished_at else "pending",
+            ready=not isinstance(step, Login | Refused),
             client=client,
             scopes=request.scopes,
             claims=tuple(
@@ -233,13 +243,13 @@ class Conversation:
             raise InteractionNotFound(
                 "this sign-in request has expired",
                 next_step="go back to the service you came from and start again",
-                client_uri=client.client_uri if client else "",
+                client_uri=client.way_back if client else "",
             )
         if not secrets.compare_digest(row.browser_hash, store.sha256(browser or "")):
             raise InteractionElsewhere(
                 "this sign-in request was begun in another browser",
                 next_step="open the service in this browser and start again",
-                client_uri=client.client_uri,
+                client_uri=client.way_back,
             )
         return request, client, row
 
@@ -251,6 +261,25 @@ class Conversation:
         client: Client,
         session: Session | None,
     ) -> Decision:
+        step, agreement = self._next(tx, interaction_id, request, client, session)
+        if isinstance(step, Refused):
+            self._refuse(tx, client, step, session.person if session else None)
+        if step is not None or session is None:
+            return step or Login(interaction_id)
+        allowed = frozenset(rules.asked_claims(request))
+        if not client.first_party and agreement is not None:
+            allowed &= agreement.claims
+        return self._grant(tx, interaction_id, request, client, session, allowed)
+
+    def _next(
+        self,
+        tx: Tx,
+        interaction_id: str,
+        request: AuthorizationRequest,
+        client: Client,
+        session: Session | None,
+    ) -> tuple[Login | Consent | Refused | None, Agreement | None]:
+        """What still stands between the request and its code, and what the person agreed to."""
         agreement = None
         if session is not None:
             agreement = store.agreement(tx, session.person.id, client.client_id)
@@ -264,14 +293,7 @@ class Conversation:
             issuer=self._issuer,
             now=self._clock(),
         )
-        if isinstance(step, Refused):
-            self._refuse(tx, client, step, session.person if session else None)
-        if step is not None or session is None:
-            return step or Login(interaction_id)
-        allowed = frozenset(rules.asked_claims(request))
-        if not client.first_party and agreement is not None:
-            allowed &= agreement.claims
-        return self._grant(tx, interaction_id, request, client, session, allowed)
+        return step, agreement
 
     def _subject(self, client: Client, session: Session | None) -> str:
         """What the client calls the person of this session."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import urljoin
 
 from sqlalchemy import Column, Index, Integer, String, Table, Text
 
@@ -309,6 +310,12 @@ class Client:
     @property
     def confidential(self) -> bool:
         return self.token_endpoint_auth_method != "none"  # noqa: S105
+
+    @property
+    def way_back(self) -> str:
+        """Where the people it sends came from: its own page, else the front door of the site it
+        registered to receive them; "/" for an app that has neither."""
+        return self.client_uri or urljoin("".join(self.redirect_uris[:1]), "/")
 
     @property
     def actor(self) -> Actor:

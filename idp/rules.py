@@ -152,7 +152,7 @@ def check_logout(
         return Refused(
             "invalid_request",
             "post_logout_redirect_uri is not one that the client registered",
-            client_uri=client.client_uri if client else "",
+            client_uri=client.way_back if client else "",
         )
     if target is not None and "state" in given:
         target = with_query(target, (("state", given["state"]),))
@@ -242,5 +242,5 @@ def _refused(
         request.redirect_uri,
         error_parameters(error, description, state=request.state, issuer=issuer),
         request.response_mode,
-        client_uri=client.client_uri,
+        client_uri=client.way_back,
     )

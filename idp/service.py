@@ -167,9 +167,11 @@ class Idp:
         """What does this interaction need now? Asked by every page of it, and after every step."""
         return self._conversation.resume(interaction_id, session_id, browser)
 
-    def interaction(self, interaction_id: str, browser: str | None = None) -> Interaction:
+    def interaction(
+        self, interaction_id: str, browser: str | None = None, session_id: str | None = None
+    ) -> Interaction:
         """What a page of this interaction shows. Raises `InteractionNotFound`, `…Elsewhere`."""
-        return self._conversation.interaction(interaction_id, browser)
+        return self._conversation.interaction(interaction_id, browser, session_id)
 
     def decide_consent(
         self,

@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from foundation.actor import ANONYMOUS
 from foundation.errors import YinzhengError
-from idp import Cookies
+from idp import Cookies, Interaction
 from portal import problems, session
 from portal.addresses import address_of
 from portal.errors import OfficeNeeded, SignInNeeded
@@ -95,6 +95,11 @@ class Desk:
         browser = self.visitor(request).browser
         session.check_form(request, browser, _token(form), self.origin, about)
 
+    def serve(self, request: Request, interaction: Interaction) -> None:
+        """This request belongs to a service's sign-in request: from here on its pages speak the
+        languages that the service asks for, and errors lead back to the service."""
+        request.state.interaction = interaction
+
     # --- what next? -----------------------------------------------------------------------------
 
     def language(self, request: Request) -> Language:
@@ -122,7 +127,7 @@ class Desk:
             headers=_retry(error),
             refusal=shown,
             request_id=request_id if error.status >= 500 else "",
-            way_back=_way_back(error),
+            way_back=_way_back(request, error),
         )
 
     def _visitor_or_nobody(self, request: Request, error: YinzhengError) -> Visitor:
@@ -146,7 +151,8 @@ def _retry(error: YinzhengError) -> dict[str, str]:
     return {"Retry-After": str(seconds)} if seconds else {}
 
 
-def _way_back(error: YinzhengError) -> str:
+def _way_back(request: Request, error: YinzhengError) -> str:
     """Where a refused sign-in came from, if the client registered an address of its own."""
-    uri = error.params.get("client_uri", "")
+    interaction = getattr(request.state, "interaction", None)
+    uri = interaction.client.way_back if interaction else error.params.get("client_uri", "")
     return uri if uri.startswith(("https://", "http://")) else ""

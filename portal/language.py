@@ -5,11 +5,12 @@ is a stable name ("verify.title"), never a sentence. Invariants (tests/portal/te
 them): every id exists in all three files, with the same placeholders.
 
 A sentence is text, not markup: it is escaped when it is said, and so is every value put into it.
-The language of a page is, in this order, `?lang=`, the cookie, Accept-Language, simplified Chinese.
+The language of a page is, in this order, `?lang=`, the cookie, the `ui_locales` of the service that
+sent somebody to sign in, Accept-Language, simplified Chinese.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -104,9 +105,15 @@ class Languages:
     def get(self, code: str) -> Language | None:
         return self._languages.get(code)
 
-    def choose(self, asked: str, cookie: str, accept: str) -> Language:
-        """The language for `?lang=`, cookie value and Accept-Language header, best first."""
-        return self.get(asked) or self.get(cookie) or self._accepted(accept) or self.default
+    def choose(self, asked: str, cookie: str, ui_locales: Collection[str], accept: str) -> Language:
+        """The language for `?lang=`, cookie value, BCP 47 tags and Accept-Language header, best
+        first."""
+        chosen = self.get(asked) or self.get(cookie)
+        return chosen or self._first(ui_locales) or self._accepted(accept) or self.default
+
+    def _first(self, tags: Collection[str]) -> Language | None:
+        known = (self.get(_code_of(tag.lower())) for tag in tags)
+        return next((each for each in known if each), None)
 
     def _accepted(self, header: str) -> Language | None:
         ranges = []

@@ -47,10 +47,13 @@ class Pages:
         self._environment = _environment(sandbox, self.assets)
 
     def language(self, request: HTTPConnection) -> Language:
-        """The language this request wants."""
+        """The language this request wants; what a person chose here goes before what the service
+        that sent them asks for (`ui_locales`, OIDC Core §3.1.2.1)."""
+        interaction = getattr(request.state, "interaction", None)
         return self.languages.choose(
             request.query_params.get("lang", ""),
             request.cookies.get(language.COOKIE, ""),
+            interaction.ui_locales if interaction else (),
             request.headers.get("accept-language", ""),
         )
 

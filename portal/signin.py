@@ -45,39 +45,43 @@ def router(desk: Desk) -> APIRouter:
 
     @pages.get("/signin/{interaction_id}")
     def signin_for(request: Request, interaction_id: str) -> Response:
-        interaction = idp.interaction(interaction_id, desk.cookies.browser(request))
+        interaction = _interaction(desk, request, interaction_id)
         return _form(desk, request, interaction, username=interaction.login_hint)
 
     @pages.post("/signin/{interaction_id}")
     def signin_for_send(request: Request, interaction_id: str, form: Form) -> Response:
+        interaction = _interaction(desk, request, interaction_id)
         desk.accept_from_browser(request, form)
-        interaction = idp.interaction(interaction_id, desk.cookies.browser(request))
         return _authenticate(desk, request, form, interaction, "")
+
+    @pages.post("/signin/{interaction_id}/continue")
+    def signin_continue(request: Request, interaction_id: str, form: Form) -> Response:
+        """As whoever signed in in another tab; the form names them, so nobody else will do."""
+        _interaction(desk, request, interaction_id)
+        visitor = desk.visitor(request)
+        desk.accept_from_browser(request, form, about=visitor.actor.id)
+        return _follow(idp.resume(interaction_id, visitor.session_id, visitor.browser))
 
     @pages.get("/consent/{interaction_id}")
     def consent(request: Request, interaction_id: str) -> Response:
-        browser = desk.cookies.browser(request)
-        interaction = idp.interaction(interaction_id, browser)
-        visitor = desk.visitor(request)
-        if not visitor.signed_in:
+        interaction = _interaction(desk, request, interaction_id)
+        if not desk.visitor(request).signed_in:
             return desk.go(f"/signin/{interaction_id}")
         return _consent(desk, request, interaction)
 
     @pages.post("/consent/{interaction_id}")
     def consent_send(request: Request, interaction_id: str, form: Form) -> Response:
+        interaction = _interaction(desk, request, interaction_id)
         visitor = desk.visitor(request)
         desk.accept_from_browser(request, form, about=visitor.actor.id)
         optional = {str(value) for value in form.getlist("claim")}
-        browser = desk.cookies.browser(request)
-        essential = {
-            each.name for each in idp.interaction(interaction_id, browser).claims if each.essential
-        }
+        essential = {each.name for each in interaction.claims if each.essential}
         decision = idp.decide_consent(
             interaction_id,
             visitor.session_id,
             form.get("decision") == "allow",
             optional | essential,
-            browser,
+            visitor.browser,
         )
         return _follow(decision)
 
@@ -100,6 +104,14 @@ def router(desk: Desk) -> APIRouter:
         return desk.page(request, "signed_out.html")
 
     return pages
+
+
+def _interaction(desk: Desk, request: Request, interaction_id: str) -> Interaction:
+    """The sign-in request that this page belongs to, if it is this browser's."""
+    browser, session = desk.cookies.browser(request), desk.cookies.session(request)
+    interaction = desk.house.idp.interaction(interaction_id, browser, session)
+    desk.serve(request, interaction)
+    return interaction
 
 
 def _authenticate(
@@ -172,6 +184,7 @@ def _form(
         "signin.html",
         action=f"/signin/{interaction.id}" if interaction else "/signin",
         client=interaction.client if interaction else None,
+        ready=interaction is not None and interaction.ready,
         username=username,
         next=next,
         over=over,

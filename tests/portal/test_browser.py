@@ -89,27 +89,52 @@ def fill_in(page: Page, username: str) -> None:
 
 def test_a_citizen_signs_in_for_a_service_and_agrees(window: Open):
     page = window()
-    page.route("http://127.0.0.1:8765/**", lambda route: route.fulfill(body="arrived"))
+    begin(page, "journey")
+    expect(page.get_by_text("Shili Citizen Services")).to_be_visible()
+    fill_in(page, "chen")
+    page.get_by_label("Full name").check()
+    answer = allow(page)
+    assert answer["state"] == "journey"
+    assert answer["code"]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_two_tabs_wait_and_one_sign_in_serves_both(window: Open, scripts):
+    first = window(java_script_enabled=scripts)
+    second = first.context.new_page()
+    begin(first, "first")
+    begin(second, "second")
+    fill_in(second, "lin")
+    first.reload()
+    expect(first.get_by_label("User name")).to_be_visible()  # somebody else may still sign in
+    first.get_by_role("button", name="Continue as 林志强").click()
+    assert allow(second)["state"] == "second"
+    first.reload()
+    assert allow(first)["state"] == "first"
+
+
+def begin(page: Page, state: str) -> None:
+    """A service sends its person here."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code",
         "client_id": sandbox.SERVICES.client_id,
         "redirect_uri": sandbox.CALLBACK,
         "scope": "openid profile",
-        "state": "journey",
+        "prompt": "consent",
+        "state": state,
         "nonce": "n",
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
     page.goto("/oauth/authorize?" + urlencode(asked))
-    expect(page.get_by_text("Shili Citizen Services")).to_be_visible()
-    fill_in(page, "chen")
-    page.get_by_label("Full name").check()
-    page.get_by_role("button", name="Allow and continue").click()
-    page.wait_for_url("http://127.0.0.1:8765/**")
-    answer = query(page.url)
-    assert answer["state"] == "journey"
-    assert answer["code"]
+
+
+def allow(page: Page) -> dict[str, str]:
+    """Agree; what the browser then brings to the service, which does not run here."""
+    with page.expect_request("http://127.0.0.1:8765/**") as brought:
+        page.get_by_role("button", name="Allow and continue").click()
+    return query(brought.value.url)
 
 
 def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and_verified(

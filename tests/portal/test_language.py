@@ -74,25 +74,29 @@ def test_the_two_chinese_catalogues_are_really_two():
 
 
 @pytest.mark.parametrize(
-    ("asked", "cookie", "accept", "chosen"),
+    ("asked", "cookie", "wished", "accept", "chosen"),
     [
-        ("en", "zh-Hant", "zh-CN", "en"),
-        ("", "zh-Hant", "en", "zh-Hant"),
-        ("xx", "yy", "en-GB,zh;q=0.5", "en"),
-        ("", "", "zh-HK", "zh-Hant"),
-        ("", "", "zh-Hans-TW", "zh-Hant"),
-        ("", "", "zh-SG", "zh-Hans"),
-        ("", "", "zh;q=0.2, en;q=0.9", "en"),
-        ("", "", "fr, de;q=0.5", "zh-Hans"),
-        ("", "", "en;q=0, *;q=0.1", "zh-Hans"),
-        ("", "", "en;q=abc, zh-TW", "zh-Hant"),
-        ("", "", "," * 400, "zh-Hans"),
+        ("en", "zh-Hant", "", "zh-CN", "en"),
+        ("", "zh-Hant", "", "en", "zh-Hant"),
+        ("xx", "yy", "", "en-GB,zh;q=0.5", "en"),
+        ("", "", "", "zh-HK", "zh-Hant"),
+        ("", "", "", "zh-Hans-TW", "zh-Hant"),
+        ("", "", "", "zh-SG", "zh-Hans"),
+        ("", "", "", "zh;q=0.2, en;q=0.9", "en"),
+        ("", "", "", "fr, de;q=0.5", "zh-Hans"),
+        ("", "", "", "en;q=0, *;q=0.1", "zh-Hans"),
+        ("", "", "", "en;q=abc, zh-TW", "zh-Hant"),
+        ("", "", "", "," * 400, "zh-Hans"),
+        ("", "", "zh-HK en", "en", "zh-Hant"),
+        ("", "", "fr en", "zh-CN", "en"),
+        ("", "", "fr", "en", "en"),
+        ("", "zh-Hans", "en", "en", "zh-Hans"),
     ],
 )
-def test_the_language_is_the_one_asked_for_then_the_cookies_then_the_browsers(
-    asked, cookie, accept, chosen
+def test_the_language_is_the_one_asked_for_then_the_cookies_the_services_the_browsers(
+    asked, cookie, wished, accept, chosen
 ):
-    assert LANGUAGES.choose(asked, cookie, accept).code == chosen
+    assert LANGUAGES.choose(asked, cookie, wished.split(), accept).code == chosen
 
 
 def test_a_value_put_into_a_sentence_is_escaped():

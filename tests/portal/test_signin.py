@@ -13,6 +13,7 @@ from tests.portal.conftest import Browse, sign_in
 from tests.portal.surfer import Page, Surfer, query
 
 CLIENT = sandbox.SERVICES.client_id
+SERVICE = "http://127.0.0.1:8765/"  # where its people come from
 
 
 def authorize(surfer: Surfer, state: str, **changes: str) -> Page:
@@ -64,6 +65,116 @@ def test_two_tabs_each_end_at_their_own_request(browse: Browse):
     consent_1 = enter(surfer, first)
     assert allow(surfer, consent_2)["state"] == "tab-2"
     assert allow(surfer, consent_1)["state"] == "tab-1"
+
+
+# --- a tab that waited while somebody signed in in another one ------------------------------------
+
+
+def test_a_waiting_tab_goes_on_as_whoever_signed_in_meanwhile(browse: Browse):
+    surfer = browse()
+    waiting, other = authorize(surfer, "waiting"), authorize(surfer, "other")
+    enter(surfer, other)
+
+    again = surfer.get(waiting.path)
+    assert "Continue as 林志强" in again.text
+    consent = surfer.send(again, again.path + "/continue")
+    assert consent.path.startswith("/consent/")
+    assert allow(surfer, consent)["state"] == "waiting"
+
+
+def test_a_waiting_tab_still_lets_somebody_else_sign_in(browse: Browse):
+    surfer = browse()
+    waiting = authorize(surfer, "waiting")
+    sign_in(surfer, "lin")
+    consent = enter(surfer, surfer.get(waiting.path), "chen")
+    assert "陈静怡" in consent.text
+
+
+def test_a_tab_goes_on_only_as_the_person_it_names(browse: Browse):
+    """It says Lin; meanwhile Chen signs in: the click must not make Chen go on."""
+    surfer = browse()
+    waiting = authorize(surfer, "waiting")
+    sign_in(surfer, "lin")
+    offer = surfer.get(waiting.path)
+    sign_in(surfer, "chen")
+    page = surfer.send(offer, offer.path + "/continue")
+    assert page.status == 403
+    assert SERVICE in page.links
+
+
+def test_going_on_needs_a_form_of_ours_and_the_same_browser(browse: Browse):
+    surfer, other = browse(), browse("lin")
+    waiting = authorize(surfer, "waiting")
+    sign_in(surfer, "lin")
+    action = waiting.path + "/continue"
+    sent = dict(surfer.get(waiting.path).form(action).values)
+    assert surfer.post(action).status == 403
+    assert surfer.post(action, sent, headers={"sec-fetch-site": "cross-site"}).status == 403
+    assert other.post(action, sent).status == 403
+    assert surfer.post(action, sent).path.startswith("/consent/")
+
+
+def test_whoever_has_signed_out_since_signs_in_again(browse: Browse):
+    surfer = browse()
+    waiting = authorize(surfer, "waiting")
+    sign_in(surfer, "lin")
+    offer = surfer.get(waiting.path)
+    surfer.send(surfer.get("/me"), "/signout")
+    assert "Continue as" not in surfer.get(waiting.path).text
+    assert surfer.send(offer, offer.path + "/continue").status == 403
+
+
+TWO_FACTORS = '{"id_token": {"acr": {"essential": true, "value": "urn:yinzheng:acr:2"}}}'
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        {"prompt": "login"},
+        {"prompt": "select_account"},
+        {"max_age": "0"},
+        {"acr_values": "urn:yinzheng:acr:2"},
+        {"claims": TWO_FACTORS},
+    ],
+)
+def test_nobody_goes_on_without_what_the_service_demands(browse: Browse, demand):
+    surfer = browse("lin")
+    page = authorize(surfer, "demanding", **demand)
+    assert page.path.startswith("/signin/")
+    assert "Continue as" not in page.text
+
+
+def test_a_strength_that_nobody_here_reached_is_not_offered(browse: Browse):
+    surfer = browse()
+    waiting = authorize(surfer, "strong", claims=TWO_FACTORS)
+    sign_in(surfer, "lin")
+    assert "Continue as" not in surfer.get(waiting.path).text
+
+
+def test_the_pages_speak_the_language_the_service_asks_for(browse: Browse):
+    """OIDC Core §3.1.2.1 ui_locales; what a person chose here goes before it."""
+    surfer = browse(language="en")
+    page = authorize(surfer, "tongue", ui_locales="fr zh-Hant")
+    assert "登入" in page.text
+    consent = enter(surfer, page)
+    assert "同意" in consent.text
+    assert "Sign in" in surfer.get(page.path + "?lang=en").text
+    assert "Sign in" in surfer.get(page.path).text
+
+
+def test_the_name_the_service_knows_stands_in_the_form_and_any_other_may_sign_in(browse: Browse):
+    surfer = browse()
+    page = authorize(surfer, "hint", login_hint='lin"><b>')
+    assert page.form(page.path).value("username") == 'lin"><b>'
+    assert "陈静怡" in enter(surfer, page, "chen").text
+
+
+def test_a_refused_form_leads_back_to_the_service(browse: Browse):
+    surfer = browse()
+    page = authorize(surfer, "stale")
+    refused = surfer.post(page.path, {"username": "lin", "password": sandbox.PASSWORD})
+    assert refused.status == 403
+    assert SERVICE in refused.links
 
 
 def test_whoever_is_signed_in_is_not_asked_again(browse: Browse):
@@ -134,7 +245,7 @@ def test_a_request_that_must_not_be_answered_there_ends_on_our_own_page(browse: 
     page = authorize(surfer, "x", redirect_uri="https://evil.test/callback")
     assert surfer.left == ""
     assert page.status in {400, 403}
-    assert page.links
+    assert SERVICE in page.links
 
 
 def test_a_wrong_password_keeps_the_name_and_forgets_the_password(browse: Browse):
