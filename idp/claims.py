@@ -113,3 +113,10 @@ def freshness_of(names: Iterable[str]) -> timedelta | None:
     """How recent the sign-in must be for all of `names`; None: it may be of any age."""
     ages = [CLAIMS[name].max_age for name in names if name in CLAIMS]
     return min((age for age in ages if age is not None), default=None)
+
+
+def recent_enough(names: Iterable[str], age: timedelta) -> tuple[str, ...]:
+    """Those of `names` that may be told `age` after the person signed in."""
+    return tuple(
+        name for name in names if (longest := CLAIMS[name].max_age) is None or age <= longest
+    )

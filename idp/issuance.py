@@ -10,6 +10,7 @@ a trace too.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from foundation.actor import ANONYMOUS
@@ -133,6 +134,7 @@ class Issuance:
             confirmation,
             nonce=result.family.authorization.nonce,
             resources=request.resources,
+            claims=result.claims,
         )
 
     async def _refresh(
@@ -170,6 +172,7 @@ class Issuance:
         confirmation: Confirmation,
         nonce: str | None = None,
         resources: tuple[str, ...] = (),
+        claims: Mapping[str, Any] = MappingProxyType({}),
     ) -> Mapping[str, Any]:
         authorization = family.authorization
         grant = Grant(
@@ -180,6 +183,7 @@ class Issuance:
             authorization=authorization,
             refresh_token=refresh_token,
             nonce=nonce,
+            claims=claims,
             binding=confirmation,
         )
         subject = subject_for(self._cipher, client, authorization.person_id)
@@ -197,7 +201,8 @@ class Issuance:
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, Redeemed):
                 grant_type = authorization_code.GRANT_TYPE
-                entries.append(self._issued(request.client, result.family, grant_type))
+                told = tuple(sorted(result.claims))
+                entries.append(self._issued(request.client, result.family, grant_type, told))
             elif result.reused is not None:
                 entries.append(self._ended(request.client, result.reused, "code_reuse"))
         self._ledger.append_all(tx, entries)
@@ -228,7 +233,9 @@ class Issuance:
         self._ledger.append_all(tx, entries)
         return results
 
-    def _issued(self, client: Client, family: Family, grant_type: str) -> Entry:
+    def _issued(
+        self, client: Client, family: Family, grant_type: str, disclosed: tuple[str, ...] = ()
+    ) -> Entry:
         authorization = family.authorization
         return Entry(
             kind="idp.token_issued",
@@ -236,6 +243,7 @@ class Issuance:
             at=self._clock(),
             subject=authorization.subject,
             purpose=client.purpose["zh-Hans"],
+            disclosed=disclosed,
             details={
                 "grant_type": grant_type,
                 "scope": " ".join(authorization.scopes),

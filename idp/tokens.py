@@ -19,7 +19,7 @@ from typing import Any, Final
 from foundation.canonical import b64url
 from idp import encryption
 from idp.errors import InvalidToken
-from idp.models import Authorization, Client, Person
+from idp.models import Authorization, Client
 from keys import Keys
 from keys.errors import InvalidJws
 from keys.jose import VerifiedSignatures, verify_compact
@@ -46,9 +46,9 @@ class Grant:
     audience: tuple[str, ...]
     family: str = ""
     authorization: Authorization | None = None
-    person: Person | None = None
     refresh_token: str | None = None
     nonce: str | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)
     binding: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -209,6 +209,7 @@ class Tokens:
         assert authorization is not None
         seconds = int(now.timestamp())
         claims: dict[str, Any] = {
+            **grant.claims,
             "iss": self.issuer,
             "sub": subject,
             "aud": grant.client.client_id,

@@ -11,18 +11,20 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from idp import families, resources, store
+from idp.claims import recent_enough, values_of
 from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient
 from idp.families import StoredCode
 from idp.grants import parameter, refresh
-from idp.models import Authorization, Client, Family
+from idp.models import Authorization, Client, Family, Person
 from idp.syntax import CODE_VERIFIER
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
@@ -64,10 +66,11 @@ _SPENDS = _BURNS | {Verdict.GOOD, Verdict.USED}
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """A code that became a family."""
+    """A code that became a family. `claims` are what its ID token tells about the person."""
 
     family: Family
     refresh_token: str | None
+    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ def redeem(
     2. A good code becomes a family, with a refresh token when the client may have one.
     3. A burnt code is worth nothing to whoever comes next.
     4. A code that was used twice ends its family, be it in this very batch.
+    5. The claims that were asked for the ID token are read.         OIDC Core §5.5
     """
     now = requests[0].now
     stored = families.codes(tx, {request.family for request in requests})
@@ -177,7 +181,7 @@ def redeem(
     for request, result in zip(requests, results, strict=True):
         if isinstance(result, NotRedeemed) and result.verdict in _BURNS:
             families.end_codes(tx, now, "code_burnt", id=request.family)
-    return _end_reused(database, tx, results, now)
+    return _with_claims(tx, _end_reused(database, tx, results, now), now)
 
 
 def _take(
@@ -250,3 +254,33 @@ def _end_reused(
         else result
         for result in results
     ]
+
+
+def _with_claims(
+    tx: Tx, results: list[Redeemed | NotRedeemed], now: datetime
+) -> list[Redeemed | NotRedeemed]:
+    """Those the person allowed, and whose sign-in is recent enough for them."""
+    asked = {
+        result.family.authorization.person_id
+        for result in results
+        if isinstance(result, Redeemed) and result.family.authorization.id_token_claims
+    }
+    if not asked:
+        return results
+    people = store.persons(tx, asked)
+    return [
+        replace(result, claims=_claims(result.family.authorization, people, now))
+        if isinstance(result, Redeemed)
+        else result
+        for result in results
+    ]
+
+
+def _claims(
+    authorization: Authorization, people: Mapping[str, Person], now: datetime
+) -> dict[str, Any]:
+    person = people.get(authorization.person_id)
+    if person is None:
+        return {}
+    age = now - datetime.fromtimestamp(authorization.auth_time, UTC)
+    return values_of(person, recent_enough(authorization.id_token_claims, age))

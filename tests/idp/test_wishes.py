@@ -86,6 +86,44 @@ def test_a_hint_that_is_not_ours_or_not_for_this_client_is_refused(world: World,
         assert answer.params["error"] == "invalid_request"
 
 
+def test_a_claim_asked_for_the_id_token_is_told_there_and_in_the_ledger(world, client):
+    wanted = claims(id_token={"name": None, "acr": None, "nobody_knows_this": None})
+
+    tokens = client.tokens(scope="openid", claims=wanted)
+
+    told = world.verify(tokens["id_token"], audience=client.id)
+    assert told["name"] == world.chen.name
+    assert "preferred_username" not in told
+    assert client.userinfo(tokens["access_token"]).json().keys() == {"sub"}
+    assert [entry["disclosed"] for entry in world.entries("idp.token_issued")] == [["name"]]
+
+
+def test_a_claim_that_was_declined_is_not_in_the_id_token(world: World, client):
+    browser = world.browser()
+    page = browser.authorize(client.request(claims=claims(id_token={"name": None})))
+    browser.sign_in(page.interaction_id)
+    granted = world.idp.decide_consent(
+        page.interaction_id, browser.session_id, True, claims=[], browser=browser.id
+    )
+
+    tokens = client.exchange(dict(granted.parameters)["code"]).json()
+
+    assert "name" not in world.verify(tokens["id_token"], audience=client.id)
+
+
+def test_a_sensitive_claim_is_in_the_id_token_after_a_recent_sign_in_only(world, clock):
+    client = world.client(scopes=("openid", "identity"), claims=("name", "id_number"))
+    browser, asked = world.browser(), claims(id_token={"name": None, "id_number": None})
+
+    first = client.exchange(client.code(browser, scope="openid", claims=asked)).json()
+    clock.advance(timedelta(minutes=61))
+    later = client.exchange(client.code(browser, scope="openid", claims=asked)).json()
+
+    told = [world.verify(each["id_token"], audience=client.id) for each in (first, later)]
+    assert [each.get("id_number") for each in told] == [world.chen.id_number, None]
+    assert [each["name"] for each in told] == [world.chen.name] * 2
+
+
 def test_an_essential_strength_that_is_not_reached_is_said_so(world: World, client):
     wanted = claims(id_token={"acr": {"essential": True, "values": [ACR_TWO_FACTORS]}})
     browser = world.browser()
