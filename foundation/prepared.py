@@ -85,7 +85,9 @@ class _Compiled:
         """Text and parameters for the driver."""
         known = {name: self._in(name, value) for name, value in {**self._fixed, **values}.items()}
         if self._positions is None:
-            return self._text, known | {"keys": keys}
+            # PostgreSQL has no text with a NUL in it: asked for one, it refuses the whole batch.
+            askable = [key for key in keys if not (isinstance(key, str) and "\0" in key)]
+            return self._text, known | {"keys": askable}
         parameters: list[Any] = []
         size = _padded(len(keys))
         for name in self._positions:

@@ -4,7 +4,7 @@ A user code is short, so it is kept as an HMAC under a key of this house: who re
 cannot find a code by trying all of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,9 +39,10 @@ class StoredDevice:
     polled_at: datetime | None
     expires_at: datetime
 
-    @property
-    def answered(self) -> bool:
-        return self.denied or self.authorization is not None
+    def is_online_in(self, sid: str) -> bool:
+        """Whether a session allowed this device, and only for as long as it lasts."""
+        given = self.authorization
+        return given is not None and given.sid == sid and "offline_access" not in given.scopes
 
 
 def add(
@@ -109,12 +110,22 @@ def polled(tx: Tx, device_hash: str, now: datetime, more: int) -> None:
 
 
 def take(tx: Tx, hashes: Collection[str]) -> frozenset[str]:
-    """Remove these requests; answers those that were still there."""
+    """Remove these requests; answers those that were still there, and still allowed."""
     if not hashes:
         return frozenset()
     table = device_codes
-    taken = delete(table).where(table.c.device_hash.in_(hashes)).returning(table.c.device_hash)
+    allowed = (table.c.device_hash.in_(hashes), table.c.denied_at.is_(None))
+    taken = delete(table).where(*allowed).returning(table.c.device_hash)
     return frozenset(tx.execute(taken).scalars())
+
+
+def take_back(tx: Tx, person_id: str, which: Callable[[StoredDevice], bool], now: datetime) -> None:
+    """A person's yes becomes a no for those devices that did not fetch their tokens yet."""
+    table = device_codes
+    waiting = (table.c.person_id == person_id, table.c.authorization.is_not(None))
+    found = [_device(row) for row in tx.execute(select(table).where(*waiting))]
+    for device in filter(which, found):
+        answer(tx, device.device_hash, None, now)
 
 
 def _json(authorization: Authorization) -> str:

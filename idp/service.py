@@ -17,7 +17,7 @@ from foundation.database import Database
 from foundation.hot import HotRequest
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp import families, rules, store
+from idp import device_store, families, rules, store
 from idp.access import Access
 from idp.arrival import Arrivals
 from idp.authenticators.password import Passwords
@@ -274,6 +274,9 @@ class Idp:
             withdrawn = store.withdraw_consent(tx, person.id, client_id)
             mine = {"client_id": client_id, "person_id": person.id}
             families.end_codes(tx, now, "consent_withdrawn", **mine)
+            device_store.take_back(
+                tx, person.id, lambda device: device.request.client_id == client_id, now
+            )
             held = families.live_families(tx, **mine)
             families.revoke_families(
                 self._database,

@@ -16,7 +16,7 @@ from typing import Final, Literal
 from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import families, store
+from idp import device_store, families, store
 from idp.acr import acr_of
 from idp.attempts import Attempts
 from idp.authenticators import password as password_authenticator
@@ -123,6 +123,9 @@ class Sessions:
         now = self._clock()
         store.end_session(tx, session.sid)
         families.end_codes(tx, now, reason, sid=session.sid)
+        device_store.take_back(
+            tx, session.person.id, lambda device: device.is_online_in(session.sid), now
+        )
         self._notices.announce(tx, session, now)
         online = [
             family.id

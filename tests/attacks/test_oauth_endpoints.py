@@ -165,3 +165,49 @@ def test_32_a_code_cannot_change_hands_between_being_seen_and_being_answered(wor
     swapped = world.idp.devices.answer(signed_in(world, "mallory"), code, True)
 
     assert swapped == DeviceRejected("unknown_code")
+
+
+def allowed(world: World, kiosk: RelyingParty, scope: str) -> tuple[str, str]:
+    """A device that the person said yes to and that has not asked since: session, device code."""
+    session = signed_in(world)
+    asked = kiosk.http.post("/oauth/device", {"scope": scope, "client_id": kiosk.id}).json()
+    world.idp.devices.answer(session, asked["user_code"], True)
+    return session, asked["device_code"]
+
+
+@pytest.mark.parametrize("scope", ["openid profile", "openid profile offline_access"])
+def test_32_a_yes_that_was_taken_back_gives_a_patient_device_nothing(world: World, kiosk, scope):
+    """Whoever lured somebody into a yes must not only have to wait until it was taken back."""
+    session, code = allowed(world, kiosk, scope)
+
+    world.idp.withdraw_consent(world.chen, kiosk.id)
+
+    answer = kiosk.token({"grant_type": DEVICE_CODE, "device_code": code})
+    assert answer.json()["error"] == "access_denied"
+    assert world.idp.session(session) is not None
+
+
+def test_32_a_device_that_was_allowed_for_a_session_gets_nothing_after_it(world: World, kiosk):
+    session, code = allowed(world, kiosk, "openid profile")
+    other, elsewhere = allowed(world, kiosk, "openid profile")
+
+    world.idp.end_session(session)
+
+    answer = kiosk.token({"grant_type": DEVICE_CODE, "device_code": code})
+    assert answer.json()["error"] == "access_denied"
+    assert kiosk.token({"grant_type": DEVICE_CODE, "device_code": elsewhere}).status_code == 200
+    assert world.idp.session(other) is not None
+
+
+def test_a_name_that_the_database_cannot_hold_spoils_nobody_elses_request(world: World, client):
+    """Requests of one moment share a question to the database; PostgreSQL knows no NUL."""
+    form, headers = client.authenticated({"grant_type": "client_credentials"})
+    odd = {**form, "client_id": "food\0office", "client_secret": "x"}
+    post = world.http.client.post
+
+    answers = world.http.together(
+        *(post("/oauth/token", data=odd) for _ in range(4)),
+        *(post("/oauth/token", data=form, headers=headers) for _ in range(4)),
+    )
+
+    assert [answer.status_code for answer in answers] == [401] * 4 + [200] * 4
