@@ -7,7 +7,6 @@ What a service may wish for:
 - one particular person, by `sub` or by an ID token of theirs: then nobody else will do (§5.5.1).
 """
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from idp.claims import CLAIMS
 from idp.errors import AuthorizationError
 from idp.models import ClaimRequests, Client
+from keys.errors import InvalidJws
+from keys.jose import parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,9 @@ def _parsed(given: Mapping[str, str], scopes: Collection[str]) -> Mapping[str, A
     if "openid" not in scopes:
         raise AuthorizationError("invalid_request", "claims needs the scope openid")
     try:
-        whole = json.loads(given["claims"])
-    except (ValueError, RecursionError):
-        raise AuthorizationError("invalid_request", "claims is not JSON") from None
-    if not isinstance(whole, dict):
-        raise AuthorizationError("invalid_request", "claims is not a JSON object")
-    return whole
+        return parse_object(given["claims"].encode())
+    except InvalidJws as problem:
+        raise AuthorizationError("invalid_request", f"claims: {problem.detail}") from None
 
 
 def _half(whole: Mapping[str, Any], member: str) -> ClaimRequests:

@@ -1,6 +1,7 @@
 """Attack 30, with 5, 7 and 20 where they meet it: requests that are not what they say."""
 
 from datetime import timedelta
+from html import escape
 
 import jwt
 import pytest
@@ -162,6 +163,19 @@ def test_07_an_answer_by_form_goes_to_a_registered_address_or_nowhere(world: Wor
     assert refused_on_a_page(world, params)
 
 
+def test_07_an_answer_by_form_carries_no_form_of_somebody_else(world: World, client):
+    """The state is the client's, or whoever wrote the link's: text, wherever it stands."""
+    state = '"></form><form action="https://evil.example/">'
+    params = client.request(response_mode="form_post", scope="beyond", state=state)
+
+    page = world.http.get("/oauth/authorize", params)
+
+    assert page.status_code == 200
+    assert page.text.count("<form") == 1
+    assert f'value="{escape(state)}"' in page.text
+    assert "form-action https://food.example.gov.cn;" in page.headers["content-security-policy"]
+
+
 def test_05_a_nonce_stands_in_for_pkce_only_where_it_is_registered_to(world: World, client):
     without = {"code_challenge": None, "code_challenge_method": None}
     relying = world.client("relying", relies_on_nonce=True)
@@ -190,3 +204,21 @@ def test_14_a_push_cannot_bind_to_two_keys(world: World, strict: RelyingParty):
 
     assert response.json()["error"] == "invalid_request"
     assert "dpop_jkt" in response.json()["error_description"]
+
+
+CLAIMS = {
+    "said twice": '{"id_token":{"acr":{"essential":true,"value":"x"}},"id_token":{}}',
+    "said twice inside": '{"id_token":{"acr":{"essential":true,"essential":false,"value":"x"}}}',
+    "half a character": '{"userinfo":{"name":{"value":"\\ud800"}}}',
+    "half a character for a person": '{"userinfo":{"sub":{"value":"\\ud800"}}}',
+    "no number": '{"userinfo":{"name":{"value":NaN}}}',
+    "deeper than anybody reads": "[" * 2000 + "]" * 2000,
+}
+
+
+@pytest.mark.parametrize("claims", CLAIMS.values(), ids=CLAIMS.keys())
+def test_30_claims_that_two_readers_could_read_differently_are_refused(world, client, claims):
+    answer = world.browser().authorize(client.request(claims=claims))
+
+    assert answer.params["error"] == "invalid_request"
+    assert "claims" in answer.params["error_description"]
