@@ -191,7 +191,8 @@ def _addresses(client: Client) -> list[FieldError]:
     ]
     if client.jwks_uri and client.jwks is not None:
         problems.append(FieldError("/jwks_uri", "jwks", "jwks and jwks_uri exclude each other"))
-    hosts = {urlsplit(uri).hostname or uri for uri in client.redirect_uris}
+    readable = [uri for uri in client.redirect_uris if redirect_uri_problem(uri) is None]
+    hosts = {urlsplit(uri).hostname or uri for uri in readable}
     if client.subject_type == "pairwise" and len(hosts) > 1 and not client.sector_identifier_uri:
         said = "redirect URIs on several hosts need a sector_identifier_uri"
         problems.append(FieldError("/sector_identifier_uri", "uri", said))

@@ -31,7 +31,10 @@ def redirect_uri_problem(uri: str) -> str | None:
     """
     if not uri.isascii() or any(c <= " " or c in '\\"<>^`{|}' for c in uri):
         return "has characters that a URI cannot have"
-    parts = urlsplit(uri)
+    try:
+        parts, _ = urlsplit(uri), urlsplit(uri).port
+    except ValueError:
+        return "has no host or port that can be read"
     if "#" in uri:
         return "has a fragment"
     if "@" in parts.netloc:

@@ -1,0 +1,121 @@
+"""Attacks 5, 6, 11, 18, 22, 27 where they begin: at what a program may be registered with."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from foundation.actor import SYSTEM
+from idp.errors import InvalidClientMetadata
+from idp.metadata import Bounds
+from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
+from tests.idp.world import PURPOSE, World
+
+APP = {
+    "profile": "public",
+    "token_endpoint_auth_method": "none",
+    "grant_types": ("authorization_code",),
+}
+
+
+def register(world: World, **document: Any) -> httpx.Response:
+    """A program registers itself, with a good initial access token."""
+    bounds = Bounds(
+        organisation="11990000MB1A0001XX",
+        organisation_name="示例市市场监督管理局",
+        purpose=PURPOSE,
+        scopes=("openid",),
+    )
+    token = world.idp.registrations.allow(bounds, by=SYSTEM)
+    content = {"client_name": "x", "redirect_uris": ["https://a.example/cb"], **document}
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    sent = world.http.client.post("/oauth/register", content=json.dumps(content), headers=headers)
+    return world.runner.run(sent)
+
+
+def test_a_good_program_is_registered_so_that_the_refusals_below_mean_something(world: World):
+    assert register(world).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://food.example@evil.example/cb",
+        "https://a@b@food.example/cb",
+        "https://food.example/cb#fragment",
+        "https://food.example\\@evil.example/cb",
+        "https://*.example/cb",
+        "https://food.example/*",
+        "http://food.example/cb",
+        "https://food.exаmple/cb",  # a Cyrillic а
+        "https://food.example/cb\n",
+        "https:///cb",
+        "https://[::1/cb",
+        "https://food.example:99999/cb",
+        "//food.example/cb",
+        "javascript:alert(1)",
+        "data:text/html,x",
+    ],
+)
+def test_06_an_address_that_could_be_read_in_two_ways_is_not_registered(world: World, uri: str):
+    answer = register(world, redirect_uris=[uri], subject_type="pairwise")
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
+
+
+LOOPBACK = [
+    *("http://127.0.0.1:8400/cb", "http://localhost:8400/cb", "http://[::1]:8400/cb"),
+    *("http://127.0.0.1/cb", "http://127.0.0.1:8401/cb", "http://127.1:8400/cb"),
+    *("http://localhost/cb", "http://localhost:8401/cb", "http://LOCALHOST:8400/cb"),
+    *("http://[::1]/cb", "http://[0:0:0:0:0:0:0:1]:8400/cb", "http://0.0.0.0:8400/cb"),
+    *("http://localhost.evil.example:8400/cb", "http://127.0.0.1.evil.example:8400/cb"),
+    *("http://127.0.0.1:8400/cb/..;/x", "http://127.0.0.1:8400@evil.example/cb"),
+]
+
+
+@pytest.mark.parametrize("registered", LOOPBACK[:3])
+def test_06_an_app_on_this_machine_gets_its_answer_at_exactly_its_address(world, registered):
+    """Keycloak CVE-2024-8883: one loopback address stood for all of them."""
+    app_here = world.client("app", redirect_uris=(registered,), **APP)
+    answers = {
+        uri: world.http.get("/oauth/authorize", app_here.request(redirect_uri=uri))
+        for uri in LOOPBACK
+    }
+
+    led_on = [uri for uri, answer in answers.items() if "location" in answer.headers]
+    assert led_on == [registered]
+    assert answers[registered].headers["location"].startswith("/signin/")
+
+
+def test_05_only_a_plain_client_can_be_registered_to_do_without_pkce(world: World):
+    keys = {"token_endpoint_auth_method": "private_key_jwt"}
+
+    for row in (APP, {"profile": "fapi2", **keys}):
+        with pytest.raises(InvalidClientMetadata, match="needs PKCE"):
+            world.client("relying", relies_on_nonce=True, **row)
+    with pytest.raises(InvalidClientMetadata, match="openid"):
+        world.client("relying", relies_on_nonce=True, scopes=("verifications",), claims=())
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"response_types": ["token"]},
+        {"response_types": ["code", "code id_token token"]},
+        {"response_types": "token"},
+        {"grant_types": ["authorization_code", "implicit"]},
+        {"grant_types": ["password"]},
+    ],
+)
+def test_11_no_program_registers_itself_for_an_implicit_or_hybrid_flow(world: World, forged):
+    answer = register(world, **forged)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
+
+
+def test_27_a_program_that_registers_itself_does_not_choose_its_name(world: World):
+    answer = register(world, client_id=world.chen.id)
+
+    assert answer.status_code == 201
+    assert answer.json()["client_id"].startswith("dyn-")
