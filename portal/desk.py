@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData, UploadFile
 
 from foundation.actor import ANONYMOUS
-from foundation.errors import YinzhengError
+from foundation.errors import Malformed, YinzhengError
 from idp import Cookies, Interaction
 from portal import problems, session
 from portal.addresses import address_of
@@ -29,8 +29,14 @@ MAX_FILES = 2  # a document and the signature beside it
 
 
 async def read_form(request: Request) -> FormData:
-    """The posted form; two files at most. The middleware has already limited the bytes."""
-    return await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
+    """The posted form; two files at most. The middleware has already limited the bytes.
+
+    A text with a NUL in it is nobody's: PostgreSQL can neither hold nor look for one.
+    """
+    form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
+    if any(isinstance(value, str) and "\0" in value for _, value in form.multi_items()):
+        raise Malformed("a field holds a character that no text has")
+    return form
 
 
 Form = Annotated[FormData, Depends(read_form)]

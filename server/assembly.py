@@ -164,6 +164,7 @@ class House:
             openapi_url="/api/openapi.json",
             docs_url=None,
             redoc_url=None,
+            redirect_slashes=False,  # by 307, to whatever the Host header says (attacks 7 and 8)
             generate_unique_id_function=lambda route: route.name,
         )
         for router in self.routers():

@@ -1,4 +1,4 @@
-"""Attacks 28, 35, 36 and 50 on the house as a whole: real server, real pages, real races."""
+"""Attacks 8, 28, 35, 36 and 50 on the house as a whole: real server, real pages, real races."""
 
 import asyncio
 import re
@@ -78,6 +78,23 @@ def test_28_the_consent_page_cannot_be_framed_either(office: Office) -> None:
     assert consent.path.startswith("/consent/")
     assert "frame-ancestors 'none'" in consent.response.headers["content-security-policy"]
     browser.close()
+
+
+# ── 8: redirects that repeat a POST ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/signin/", "/oauth/authorize/", "/oauth/token/", "/device/"])
+def test_08_a_form_sent_to_nearly_the_right_address_is_not_sent_on(
+    office: Office, path: str
+) -> None:
+    """307 would repeat it, password and all, wherever the Host header points."""
+    form = "username=long&password=secret"
+    head = f"POST {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n"
+    kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+
+    (status,) = raw(office, f"{head}{kind}Content-Length: {len(form)}\r\n\r\n{form}".encode())
+
+    assert status in {b"404", b"405"}
 
 
 # ── 35: path traversal and double encoding ───────────────────────────────────────────────────

@@ -1,8 +1,9 @@
-"""Attacks 8 to 10 and 12 at the pages themselves: what another site can make a browser do."""
+"""Attacks 7 to 10 and 12 at the pages themselves: what another site can make a browser do."""
 
 import pytest
 
 from tests.portal.conftest import Browse, app, browse, house  # noqa: F401
+from tests.portal.test_device import asked, kiosk  # noqa: F401
 from tests.portal.test_signin import authorize, enter
 
 EVIL = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
@@ -19,6 +20,25 @@ def token_on(page) -> str:
     return page.form(page.path).value("form_token")
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("https://evil.example/", "//evil.example/", "/\\evil.example/", "\\\\evil.example/"),
+        *("/\t/evil.example/", "/\n/evil.example/", "///evil.example", "javascript:alert(1)"),
+        *("/..//evil.example/", "evil.example", "@evil.example", "/" + "x" * 600),
+    ],
+)
+def test_07_signing_in_leads_nowhere_but_into_this_house(browse: Browse, target: str):
+    surfer = browse()
+    page = surfer.get("/signin")
+    data = {**PASSWORD, "form_token": token_on(page), "next": target}
+
+    answer = raw(surfer, "POST", "/signin", data)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/me"
+
+
 def test_08_a_password_is_never_posted_on_by_a_redirect(browse: Browse):
     surfer = browse()
     page = authorize(surfer, "s")
@@ -27,6 +47,15 @@ def test_08_a_password_is_never_posted_on_by_a_redirect(browse: Browse):
 
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/consent/")
+
+
+def test_08_nor_is_one_that_nobody_asked_for(browse: Browse):
+    surfer = browse()
+    page = surfer.get("/signin")
+
+    answer = raw(surfer, "POST", "/signin", {**PASSWORD, "form_token": token_on(page)})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/me")
 
 
 def test_08_nor_is_a_consent(browse: Browse):
@@ -53,6 +82,41 @@ def test_09_another_site_cannot_decide_a_consent(browse: Browse, decision, forge
 
     assert answer.status_code == 403
     assert "code=" not in answer.headers.get("location", "")
+
+
+def test_09_a_consent_form_is_for_one_request_and_one_person(browse: Browse):
+    """Drawn for Lin and the first request, it decides no other, and nothing for Chen."""
+    surfer = browse()
+    first = enter(surfer, authorize(surfer, "first"))
+    second = authorize(surfer, "second")
+    data = {"decision": "allow", "form_token": token_on(first)}
+
+    for_another = raw(surfer, "POST", second.path, data)
+    chen = authorize(surfer, "third", prompt="login consent")
+    enter(surfer, chen, "chen")
+    by_another = raw(surfer, "POST", first.path, data)
+
+    assert second.path.startswith("/consent/")
+    assert (for_another.status_code, by_another.status_code) == (403, 403)
+
+
+@pytest.mark.parametrize("step", ["/device", "/device/answer"])
+@pytest.mark.parametrize("forged", ["no token", "a token of another form", "another site's form"])
+def test_09_another_site_cannot_link_a_device(browse: Browse, asked, step, forged):
+    surfer = browse("lin")
+    token = token_on(surfer.get("/device"))
+    if step == "/device/answer":
+        found = surfer.send(surfer.get("/device"), "/device", user_code=asked["user_code"])
+        token, other = found.form("/device/answer").value("form_token"), token
+    else:
+        other = surfer.get("/signout").form("/signout").value("form_token")
+    data = {"user_code": asked["user_code"], "decision": "allow"}
+    if forged != "no token":
+        data["form_token"] = other if forged == "a token of another form" else token
+
+    answer = raw(surfer, "POST", step, data, EVIL if "site" in forged else None)
+
+    assert answer.status_code == 403
 
 
 def test_09_another_site_cannot_sign_anybody_out(browse: Browse):
@@ -89,3 +153,11 @@ def test_12_a_page_of_the_sign_in_tells_the_next_site_nothing(browse: Browse):
     for page in (signin, consent):
         assert page.answer.headers["referrer-policy"] in ("no-referrer", "same-origin")
         assert page.answer.headers["cache-control"] == "no-store"
+
+
+def test_a_text_that_the_database_cannot_hold_is_refused_at_the_door(browse: Browse):
+    """PostgreSQL would answer a NUL with a fault of ours."""
+    surfer = browse()
+    data = {**PASSWORD, "username": "li\0n", "form_token": token_on(surfer.get("/signin"))}
+
+    assert raw(surfer, "POST", "/signin", data).status_code == 400
