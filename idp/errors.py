@@ -26,6 +26,7 @@
     │   └── AuthorizationError           the authorization endpoint's own codes; `error` is a field
     ├── LogoutNotConfirmed    502    a service did not confirm a sign-out (only inside jobs)
     ├── AuthorizationRefused      400    an authorization request that must not redirect
+    │   └── AuthorizationRequestOver  400    its request_uri is unknown, expired or used
     ├── InteractionNotFound       410    the pending request is unknown or its time is over
     ├── InteractionElsewhere      403    it was begun in another browser
     ├── ClientNotFound            404
@@ -242,10 +243,15 @@ class LogoutNotConfirmed(YinzhengError):
 
 
 class AuthorizationRefused(YinzhengError):
-    """Shown on a page of ours: client or redirect URI are not trustworthy (RFC 6749 §4.1.2.1)."""
+    """Shown on a page of ours: client or redirect URI are not trustworthy (RFC 6749 §4.1.2.1).
+    `params["error"]` is the code that the service would have been told."""
 
     code = "authorization_refused"
     status = 400
+
+
+class AuthorizationRequestOver(AuthorizationRefused):
+    code = "authorization_request_over"
 
 
 class InteractionNotFound(Gone):

@@ -36,7 +36,13 @@ from foundation.hot import (
 from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
 from idp.conversation import Decision
 from idp.cookies import Cookies, new_browser_id
-from idp.errors import AuthorizationRefused, InvalidRequest, InvalidToken, OAuthError
+from idp.errors import (
+    AuthorizationRefused,
+    AuthorizationRequestOver,
+    InvalidRequest,
+    InvalidToken,
+    OAuthError,
+)
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 from idp.resources import REPEATED
 from idp.rules import Consent, Granted, Login, Refused
@@ -170,7 +176,8 @@ def render(decision: Decision) -> Response:
         case Refused(redirect_to=str(target)):
             return see_other(target)
         case Refused():
-            raise AuthorizationRefused(
+            over = decision.error == "invalid_request_uri"
+            raise (AuthorizationRequestOver if over else AuthorizationRefused)(
                 decision.description,
                 next_step="go back to the service you came from; if it happens again, tell them",
                 error=decision.error,

@@ -25,6 +25,7 @@ from portal.pictures import qr_svg
 from portal.views import card, effective_state, facts, general_facts
 
 SOON = timedelta(days=60)
+WARNED = timedelta(days=30)
 PER_PAGE = 50
 _USABLE = {"active"}
 
@@ -46,6 +47,7 @@ def router(desk: Desk) -> APIRouter:
             "me.html",
             certificates=cards,
             expiring=[c for c in cards if c.state == "active" and c.until and c.until <= soon],
+            warnings=[each for each in recent if each.is_warning and now - each.at < WARNED],
             looks=[each for each in recent if each.is_look][:3],
         )
 

@@ -133,6 +133,7 @@ class Desk:
             headers=_retry(error),
             refusal=shown,
             request_id=request_id if error.status >= 500 else "",
+            for_service=_for_service(error),
             way_back=_way_back(request, error),
         )
 
@@ -155,6 +156,12 @@ def _token(form: FormData) -> str:
 def _retry(error: YinzhengError) -> dict[str, str]:
     seconds = getattr(error, "retry_after", 0)
     return {"Retry-After": str(seconds)} if seconds else {}
+
+
+def _for_service(error: YinzhengError) -> str:
+    """What the developers of a service need to put its request right: code and rule."""
+    code = error.params.get("error", "")
+    return f"{code}: {error.detail}" if code else ""
 
 
 def _way_back(request: Request, error: YinzhengError) -> str:

@@ -31,6 +31,7 @@ class Look:
     certificate: str
     type_name: str
     is_look: bool
+    is_warning: bool
 
 
 def look(
@@ -55,7 +56,8 @@ def look(
         verdict=_verdict(lang, access.verdict),
         certificate=access.certificate,
         type_name=lang.pick(known.labels) if known else "",
-        is_look=access.kind in LOOKS,
+        is_look=access.kind in LOOKS or (access.kind == ISSUED and bool(access.disclosed)),
+        is_warning=access.verdict in REUSES,
     )
 
 
@@ -71,6 +73,10 @@ LOOKS = frozenset(
         "idp.userinfo_read",
     }
 )
+# A token tells nothing, unless the service asked for claims in it.
+ISSUED = "idp.token_issued"
+# Something was used a second time, as a thief of it would: the person should hear of that.
+REUSES = frozenset({"code_reuse", "refresh_token_reuse"})
 
 
 def _who(lang: Language, reader: Actor, access: Access) -> str:
@@ -88,6 +94,8 @@ def _who(lang: Language, reader: Actor, access: Access) -> str:
 
 
 def _what(lang: Language, kind: str, access: Access) -> str:
+    if access.verdict in REUSES:
+        return lang.say("access.reused")
     return lang.say(kind if lang.knows(kind) else "kind.other", kind=access.kind)
 
 

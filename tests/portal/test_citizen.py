@@ -12,8 +12,11 @@ from PIL import Image
 from foundation.actor import Actor, ActorKind
 from portal.pictures import qr_svg
 from server import sandbox
+from tests.idp.proofs import Prover
+from tests.idp.world import challenge
 from tests.portal.conftest import Browse, issue, permit_fields
-from tests.portal.surfer import Page
+from tests.portal.surfer import Page, Surfer
+from tests.portal.test_signin import allow, authorize
 
 BANK = Actor(
     ActorKind.CLIENT,
@@ -52,6 +55,49 @@ def test_my_certificates_are_there_with_their_state(browse: Browse, permit):
     page = browse("chen").get("/me")
     assert f"/me/certificates/{permit.identifier}" in page.links
     assert permit.number in page.text
+
+
+def test_a_person_is_told_when_something_of_theirs_was_used_twice(browse: Browse, house):
+    """Attacks 2 and 25 as the person sees them: what was copied, what was done, what to do."""
+    prover, surfer = Prover(house.clock), browse("long")
+    page = authorize(surfer, "twice", code_challenge=challenge("v" * 43))
+    code = allow(surfer, page)["code"]
+    assert "used twice" not in surfer.get("/me").text
+
+    assert [redeem(surfer, prover, code) for _ in range(2)] == [200, 400]
+
+    for path in ("/me", "/me/access"):
+        told = surfer.get(path).text
+        assert "used twice" in told
+        assert "Sign in there again" in told
+
+
+def redeem(surfer: Surfer, prover: Prover, code: str) -> int:
+    """What the service does with its code; answers the status."""
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": sandbox.SERVICES.client_id,
+        "code": code,
+        "code_verifier": "v" * 43,
+        "redirect_uri": sandbox.CALLBACK,
+    }
+    for _ in range(2):  # a service that has no nonce yet is given one and asks again
+        proof = prover.proof("POST", surfer.origin + "/oauth/token")
+        answer = surfer.post("/oauth/token", form, headers={"DPoP": proof}).answer
+        prover.nonce = answer.headers.get("dpop-nonce", prover.nonce)
+        if answer.json().get("error") != "use_dpop_nonce":
+            break
+    return answer.status_code
+
+
+def test_what_a_service_was_told_in_a_token_is_a_look(browse: Browse, house):
+    prover, surfer = Prover(house.clock), browse("lin")
+    asked = '{"id_token": {"locale": null}}'
+    page = authorize(surfer, "told", code_challenge=challenge("v" * 43), claims=asked)
+    code = allow(surfer, page, "locale")["code"]
+    assert redeem(surfer, prover, code) == 200
+
+    assert "What they saw Language" in surfer.get("/me/access").text
 
 
 def test_who_holds_nothing_is_told_how_to_get_something(browse: Browse):

@@ -246,6 +246,14 @@ def test_a_request_that_must_not_be_answered_there_ends_on_our_own_page(browse: 
     assert surfer.left == ""
     assert page.status in {400, 403}
     assert SERVICE in page.links
+    assert "invalid_request: redirect_uri is not one of those the client registered" in page.text
+
+
+def test_a_pushed_request_that_is_over_says_that_and_leads_back(browse: Browse):
+    page = authorize(browse(), "late", request_uri="urn:ietf:params:oauth:request_uri:" + "x" * 43)
+    assert page.status == 400
+    assert "waited too long" in page.text
+    assert SERVICE in page.links
 
 
 def test_a_wrong_password_keeps_the_name_and_forgets_the_password(browse: Browse):
