@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database
-from foundation.hot import HotRequest
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
 from idp import device_store, families, rules, store
@@ -296,11 +294,6 @@ class Idp:
                 )
                 self._ledger.append(tx, entry)
         return withdrawn or bool(held)
-
-    async def actor_of(self, request: HotRequest) -> Actor:
-        """Who sends this request to our own API. Raises `InvalidToken`."""
-        authorized = await self.access.authorize(request, audience=self.api_audience)
-        return authorized.actor
 
     def sweep(self) -> int:
         """Delete what is over, bit by bit; the worker does it every few minutes."""

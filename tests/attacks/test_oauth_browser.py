@@ -1,11 +1,13 @@
 """Attacks 6 to 10 and 12: redirects, cross-site requests, sessions, leaks through the browser."""
 
 import pytest
+from starlette.responses import Response
 
-from idp import Authenticated
+from foundation.actor import SYSTEM
+from idp import Authenticated, Cookies
 from idp.errors import InteractionElsewhere
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.world import LOGGED_OUT_URI, PASSWORD, REDIRECT_URI, RelyingParty, World
+from tests.idp.world import ISSUER, LOGGED_OUT_URI, PASSWORD, REDIRECT_URI, RelyingParty, World
 
 NEARLY = [
     REDIRECT_URI + "x",
@@ -175,14 +177,31 @@ def test_10_a_link_to_somebody_elses_sign_in_page_does_not_work(world: World, cl
         victim.sign_in(attackers.interaction_id)
 
 
-def test_10_cookies_cannot_be_planted_or_read_by_neighbours_or_scripts(world: World, client):
-    response = world.http.get("/oauth/authorize", client.request())
+def test_10_whoever_signs_in_where_somebody_else_was_takes_nothing_over(world: World, client):
+    world.idp.people.add("mallory", "马", PASSWORD, by=SYSTEM)
+    browser = world.browser()
+    tokens = client.exchange(client.code(browser, scope="openid profile")).json()
+    before = browser.session_id
 
-    cookie = response.headers["set-cookie"]
-    assert cookie.startswith("__Host-yz_browser=")
-    for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"):
-        assert attribute in cookie
-    assert "Domain" not in cookie
+    result = world.idp.sign_in("mallory", PASSWORD, session_id=before)
+
+    assert isinstance(result, Authenticated)
+    assert world.idp.session(before) is None
+    assert client.introspect(tokens["access_token"]) == {"active": False}
+    assert world.entries("idp.session_ended")[0]["details"]["reason"] == "replaced"
+
+
+def test_10_cookies_cannot_be_planted_or_read_by_neighbours_or_scripts(world: World, client):
+    browser = world.http.get("/oauth/authorize", client.request())
+    session = Response()
+    Cookies(ISSUER).set_session(session, "secret")
+
+    for response, name in ((browser, "browser"), (session, "session")):
+        cookie = response.headers["set-cookie"]
+        assert cookie.startswith(f"__Host-yz_{name}=")
+        for attribute in ("HttpOnly", "Secure", "SameSite=lax", "Path=/"):
+            assert attribute in cookie
+        assert "Domain" not in cookie
 
 
 def test_12_nothing_of_the_sign_in_leaks_through_referrer_or_history(world: World, client):
@@ -194,6 +213,33 @@ def test_12_nothing_of_the_sign_in_leaks_through_referrer_or_history(world: Worl
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["cache-control"] == "no-store"
     assert "token" not in response.headers["location"]
+
+
+def test_12_an_answer_by_form_leaves_nothing_behind(world: World, client: RelyingParty):
+    browser = world.browser()
+    client.code(browser)
+
+    page = browser.get("/oauth/authorize", client.request(response_mode="form_post"))
+
+    assert 'name="code"' in page.text
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+    assert "location" not in page.headers
+
+
+def test_12_nothing_with_a_token_in_it_is_kept_on_the_way(world: World, client: RelyingParty):
+    exchanged = client.exchange(client.code())
+    tokens = exchanged.json()
+    form, headers = client.authenticated({"token": tokens["access_token"]})
+    answers = [
+        exchanged,
+        client.refresh(tokens["refresh_token"]),
+        client.userinfo(tokens["access_token"]),
+        world.http.post("/oauth/introspect", form, headers=headers),
+        client.refresh("made up"),
+    ]
+
+    assert {answer.headers["cache-control"] for answer in answers} == {"no-store"}
 
 
 def test_12_an_access_token_in_a_url_is_not_looked_at(world: World, client: RelyingParty):

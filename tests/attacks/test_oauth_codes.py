@@ -144,3 +144,14 @@ def test_11_a_response_type_smuggled_in_twice_is_refused_without_a_redirect(worl
 
     assert response.status_code == 400
     assert "location" not in response.headers
+
+
+@pytest.mark.parametrize("mode", ["fragment", "fragment.jwt", "jwt", "web_message", "FRAGMENT"])
+def test_11_no_answer_ever_stands_behind_a_hash(world: World, client: RelyingParty, mode: str):
+    browser = world.browser()
+    client.code(browser)
+
+    answer = browser.authorize(client.request(response_mode=mode))
+
+    assert answer.params["error"] == "invalid_request"
+    assert "#" not in answer.location

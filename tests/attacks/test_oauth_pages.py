@@ -132,16 +132,18 @@ def test_09_another_site_cannot_sign_anybody_out(browse: Browse):
     assert surfer.get("/me").path == "/me", "still signed in"
 
 
-def test_10_another_site_cannot_sign_anybody_in(browse: Browse):
+@pytest.mark.parametrize("asked_by", ["nobody", "a client"])
+def test_10_another_site_cannot_sign_anybody_in(browse: Browse, asked_by: str):
     surfer = browse()
-    page = surfer.get("/signin")
+    page = surfer.get("/signin") if asked_by == "nobody" else authorize(surfer, "s")
+    form = {**PASSWORD, "form_token": token_on(page)}
 
-    without = raw(surfer, "POST", "/signin", PASSWORD)
-    from_elsewhere = raw(
-        surfer, "POST", "/signin", {**PASSWORD, "form_token": token_on(page)}, EVIL
-    )
+    without = raw(surfer, "POST", page.path, PASSWORD)
+    from_elsewhere = raw(surfer, "POST", page.path, form, EVIL)
+    in_another_browser = raw(browse(), "POST", page.path, form)
 
-    assert (without.status_code, from_elsewhere.status_code) == (403, 403)
+    refused = (without, from_elsewhere, in_another_browser)
+    assert [each.status_code for each in refused] == [403, 403, 403]
     assert surfer.get("/me").path == "/signin"
 
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from foundation.hot import HotRequest
 from idp.errors import TokenRefused
 from idp.mtls import ClientCertificates
+from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Prover, authority, certificate
 from tests.idp.test_sender import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
@@ -32,7 +33,7 @@ def resource_answers(world: World, path: str, token: str, scheme: str, proof: st
         response = world.http.get(path, headers=headers)
         return response.status_code, response.headers.get("www-authenticate", "")
     try:
-        world.runner.run(world.idp.actor_of(HotRequest("GET", path, headers=headers)))
+        world.runner.run(Access(world.idp).hot(HotRequest("GET", path, headers=headers)))
     except TokenRefused as refused:
         return refused.status, refused.challenge
     return 200, ""

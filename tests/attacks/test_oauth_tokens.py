@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.hot import HotRequest
 from idp.errors import InvalidClientMetadata, InvalidToken
+from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
@@ -19,7 +20,7 @@ def api_answers(world: World, token: str) -> bool:
     """Whether our own API would take the token."""
     request = HotRequest("GET", "/api/v1/x", headers={"authorization": f"Bearer {token}"})
     try:
-        world.runner.run(world.idp.actor_of(request))
+        world.runner.run(Access(world.idp).hot(request))
     except InvalidToken as refused:
         return not (refused.status == 401 and "Bearer" in refused.challenge)
     return True
@@ -57,9 +58,12 @@ def test_13_a_token_for_another_audience_is_refused(world: World):
 def test_13_a_token_of_another_issuer_is_refused(world: World, access_token: str):
     key = ec.generate_private_key(ec.SECP256R1())
     header, claims, _ = split(access_token)
-    foreign = jwt.encode({**claims, "iss": "https://evil.example"}, key, "ES256", headers=header)
+    elsewhere = {**claims, "iss": "https://evil.example"}
+    foreign = jwt.encode(elsewhere, key, "ES256", headers=header)
+    under_our_key = world.idp.keys.jws("idp.tokens", elsewhere, typ="at+jwt")
 
     assert not api_answers(world, foreign)
+    assert not api_answers(world, under_our_key)
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "nOnE", "NONE", ""])

@@ -9,6 +9,7 @@ from foundation.hot import HotRequest
 from idp import Idp
 from idp.mtls import ClientCertificates
 from idp.profiles import PROFILES
+from server.access import Access
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
@@ -113,7 +114,7 @@ def test_our_own_api_takes_a_bound_token_with_its_proof(world: World, client: Re
     headers = {"authorization": f"DPoP {token}"}
     headers["dpop"] = prover.proof("POST", ISSUER + path, token)
 
-    actor = world.runner.run(world.idp.actor_of(HotRequest("POST", path, headers=headers)))
+    actor = world.runner.run(Access(world.idp).hot(HotRequest("POST", path, headers=headers)))
 
     assert actor.id == client.id
 
