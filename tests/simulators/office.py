@@ -1,5 +1,6 @@
 """A house as an operator runs it: processes of its own, settings by environment, real ports."""
 
+import itertools
 import json
 import os
 import signal
@@ -18,10 +19,29 @@ HERE = Path(__file__).parents[2]
 PATIENCE = 60.0
 
 
+# Below the range the kernel chooses from, and different for each test worker.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12
+_PORTS = range(20_000 + 1_000 * _WORKER, 21_000 + 1_000 * _WORKER, 2)
+_TRIED = itertools.count(os.getpid())
+
+
 def free_port() -> int:
+    """A port that stays free until our process takes it, and the one after it is free too.
+
+    A port that the kernel chose could be given to somebody else before our process is up.
+    """
+    in_turn = (_PORTS[at % len(_PORTS)] for at in _TRIED)
+    return next(port for port in in_turn if _is_free(port) and _is_free(port + 1))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class Office:
