@@ -1,7 +1,10 @@
 """Two officers at their pages: one writes, the other agrees, and a licence comes out."""
 
+import time
+
 from server.demo import FOOD, TYPE
 from server.visitors import Browser
+from tests.simulators.office import PATIENCE
 
 REGISTER = "/staff/certificates/"
 
@@ -24,9 +27,11 @@ def sealed(drafter: Browser, approver: Browser) -> str:
 
 def identifier_of(officer: Browser, draft: str) -> str:
     """What an approved draft became, as soon as the worker has sealed it."""
-    for _ in range(300):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
         page = officer.open(f"/staff/drafts/{draft}/preview")
         for link in page.links:
             if link.startswith(REGISTER):
                 return link.removeprefix(REGISTER)
+        time.sleep(0.02)
     raise AssertionError("nothing was sealed")
