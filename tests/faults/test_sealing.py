@@ -123,7 +123,7 @@ def nothing_is_half_sealed(office: Office, fault: Callable[[], Callable[[], None
     finally:
         back()
 
-    until = time.monotonic() + 20  # after a silence the key service is left alone for a moment
+    until = time.monotonic() + 60  # after a silence the key service is left alone for a moment
     while office.state(draft) is DraftState.APPROVED and time.monotonic() < until:
         office.work(after=timedelta(minutes=6))
         time.sleep(0.2)
@@ -179,6 +179,6 @@ def outside(authority: TimeStampAuthority, ticks: list[float]) -> TimeSource:
         authority.url,
         [root.public_bytes(Encoding.DER)],
         system_clock,
-        answer_within=1.0,
+        answer_within=20.0,
         monotonic=lambda: ticks[0],
     )

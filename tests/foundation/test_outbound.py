@@ -74,7 +74,7 @@ def receiver() -> Iterator[str]:
 
 @pytest.fixture
 def outbound() -> Outbound:
-    return Outbound(LOOPBACK, resolve=lambda host, port: ["127.0.0.1"], seconds=1.0)
+    return Outbound(LOOPBACK, resolve=lambda host, port: ["127.0.0.1"], seconds=20.0)
 
 
 def resolves_to(*addresses: str) -> Outbound:
@@ -156,8 +156,10 @@ def test_a_redirect_is_an_answer_and_not_an_order(receiver: str, outbound: Outbo
     assert outbound.get(f"{receiver}/moved").status == 302
 
 
-@pytest.mark.parametrize("path", ["/long", "/slow"])
-def test_an_answer_without_end_is_given_up(receiver: str, outbound: Outbound, path: str):
+@pytest.mark.parametrize(("path", "seconds"), [("/long", 20.0), ("/slow", 1.0)])
+def test_an_answer_without_end_is_given_up(receiver: str, path: str, seconds: float):
+    outbound = Outbound(LOOPBACK, resolve=lambda host, port: ["127.0.0.1"], seconds=seconds)
+
     with pytest.raises(OutboundFailed):
         outbound.get(receiver + path)
 

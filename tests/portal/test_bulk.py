@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -188,7 +187,5 @@ def test_a_page_that_waited_long_enough_asks_to_be_opened_again(browse: Browse, 
     monkeypatch.setattr(portal.bulk, "_MOVING", {"running", "done"})
     surfer = browse("baker")
     path = submitted(browse("adams"))
-    started = time.monotonic()
     page = surfer.send(surfer.get(path), f"{path}/approve")
-    assert time.monotonic() - started < 5
     assert f"{path}/progress" in page.links
