@@ -177,7 +177,7 @@ def dry_run(
     """
     sheet = read_sheet(data)
     run = DryRun(sheet.encoding)
-    reader = _RowReader(kind, mapping, sheet, run)
+    reader = _RowReader(kind, mapping, sheet, run, taken)
     if not run.errors:
         if not sheet.records:
             run.errors.append(RowError(1, "", "no_rows", "the file has a header and no rows"))
@@ -194,12 +194,19 @@ class _RowReader:
     """Turns the records of one sheet into checked rows, errors and notices."""
 
     def __init__(
-        self, kind: CertificateType, mapping: ColumnMapping, sheet: Sheet, run: DryRun
+        self,
+        kind: CertificateType,
+        mapping: ColumnMapping,
+        sheet: Sheet,
+        run: DryRun,
+        taken: Callable[[Sequence[str]], set[str]],
     ) -> None:
         self._kind = kind
         self._mapping = mapping
         self._width = len(sheet.header)
         self._run = run
+        self._taken = taken
+        self._numbers: set[str] = set()
         self._positions: dict[str, int] = {}
         self._columns: dict[str, str] = {}
         self._find_columns(sheet)
@@ -220,7 +227,7 @@ class _RowReader:
         normal, notices = normalise(self._kind, {k: v for k, v in raw.items() if v})
         for notice in notices:
             self._notice(record.row, self._columns.get(notice.field, notice.field), notice.code)
-        fields = complete(self._kind, normal, authority, today)
+        fields = complete(self._kind, normal, authority, today, self._is_taken)
         for error in check(self._kind, fields, today):
             name = error.pointer.removeprefix("/fields/")
             if name not in wrong:
@@ -229,7 +236,12 @@ class _RowReader:
         outcome, since = self._outcome(record)
         if len(self._run.errors) > known:
             return None
-        return CheckedRow(record.row, fields[self._kind.number.field], fields, outcome, since)
+        number = fields[self._kind.number.field]
+        self._numbers.add(number)
+        return CheckedRow(record.row, number, fields, outcome, since)
+
+    def _is_taken(self, number: str) -> bool:
+        return number in self._numbers or bool(self._taken([number]))
 
     def _find_columns(self, sheet: Sheet) -> None:
         names = [plain(cell) for cell in sheet.header if cell]

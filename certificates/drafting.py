@@ -5,7 +5,7 @@ fields to `Content`, for drafts and batch rows alike, so that both mean the same
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from certificates import fields as field_rules
@@ -58,12 +58,16 @@ def checked_fields(
     authority: str,
     now: datetime,
     renderer: Renderer,
+    taken: Callable[[str], bool],
 ) -> dict[str, str]:
-    """The exact fields. Raises `InvalidFields` with one error a broken rule, or `MissingGlyph`."""
+    """The exact fields; a number is drawn that is not `taken`.
+
+    Raises `InvalidFields` with one error a broken rule, or `MissingGlyph`.
+    """
     _refuse(kind, [error for name in given if (error := field_rules.not_text(name, given[name]))])
     normal, _ = field_rules.normalise(kind, given)
     today = civil_date(now)
-    done = field_rules.complete(kind, normal, authority, today)
+    done = field_rules.complete(kind, normal, authority, today, taken)
     _refuse(kind, field_rules.check(kind, done, today))
     if missing := renderer.undrawable("".join(done.values())):
         raise MissingGlyph(missing)

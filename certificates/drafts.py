@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from certificates import rules, store
-from certificates.catalogue import Catalogue
+from certificates.catalogue import Catalogue, CertificateType
 from certificates.drafting import (
     checked_fields,
     content_of,
@@ -65,7 +65,7 @@ class Drafts(Register):
         """
         rules.check_role(actor, "drafter")
         kind, now = self.catalogue.find(type_name), self.clock()
-        checked = checked_fields(kind, fields, actor.organisation, now, self.renderer)
+        checked = self._checked(kind, fields, actor.organisation, now)
         seal = self.usable_seal(actor.organisation, now)
         draft = new_draft(kind, actor, seal, checked, now)
         with self.database.write() as tx:
@@ -82,7 +82,7 @@ class Drafts(Register):
         now = self.clock()
         draft = self.find_draft(actor, draft_id)
         kind = self.catalogue.find(draft.type)
-        checked = checked_fields(kind, fields, draft.authority, now, self.renderer)
+        checked = self._checked(kind, fields, draft.authority, now)
         number = checked[kind.number.field]
         changed = {"fields": checked, "number": number, "state": DraftState.DRAFT}
         with self.database.write() as tx:
@@ -223,6 +223,15 @@ class Drafts(Register):
         )
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _checked(
+        self, kind: CertificateType, fields: Mapping[str, str], authority: str, now: datetime
+    ) -> dict[str, str]:
+        def taken(number: str) -> bool:
+            with self.database.read() as tx:
+                return bool(store.taken_numbers(tx, authority, [number]))
+
+        return checked_fields(kind, fields, authority, now, self.renderer, taken)
 
     def _refuse_taken_number(self, tx: Tx, authority: str, number: str) -> None:
         if store.taken_numbers(tx, authority, [number]):

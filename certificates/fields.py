@@ -13,7 +13,7 @@ Values never appear in an error, only names and rules: errors are logged and mai
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -41,6 +41,7 @@ _IGNORABLE = re.compile(  # drawn as nothing although they are letters or marks
 )
 _RADICALS = re.compile("[\u2e80-\u2fdf]")  # look like the characters that PDF texts mean by them
 MAX_NOTE = 500
+_DRAWS = 50  # of a number; only an authority whose numbers are nearly used up needs so many
 _EARLIEST = 1850  # no certificate and no birth is older
 _LOOSE_DATE = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 
@@ -75,9 +76,15 @@ def normalise(kind: CertificateType, raw: Mapping[str, str]) -> tuple[dict[str, 
 
 
 def complete(
-    kind: CertificateType, fields: Mapping[str, str], authority: str, today: date
+    kind: CertificateType,
+    fields: Mapping[str, str],
+    authority: str,
+    today: date,
+    taken: Callable[[str], bool],
 ) -> dict[str, str]:
-    """Fill what the type's rules can: issue date, start, end by `years`, and the number."""
+    """Fill what the type's rules can: issue date, start, end by `years`, and a number that is not
+    `taken`.
+    """
     done = dict(fields)
     validity = kind.validity
     done.setdefault(validity.issued, today.isoformat())
@@ -87,7 +94,7 @@ def complete(
         end = _years_later(start, validity.years)
         done[validity.end] = (end - timedelta(days=1)).isoformat() if end else ""
     if kind.number.generate and kind.number.field not in done:
-        number = _generate_number(kind, done, authority)
+        number = _free_number(kind, done, authority, taken)
         if number:
             done[kind.number.field] = number
     return done
@@ -284,6 +291,18 @@ def _years_later(day: date, years: int) -> date | None:
         return day.replace(year=day.year + years)
     except ValueError:  # 29 February
         return date(day.year + years, 3, 1)
+
+
+def _free_number(
+    kind: CertificateType, fields: Mapping[str, str], authority: str, taken: Callable[[str], bool]
+) -> str:
+    """A made number that is not taken; the last of many draws when all were."""
+    number = ""
+    for _ in range(_DRAWS):
+        number = _generate_number(kind, fields, authority)
+        if not taken(number):
+            break
+    return number
 
 
 def _generate_number(kind: CertificateType, fields: Mapping[str, str], authority: str) -> str:

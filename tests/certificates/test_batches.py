@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from certificates import batch
+from certificates import Catalogue, batch
+from certificates.catalogue import read
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
@@ -29,7 +30,8 @@ from certificates.models import batch_rows
 from certificates.models import certificates as table
 from certificates.rules import State
 from certificates.sheets import MAX_BYTES, read_sheet, safe_cell
-from tests.certificates.conftest import BOTH, FOOD, LI, STRANGER, WANG
+from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, STRANGER, WANG
+from tests.certificates.test_catalogue import FOLDER
 
 CHICAGO = "chicago-business-licence"
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv").resolve()
@@ -475,6 +477,22 @@ import sys
 from tests.certificates.crash import worker
 worker(*sys.argv[1:])
 """
+
+
+def test_numbers_that_we_draw_are_not_taken_in_the_file_nor_in_the_register(
+    batches, certificates, tmp_path
+):
+    """Nobody could correct a number that stands in no file."""
+    text = (FOLDER / "residence-permit.toml").read_text()
+    (tmp_path / "few.toml").write_text(text.replace("{digits:8}", "0000000{digits:1}"))
+    certificates.catalogue = Catalogue([read(tmp_path / "few.toml")])
+    drafted = {certificates.draft(WANG, "residence-permit", PERMIT).number for _ in range(4)}
+
+    checked = batches.upload(WANG, "residence-permit", "", written([PERMIT] * 4), "permits.csv")
+
+    rows = batches.rows(WANG, checked.id).items
+    assert checked.errors == ()
+    assert len(drafted | {row.number for row in rows}) == 8
 
 
 @pytest.mark.slow

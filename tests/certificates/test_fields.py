@@ -18,7 +18,7 @@ def food(types):
 
 def prepared(kind, given):
     normal, notices = field_rules.normalise(kind, given)
-    return field_rules.complete(kind, normal, AUTHORITY, TODAY), notices
+    return field_rules.complete(kind, normal, AUTHORITY, TODAY, lambda _number: False), notices
 
 
 def codes(kind, given):
