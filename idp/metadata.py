@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from foundation.errors import FieldError
+from idp.claims import claims_of
 from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client, Profile, Texts
 from idp.profiles import SIGNING_ALGORITHMS
@@ -54,7 +55,8 @@ def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
     """The client that `document` describes. `registration.check` still has to agree to it.
 
     1. Only the code flow, only algorithms we have.          RFC 7591 §2.1
-    2. Scopes and claims stay within the bounds.             purpose limitation
+    2. Scopes and claims stay within the bounds; who names no claims, as RFC 7591 knows none, gets
+       those that the scopes release.                        purpose limitation
     3. Everything has the type it must have.
     Raises `InvalidClientMetadata`.
     """
@@ -67,6 +69,8 @@ def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
     described = {name: given[name] for name in OPEN if name in given}
     described.setdefault("token_endpoint_auth_method", DEFAULT_AUTH_METHOD)
     described.setdefault("profile", _profile(described["token_endpoint_auth_method"]))
+    scopes = given.get("scope", " ".join(bounds.scopes)).split()
+    described.setdefault("claims", [n for n in claims_of(scopes) if n in bounds.claims])
     whole = {
         **described,
         "client_id": client_id,
@@ -74,7 +78,7 @@ def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
         "purpose": dict(bounds.purpose),
         "organisation": bounds.organisation,
         "organisation_name": bounds.organisation_name,
-        "scopes": given.get("scope", " ".join(bounds.scopes)).split(),
+        "scopes": scopes,
     }
     try:
         return msgspec.convert(whole, type=Client)

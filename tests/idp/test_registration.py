@@ -196,6 +196,25 @@ def test_nothing_beyond_the_purpose_can_be_registered(registrar: Registrar, toke
     assert (response.status_code, response.json()["error"]) == (400, "invalid_client_metadata")
 
 
+@pytest.mark.parametrize(
+    ("scope", "claims"),
+    [
+        ({"scope": "openid profile"}, ["name", "preferred_username", "locale"]),
+        ({"scope": "openid"}, []),
+        ({}, ["name", "preferred_username", "locale"]),
+    ],
+)
+def test_a_program_that_knows_the_standard_only_gets_the_claims_of_its_scopes(
+    registrar: Registrar, token: str, scope, claims
+):
+    document = {"client_name": "Shop", "redirect_uris": [REDIRECT_URI], **scope}
+
+    response = registrar.send("POST", "/oauth/register", token, document)
+
+    assert response.status_code == 201, response.text
+    assert response.json()["claims"] == claims
+
+
 def test_a_program_cannot_make_itself_trusted(registrar: Registrar, world: World, token: str):
     response = registrar.register(
         token,
