@@ -314,6 +314,7 @@ def test_signing_out_ends_the_session_and_says_so(browse: Browse):
     old = surfer.cookies["yz_session"]
     page = surfer.send(surfer.get("/me"), "/signout")
     assert page.path == "/signed-out"
+    assert "/me/sign-outs" in page.links  # which services did not confirm
     surfer.cookies.set("yz_session", old)  # a copy of the cookie is worth nothing either
     assert surfer.get("/me").path == "/signin"
 
