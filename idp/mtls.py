@@ -121,7 +121,10 @@ def _parse(header: str, chain: str) -> ClientCertificate:
 
 
 def _certificate(text: str) -> x509.Certificate:
-    """RFC 9440: DER as a byte sequence between colons. nginx: PEM, percent-encoded."""
+    """RFC 9440: DER as a byte sequence between colons. nginx: PEM, percent-encoded; one either way,
+    or a sender's could stand before the proxy's."""
+    if "," in text:
+        raise Malformed("the Client-Cert header holds more than one certificate")
     try:
         if text.startswith(":") and text.endswith(":"):
             return x509.load_der_x509_certificate(base64.b64decode(text[1:-1], validate=True))

@@ -23,6 +23,7 @@ from foundation.errors import FieldError
 from foundation.outbound import Outbound, OutboundError
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
+from idp.syntax import is_jwk
 from keys.bounded import Bounded
 from keys.errors import InvalidJws
 from keys.jose import parse_object
@@ -140,7 +141,7 @@ class Outside:
         keys = jwks.get("keys")
         if not isinstance(keys, list) or len(keys) > MOST_KEYS:
             raise OutboundError("the answer is not a JWK set")
-        return {"keys": [jwk for jwk in keys if isinstance(jwk, dict)]}
+        return {"keys": [jwk for jwk in keys if is_jwk(jwk)]}
 
 
 def check_sector(document: bytes, client: Client) -> None:

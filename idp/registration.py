@@ -18,7 +18,7 @@ from idp.models import LOCALES, Client
 from idp.mtls import registered_certificates
 from idp.outside import Vouched
 from idp.profiles import SIGNING_ALGORITHMS, rules_of
-from idp.syntax import SCOPE, redirect_uri_problem
+from idp.syntax import SCOPE, is_jwk, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
 from keys.jose import verification_key
@@ -81,9 +81,9 @@ def check(client: Client) -> None:
 def _key_set(client: Client) -> list[FieldError]:
     """The form of `jwks`; the rules below rely on it."""
     keys = [] if client.jwks is None else client.jwks.get("keys")
-    if isinstance(keys, list) and all(isinstance(each, dict) for each in keys):
+    if isinstance(keys, list) and all(map(is_jwk, keys)):
         return []
-    return [FieldError("/jwks", "jwks", "jwks is an object with a list of keys (RFC 7517 §5)")]
+    return [FieldError("/jwks", "jwks", "jwks is an object with a list of keys (RFC 7517 §4, §5)")]
 
 
 def _identity(client: Client) -> list[FieldError]:

@@ -1,16 +1,17 @@
-"""Attacks 5, 6, 11, 18, 22, 27 where they begin: at what a program may be registered with."""
+"""Attacks 5, 6, 11, 19 and 27 where they begin: at what a program may be registered with."""
 
 import json
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.actor import SYSTEM
 from idp.errors import InvalidClientMetadata
 from idp.metadata import Bounds
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.world import PURPOSE, World
+from tests.idp.world import PURPOSE, World, public_jwk
 
 APP = {
     "profile": "public",
@@ -119,3 +120,17 @@ def test_27_a_program_that_registers_itself_does_not_choose_its_name(world: Worl
 
     assert answer.status_code == 201
     assert answer.json()["client_id"].startswith("dyn-")
+
+
+@pytest.mark.parametrize("member", ["kty", "crv", "x", "use", "alg", "kid", "key_ops", "x5c"])
+@pytest.mark.parametrize("odd", [None, 5, True, [["x"]], {"a": 1}])
+def test_19_a_key_whose_members_are_not_what_they_should_be_is_not_registered(world, member, odd):
+    jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()), "key-1") | {member: odd}
+
+    for wish in (
+        {"token_endpoint_auth_method": "private_key_jwt"},
+        {"require_signed_requests": True},
+        {"id_token_encrypted_response_alg": "ECDH-ES"},
+    ):
+        answer = register(world, jwks={"keys": [jwk]}, **wish)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")

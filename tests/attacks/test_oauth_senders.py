@@ -1,19 +1,23 @@
 """Attacks 14 and 22 to 24: stolen tokens, replayed and twisted proofs, forged certificates."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from foundation.errors import Malformed
 from foundation.hot import HotRequest
 from idp.errors import TokenRefused
 from idp.mtls import ClientCertificates
 from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.proofs import Prover, authority, certificate
+from tests.idp.proofs import Certificate, Prover, authority, certificate
 from tests.idp.test_sender import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
-from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
+from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World, public_jwk
 
 API = "/api/v1/verifications"
 
@@ -135,6 +139,51 @@ def test_14_a_stolen_refresh_token_of_an_app_needs_the_apps_key(world: World):
     assert stolen.json()["error"] == "invalid_grant"
     assert naked.json()["error"] == "invalid_dpop_proof"
     assert app_on_a_phone.refresh(token).status_code == 200
+
+
+def test_14_a_stolen_refresh_token_of_a_device_needs_the_devices_key(world: World):
+    device_code = "urn:ietf:params:oauth:grant-type:device_code"
+    kiosk = world.client(
+        "kiosk", profile="public", token_endpoint_auth_method="none", redirect_uris=(),
+        grant_types=(device_code, "refresh_token"),
+    )  # fmt: skip
+    form = {"scope": "openid offline_access", "client_id": kiosk.id}
+    asked = kiosk.http.post("/oauth/device", form).json()
+    session = world.idp.sign_in("chen", PASSWORD).session_id
+    world.idp.devices.answer(session, asked["user_code"], True)
+    poll = {"grant_type": device_code, "device_code": asked["device_code"]}
+    token = kiosk.token(poll).json()["refresh_token"]
+    owner, kiosk.prover = kiosk.prover, Prover(world.clock)
+
+    stolen = kiosk.refresh(token)
+    kiosk.prover = owner
+
+    assert stolen.json()["error"] == "invalid_grant"
+    assert kiosk.refresh(token).status_code == 200
+
+
+def test_14_a_stolen_token_is_of_no_use_without_its_certificate(behind_a_proxy: World, path):
+    owner = behind_a_proxy.client(tls_client_certificate_bound_access_tokens=True)
+    owner.certificate = certificate("owner")
+    token = token_for(owner, path)
+    door = Access(behind_a_proxy.idp)
+
+    def shown(header: dict[str, str]) -> int:
+        headers = {"authorization": f"Bearer {token}", **header}
+        if path == "/oauth/userinfo":
+            return behind_a_proxy.http.get(path, headers=headers).status_code
+        request = HotRequest("GET", path, headers=headers, client_ip="127.0.0.1")
+        try:
+            behind_a_proxy.runner.run(door.hot(request))
+        except TokenRefused as refused:
+            return refused.status
+        return 200
+
+    assert shown({"client-cert": owner.certificate.header}) == 200
+    assert shown({"client-cert": certificate("owner").header}) == 401
+    assert shown({}) == 401
+    owner.certificate = None
+    assert owner.token(CREDENTIALS).json()["error"] == "invalid_request", "no unbound token either"
 
 
 WRONG = {
@@ -284,6 +333,8 @@ def test_23_only_a_proof_is_a_proof(world: World, bound: RelyingParty):
         "a symmetric key": forged(
             bound, {"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, "s" * 64, "HS256"
         ),
+        "a key that is no key": forged(bound, {"jwk": {**bound.prover.jwk, "key_ops": 5}}),
+        "a key with lists for texts": forged(bound, {"jwk": {**bound.prover.jwk, "x": ["x"]}}),
         "an encryption key": forged(bound, {"jwk": {**bound.prover.jwk, "use": "enc"}}),
         "unsigned": jwt.encode(
             {"htm": "POST"}, None, "none", headers={"typ": "dpop+jwt", "jwk": bound.prover.jwk}
@@ -356,6 +407,38 @@ def test_24_a_certificate_of_our_authority_with_another_name_is_another_client(b
     assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
 
 
+def test_24_a_self_signed_certificate_is_the_registered_one_to_the_last_bit(behind_a_proxy: World):
+    """Not only its key: who holds that alone could choose every other field."""
+    registered = certificate("bureau")
+    party = with_certificate(
+        behind_a_proxy, registered, token_endpoint_auth_method="self_signed_tls_client_auth",
+        jwks={"keys": [registered.jwk]},
+    )  # fmt: skip
+    key = registered.key
+    again = x509.CertificateBuilder().subject_name(registered.certificate.subject)
+    again = again.issuer_name(registered.certificate.issuer).public_key(key.public_key())
+    again = again.serial_number(7).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+    again = again.not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
+
+    assert party.token(CREDENTIALS).status_code == 200
+    for other in (certificate("bureau"), Certificate(again.sign(key, hashes.SHA256()), key)):
+        party.certificate = other
+        assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("registered", ["tls_client_auth_san_dns", "tls_client_auth_san_uri"])
+def test_24_another_alternative_name_is_another_client(behind_a_proxy: World, registered: str):
+    from tests.idp.test_sender import CA
+
+    shown = certificate("bureau.example.gov.cn", CA, dns="clinic.example.gov.cn")
+    party = with_certificate(
+        behind_a_proxy, shown, token_endpoint_auth_method="tls_client_auth",
+        **{registered: "bureau.example.gov.cn"},
+    )  # fmt: skip
+
+    assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
 def test_24_an_expired_certificate_proves_nothing(behind_a_proxy: World):
     from tests.idp.test_sender import CA
 
@@ -375,6 +458,23 @@ def test_24_an_expired_certificate_proves_nothing(behind_a_proxy: World):
         )  # fmt: skip
         party.certificate = made
         assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_24_a_certificate_put_before_the_proxys_is_not_the_one_that_is_seen(behind_a_proxy):
+    mine, theirs = (
+        quote(each.certificate.public_bytes(serialization.Encoding.PEM))
+        for each in (certificate("thief"), certificate("bureau"))
+    )
+    seen = behind_a_proxy.idp.senders.certificates
+
+    def of(header: str) -> object:
+        headers = {"client-cert": header}
+        return seen.of(HotRequest("POST", "/oauth/token", headers=headers, client_ip="127.0.0.1"))
+
+    assert of(mine) is not None
+    for two in (f"{theirs}, {mine}", f"{theirs},", f",{mine}"):
+        with pytest.raises(Malformed):
+            of(two)
 
 
 @pytest.mark.parametrize("header", [":", "::", ":AAAA:", "x", ":AAAA:, :AAAA:", "%", "A" * 20_000])
