@@ -3,16 +3,27 @@
 What `foundation.outbound` refuses is tested there, name by name; here: that nothing goes past it.
 """
 
+from ipaddress import ip_network
+
 import pytest
+from sqlalchemy import insert
 
 from foundation.actor import SYSTEM
-from foundation.outbound import Outbound
+from foundation.outbound import Outbound, OutboundFailed
 from idp import Idp
-from idp.errors import InvalidClientMetadata
+from idp.errors import InvalidClientMetadata, LogoutNotConfirmed
+from idp.models import logout_notices
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.test_outside import registration, shelf  # noqa: F401
-from tests.idp.world import ISSUER
+from tests.idp.world import ISSUER, PASSWORD
 
+NO_ADDRESS = [
+    "http://public.example/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:5432/",
+    "https://user@public.example/",
+    "https://public.example\\@127.0.0.1/",
+]
 INSIDE = [
     "https://169.254.169.254/latest/meta-data/",
     "https://127.0.0.1/",
@@ -22,10 +33,6 @@ INSIDE = [
     "https://0x7f.1/",
     "https://10.1.2.3/",
     "https://metadata.internal/",
-    "http://example.com/",
-    "file:///etc/passwd",
-    "gopher://127.0.0.1:5432/",
-    "https://user@example.com/",
 ]
 
 
@@ -33,7 +40,7 @@ INSIDE = [
 def provider(database, keys, ledger, clock):
     """A provider in production: this machine and private networks are not talked to. Names resolve
     as an attacker's name server would like."""
-    addresses = {"metadata.internal": "169.254.169.254", "rebinding.example": "10.0.0.7"}
+    addresses = {"metadata.internal": "169.254.169.254", "public.example": "93.184.215.14"}
 
     def resolve(host: str, port: int) -> list[str]:
         from foundation.outbound import system_resolver
@@ -46,10 +53,47 @@ def provider(database, keys, ledger, clock):
 
 
 @pytest.mark.parametrize("field", ["jwks_uri", "sector_identifier_uri"])
-@pytest.mark.parametrize("url", INSIDE)
+@pytest.mark.parametrize("url", [*INSIDE, *NO_ADDRESS])
 def test_29_no_registered_address_leads_inside(provider: Idp, field: str, url: str):
-    with pytest.raises(InvalidClientMetadata):
+    with pytest.raises(InvalidClientMetadata) as refused:
         provider.clients.add(registration(**{field: url}), by=SYSTEM)
+
+    assert "no answer" not in refused.value.detail, "nobody was even asked"
+
+
+@pytest.mark.parametrize("url", NO_ADDRESS)
+def test_29_nor_can_one_be_registered_that_is_visited_only_later(provider: Idp, url: str):
+    plain = {"token_endpoint_auth_method": "client_secret_basic"}
+
+    with pytest.raises(InvalidClientMetadata):
+        provider.clients.add(registration(backchannel_logout_uri=url, **plain), by=SYSTEM)
+
+
+@pytest.mark.parametrize("url", ["https://metadata.internal/", "https://127.0.0.1/"])
+def test_29_a_sign_out_is_told_to_no_address_inside(provider: Idp, database, clock, url: str):
+    plain = {"token_endpoint_auth_method": "client_secret_basic"}
+    told = registration(backchannel_logout_uri=url, **plain)
+    provider.clients.add(told, by=SYSTEM)
+    chen = provider.people.add("chen", "陈静怡", PASSWORD, by=SYSTEM)
+    notice = {"id": "n", "sid": "s", "created_at": clock(), "attempts": 0, "problem": ""}
+    with database.write() as tx:
+        row = {**notice, "client_id": told.client_id, "person_id": chen.id}
+        tx.execute(insert(logout_notices).values(row))
+
+    with pytest.raises(LogoutNotConfirmed, match="may be talked to"):
+        provider.notices.deliver({"notice": "n"})
+
+
+def test_29_no_proxy_of_the_environment_is_sent_what_is_meant_for_others(shelf, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, shelf.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    outbound = Outbound((ip_network("127.0.0.0/8"),), resolve=lambda host, port: ["127.0.0.1"])
+
+    with pytest.raises(OutboundFailed):
+        outbound.get("http://localhost:9/")
+
+    assert shelf.asked == []
 
 
 def test_29_an_address_on_this_very_machine_is_not_visited(provider: Idp, shelf):

@@ -219,6 +219,7 @@ def test_21_a_claim_said_twice_is_refused(world: World, access_token: str):
     [
         {"exp": 0}, {"exp": -1}, {"exp": "9999999999"}, {"exp": None}, {"exp": True},
         {"exp": 253402300800000}, {"iat": 9999999999}, {"iat": "x"}, {"exp": [1]},
+        {"exp": 9999999999.5},
     ],
 )  # fmt: skip
 def test_22_odd_dates_are_refused(world: World, access_token: str, changes):
@@ -325,6 +326,46 @@ def test_26_refreshing_never_widens_scope_or_audience(world: World):
     )
     again = client.refresh(token).json()["access_token"]
     assert world.verify(again, audience="https://one.example/")["scope"] == "verifications"
+
+
+def test_26_a_code_is_not_exchanged_for_more_than_was_granted(world: World):
+    client = world.client("two-apis", resources=("https://one.example/", "https://two.example/"))
+    code = client.code(scope="verifications", resource="https://one.example/")
+
+    wider = client.exchange(code, resource="https://two.example/")
+    token = client.exchange(code, scope="verifications openid").json()["access_token"]
+
+    assert wider.json()["error"] == "invalid_target"
+    assert world.verify(token, audience="https://one.example/")["scope"] == "verifications"
+
+
+def test_26_there_is_no_token_exchange_to_widen_anything_with(world: World, client: RelyingParty):
+    kind = "urn:ietf:params:oauth:token-type:access_token"
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": client.tokens(scope="verifications")["access_token"],
+        "subject_token_type": kind,
+        "scope": "openid profile",
+        "audience": ISSUER,
+    }
+
+    assert client.token(form).json()["error"] == "unsupported_grant_type"
+
+
+def test_27_a_client_by_itself_has_no_scope_that_tells_about_a_person(world: World, client):
+    for scope in ("openid", "profile", "offline_access", "verifications openid"):
+        answer = client.token({"grant_type": "client_credentials", "scope": scope})
+        assert answer.json()["error"] == "invalid_scope"
+    token = client.token({"grant_type": "client_credentials"}).json()["access_token"]
+    assert world.verify(token)["scope"] == "verifications"
+
+
+def test_27_what_a_person_is_called_is_no_name_a_client_can_have(world: World):
+    for subject_type in ("public", "pairwise"):
+        party = world.client(f"to-{subject_type}", subject_type=subject_type)
+        subject = world.verify(party.tokens()["access_token"])["sub"]
+        with pytest.raises(InvalidClientMetadata):
+            world.client(subject)
 
 
 def test_27_a_client_can_never_have_the_name_of_a_person(world: World):
