@@ -1,5 +1,7 @@
 """The token endpoint: codes, refresh tokens, clients' own tokens, and what they may be used for."""
 
+import base64
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -38,7 +40,8 @@ def test_the_id_token_says_who_when_and_how(world: World, client: RelyingParty, 
     assert claims["auth_time"] == int(clock().timestamp())
     assert claims["amr"] == ["pwd"]
     assert claims["sid"]
-    assert claims["at_hash"]
+    half = hashlib.sha256(tokens["access_token"].encode()).digest()[:16]
+    assert claims["at_hash"] == base64.urlsafe_b64encode(half).rstrip(b"=").decode()
 
 
 def test_without_openid_there_is_no_id_token(world: World, client: RelyingParty):
@@ -188,6 +191,9 @@ def test_a_client_assertion_must_say_the_right_things(world: World, changes, why
     assert why in response.json()["error_description"]
 
 
+SAME = ("iss", "sub", "aud", "auth_time", "sid")  # OIDC Core §12.2
+
+
 def test_refreshing_rotates_and_the_old_access_token_lives_on(world: World, client: RelyingParty):
     first = client.tokens()
 
@@ -196,7 +202,9 @@ def test_refreshing_rotates_and_the_old_access_token_lives_on(world: World, clie
     assert second["refresh_token"] != first["refresh_token"]
     assert second["access_token"] != first["access_token"]
     assert client.introspect(first["access_token"])["active"]
-    assert "nonce" not in world.verify(second["id_token"])
+    before, after = (world.verify(each["id_token"]) for each in (first, second))
+    assert "nonce" not in after
+    assert {name: before[name] for name in SAME} == {name: after[name] for name in SAME}
 
 
 def test_a_refresh_whose_answer_was_lost_gets_the_same_successor(world, client):

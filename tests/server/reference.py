@@ -3,6 +3,7 @@ them between their markers, and `test_docs.py` fails when somebody forgot to.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,32 @@ def endpoints(house: House) -> Iterator[str]:
             yield f"| {method.upper()} | `{path}` | {operation.get('summary', '')} |"
 
 
+def specifications() -> Iterator[str]:
+    """How many clauses of each specification are held by a test, and how many are not covered."""
+    held: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for clause, _, _, test in rows_of_standards():
+        name = re.split(r",? (?:§|art\.|app\.|App\.|table )|, | –", clause)[0]
+        (left if test.startswith("not covered") else held)[name] += 1
+    yield "| `specification` | clauses held by a test | not covered |"
+    yield "|---|--:|--:|"
+    for name in sorted(held | left):
+        yield f"| `{name}` | {held[name]} | {left[name]} |"
+
+
+def rows_of_standards() -> Iterator[list[str]]:
+    """Clause, what it asks, file and test of each row of docs/standards.md."""
+    for line in (ROOT / "docs" / "standards.md").read_text().splitlines():
+        if line.startswith("| ") and not line.startswith(("| clause", "| request", "| `")):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
     "people": people,
     "clients": clients,
+    "specifications": specifications,
 }
 
 
