@@ -199,6 +199,17 @@ def test_32_a_device_that_was_allowed_for_a_session_gets_nothing_after_it(world:
     assert world.idp.session(other) is not None
 
 
+def test_34_nobody_asks_about_or_gives_back_what_is_anothers(world: World, client):
+    thief = world.client("thief")
+    tokens = client.tokens()
+    own = client.token({"grant_type": "client_credentials"}).json()["access_token"]
+
+    for token in (tokens["access_token"], tokens["refresh_token"], own):
+        assert thief.introspect(token) == {"active": False}
+        assert thief.revoke(token).json()["error"] == "invalid_grant"
+        assert client.introspect(token)["active"]
+
+
 def test_a_name_that_the_database_cannot_hold_spoils_nobody_elses_request(world: World, client):
     """Requests of one moment share a question to the database; PostgreSQL knows no NUL."""
     form, headers = client.authenticated({"grant_type": "client_credentials"})

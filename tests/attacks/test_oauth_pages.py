@@ -1,5 +1,7 @@
 """Attacks 7 to 10 and 12 at the pages themselves: what another site can make a browser do."""
 
+import re
+
 import pytest
 
 from tests.portal.conftest import Browse, app, browse, house  # noqa: F401
@@ -155,6 +157,19 @@ def test_12_a_page_of_the_sign_in_tells_the_next_site_nothing(browse: Browse):
     for page in (signin, consent):
         assert page.answer.headers["referrer-policy"] in ("no-referrer", "same-origin")
         assert page.answer.headers["cache-control"] == "no-store"
+
+
+def test_33_a_page_does_not_tell_who_has_an_account(browse: Browse):
+    surfer = browse()
+
+    def shown(username: str) -> str:
+        page = surfer.get("/signin")
+        data = {"username": username, "password": "wrong", "form_token": token_on(page)}
+        answer = raw(surfer, "POST", "/signin", data)
+        text = re.sub(r'name="form_token" value="[^"]*"', "", answer.text)
+        return f"{answer.status_code} " + text.replace(f'value="{username}"', "")
+
+    assert shown("lin") == shown("nobody-has-this-name")
 
 
 def test_a_text_that_the_database_cannot_hold_is_refused_at_the_door(browse: Browse):

@@ -134,3 +134,23 @@ def test_19_a_key_whose_members_are_not_what_they_should_be_is_not_registered(wo
     ):
         answer = register(world, jwks={"keys": [jwk]}, **wish)
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_34_a_registration_opens_for_its_own_token_only(world: World, method: str):
+    mine, theirs = register(world).json(), register(world).json()
+    headers = {"authorization": f"Bearer {mine['registration_access_token']}"}
+    content = json.dumps({"client_id": theirs["client_id"], "client_name": "x"})
+
+    def ask(client_id: str) -> int:
+        sent = world.http.client.request(
+            method,
+            f"/oauth/register/{client_id}",
+            content=content.replace(theirs["client_id"], client_id),
+            headers={**headers, "content-type": "application/json"},
+        )
+        return world.runner.run(sent).status_code
+
+    assert ask(theirs["client_id"]) == 401
+    assert ask("food-office") == 401
+    assert ask(mine["client_id"]) in {200, 204, 400}

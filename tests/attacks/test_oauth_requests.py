@@ -64,6 +64,20 @@ def test_30_a_pushed_request_authorizes_once(world: World, strict: RelyingParty)
     assert "used" in refused_on_a_page(world, carried)
 
 
+def test_30_who_must_push_cannot_send_the_browser_with_a_request_instead(world, strict, signing):
+    pushing = world.client("pushing", require_pushed_authorization_requests=True)
+    signed_too = world.client(
+        "both", token_endpoint_auth_method="private_key_jwt", profile="fapi2",
+        grant_types=("authorization_code",),
+    )  # fmt: skip
+
+    for party in (strict, pushing):
+        answer = world.browser().authorize(party.request())
+        assert answer.params["error"] == "invalid_request", party.id
+    by_object = {"client_id": "both", "request": signed_too.request_object()}
+    assert world.browser().authorize(by_object).params["error"] == "invalid_request"
+
+
 def test_30_what_the_browser_adds_to_a_pushed_request_is_not_looked_at(world, strict):
     carried = strict.push(strict.request())
     evil = {"redirect_uri": "https://evil.example/", "scope": "openid identity", "state": "evil"}
@@ -130,6 +144,30 @@ def test_30_a_request_object_that_says_something_else_is_refused(world, signing,
     assert refused_on_a_page(world, {"client_id": "signing", "request": text})
     pushed = signing.post("/oauth/par", {"request": text})
     assert pushed.json()["error"] == "invalid_request_object"
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(-1, False), (3600, True), (3601, False)])
+def test_30_a_request_object_lives_an_hour_at_most(world: World, signing, seconds, taken):
+    end = int(world.clock().timestamp()) + seconds
+
+    answer = world.browser().authorize(
+        {"client_id": "signing", "request": signing.request_object(exp=end)}
+    )
+
+    assert answer.path.startswith("/signin/") == taken
+
+
+def test_30_a_request_beside_a_reference_is_neither(world: World, signing, strict):
+    carried = strict.push(strict.request())
+
+    both = signing.post(
+        "/oauth/par", {"request": signing.request_object(), "request_uri": carried["request_uri"]}
+    )
+    params = {"client_id": "signing", "request": signing.request_object()}
+
+    assert both.json()["error"] == "invalid_request"
+    assert refused_on_a_page(world, {**params, "request_uri": "https://evil.example/"})
+    assert refused_on_a_page(world, {**params, "request_uri": carried["request_uri"]})
 
 
 def test_30_only_the_clients_own_signature_counts(world: World, signing: RelyingParty):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -219,7 +220,7 @@ def test_21_a_claim_said_twice_is_refused(world: World, access_token: str):
     [
         {"exp": 0}, {"exp": -1}, {"exp": "9999999999"}, {"exp": None}, {"exp": True},
         {"exp": 253402300800000}, {"iat": 9999999999}, {"iat": "x"}, {"exp": [1]},
-        {"exp": 9999999999.5},
+        {"exp": 9999999999.5}, {"iat": True}, {"iat": 1.5}, {"iat": -1}, {"iat": None},
     ],
 )  # fmt: skip
 def test_22_odd_dates_are_refused(world: World, access_token: str, changes):
@@ -421,6 +422,32 @@ def test_33_a_secret_cannot_be_guessed_by_comparing(world: World, client: Relyin
         answers.add(world.http.post("/oauth/token", form, headers=headers).text)
 
     assert len(answers) == 1
+
+
+def test_33_an_unknown_name_costs_as_much_as_a_known_one(world: World, monkeypatch):
+    """The slow part is the same number of hashes under the same parameters."""
+    looked_at: list[str] = []
+    verify = PasswordHasher.verify
+
+    def seen(self: PasswordHasher, password_hash: str, password: str) -> bool:
+        looked_at.append(password_hash.rpartition("$")[0].rpartition("$")[0])
+        return verify(self, password_hash, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", seen)
+    answers = [world.idp.sign_in(name, "wrong") for name in ("chen", "nobody")]
+
+    assert answers[0] == answers[1]
+    assert len(looked_at) == 2
+    assert looked_at[0] == looked_at[1]
+
+
+def test_33_an_unknown_name_has_to_wait_like_a_known_one(world: World):
+    answers = {
+        name: [world.idp.sign_in(name, f"guess-{n}") for n in range(7)] for name in ("chen", "no")
+    }
+
+    assert answers["chen"] == answers["no"]
+    assert answers["no"][-1].reason == "too_many_attempts"
 
 
 def test_issuer_is_what_everything_above_was_checked_against():
