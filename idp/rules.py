@@ -8,12 +8,14 @@ refusal? And where may somebody go who signs out?
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from idp.acr import acr_reaches, acr_satisfies
 from idp.claims import CLAIMS, claims_of
 from idp.models import Authorization, AuthorizationRequest, Client, Session
 from idp.syntax import error_parameters, with_query
+
+PATIENCE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,11 @@ def decide(
     # 1., 2.
     fresh = session is not None and session.authenticated_at > request.created_at
     unmet = session and _unmet(request, session, subject)
-    if session is None or (not fresh and (unmet or _must_sign_in_again(request, session, now))):
+    if (
+        session is None
+        or _too_long_ago(request, session, now, patience=PATIENCE if fresh else timedelta(0))
+        or (not fresh and (unmet or _must_sign_in_again(request, session)))
+    ):
         if silent:
             return _refused(request, client, "login_required", "nobody is signed in", issuer)
         return Login(interaction_id)
@@ -213,12 +219,19 @@ def _unmet(request: AuthorizationRequest, session: Session, subject: str) -> tup
     return None
 
 
-def _must_sign_in_again(request: AuthorizationRequest, session: Session, now: datetime) -> bool:
+def _too_long_ago(
+    request: AuthorizationRequest, session: Session, now: datetime, *, patience: timedelta
+) -> bool:
+    """Whether the sign-in is older than max_age; after one for this very request the person has
+    some `patience` to read and answer, or a short max_age would ask for ever."""
+    if request.max_age is None:
+        return False
+    return session.authenticated_at < now - max(timedelta(seconds=request.max_age), patience)
+
+
+def _must_sign_in_again(request: AuthorizationRequest, session: Session) -> bool:
     """Whether a session from before the request is not what the request wants."""
     if {"login", "select_account"} & set(request.prompt) or request.max_age == 0:
-        return True
-    max_age = request.max_age
-    if max_age is not None and session.authenticated_at < now - timedelta(seconds=max_age):
         return True
     return not acr_satisfies(session.acr, request.acr_values)
 

@@ -77,6 +77,26 @@ def test_max_age_asks_again_when_the_sign_in_is_too_old(world: World, client: Re
     assert browser.authorize(client.request(max_age="60")).path.startswith("/signin/")
 
 
+def test_max_age_counts_until_the_code_for_who_signed_in_while_the_request_waited(
+    world: World, client: RelyingParty, clock
+):
+    browser = world.browser()
+    waiting = browser.authorize(client.request(max_age="60")).interaction_id
+    other = browser.authorize(client.request()).interaction_id
+    browser.sign_in(other)
+
+    def ready() -> bool:
+        return world.idp.interaction(waiting, browser.id, browser.session_id).ready
+
+    assert ready()
+    clock.advance(timedelta(minutes=4))
+    assert ready(), "there is time to read and answer"
+    clock.advance(timedelta(minutes=2))
+    assert not ready()
+    assert isinstance(world.idp.resume(waiting, browser.session_id, browser.id), Login)
+    assert not isinstance(browser.sign_in(waiting).next, Login)
+
+
 def test_a_person_who_says_no_goes_back_with_access_denied(world: World, client: RelyingParty):
     browser = world.browser()
     answer = browser.authorize(client.request())
