@@ -114,7 +114,7 @@ def test_two_tabs_wait_and_one_sign_in_serves_both(window: Open, scripts):
     assert allow(first)["state"] == "first"
 
 
-def begin(page: Page, state: str) -> None:
+def begin(page: Page, state: str, **changes: str) -> None:
     """A service sends its person here."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).rstrip(b"=").decode()
     asked = {
@@ -127,7 +127,7 @@ def begin(page: Page, state: str) -> None:
         "nonce": "n",
         "code_challenge": challenge,
         "code_challenge_method": "S256",
-    }
+    } | changes
     page.goto("/oauth/authorize?" + urlencode(asked))
 
 
@@ -283,6 +283,22 @@ def each_page(window: Open, permit: Licence, **options: Any) -> Iterator[Page]:
         for path in paths:
             page.goto(path.format(identifier=permit.identifier))
             yield page
+    yield from pages_of_a_sign_in(window(**options))
+
+
+def pages_of_a_sign_in(page: Page) -> Iterator[Page]:
+    """Seen by whom a service sent: sign-in, consent, a tab that waited meanwhile, a refusal."""
+    begin(page, "waits")
+    waiting = page.url
+    yield page
+    begin(page, "goes on")
+    fill_in(page, "long")
+    page.wait_for_url("**/consent/**")
+    yield page
+    page.goto(waiting)
+    yield page
+    begin(page, "refused", redirect_uri="https://elsewhere.test/")
+    yield page
 
 
 def refused_form(page: Page) -> None:
