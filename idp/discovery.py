@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from idp import encryption
-from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
+from idp.acr import ACR_PASSWORD
 from idp.claims import CLAIMS, SCOPE_CLAIMS
 from idp.models import LOCALES
 from idp.profiles import SIGNING_ALGORITHMS
@@ -66,7 +66,7 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "claims_parameter_supported": True,
         "request_parameter_supported": True,
         "request_uri_parameter_supported": False,
-        "acr_values_supported": [ACR_PASSWORD, ACR_TWO_FACTORS],
+        "acr_values_supported": [ACR_PASSWORD],  # two factors: when there is a second one
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": list(LOCALES),
     }

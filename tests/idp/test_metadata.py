@@ -3,6 +3,7 @@
 Each test tries everything a standard has a name for and compares what worked with what is told.
 """
 
+import json
 import secrets
 from collections.abc import Iterator
 from functools import cache
@@ -227,6 +228,13 @@ def test_claims_and_scopes(world: World, told):
 
     assert set(tokens["scope"].split()) == set(told["scopes_supported"])
     assert set(told["claims_supported"]) <= seen | of_officers
+
+
+def test_every_strength_that_is_told_can_be_reached(world: World, client: RelyingParty, told):
+    for acr in told["acr_values_supported"]:
+        wanted = json.dumps({"id_token": {"acr": {"essential": True, "value": acr}}})
+        tokens = client.tokens(claims=wanted)
+        assert world.verify(tokens["id_token"], audience=client.id)["acr"] == acr
 
 
 def test_flags(world: World, client: RelyingParty, told):
