@@ -5,6 +5,7 @@ ours, which can be stopped in their tracks (an HSM that no longer answers) or ki
 gone). Everything on the way is other people's software and speaks the real interface.
 """
 
+import atexit
 import functools
 import os
 import signal
@@ -32,6 +33,7 @@ def the_remote_module() -> "RemoteModule":
     """One for the whole process: the client module reads the server's address once."""
     module = RemoteModule(Path(tempfile.mkdtemp(prefix="yinzheng-p11-")), the_token())
     module.start()
+    atexit.register(module.kill)
     return module
 
 

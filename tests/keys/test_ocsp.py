@@ -368,6 +368,7 @@ def test_signed_answers_are_replaced_before_they_end_and_never_served_after(
 def test_openssl_believes_an_answer_of_a_department_signed_before(
     keys: Keys,
     database: Database,
+    clock: MovableClock,
     openssl: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
@@ -384,7 +385,7 @@ def test_openssl_believes_an_answer_of_a_department_signed_before(
 
     believed = openssl(
         *(*asked, "-respin", "answer", "-CAfile", "root.pem", "-verify_other", "issuer.pem"),
-        *("-validity_period", "999999999"),
+        *("-attime", str(int(clock().timestamp())), "-validity_period", "999999999"),
     )
 
     assert "Response verify OK" in believed.stderr + believed.stdout, believed.stderr
