@@ -11,7 +11,6 @@ the same key is refused.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -24,10 +23,11 @@ from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
 from exchange.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
 from exchange.verification import Verifications
 from foundation.actor import Actor
+from foundation.clock import rfc3339
 from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, mount
 
 SCOPE = "certificates.verify"
-_NO_STORE = ("cache-control", "no-store")
+NO_STORE = ("cache-control", "no-store")
 _TAGS = ("verification",)
 
 
@@ -94,13 +94,13 @@ def router(verifications: Verifications, require: Require) -> APIRouter:
             file = await verifications.proved_receipt_file(receipt_id, actor)
         else:
             file = await run_in_threadpool(verifications.receipt_file, receipt_id, actor)
-        return _private(orjson.dumps(file))
+        return private(file)
 
     @routes.get("/api/v1/purposes", name="list_purposes", summary="What you may ask, and why")
     def list_purposes(actor: Annotated[Actor, allowed]) -> Response:
         """The purposes registered for your department, and those that are everyone's."""
         found = verifications.purposes.of(actor.organisation)
-        return _private(orjson.dumps({"items": [purpose_to_json(each) for each in found]}))
+        return private({"items": [purpose_to_json(each) for each in found]})
 
     return routes
 
@@ -121,7 +121,7 @@ def to_json(verifications: Verifications, verdict: Verdict) -> dict[str, Any]:
         "purpose": verdict.purpose,
         "legal_basis": verdict.legal_basis,
         "case_ref": verdict.case_ref,
-        "checked_at": _instant(verdict.checked_at),
+        "checked_at": rfc3339(verdict.checked_at),
         "entry_id": verdict.entry_id,
         "receipt_id": verdict.receipt_id,
         "receipt": verdict.receipt,
@@ -133,7 +133,7 @@ def batch_to_json(verifications: Verifications, answer: BatchVerdict) -> dict[st
         "items": [to_json(verifications, each) for each in answer.items],
         "receipt_id": answer.receipt_id,
         "receipt": answer.receipt,
-        "checked_at": _instant(answer.checked_at),
+        "checked_at": rfc3339(answer.checked_at),
     }
 
 
@@ -157,16 +157,13 @@ async def _answered(
 ) -> HotAnswer:
     key = request.headers.get(HEADER)
     if key is None:
-        return HotAnswer(200, await act(), headers=(_NO_STORE,))
+        return HotAnswer(200, await act(), headers=(NO_STORE,))
     digested = request.path.encode() + b"\n" + request.body
     body, repeated = await verifications.replays.once(actor, key, digested, act)
     replayed = ("idempotency-replayed", "true" if repeated else "false")
-    return HotAnswer(200, body, headers=(_NO_STORE, replayed))
+    return HotAnswer(200, body, headers=(NO_STORE, replayed))
 
 
-def _private(body: bytes) -> Response:
-    return Response(body, media_type="application/json", headers=dict([_NO_STORE]))
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def private(value: object) -> Response:
+    """JSON that nobody keeps."""
+    return Response(orjson.dumps(value), media_type="application/json", headers=dict([NO_STORE]))

@@ -48,7 +48,7 @@ from exchange.rules import SILENT
 from exchange.verification import Verifications
 from foundation import delivery
 from foundation.actor import Actor, ActorKind
-from foundation.clock import Clock
+from foundation.clock import Clock, rfc3339
 from foundation.database import Database, Tx
 from foundation.errors import FieldError
 from foundation.jobs import Jobs
@@ -330,8 +330,7 @@ class Subscriptions:
 
 def content_of(notice: Notice) -> bytes:
     """The content of a notice, the same at every attempt."""
-    occurred = notice.occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    said = {"id": notice.id, "type": EVENT, "occurred_at": occurred}
+    said = {"id": notice.id, "type": EVENT, "occurred_at": rfc3339(notice.occurred_at)}
     return orjson.dumps({**said, "subscription": notice.subscription})
 
 

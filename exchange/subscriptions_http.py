@@ -9,23 +9,21 @@ What is sent to the program is described in docs/api.md, with a program that che
 """
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Response
 
 from exchange import openapi
-from exchange.http import SCOPE, to_json
+from exchange.http import NO_STORE, SCOPE, private, to_json
 from exchange.models import Notice, Subscription
 from exchange.requests import read_subscription
 from exchange.subscriptions import Subscriptions
 from exchange.verification import Verifications
 from foundation.actor import Actor
+from foundation.clock import rfc3339
 from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
 
 PATH = "/api/v1/subscriptions"
-_NO_STORE = ("cache-control", "no-store")
 _TAGS = ("subscriptions",)
 
 
@@ -39,7 +37,7 @@ def hot_routes(
         asked, url = read_subscription(request.body)
         kept, verdict = await asyncio.to_thread(subscriptions.subscribe, actor, asked, url)
         answer = {**shown(kept), "verdict": to_json(verifications, verdict)}
-        return json_answer(answer, 201, (_NO_STORE, ("location", f"{PATH}/{kept.id}")))
+        return json_answer(answer, 201, (NO_STORE, ("location", f"{PATH}/{kept.id}")))
 
     return [
         HotRoute(
@@ -65,7 +63,7 @@ def router(
     @routes.get(PATH, name="list_subscriptions", summary="What you follow")
     def list_subscriptions(actor: Annotated[Actor, allowed]) -> Response:
         """The certificates this program follows, newest first."""
-        return _private({"items": [shown(each) for each in subscriptions.of(actor)]})
+        return private({"items": [shown(each) for each in subscriptions.of(actor)]})
 
     one = f"{PATH}/{{subscription_id}}"
 
@@ -73,7 +71,7 @@ def router(
     def get_subscription(subscription_id: str, actor: Annotated[Actor, allowed]) -> Response:
         """A subscription with its notices and what came of each."""
         found, notices = subscriptions.notices(actor, subscription_id)
-        return _private({**shown(found), "notices": [notice_to_json(each) for each in notices]})
+        return private({**shown(found), "notices": [notice_to_json(each) for each in notices]})
 
     @routes.delete(one, name="end_subscription", summary="Follow it no longer", status_code=204)
     def end_subscription(subscription_id: str, actor: Annotated[Actor, allowed]) -> Response:
@@ -92,8 +90,8 @@ def shown(subscription: Subscription) -> dict[str, Any]:
         "purpose": subscription.purpose,
         "legal_basis": subscription.legal_basis,
         "case_ref": subscription.case_ref,
-        "created_at": _instant(subscription.created_at),
-        "expires_at": _instant(subscription.expires_at),
+        "created_at": rfc3339(subscription.created_at),
+        "expires_at": rfc3339(subscription.expires_at),
     }
 
 
@@ -101,16 +99,8 @@ def notice_to_json(notice: Notice) -> dict[str, Any]:
     state = "delivered" if notice.delivered_at else "given_up" if notice.given_up_at else "waiting"
     return {
         "id": notice.id,
-        "occurred_at": _instant(notice.occurred_at),
+        "occurred_at": rfc3339(notice.occurred_at),
         "state": state,
         "attempts": notice.attempts,
         "problem": notice.problem,
     }
-
-
-def _private(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json", headers=dict([_NO_STORE]))
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

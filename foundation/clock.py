@@ -9,3 +9,8 @@ Clock = Callable[[], datetime]
 def system_clock() -> datetime:
     """The machine's time, always aware and always UTC."""
     return datetime.now(UTC)
+
+
+def rfc3339(at: datetime) -> str:
+    """A moment as interfaces write it: 2026-11-24T08:00:00.000Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
