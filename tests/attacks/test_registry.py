@@ -331,7 +331,7 @@ def test_50_no_process_reads_the_old_status_after_the_act_is_acknowledged(
     revoked, heard = spawn.Event(), spawn.Queue()
     slot = (issued.status_list, issued.status_index)
     words = (database.url, master_key, clock(), slot, revoked, heard)
-    watcher = spawn.Process(target=rivals.watch, args=words)
+    watcher = spawn.Process(target=rivals.watch, args=words, daemon=True)
     watcher.start()
     assert heard.get(timeout=120) == "ready"
 

@@ -43,7 +43,9 @@ def at_once(
     spawn = multiprocessing.get_context("spawn")
     gate, answers = spawn.Barrier(len(acts)), spawn.Queue()
     processes = [
-        spawn.Process(target=_do, args=(act, words, (url, key, now), gate, answers, number))
+        spawn.Process(
+            target=_do, args=(act, words, (url, key, now), gate, answers, number), daemon=True
+        )
         for number, (act, words) in enumerate(acts)
     ]
     for process in processes:
