@@ -95,7 +95,7 @@ def router(desk: Desk) -> APIRouter:
     def use(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
         actor = desk.officer(request).actor
         desk.accept(request, form)
-        found = _found(desk, actor, seal_id, permit_id)
+        _entry, found = _found(desk, actor, seal_id, permit_id)
         file = upload(form, "file")
         if file is None:
             missing = problems.one(desk.language(request), "file", "permits.file_missing")
@@ -132,11 +132,11 @@ def _decided(
     return desk.go(f"/staff/seals/{seal_id}/permits/{permit_id}")
 
 
-def _found(desk: Desk, actor: Actor, seal_id: str, permit_id: str) -> Permit:
+def _found(desk: Desk, actor: Actor, seal_id: str, permit_id: str) -> tuple[SealEntry, Permit]:
     """A permit of the officer's own department. Raises `UnknownSeal`, `UnknownPermit`."""
-    desk.house.seals.entry(seal_id, by=actor)
+    entry = desk.house.seals.entry(seal_id, by=actor)
     with desk.house.database.read() as tx:
-        return desk.house.seals.permits.get(tx, seal_id, permit_id)
+        return entry, desk.house.seals.permits.get(tx, seal_id, permit_id)
 
 
 def _permit(
@@ -148,7 +148,7 @@ def _permit(
     status: int = 200,
 ) -> Response:
     actor = desk.officer(request).actor
-    found = _found(desk, actor, seal_id, permit_id)
+    entry, found = _found(desk, actor, seal_id, permit_id)
     line = _lines(desk, request, [found])[0]
     own = found.asked_by == actor.id
     decides = actor.may("keeper") or actor.may("approver")
@@ -157,7 +157,7 @@ def _permit(
         "permit.html",
         status=status,
         errors=errors,
-        entry=desk.house.seals.entry(seal_id, by=actor),
+        entry=entry,
         line=line,
         own=own,
         may_approve=decides and not own and line.state == "asked",
