@@ -54,7 +54,7 @@ def test_a_hint_that_a_former_key_signed_is_still_a_hint(world: World, visit, ke
 @pytest.mark.parametrize("spoil", ["tampered", "nonsense", "x.y.z"])
 def test_a_bad_hint_ends_nothing_and_redirects_nowhere(world: World, visit, spoil: str):
     browser, hint = visit
-    bad = hint[:-4] + "AAAA" if spoil == "tampered" else spoil
+    bad = hint[:-8] + "AAAAAAAA" if spoil == "tampered" else spoil
 
     answer = logout(browser, id_token_hint=bad, post_logout_redirect_uri=LOGGED_OUT_URI)
 

@@ -81,7 +81,7 @@ def test_a_hint_that_is_not_ours_or_not_for_this_client_is_refused(world: World,
     other = world.client("other", first_party=True)
     foreign = hint_of(world, other)
 
-    for hint in (foreign, foreign[:-4] + "AAAA", "x"):
+    for hint in (foreign, foreign[:-8] + "AAAAAAAA", "x"):
         answer = world.browser().authorize(client.request(id_token_hint=hint))
         assert answer.params["error"] == "invalid_request"
 
