@@ -111,7 +111,7 @@ class Conversation:
                 return checked
             interaction_id = secrets.token_urlsafe(32)
             self._add(tx, interaction_id, checked, browser)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now, hold=True) if session_id else None
             return self._continue(tx, interaction_id, checked, client, session)
 
     def _begin_pushed(
@@ -143,7 +143,7 @@ class Conversation:
             request = replace(stored.request, created_at=now, pushed=reference)
             self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now, hold=True) if session_id else None
             return self._continue(tx, interaction_id, request, client, session)
 
     def _interaction_of(self, reference: str, browser: str | None) -> str:
@@ -165,7 +165,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now, hold=True) if session_id else None
             return self._continue(tx, interaction_id, request, client, session)
 
     def interaction(
@@ -205,7 +205,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now, hold=True) if session_id else None
             asked = rules.asked(request)
             step = rules.decide(
                 request, client, session, asked, subject=self._subject(client, session),
@@ -261,7 +261,7 @@ class Conversation:
         client: Client,
         session: Session | None,
     ) -> Decision:
-        step, agreement = self._next(tx, interaction_id, request, client, session)
+        step, agreement = self._next(tx, interaction_id, request, client, session, hold=True)
         if isinstance(step, Refused):
             self._refuse(tx, client, step, session.person if session else None)
         if step is not None or session is None:
@@ -278,11 +278,13 @@ class Conversation:
         request: AuthorizationRequest,
         client: Client,
         session: Session | None,
+        *,
+        hold: bool = False,
     ) -> tuple[Login | Consent | Refused | None, Agreement | None]:
         """What still stands between the request and its code, and what the person agreed to."""
         agreement = None
         if session is not None:
-            agreement = store.agreement(tx, session.person.id, client.client_id)
+            agreement = store.agreement(tx, session.person.id, client.client_id, hold=hold)
         step = rules.decide(
             request,
             client,

@@ -124,8 +124,12 @@ def add_session(tx: Tx, session: Session) -> None:
     )
 
 
-def session(tx: Tx, session_id: str, now: datetime) -> Session | None:
-    """The live session behind a cookie value, of a person who is not disabled."""
+def session(tx: Tx, session_id: str, now: datetime, *, hold: bool = False) -> Session | None:
+    """The live session behind a cookie value, of a person who is not disabled.
+
+    With `hold` it does not end before this transaction does: what is granted on it is there to be
+    ended with it.
+    """
     query = (
         select(idp_sessions, people)
         .join_from(idp_sessions, people, idp_sessions.c.person_id == people.c.id)
@@ -135,6 +139,8 @@ def session(tx: Tx, session_id: str, now: datetime) -> Session | None:
             people.c.disabled_at.is_(None),
         )
     )
+    if hold:
+        query = query.with_for_update(read=True, of=idp_sessions)
     row = tx.execute(query).first()
     return None if row is None else _session_of(row, person_of(row))
 
@@ -220,11 +226,14 @@ def take_logout(tx: Tx, logout_id: str, now: datetime) -> str | None:
 # --- consents -----------------------------------------------------------------------------------
 
 
-def agreement(tx: Tx, person_id: str, client_id: str) -> Agreement | None:
-    """What this person answered this client the last time; None when never asked."""
+def agreement(tx: Tx, person_id: str, client_id: str, *, hold: bool = False) -> Agreement | None:
+    """What this person answered this client the last time; None when never asked. With `hold` it
+    is not withdrawn before this transaction ends."""
     query = select(consents).where(
         consents.c.person_id == person_id, consents.c.client_id == client_id
     )
+    if hold:
+        query = query.with_for_update(read=True)
     row = tx.execute(query).first()
     if row is None:
         return None

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -197,6 +198,29 @@ def test_32_a_device_that_was_allowed_for_a_session_gets_nothing_after_it(world:
     assert answer.json()["error"] == "access_denied"
     assert kiosk.token({"grant_type": DEVICE_CODE, "device_code": elsewhere}).status_code == 200
     assert world.idp.session(other) is not None
+
+
+def test_32_a_code_is_over_after_ten_minutes_for_the_person_and_the_device(world, kiosk, clock):
+    session, code = allowed(world, kiosk, "openid profile")
+    asked = user_code(kiosk)
+    clock.advance(timedelta(minutes=10))
+
+    answer = kiosk.token({"grant_type": DEVICE_CODE, "device_code": code})
+
+    assert answer.json()["error"] == "expired_token"
+    assert world.idp.devices.look_up(session, asked) == DeviceRejected("unknown_code")
+
+
+def test_32_a_device_code_is_of_no_use_to_another_client_and_works_once(world: World, kiosk):
+    _, code = allowed(world, kiosk, "openid profile")
+    thief = world.client("thief", redirect_uris=(), grant_types=(DEVICE_CODE,))
+    form = {"grant_type": DEVICE_CODE, "device_code": code}
+
+    stolen = thief.token(form)
+    taken = [kiosk.token(form) for _ in range(2)]
+
+    assert stolen.json()["error"] == "invalid_grant"
+    assert [each.status_code for each in taken] == [200, 400]
 
 
 def test_34_nobody_asks_about_or_gives_back_what_is_anothers(world: World, client):

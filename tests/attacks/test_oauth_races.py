@@ -2,13 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from foundation.actor import SYSTEM
+from foundation.database import Database
 from idp import DeviceAnswered, DeviceView, families
 from idp.errors import InvalidToken
 from idp.grants import authorization_code, refresh
@@ -53,6 +57,51 @@ def test_50_nobody_who_asks_after_a_revocation_was_answered_hears_that_the_token
 
     assert set(during) <= {True, False}
     assert set(late) == {False}
+
+
+@contextmanager
+def meanwhile(database: Database, statement: str, act: Callable[[], Any]) -> Iterator[None]:
+    """Just before the statement somebody else acts: at once, or when whoever is first is done."""
+    acting: list[Thread] = []
+
+    def before(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
+        if text.startswith(statement) and not acting:
+            acting.append(Thread(target=act))
+            acting[0].start()
+            acting[0].join(0.5)
+
+    event.listen(database.engine, "before_cursor_execute", before)
+    yield
+    event.remove(database.engine, "before_cursor_execute", before)
+    acting[0].join()
+
+
+@pytest.mark.parametrize("what", ["session", "consent"])
+def test_50_a_code_made_while_what_it_stands_on_ends_is_worth_nothing(world: World, client, what):
+    browser = world.browser()
+    client.code(browser)
+    end = {
+        "session": lambda: world.idp.end_session(browser.session_id),
+        "consent": lambda: world.idp.withdraw_consent(world.chen, client.id),
+    }
+
+    with meanwhile(world.database, 'INSERT INTO "token_families"', end[what]):
+        answer = browser.authorize(client.request())
+
+    response = client.exchange(answer.params["code"])
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
+
+
+def test_50_a_yes_said_while_its_session_ends_is_worth_nothing(world: World):
+    kiosk = world.client("kiosk", redirect_uris=(), grant_types=(DEVICE_CODE,))
+    asked = kiosk.post("/oauth/device", {"scope": "openid"}).json()
+    session = world.idp.sign_in("chen", PASSWORD).session_id
+
+    with meanwhile(world.database, "UPDATE device_codes", lambda: world.idp.end_session(session)):
+        world.idp.devices.answer(session, asked["user_code"], True)
+
+    poll = {"grant_type": DEVICE_CODE, "device_code": asked["device_code"]}
+    assert kiosk.token(poll).json()["error"] == "access_denied"
 
 
 def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
