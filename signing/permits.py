@@ -8,7 +8,7 @@ times.
     with database.write() as tx:
         permit = permits.ask(tx, seal.id, purpose="年检通知", quota=10, by=wang, now=now, until=end)
     …       permits.approve(tx, permit, by=li, now=now)
-    …       approval = permits.spend(tx, permit, purpose="年检通知", content_digest=…, now=now)
+    …       approval = permits.spend(tx, seal.id, permit, purpose="年检通知", …)
 """
 
 import secrets
@@ -99,6 +99,7 @@ class Permits:
     def spend(
         self,
         tx: Tx,
+        seal_id: str,
         permit_id: str,
         *,
         purpose: str,
@@ -110,17 +111,16 @@ class Permits:
         """Use the permit for one content (or `count` copies of it): what `Signing` wants to see.
 
         Spent with the caller's transaction: when that fails, so does the use. `by` is who uses it,
-        where that is known. Raises `PermitNotUsable` (not approved, over, withdrawn, another
-        purpose, another officer's), `PermitExhausted`.
+        where that is known. Raises `UnknownPermit` (not of this seal), `PermitNotUsable` (not
+        approved, over, withdrawn, another purpose, another officer's), `PermitExhausted`.
         """
-        if by is not None and by.id != self._must_find(tx, permit_id).asked_by:
-            raise PermitNotUsable(
-                "the permit was given to another officer", next_step="Ask for one of your own."
-            )
+        asked_by = seal_permits.c.asked_by if by is None else by.id
         spent = tx.execute(
             update(seal_permits)
             .where(
                 seal_permits.c.id == permit_id,
+                seal_permits.c.seal_id == seal_id,
+                seal_permits.c.asked_by == asked_by,
                 seal_permits.c.purpose == purpose,
                 seal_permits.c.approved_at.is_not(None),
                 seal_permits.c.withdrawn_at.is_(None),
@@ -129,9 +129,9 @@ class Permits:
             )
             .values(used=seal_permits.c.used + count)
         )
-        permit = self._must_find(tx, permit_id)
+        permit = self.get(tx, seal_id, permit_id)
         if spent.rowcount != 1 or permit.approved_by is None or permit.approved_at is None:
-            raise _refused(permit, purpose, now)
+            raise _refused(permit, purpose, now, by)
         user = by or Actor(ActorKind.PERSON, permit.asked_by)  # whom the permit was given to
         self._keep(tx, "spent", permit, user, now, count=str(count), content_digest=content_digest)
         return Approval(
@@ -181,8 +181,14 @@ class Permits:
         return Permit(**found)
 
 
-def _refused(permit: Permit, purpose: str, now: datetime) -> PermitNotUsable | PermitExhausted:
+def _refused(
+    permit: Permit, purpose: str, now: datetime, by: Actor | None
+) -> PermitNotUsable | PermitExhausted:
     """Why a permit could not be spent; the same stable codes everywhere."""
+    if by is not None and by.id != permit.asked_by:
+        return PermitNotUsable(
+            "the permit was given to another officer", next_step="Ask for one of your own."
+        )
     if permit.approved_at is None:
         return PermitNotUsable("the permit was not approved", next_step="Ask the keeper.")
     if permit.withdrawn_at is not None or permit.valid_until < now:

@@ -69,9 +69,8 @@ def seal_under_permit(
     now, digest = rooms.clock(), b64url(hashlib.sha256(data).digest())
     seal = rooms.seals.get(seal_id)
     with rooms.database.write() as tx:
-        permit = rooms.seals.permits.get(tx, seal_id, permit_id)
         approval = rooms.seals.permits.spend(
-            tx, permit.id, purpose=purpose, content_digest=digest, now=now, by=by
+            tx, seal_id, permit_id, purpose=purpose, content_digest=digest, now=now, by=by
         )
     if form is Form.PDF:
         return rooms.signing.seal_foreign_pdf(

@@ -86,7 +86,7 @@ def test_asking_granting_using_and_ending_a_permit_is_in_the_ledger(
     register.do(permits, "approve", permit, by=APPROVER)
     clock.advance(timedelta(minutes=1))
     with register.database.write() as tx:
-        permits.spend(tx, permit, purpose="年检通知", content_digest="digest", now=clock())
+        permits.spend(tx, seal.id, permit, purpose="年检通知", content_digest="digest", now=clock())
     register.do(permits, "withdraw", permit)
     register.do(permits, "withdraw", permit)
 

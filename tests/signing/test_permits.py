@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import Actor
-from signing import Permit, Seal
+from signing import Approval, Permit, Seal
 from signing.errors import (
     FourEyesViolated,
     NotTheKeeper,
@@ -19,6 +19,7 @@ from signing.errors import (
     UnknownSeal,
 )
 from signing.models import seal_permits
+from tests.plans import statements
 from tests.signing.conftest import BOX, KEEPER, House
 from tests.signing.pages import page
 
@@ -51,10 +52,18 @@ def approve(house: House, permit: str, by: Actor = KEEPER) -> Permit:
         return house.seals.permits.approve(tx, permit, by=by, now=house.clock())
 
 
-def spend(house: House, permit: str, purpose: str = PURPOSE, content_digest: str = "digest"):
+def spend(
+    house: House,
+    seal: Seal,
+    permit: str,
+    purpose: str = PURPOSE,
+    content_digest: str = "digest",
+    by: Actor | None = None,
+) -> Approval:
+    now = house.clock()
     with house.database.write() as tx:
         return house.seals.permits.spend(
-            tx, permit, purpose=purpose, content_digest=content_digest, now=house.clock()
+            tx, seal.id, permit, purpose=purpose, content_digest=content_digest, now=now, by=by
         )
 
 
@@ -62,7 +71,7 @@ def test_a_permit_of_two_people_seals_a_document(house: House, seal: Seal) -> No
     permit = ask(house, seal)
     approve(house, permit)
 
-    approval = spend(house, permit, content_digest="content")
+    approval = spend(house, seal, permit, content_digest="content")
     sealed = house.signing.seal_pdf(
         seal, page(), approval, content_digest="content", now=house.clock(), box=BOX
     )
@@ -75,11 +84,11 @@ def test_a_permit_of_two_people_seals_a_document(house: House, seal: Seal) -> No
 def test_a_permit_is_spent_as_often_as_it_was_granted(house: House, seal: Seal) -> None:
     permit = ask(house, seal, quota=2)
     approve(house, permit)
-    spend(house, permit)
-    spend(house, permit)
+    spend(house, seal, permit)
+    spend(house, seal, permit)
 
     with pytest.raises(PermitExhausted):
-        spend(house, permit)
+        spend(house, seal, permit)
 
     with house.database.read() as tx:
         (known,) = house.seals.permits.of(tx, seal.id)
@@ -98,7 +107,7 @@ def test_who_asks_does_not_approve(house: House, seal: Seal) -> None:
     with pytest.raises(IntegrityError), house.database.write() as tx:
         tx.execute(update(seal_permits).values(approved_by="keeper-1"))
     with pytest.raises(PermitNotUsable, match="not approved"):
-        spend(house, permit)
+        spend(house, seal, permit)
 
 
 def test_the_database_itself_holds_the_quota(house: House, seal: Seal) -> None:
@@ -113,10 +122,45 @@ def test_a_permit_is_for_one_purpose_until_one_day(house: House, seal: Seal) -> 
     approve(house, permit)
 
     with pytest.raises(PermitNotUsable, match="another purpose"):
-        spend(house, permit, purpose="行政处罚")
+        spend(house, seal, permit, purpose="行政处罚")
     house.clock.advance(31 * DAY)
     with pytest.raises(PermitNotUsable, match="over"):
-        spend(house, permit)
+        spend(house, seal, permit)
+
+
+def test_a_permit_is_for_one_seal_and_one_officer(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    approve(house, permit)
+    other = house.register("临江市教育局", "3501000012346")
+
+    with pytest.raises(UnknownPermit):
+        spend(house, other, permit)
+    with pytest.raises(PermitNotUsable, match="another officer"):
+        spend(house, seal, permit, by=replace(CLERK, id="clerk-2"))
+
+    with house.database.read() as tx:
+        assert house.seals.permits.get(tx, seal.id, permit).used == 0
+    assert spend(house, seal, permit, by=CLERK).drafter == CLERK.id
+
+
+def test_using_a_permit_asks_for_it_once(house: House, seal: Seal) -> None:
+    permit = ask(house, seal)
+    approve(house, permit)
+
+    asked = statements(
+        house.database,
+        lambda tx: house.seals.permits.spend(
+            tx,
+            seal.id,
+            permit,
+            purpose=PURPOSE,
+            content_digest="digest",
+            now=house.clock(),
+            by=CLERK,
+        ),
+    )
+
+    assert sum("FROM seal_permits" in statement for statement, _ in asked) == 1
 
 
 def test_a_permit_can_be_withdrawn(house: House, seal: Seal) -> None:
@@ -127,7 +171,7 @@ def test_a_permit_can_be_withdrawn(house: House, seal: Seal) -> None:
 
     assert withdrawn.withdrawn_by == "keeper-1"
     with pytest.raises(PermitNotUsable, match="over"):
-        spend(house, permit)
+        spend(house, seal, permit)
 
 
 def test_a_permit_is_approved_once(house: House, seal: Seal) -> None:
@@ -147,11 +191,11 @@ def test_a_use_that_was_rolled_back_was_no_use(house: House, seal: Seal) -> None
     approve(house, permit)
     with pytest.raises(RuntimeError), house.database.write() as tx:  # noqa: PT012
         house.seals.permits.spend(
-            tx, permit, purpose=PURPOSE, content_digest="x", now=house.clock()
+            tx, seal.id, permit, purpose=PURPOSE, content_digest="x", now=house.clock()
         )
         raise RuntimeError
 
-    assert spend(house, permit).reference == permit
+    assert spend(house, seal, permit).reference == permit
 
 
 def test_ten_uses_are_ten_however_many_spend_at_once(house: House, seal: Seal) -> None:
@@ -162,7 +206,7 @@ def test_ten_uses_are_ten_however_many_spend_at_once(house: House, seal: Seal) -
     def work() -> None:
         for _ in range(5):
             try:
-                spend(house, permit)
+                spend(house, seal, permit)
                 outcomes.append("spent")
             except PermitExhausted:
                 outcomes.append("exhausted")
@@ -190,4 +234,4 @@ def test_nobody_asks_for_the_seal_of_another_department(house: House, seal: Seal
     with pytest.raises(UnknownSeal):
         ask(house, seal, by=STRANGER)
     with pytest.raises(UnknownPermit):
-        spend(house, "permit-0")
+        spend(house, seal, "permit-0")
