@@ -107,7 +107,7 @@ class Verifications:
         decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
         self._quota.charge(actor, "", now, decision.assessment.outcome)
         ref = await self._ledger.record(entry_of(request, decision, actor, now))
-        return self._answer(request, decision, now, ref)
+        return await self._keys.aside(lambda: self._answer(request, decision, now, ref))
 
     async def verify_batch(self, actor: Actor, batch: BatchRequest) -> BatchVerdict:
         """Many answers after one commit, and one receipt over all of them."""
@@ -126,7 +126,8 @@ class Verifications:
             [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
         )
         await asyncio.to_thread(self._keep_batch, receipt_id, refs, now)
-        receipt = self._sign(self._batch_claims(receipt_id, refs))
+        claims = self._batch_claims(receipt_id, refs)
+        receipt = await self._keys.aside(lambda: self._sign(claims))
         items = tuple(
             verdict_of(request, one, now, ref, ref.id, "")
             for (request, one), ref in zip(decided, refs, strict=True)

@@ -144,16 +144,16 @@ class Access:
         )
         await self._ledger.record(entry)
         subject = subject_for(self._database.cipher, authorized.client, person.id)
-        return self._told(client, {"sub": subject, **values})
+        return await self._told(client, {"sub": subject, **values})
 
     def close(self) -> None:
         self._standings.close()
 
-    def _told(self, client: Client, claims: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    async def _told(self, client: Client, claims: Mapping[str, Any]) -> Mapping[str, Any] | str:
         if not client.userinfo_signed_response_alg:
             return claims
         said = {"iss": self._tokens.issuer, "aud": client.client_id, **claims}
-        signed = self._tokens.sign(said, typ="userinfo+jwt")
+        signed = await self._tokens.signed(said, typ="userinfo+jwt")
         return encryption.for_client(client, "userinfo", signed)
 
     async def standing(self, token: VerifiedToken) -> Authorized | None:

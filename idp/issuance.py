@@ -108,7 +108,7 @@ class Issuance:
         now = self._clock()
         asked = client_credentials.check(form, client, api_audience=self._tokens.api_audience)
         grant = replace(asked, binding=confirmation) if confirmation else asked
-        issued = self._tokens.issue(grant, client.client_id, now)
+        issued = await self._tokens.issue(grant, client.client_id, now)
         details = {
             "grant_type": client_credentials.GRANT_TYPE,
             "scope": " ".join(grant.scopes),
@@ -126,7 +126,7 @@ class Issuance:
         result = await self._codes.submit(request)
         if isinstance(result, NotRedeemed):
             raise result.error()
-        return self._respond(
+        return await self._respond(
             client,
             result.family,
             result.family.authorization.scopes,
@@ -144,7 +144,7 @@ class Issuance:
         result = await self._refreshes.submit(request)
         if isinstance(result, NotRefreshed):
             raise result.error()
-        return self._respond(
+        return await self._respond(
             client,
             result.family,
             result.scopes,
@@ -161,9 +161,11 @@ class Issuance:
         if isinstance(result, device_code.NotAllowed):
             raise result.error()
         scopes = result.family.authorization.scopes
-        return self._respond(client, result.family, scopes, result.refresh_token, confirmation)
+        return await self._respond(
+            client, result.family, scopes, result.refresh_token, confirmation
+        )
 
-    def _respond(
+    async def _respond(
         self,
         client: Client,
         family: Family,
@@ -187,7 +189,8 @@ class Issuance:
             binding=confirmation,
         )
         subject = subject_for(self._cipher, client, authorization.person_id)
-        return self._tokens.issue(grant, subject, self._clock()).response
+        issued = await self._tokens.issue(grant, subject, self._clock())
+        return issued.response
 
     @property
     def _cipher(self) -> FieldCipher:

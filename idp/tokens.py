@@ -120,8 +120,11 @@ class Tokens:
         named = tuple(resources) or client.resources[:1] or (self.api_audience,)
         return (*named, self.issuer) if "openid" in scopes else named
 
-    def issue(self, grant: Grant, subject: str, now: datetime) -> Issued:
+    async def issue(self, grant: Grant, subject: str, now: datetime) -> Issued:
         """The token response for a grant. `subject` is the person's name for this client."""
+        return await self._keys.aside(lambda: self._issued(grant, subject, now))
+
+    def _issued(self, grant: Grant, subject: str, now: datetime) -> Issued:
         jti = secrets.token_urlsafe(16)
         access_token = self._access_token(grant, subject, jti, now)
         response: dict[str, Any] = {
@@ -170,6 +173,10 @@ class Tokens:
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""
         return self._keys.jws(USE, claims, typ=typ)
+
+    async def signed(self, claims: Mapping[str, Any], *, typ: str) -> str:
+        """`sign`, for whoever stands on the event loop."""
+        return await self._keys.aside(lambda: self.sign(claims, typ=typ))
 
     def read_id_token(self, token: str) -> Mapping[str, Any] | None:
         """The claims of an ID token of ours, even an expired one; None when it is not ours.

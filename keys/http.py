@@ -108,8 +108,8 @@ def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRout
             tags=("keys",),
             prompt=True,
         ),
-        _posted("/tsa", keys.timestamps.respond, _TIMESTAMPS, "timestamp"),
-        _posted("/pki/ocsp", keys.ocsp.respond, _OCSP, "ocsp"),
+        _posted(keys, "/tsa", keys.timestamps.respond, _TIMESTAMPS, "timestamp"),
+        _posted(keys, "/pki/ocsp", keys.ocsp.respond, _OCSP, "ocsp"),
     ]
 
 
@@ -138,7 +138,9 @@ def _jwks_answer(body: bytes) -> HotAnswer:
     return HotAnswer(200, body, "application/jwk-set+json", headers)
 
 
-def _posted(path: str, respond: Callable[[bytes], bytes], kind: _Exchange, name: str) -> HotRoute:
+def _posted(
+    keys: Keys, path: str, respond: Callable[[bytes], bytes], kind: _Exchange, name: str
+) -> HotRoute:
     """A route that takes one DER request and always answers with a DER response."""
 
     async def handler(request: HotRequest) -> HotAnswer:
@@ -146,7 +148,7 @@ def _posted(path: str, respond: Callable[[bytes], bytes], kind: _Exchange, name:
         if media_type != kind.request:
             raise UnexpectedMediaType(f"the body must be {kind.request}", next_step=kind.advice)
         # A thread, because opening a key, asking an HSM or the database may block.
-        reply = await asyncio.to_thread(respond, request.body)
+        reply = await keys.on_thread(lambda: respond(request.body))
         return HotAnswer(200, reply, kind.reply, (("cache-control", "no-store"),))
 
     return HotRoute(

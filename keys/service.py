@@ -11,11 +11,13 @@
     token = keys.jws("idp.tokens", {"sub": "…"}, typ="at+jwt")
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -44,7 +46,11 @@ ACTIVE_FOR: Final = 5.0
 TSA: Final = "tsa"
 _CAPACITY: Final = 10_000
 _KID = re.compile(r"[A-Za-z0-9_-]{43}\Z")
+# Threads that wait for keys outside this process: as many signatures are asked for at once.
+_WAITING: Final = 8
 _PUBLISHED = (KeyState.STAGED, KeyState.ACTIVE, KeyState.RETIRING)
+
+T = TypeVar("T")
 
 
 class Keys:
@@ -74,6 +80,8 @@ class Keys:
         self._name = name
         self._monotonic = monotonic
         self._custody = Custody(database, [backend, *older_backends], clock)
+        self._prompt = all(each.prompt for each in (backend, *older_backends))
+        self._threads = ThreadPoolExecutor(_WAITING, thread_name_prefix="keys")
         self.authority = Authority(database, self._custody, clock, public_url=public_url, name=name)
         self.timestamps = TimestampAuthority(self._timestamp_credential, clock)
         self.time: TimeSource = time_source or self.timestamps
@@ -173,6 +181,18 @@ class Keys:
             value = self._custody.jose_signer(stored)(message)
             return Signature(stored.key.kid, stored.key.algorithm, value)
         return self.sign_many(use, [Request(message, order)], trail=trail)[0]
+
+    async def aside(self, act: Callable[[], T]) -> T:
+        """What `act`, which signs, answers or raises; for whoever stands on the event loop.
+
+        Keys of this process sign in less time than a thread takes to be asked. Any other custody
+        may fall silent: then only threads of this room wait for it, and all else is answered.
+        """
+        return act() if self._prompt else await self.on_thread(act)
+
+    async def on_thread(self, act: Callable[[], T]) -> T:
+        """`aside` for what may also open a key or ask the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act)
 
     def sign_many(
         self, use: str, requests: Sequence[Request], *, trail: Trail | None = None

@@ -30,13 +30,17 @@ class Backend(Protocol):
     """Custody of private keys.
 
     `scheme` names the backend in the keys table; a key is only ever opened by the backend that made
-    it. `signer` may be slow (it opens the key) and its result is cached by the caller; it raises
+    it. `prompt`: its signatures are made in this very process and need not be waited for. `signer`
+    may be slow (it opens the key) and its result is cached by the caller; it raises
     `KeyDamaged` when the handle was not made by this backend for this `kid` under this policy: what
     a key may do is bound to its private half.
     """
 
     @property
     def scheme(self) -> str: ...
+
+    @property
+    def prompt(self) -> bool: ...
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey: ...
 

@@ -130,6 +130,7 @@ class Pkcs11Backend:
     """Keys of one token. Nothing is opened before the first key is asked for."""
 
     scheme = "pkcs11"
+    prompt = False
 
     def __init__(self, uri: str, *, answer_within: float = ANSWER_WITHIN) -> None:
         address = _parse(uri)

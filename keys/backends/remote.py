@@ -38,6 +38,7 @@ class RemoteBackend:
     """The keys of a key service."""
 
     scheme = "unix"
+    prompt = False
 
     def __init__(
         self,

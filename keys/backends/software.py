@@ -37,6 +37,7 @@ class SoftwareBackend:
     """Keys held by this process; `master_key` has 32 bytes."""
 
     scheme = "software"
+    prompt = True
 
     def __init__(self, master_key: bytes) -> None:
         if len(master_key) != MASTER_KEY_BYTES:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -123,6 +124,37 @@ def test_a_hardware_module_that_does_not_answer_is_a_503_in_time_and_is_found_ag
         assert "Traceback" not in refused[0].text
         assert took < ANSWER_WITHIN + 5  # the first one waited, the others were told at once
         assert eventually(lambda: token(house, secret).status_code == 200)
+
+
+@pytest.mark.softhsm
+@pytest.mark.p11kit
+def test_whoever_needs_no_signature_is_answered_while_a_hardware_module_is_silent(
+    tmp_path: Path,
+) -> None:
+    module = the_remote_module()
+    with open_office(tmp_path, YINZHENG_KEY_STORE=module.token.uri()) as house:
+        secret = house.new_secret(PROGRAM)
+        assert token(house, secret).status_code == 200
+
+        module.stop_answering()
+        try:
+            with ThreadPoolExecutor(8) as askers:
+                waiting = [askers.submit(token, house, secret) for _ in range(4)]
+                waiting += [askers.submit(time_stamp, house) for _ in range(4)]
+                while any(not asker.running() for asker in waiting):
+                    time.sleep(0.01)
+                time.sleep(1)  # so that each of them has come to its signature
+                keys = httpx.get(f"{house.origin}/keys/jwks.json", timeout=20).status_code
+                alive = httpx.get(
+                    f"http://127.0.0.1:{house.management_port}/livez", timeout=20
+                ).status_code
+                still_waiting = [not asker.done() for asker in waiting]
+        finally:
+            module.answer_again()
+
+        assert (keys, alive) == (200, 200)
+        assert all(still_waiting), "and nobody had been told yet that the module is silent"
+        assert all(asker.exception() is None for asker in waiting)
 
 
 def test_no_web_process_has_a_private_key(house: Office, service: Process) -> None:
