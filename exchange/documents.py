@@ -42,6 +42,7 @@ _DOCUMENT_PASSED: Final[Mapping[str, Check]] = {
 _DOCUMENT_CODES: Final = {
     ("integrity", "not_a_pdf"): "no_document",
     ("integrity", "unreadable"): "no_document",
+    ("integrity", "encrypted"): "no_document",
     ("integrity", "not_sealed"): "no_document",
     ("integrity", "fail"): "document_altered",
     ("integrity", "unknown"): rules.NOT_CHECKED,

@@ -102,10 +102,16 @@ def read(data: bytes, offset: int = 0) -> tuple[int, bytes, int]:
     return tag, data[start:end], end
 
 
-def read_all(data: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Every element of a constructed content: (tag, content, whole encoding)."""
-    elements, offset = [], 0
+def read_all(data: bytes, most: int | None = None) -> list[tuple[int, bytes, bytes]]:
+    """Every element of a constructed content: (tag, content, whole encoding).
+
+    Raises `Malformed` above `most` elements: millions of empty ones cost seconds and gigabytes.
+    """
+    elements: list[tuple[int, bytes, bytes]] = []
+    offset = 0
     while offset < len(data):
+        if len(elements) == most:
+            raise Malformed(f"more than {most} DER elements")
         tag, content, end = read(data, offset)
         elements.append((tag, content, data[offset:end]))
         offset = end

@@ -50,6 +50,7 @@ _HASHES = {
     object_identifier("2.16.840.1.101.3.4.2.3"): "sha512",
 }
 _LARGEST_SIGNATURE = 512  # RSA-4096
+_MOST_PARTS = 1000  # certificates of a signature, say
 _HEADERS = 160  # tags and lengths around everything
 
 
@@ -286,7 +287,7 @@ def _content(encoded: bytes, tag: int = 0x30) -> bytes:
 
 def _parts(encoded: bytes, count: int | None = None, tag: int = 0x30) -> list[bytes]:
     """The encodings inside a constructed element, exactly `count` of them when given."""
-    found = [whole for _tag, _inner, whole in read_all(_content(encoded, tag))]
+    found = [whole for _tag, _inner, whole in read_all(_content(encoded, tag), _MOST_PARTS)]
     if count is not None and len(found) != count:
         raise Malformed(f"{count} DER parts expected, {len(found)} found")
     return found

@@ -6,7 +6,7 @@ It therefore imports nothing of ours, decides nothing about trust, and answers i
 
     {"signatures": [{"intact": …, "valid": …, "coverage": …, "changes": …, …}],
      "certificates": […], "lists": […]}
-    {"error": "unreadable", "detail": …}
+    {"error": "unreadable" | "encrypted" | "too_complex", "detail": …}
 
 `coverage`: file (from the first byte to the last, with the signature exactly in the gap), revision
 (something was added later), other. `changes` since the signature: none, maintenance (evidence and
@@ -59,7 +59,9 @@ def _examined(data: bytes) -> dict[str, Any]:
     from pyhanko.pdf_utils.reader import PdfFileReader
 
     reader = PdfFileReader(io.BytesIO(data), strict=True)
-    signatures = [] if reader.encrypted else _signatures(data, reader)
+    if reader.encrypted:
+        return {"error": "encrypted", "detail": "the document is encrypted"}
+    signatures = _signatures(data, reader)
     return {"signatures": signatures} | (_evidence(reader) if signatures else NO_EVIDENCE)
 
 

@@ -48,7 +48,7 @@ class Examination:
 
 
 def examine(data: bytes, seconds: float = WALL_SECONDS) -> Examination:
-    """Have a PDF examined. Errors: unreadable (the file), too_complex (a limit was reached)."""
+    """Have a PDF examined. Errors: unreadable or encrypted (the file), too_complex (a limit)."""
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
             [sys.executable, "-I", str(_PROGRAM)],

@@ -63,6 +63,13 @@ REASONS: Final[Mapping[str, Reason]] = {
         "文件已损坏，无法读取。",
         "檔案已損毀，無法讀取。",
     ),
+    "encrypted": Reason(
+        FAILED,
+        "FORMAT_FAILURE",
+        "The file is encrypted, so nobody can see what is sealed in it.",
+        "文件已加密，无法查看其中的印章。",
+        "檔案已加密，無法查看其中的印章。",
+    ),
     "not_sealed": Reason(
         FAILED,
         "FORMAT_FAILURE",

@@ -44,15 +44,19 @@ def to_lines(validation: Validation) -> list[str]:
     indication, sub_indication = etsi(validation)
     lines = [f"{validation.indication.upper()}  {indication} {sub_indication}".rstrip()]
     if validation.signer:
-        lines.append(
-            f"signed by {validation.signer}, {_instant(validation.signed_at) or 'undated'}"
-        )
+        signed_at = _instant(validation.signed_at) or "undated"
+        lines.append(f"signed by {_visible(validation.signer)}, {signed_at}")
     if validation.level:
         lines.append(f"level {validation.level}")
     return lines + [
         f"{check.result:8} {check.name:10} {reason_for(check.code).en}"
         for check in validation.checks
     ]
+
+
+def _visible(name: str) -> str:
+    """A name in one line: it stands in a certificate that anybody may have made."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -67,7 +67,12 @@ def verify_signer(signed: cms.SignedData, content_type: bytes, content_digest: b
         raise Doubt("signature_malformed", "the signed attributes are not those of a seal")
     if digest != content_digest:
         raise Doubt("digest_mismatch", "the content is not the content that was signed")
-    if not _verifies(certificate, signed):
+    try:
+        verified = _verifies(certificate, signed)
+    except ValueError as problem:
+        detail = f"the certificate cannot be read, or its key not used: {problem}"
+        raise Doubt("signature_malformed", detail[:300]) from None
+    if not verified:
         raise Doubt("signature_wrong", "the signature does not match the certificate's key")
     return certificate
 
@@ -250,7 +255,13 @@ def _only_for_time_stamping(certificate: x509.Certificate) -> bool:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _certificate(der: bytes) -> x509.Certificate:
-    return x509.load_der_x509_certificate(der)
+    """Raises `ValueError` for what is no certificate, or names nobody that can be read."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        certificate.subject.rfc4514_string()  # the library reads it as late as here
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as problem:
+        raise ValueError(str(problem)) from None
+    return certificate
 
 
 def _der(certificate: x509.Certificate) -> bytes:

@@ -127,7 +127,7 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     if found.error == "too_complex":
         return unread("pdf", "too_complex", found.detail, "unknown")
     if found.error:
-        return unread("pdf", "unreadable", found.detail)
+        return unread("pdf", found.error, found.detail)
     signers = [one for one in found.signatures if not one.document_stamp]
     if not signers:
         return unread("pdf", "not_sealed", "the document carries no seal or signature")
@@ -138,7 +138,8 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     asked = [judge.authority(one.certificate, one.embedded, at) for one in signers]
     path = asked[0][1]
     integrity = _foreign_integrity(found.signatures)
-    if any(_is_seal(one, judge) for one in signers) and not _as_we_write(data):
+    as_we_write = found.signatures[-1].coverage == "file" and _gap_as_we_write(data)
+    if any(_is_seal(one, judge) for one in signers) and not as_we_write:
         integrity = _stricter(integrity)
     checks = [
         integrity,
@@ -191,8 +192,8 @@ def _is_seal(one: ForeignSignature, judge: Judge) -> bool:
     return judge.seal(one.certificate, _signed(one).at(judge.now)) is not None
 
 
-def _as_we_write(data: bytes) -> bool:
-    """Whether the last signature covers the file, and its gap is written as we write it."""
+def _gap_as_we_write(data: bytes) -> bool:
+    """Whether the one gap that leaves nothing else unsigned is written as we write it."""
     try:
         gap = pdf_gap.find(data)
         return gap.filled(data, gap.contents(data)) == data

@@ -31,7 +31,8 @@ from functools import lru_cache
 from signing.errors import PdfNotOurs
 from signing.formats.pdf_original import Original, read_original
 
-_MEDIA_BOX = re.compile(rb"/MediaBox\[(-?[\d.]+) (-?[\d.]+) (-?[\d.]+) (-?[\d.]+)\]")
+_NUMBER = rb"(-?\d{1,7}(?:\.\d{1,9})?)"
+_MEDIA_BOX = re.compile(rb"/MediaBox\[%b\]" % b" ".join([_NUMBER] * 4))
 _ANNOTATIONS = re.compile(rb"/Annots\[((?:\d{1,7} 0 R ?)*)\]")
 
 _TAKEN = re.compile(rb"/(AcroForm|Perms|DSS)\b")
@@ -290,7 +291,7 @@ _STORE = re.compile(
     rb"\nendobj\n(\d{1,7}) 0 obj\n<</Type/DSS/Certs\[([0-9R ]*)\]/CRLs\[[0-9R ]*\]>>\nendobj\n"
 )
 _STREAM = re.compile(rb"\d{1,7} 0 obj\n<</Length (\d{1,7})>>\nstream\n")
-_RECTANGLE = re.compile(rb"/F 132/Rect\[([\d.]+) ([\d.]+) ([\d.]+) [\d.]+\]/P (\d+) 0 R")
+_RECTANGLE = re.compile(rb"/F 132/Rect\[%b [\d.]+\]/P (\d{1,7}) 0 R" % b" ".join([_NUMBER] * 3))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ _TRAILER = re.compile(
     rb"startxref\n(\d{1,10})\n%%EOF\Z"
 )
 _PAGES = re.compile(rb"/Pages (\d{1,7}) 0 R")
-_KIDS = re.compile(rb"<</Type/Pages/Count \d+/Kids\[([0-9R ]*)\]>>\Z")
+_KIDS = re.compile(rb"<</Type/Pages/Count \d+/Kids\[((?:\d{1,7} 0 R ?)*)\]>>\Z")
 _FIRST_ENTRY = b"0000000000 65535 f\r\n"
+_ENTRY = re.compile(rb"\d{10} 00000 n\r\n")
 _ENTRY_SIZE = 20
 
 
@@ -38,7 +39,7 @@ class Original:
         """The dictionary of object `number`, found through the cross-reference table."""
         entry_at = self.xref_at + len(b"xref\n0 %d\n" % self.size) + _ENTRY_SIZE * number
         entry = self.data[entry_at : entry_at + _ENTRY_SIZE]
-        if not 0 < number < self.size or entry[10:] != b" 00000 n\r\n":
+        if not 0 < number < self.size or not _ENTRY.match(entry):
             raise PdfNotOurs(f"object {number} is not where the table says")
         head = b"%d 0 obj\n" % number
         start = int(entry[:10]) + len(head)
@@ -96,12 +97,18 @@ def attachments(original: Original) -> dict[str, bytes]:
     listed = _ATTACHED.search(original.catalog)
     found: dict[str, bytes] = {}
     for entry in _ATTACHMENT.finditer(listed[1]) if listed else ():
-        described = _FILE.search(original.object(int(entry[2])))
-        if described is not None:
-            content = _inflated(original.object(int(described[1])))
-            if content is not None:
-                found[entry[1].decode()] = content
+        content = _attached(original, int(entry[2]))
+        if content is not None:
+            found[entry[1].decode()] = content
     return found
+
+
+def _attached(original: Original, number: int) -> bytes | None:
+    try:
+        described = _FILE.search(original.object(number))
+        return _inflated(original.object(int(described[1]))) if described else None
+    except PdfNotOurs:
+        return None
 
 
 def _inflated(body: bytes) -> bytes | None:

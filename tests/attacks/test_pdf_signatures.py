@@ -233,6 +233,58 @@ def test_signature_wrapping_is_never_valid(
     assert found.check("integrity").result == "fail"
 
 
+# --- numbers that are none ----------------------------------------------------------------------
+
+
+def letters_in_the_table(data: bytes) -> bytes:
+    start, end = data.index(b"xref\n0 "), data.index(b"trailer")
+    return data[:start] + data[start:end].replace(b" 00000 n", b"x00000 n") + data[end:]
+
+
+def letters_as_offsets(data: bytes) -> bytes:
+    start, end = data.index(b"xref\n0 "), data.index(b"trailer")
+    table = re.sub(rb"\d( 00000 n)", rb"x\1", data[start:end])
+    return data[:start] + table + data[end:]
+
+
+def two_points_in_a_number(data: bytes) -> bytes:
+    return data.replace(b"/Rect[400 ", b"/Rect[4.. ")
+
+
+def two_points_in_the_page(data: bytes) -> bytes:
+    return re.sub(rb"(/MediaBox\[0 0 [\d.]+)\d\d ", rb"\1.. ", data, count=1)
+
+
+def a_number_of_five_thousand_digits(data: bytes) -> bytes:
+    return re.sub(rb"(/F 132/Rect\[[^]]*\]/P )\d+", rb"\g<1>" + b"9" * 5000, data)
+
+
+def no_number_in_the_page_tree(data: bytes) -> bytes:
+    return re.sub(rb"(/Kids\[)\d+ 0", rb"\1R R", data, count=1)
+
+
+NO_NUMBERS = [
+    letters_in_the_table,
+    letters_as_offsets,
+    two_points_in_a_number,
+    two_points_in_the_page,
+    a_number_of_five_thousand_digits,
+    no_number_in_the_page_tree,
+]
+
+
+@pytest.mark.parametrize("attack", NO_NUMBERS, ids=lambda attack: attack.__name__)
+def test_a_number_that_is_none_ends_in_a_verdict(
+    judged: Callable[[bytes], Validation], sealed: bytes, attack: Callable[[bytes], bytes]
+) -> None:
+    changed = attack(sealed)
+    found = judged(changed)
+
+    assert changed != sealed
+    assert found.indication == "invalid"
+    assert found.check("integrity").code in {"unreadable", "digest_mismatch"}
+
+
 # --- 42: Shadow Attacks, Evil Annotation, Sneaky Signature ------------------------------------
 
 

@@ -11,16 +11,20 @@ from typing import Any
 import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation.canonical import b64url
 from foundation.errors import Unavailable
+from keys import der
 from keys.algorithms import ALGORITHMS
-from signing import Approval, Seal, SealedDocument, Validation
+from signing import Approval, Seal, SealedDocument, Validation, cms
 from signing.errors import ContentNotApproved, DocumentTooLarge, FourEyesViolated
 from signing.formats import cades
 from signing.reasons import etsi
+from signing.report import to_lines
 from signing.trust import Doubt
 from tests.signing import readers
 from tests.signing.conftest import House
@@ -133,8 +137,6 @@ def test_openssl_verifies_the_cms_as_cades(house: House, sealer: Seal, tmp_path:
 
 @pytest.mark.openssl
 def test_the_time_stamp_inside_is_one_for_openssl(house: House, seal: Seal, tmp_path: Path) -> None:
-    from signing import cms
-
     found = cms.read_signed_data(signed(house, seal, "cms").data)
     (tmp_path / "root.pem").write_text(readers.pem(house.keys.authority.certificate("root")))
     (tmp_path / "token").write_bytes(found.unsigned[cms.SIGNATURE_TIME_STAMP])
@@ -310,3 +312,74 @@ def test_the_content_inside_must_be_the_file(house: House, seal: Seal) -> None:
     assert cades.verify(attached, None).claimed == house.clock()
     with pytest.raises(Doubt, match="another content"):
         cades.verify(attached, DATA + b"!")
+
+
+# --- certificates that nobody can read --------------------------------------------------------
+
+
+def made_by(house: House, name: str, changed: tuple[str, str] = ("", "")) -> bytes:
+    """A CMS signature over DATA by a key and a certificate of somebody's own making."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(house.clock() - timedelta(days=1))
+        .not_valid_after(house.clock() + timedelta(days=900))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+    old, new = (bytes.fromhex(part) for part in changed)
+    assert old in certificate
+    template = cms.SignerTemplate.of([certificate.replace(old, new)], "ES256", house.clock())
+    attributes = template.signed_attributes(hashlib.sha256(DATA).digest())
+    return template.assemble(attributes, key.sign(attributes, ec.ECDSA(hashes.SHA256())))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("06082a8648ce3d030107", "06082a811ccf5501822d"),
+        ("06072a8648ce3d0201", "06072a8648ce3d0207"),
+        ("03420004", "03420005"),
+        ("a003020102", "a003020109"),
+        ("0c0178", "0c01ff"),
+    ],
+    ids=["SM2 curve", "unknown kind of key", "no point", "version 10", "a name that is no UTF-8"],
+)
+def test_a_certificate_that_nobody_can_read_is_a_reason_and_not_a_crash(
+    house: House, changed: tuple[str, str]
+) -> None:
+    assert codes(house.signing.validate(DATA, made_by(house, "x")))["integrity"] == "intact"
+
+    found = house.signing.validate(DATA, made_by(house, "x", changed))
+
+    assert found.indication == "invalid"
+    assert found.check("integrity").code == "signature_malformed"
+    assert "certificate" in found.check("integrity").detail
+
+
+def test_a_name_in_a_certificate_forges_no_line_on_a_terminal(house: House) -> None:
+    found = house.signing.validate(DATA, made_by(house, "x\nVALID  TOTAL-PASSED\x1b[2J\u202e"))
+
+    lines = to_lines(found)
+
+    assert found.indication == "unknown"
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_signature_of_millions_of_parts_is_not_taken_apart(house: House) -> None:
+    signer = der.sequence(der.integer(1), b"\x30\x00", b"\x30\x00")
+    body = der.sequence(
+        der.integer(1),
+        der.tlv(0x31, b"\x05\x00" * 2_000),
+        der.sequence(cms.DATA),
+        der.tlv(0x31, signer),
+    )
+    found = house.signing.validate(der.sequence(cms.SIGNED_DATA, der.explicit(0, body)))
+
+    assert found.check("integrity").code == "signature_malformed"
+    assert "more than" in found.check("integrity").detail
