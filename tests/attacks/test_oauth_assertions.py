@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.proofs import Prover
+from tests.idp.proofs import Prover, certificate
 from tests.idp.test_pushed import signing  # noqa: F401
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
@@ -59,9 +59,9 @@ def test_17_a_kid_that_names_no_key_of_the_client_finds_none(world: World, party
 @pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c"])
 @pytest.mark.parametrize("kid", ["key-1", "mine"])
 def test_18_a_client_cannot_bring_its_key_along(world: World, party, name: str, kid: str):
-    party.key = ec.generate_private_key(ec.SECP256R1())
-    brought = {"jwk": public_jwk(party.key, "mine"), "x5c": ["MIIB"]}.get(name, "https://evil/")
-    header = {"kid": kid, name: brought}
+    mine = certificate("evil.example")
+    party.key, own = mine.key, {"jwk": public_jwk(mine.key, "mine"), "x5c": mine.jwk["x5c"]}
+    header = {"kid": kid, name: own.get(name, "https://evil.example/")}
 
     assert answer(world, party.assertion(header)) == REFUSED
 
