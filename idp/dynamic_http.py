@@ -16,7 +16,7 @@ from starlette.responses import Response
 from foundation.errors import Malformed, TooLarge
 from foundation.hot import HotAnswer, json_answer
 from idp.dynamic import PATH, Registrations
-from idp.errors import InvalidClientMetadata, InvalidRequest, InvalidToken, OAuthError
+from idp.errors import InvalidClientMetadata, InvalidRequest, OAuthError, TokenMissing
 from idp.rendering import NO_STORE, oauth_error
 from keys.errors import InvalidJws
 from keys.jose import parse_object
@@ -102,7 +102,7 @@ def _answered(status: int, act: Callable[[], Mapping[str, Any] | None]) -> Respo
 def _token(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise InvalidToken("the token that allows this is needed in the Authorization header")
+        raise TokenMissing("the token that allows this is needed in the Authorization header")
     return token
 
 

@@ -163,12 +163,13 @@ class InvalidToken(TokenRefused):
 class TokenMissing(InvalidToken):
     """Nothing was sent to refuse: the challenge names the ways in and no error (RFC 6750 §3.1).
 
-    `algs` are the algorithms of a DPoP proof (RFC 9449 §7.1).
+    `algs` are the algorithms of a DPoP proof, where one is taken (RFC 9449 §7.1).
     """
 
     @property
     def challenge(self) -> str:
-        return f'Bearer, DPoP algs="{self.attributes["algs"]}"'
+        algs = self.attributes.get("algs")
+        return f'Bearer, DPoP algs="{algs}"' if algs else "Bearer"
 
 
 class DpopChallenge(TokenRefused):
