@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -25,6 +25,7 @@ from idp.service import Idp
 OpenIdp = Callable[[], AbstractContextManager[Idp]]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Words = Annotated[list[str] | None, typer.Option()]
+Described = TypeVar("Described", Client, Bounds)
 
 
 def build(open_idp: OpenIdp) -> typer.Typer:
@@ -128,17 +129,24 @@ def _clients(open_idp: OpenIdp) -> typer.Typer:
 
 
 def _client(data: bytes) -> Client:
+    return _read(data, Client, "a client")
+
+
+def _read(data: bytes, kind: type[Described], what: str) -> Described:
+    """What a file describes. A member that nobody knows is refused: it may be the misspelt name of
+    one that makes a client stricter."""
     try:
-        return msgspec.json.decode(data, type=Client)
+        described = msgspec.json.decode(data, type=kind)
+        unknown = msgspec.json.decode(data).keys() - kind.__annotations__.keys()
     except msgspec.DecodeError as problem:
-        raise Invalid(f"the file does not describe a client: {problem}") from None
+        raise Invalid(f"the file does not describe {what}: {problem}") from None
+    if unknown:
+        raise Invalid(f"the file says what nobody knows: {', '.join(sorted(unknown))[:200]}")
+    return described
 
 
 def _bounds(data: bytes) -> Bounds:
-    try:
-        bounds = msgspec.json.decode(data, type=Bounds)
-    except msgspec.DecodeError as problem:
-        raise Invalid(f"the file does not describe what may be registered: {problem}") from None
+    bounds = _read(data, Bounds, "what may be registered")
     if missing := [each for each in LOCALES if not bounds.purpose.get(each, "").strip()]:
         raise Invalid(f"the purpose is missing in {', '.join(missing)}")
     return bounds

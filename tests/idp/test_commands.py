@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from typer.testing import CliRunner
 
+from foundation.errors import Invalid
 from idp.commands import build
 from idp.errors import ClientNotFound
 from tests.idp.world import PURPOSE, REDIRECT_URI, World
@@ -60,6 +61,19 @@ def test_a_client_is_registered_from_a_file_and_its_secret_shown_once(run, world
     assert "client_secret" not in listed
     assert again["client_secret"] != made["client_secret"]
     assert run("clients", "list", "--json")[0]["state"] == "disabled"
+
+
+@pytest.mark.parametrize("word", ["register", "allow"])
+def test_a_member_with_a_wrong_name_is_refused_and_not_forgotten(run, tmp_path, word):
+    file = tmp_path / "description.json"
+    described = {"name": PURPOSE, "purpose": PURPOSE, "organisation": "x", "organisation_name": "x"}
+    described |= {"client_id": "school"} if word == "register" else {"scopes": ["openid"]}
+    if word == "allow":
+        del described["name"]
+    file.write_text(json.dumps({**described, "require_signed_request": True}))
+
+    with pytest.raises(Invalid, match="nobody knows: require_signed_request"):
+        run("clients", word, str(file))
 
 
 def test_an_unknown_client_is_not_found(run):
