@@ -149,6 +149,23 @@ def test_10_another_site_cannot_sign_anybody_in(browse: Browse, asked_by: str):
     assert surfer.get("/me").path == "/signin"
 
 
+@pytest.mark.parametrize("forged", ["no token", "another person's page", "another site's form"])
+def test_10_another_site_cannot_let_a_waiting_request_go_on(browse: Browse, forged: str):
+    """A request waits for a sign-in; who signed in meanwhile is offered to go on, and only asked."""
+    surfer = browse()
+    waiting = authorize(surfer, "waiting").path
+    path = f"{waiting}/continue"
+    enter(surfer, surfer.get("/signin"))
+    token = surfer.get(waiting).form(path).value("form_token")
+    if forged == "another person's page":
+        enter(surfer, authorize(surfer, "other", prompt="login consent"), "chen")
+    data = {} if forged == "no token" else {"form_token": token}
+
+    answer = raw(surfer, "POST", path, data, EVIL if "site" in forged else None)
+
+    assert answer.status_code == 403
+
+
 def test_12_a_page_of_the_sign_in_tells_the_next_site_nothing(browse: Browse):
     surfer = browse()
     signin = authorize(surfer, "s")
