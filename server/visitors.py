@@ -27,6 +27,7 @@ import typst
 from cryptography.hazmat.primitives.asymmetric import ec
 
 Typed = Mapping[str, str | Sequence[str]]  # by field name; several values for ticked boxes
+PROOF_ASKED = 30  # times; the house waits a second for the proof at each
 _PICTURE_OF = '#set page(width: auto, height: auto, margin: 0pt)\n#image("page.pdf")'
 
 
@@ -318,8 +319,11 @@ class Program:
 
     def receipt_file(self, receipt_id: str) -> bytes:
         """The receipt to keep, once the log has taken it in."""
-        response = self.client.get(f"/api/v1/receipts/{receipt_id}", params={"wait": "proof"})
-        return response.raise_for_status().content
+        for _ in range(PROOF_ASKED):
+            response = self.client.get(f"/api/v1/receipts/{receipt_id}", params={"wait": "proof"})
+            if all(each["proof"] for each in response.raise_for_status().json()["entries"]):
+                break
+        return response.content
 
     def close(self) -> None:
         self.client.close()
