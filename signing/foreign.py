@@ -1,23 +1,29 @@
 """What are the signatures of a PDF that we did not make, or that is no longer what we made?
 
 A library that reads every PDF there is (pyHanko) does it, in a process of its own (`examiner`) with
-a limit on memory, processor time and wall-clock time. What comes back are facts about integrity and
-the raw certificates and time-stamp; whether anybody trusts them is decided on this side.
+a limit on memory, processor time and wall-clock time; and only a few at once, because anybody may
+hand in a file and each may take a gigabyte. What comes back are facts about integrity and the raw
+certificates and time-stamp; whether anybody trusts them is decided on this side.
 """
 
 import base64
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import Unavailable
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 
 _PROGRAM = Path(__file__).with_name("examiner.py")
 WALL_SECONDS = 30.0
+AT_ONCE = 4  # examinations of one process of ours
+PATIENCE = 5.0  # seconds that a file waits for its turn
+_TURNS = threading.BoundedSemaphore(AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,20 @@ class Examination:
     detail: str = ""
 
 
-def examine(data: bytes, seconds: float = WALL_SECONDS) -> Examination:
-    """Have a PDF examined. Errors: unreadable or encrypted (the file), too_complex (a limit)."""
+def examine(data: bytes, seconds: float = WALL_SECONDS, patience: float = PATIENCE) -> Examination:
+    """Have a PDF examined. Errors: unreadable or encrypted (the file), too_complex (a limit).
+
+    Raises `Unavailable` when others are still being examined after `patience` seconds.
+    """
+    if not _TURNS.acquire(timeout=patience):
+        raise Unavailable("too many documents are being read just now", retry_after=10)
+    try:
+        return _examined(data, seconds)
+    finally:
+        _TURNS.release()
+
+
+def _examined(data: bytes, seconds: float) -> Examination:
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
             [sys.executable, "-I", str(_PROGRAM)],

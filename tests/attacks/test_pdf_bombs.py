@@ -3,12 +3,16 @@
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
+from foundation.errors import Unavailable
+from signing import foreign
 from signing.foreign import examine
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House, house, seal, sealed  # noqa: F401
+from tests.signing.pages import page
 
 HEAD = b"%PDF-1.7\n%\x80\x80\x80\x80\n"
 SECONDS = 40.0  # wall-clock limit of the examiner and a little
@@ -166,6 +170,17 @@ def test_reading_that_takes_too_long_is_ended_and_told() -> None:
     found = examine(a_million_pages(), seconds=0.05)
 
     assert found.error == "too_complex"
+
+
+def test_only_so_many_files_are_read_at_once_and_who_comes_then_is_told() -> None:
+    with ExitStack() as reading:
+        for _ in range(foreign.AT_ONCE):
+            reading.enter_context(foreign._TURNS)
+        with pytest.raises(Unavailable) as refused:
+            examine(classic([signature_field(3), PAGES, b"<<>>"]), patience=0.01)
+
+    assert refused.value.retry_after
+    assert examine(page(), patience=0.01).error == ""
 
 
 def test_a_name_tree_of_attachments_that_inflates_is_left_out() -> None:
