@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from idp.claims import SCOPE_CLAIMS
+from idp.profiles import PROFILES
 from server import cli, sandbox
 from server.assembly import House
 from server.settings import PREFIX, Settings
@@ -90,6 +92,27 @@ def specifications() -> Iterator[str]:
         yield f"| `{name}` | {held[name]} | {left[name]} |"
 
 
+def profiles() -> Iterator[str]:
+    """Client profiles."""
+    yield "| profile | authenticates by | pushed requests | tokens bound to a key | answers by |"
+    yield "|---|---|---|---|---|"
+    for name, rules in PROFILES.items():
+        methods = ", ".join(f"`{each}`" for each in rules.auth_methods)
+        words = (
+            "must" if rules.must_push else "may",
+            "must" if rules.sender_constrained else "may",
+        )
+        yield f"| `{name}` | {methods} | {' | '.join(words)} | {', '.join(rules.response_modes)} |"
+
+
+def scopes() -> Iterator[str]:
+    """Scopes of OpenID Connect and the claims they bundle."""
+    yield "| scope | claims |"
+    yield "|---|---|"
+    for name, bundled in SCOPE_CLAIMS.items():
+        yield f"| `{name}` | {', '.join(f'`{each}`' for each in bundled)} |"
+
+
 def rows_of_standards() -> Iterator[list[str]]:
     """Clause, what it asks, file and test of each row of docs/standards.md."""
     for line in (ROOT / "docs" / "standards.md").read_text().splitlines():
@@ -103,6 +126,8 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "people": people,
     "clients": clients,
     "specifications": specifications,
+    "profiles": profiles,
+    "scopes": scopes,
 }
 
 

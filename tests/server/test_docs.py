@@ -1,18 +1,28 @@
 """README and docs say what is: tables, commands, links, examples and the tests they name."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 import yaml
 from typer.testing import CliRunner
 
+from idp.claims import CLAIMS
+from idp.grants import refresh
+from idp.grants.authorization_code import CODE_LIFETIME
+from idp.models import Client
+from idp.profiles import must_push
+from idp.registration import check
+from idp.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
 from server.assembly import House, opened
 from server.demo import Story
@@ -20,6 +30,7 @@ from server.settings import Settings
 from tests.server.reference import ROOT, all_tables, filled, pages
 
 README = ROOT / "README.md"
+API = ROOT / "docs" / "api.md"
 THREATS = ROOT / "docs" / "threats.md"
 SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 OUR_WORDS = {"test", "check", "bench"}  # of `./run` itself
@@ -47,6 +58,28 @@ def test_each_table_stands_somewhere(tables: dict[str, str]) -> None:
     text = "".join(page.read_text() for page in pages())
 
     assert all(f"<!-- {name}: " in text for name in tables)
+
+
+def test_the_registration_shown_is_one_that_obeys() -> None:
+    [shown] = re.findall(r"```json\n(\{\n  \"client_id\".*?)```", API.read_text(), re.DOTALL)
+
+    client = msgspec.json.decode(shown, type=Client)
+
+    check(client)
+    assert json.loads(shown).keys() <= Client.__annotations__.keys()
+    assert must_push(client)
+
+
+def test_the_lifetimes_shown_are_those_of_the_program() -> None:
+    text = " ".join(API.read_text().split())
+
+    assert f"A code lives {CODE_LIFETIME.seconds} seconds" in text
+    assert f"an access token {ACCESS_TOKEN_LIFETIME.seconds // 60} minutes" in text
+    assert f"after {refresh.IDLE_LIFETIME.days} days unused" in text
+    assert f"{refresh.FAMILY_LIFETIME.days} days in all" in text
+    assert "again within ten seconds" in text
+    assert timedelta(seconds=10) == refresh.GRACE
+    assert CLAIMS["id_number"].max_age == timedelta(hours=1)
 
 
 def commands_shown() -> list[tuple[str, str]]:
