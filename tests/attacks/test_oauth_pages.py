@@ -151,7 +151,7 @@ def test_10_another_site_cannot_sign_anybody_in(browse: Browse, asked_by: str):
 
 @pytest.mark.parametrize("forged", ["no token", "another person's page", "another site's form"])
 def test_10_another_site_cannot_let_a_waiting_request_go_on(browse: Browse, forged: str):
-    """A request waits for a sign-in; who signed in meanwhile is offered to go on, and only asked."""
+    """A request waits; who signed in meanwhile is offered to go on, and only asked."""
     surfer = browse()
     waiting = authorize(surfer, "waiting").path
     path = f"{waiting}/continue"
