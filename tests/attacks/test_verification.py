@@ -127,6 +127,8 @@ def test_34_only_the_holder_can_show_a_certificate(house, licence):
         with pytest.raises(CertificateNotHeld) as refused:
             house.verifications.create_show_code(stranger, licence.identifier)
         assert refused.value.status == 404
+        with pytest.raises(CertificateNotHeld):
+            house.verifications.withdraw_show_codes(stranger, licence.identifier)
 
 
 def test_48_a_purpose_cannot_be_swapped_for_a_richer_one(house, licence):
