@@ -227,6 +227,17 @@ def test_12_an_answer_by_form_leaves_nothing_behind(world: World, client: Relyin
     assert "location" not in page.headers
 
 
+def test_28_an_answer_by_form_cannot_be_framed(world: World, client: RelyingParty):
+    answers = [
+        world.http.get("/oauth/authorize", client.request(response_mode="form_post", **changes))
+        for changes in ({"scope": "beyond"}, {"prompt": "none"})
+    ]
+
+    for page in answers:
+        assert page.status_code == 200
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+
 def test_12_nothing_with_a_token_in_it_is_kept_on_the_way(world: World, client: RelyingParty):
     exchanged = client.exchange(client.code())
     tokens = exchanged.json()

@@ -225,7 +225,9 @@ def test_05_a_nonce_stands_in_for_pkce_only_where_it_is_registered_to(world: Wor
     injected = relying.exchange(code, code_verifier="v" * 43)
     assert injected.json()["error"] == "invalid_grant", "a verifier nobody asked for"
     again = browser.authorize(relying.request(**without))
-    assert relying.exchange(again.params["code"], code_verifier=None).status_code == 200
+    exchanged = relying.exchange(again.params["code"], code_verifier=None)
+    said = world.verify(exchanged.json()["id_token"], audience="relying")
+    assert said["nonce"] == "n-" + relying.state, "without it the client could compare nothing"
 
 
 def test_14_a_proof_at_the_push_binds_the_code(world: World, strict: RelyingParty):
