@@ -372,12 +372,31 @@ def test_24_a_certificate_in_a_header_is_believed_only_from_the_named_hop(behind
 
 
 def test_24_without_a_named_hop_no_certificate_is_ever_seen(world: World):
+    registered = certificate("bureau")
     party = with_certificate(
-        world, certificate("bureau"), token_endpoint_auth_method="self_signed_tls_client_auth",
-        jwks={"keys": [certificate("bureau").jwk]},
+        world, registered, token_endpoint_auth_method="self_signed_tls_client_auth",
+        jwks={"keys": [registered.jwk]},
     )  # fmt: skip
 
     assert party.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+def test_24_a_named_hop_without_an_authority_vouches_for_no_name(behind_a_proxy: World):
+    from tests.idp.test_sender import CA
+
+    shown = certificate("bureau.example.gov.cn", CA)
+    party = with_certificate(
+        behind_a_proxy, shown, token_endpoint_auth_method="tls_client_auth",
+        tls_client_auth_subject_dn="CN=bureau.example.gov.cn",
+    )  # fmt: skip
+    request = HotRequest("POST", "/", headers={"client-cert": shown.header}, client_ip="127.0.0.1")
+
+    def proves(*authorities: x509.Certificate) -> bool:
+        seen = ClientCertificates(["127.0.0.1/32"], authorities)
+        return seen.proves(seen.of(request), party.registered, behind_a_proxy.clock())
+
+    assert proves(CA.certificate)
+    assert not proves()
 
 
 def test_24_a_name_is_worth_nothing_without_an_authority_of_ours(behind_a_proxy: World):
