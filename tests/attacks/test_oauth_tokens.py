@@ -409,7 +409,12 @@ def test_27_a_clients_own_token_is_nobodys_userinfo(world: World, client: Relyin
         "access_token"
     ]
 
+    _, claims, _ = split(token)
+    as_if = {**claims, "aud": ISSUER, "scope": "openid"}  # and still about nobody
+    looks_right = world.idp.keys.jws("idp.tokens", as_if, typ="at+jwt")
+
     assert client.userinfo(token).status_code == 401
+    assert client.userinfo(looks_right).status_code == 401
 
 
 def test_31_a_lock_cannot_be_walked_around_by_another_way_in(world: World, client: RelyingParty):
