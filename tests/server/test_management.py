@@ -6,9 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from server import sandbox
 from server.assembly import House, opened
+from server.management import Metrics
 from server.settings import Settings
 
 
@@ -68,6 +70,27 @@ def test_both_lanes_are_counted_by_route_and_never_by_address(house: House) -> N
     assert any('route="verify"' in line for line in lines), lines
     assert "secret-token" not in metrics.text
     assert "/nowhere" not in metrics.text
+
+
+def test_times_are_counted_in_the_bucket_that_holds_them() -> None:
+    metrics = Metrics()
+    for seconds in (0.0005, 0.001, 0.0011, 7.0, 60.0):
+        metrics.answered("jwks", "GET", 200, seconds)
+    metrics.answered("jwks", "BREW", 418, 0.2)
+
+    samples = {
+        (sample.name, sample.labels["status_class"], sample.labels.get("le", "")): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+        if "route" in sample.labels
+    }
+
+    times = "yinzheng_http_request_seconds"
+    bounds = ("0.001", "0.0025", "5.0", "10.0", "+Inf")
+    assert [samples[f"{times}_bucket", "2xx", each] for each in bounds] == [2, 3, 3, 4, 5]
+    assert samples[f"{times}_count", "2xx", ""] == 5
+    assert samples[f"{times}_sum", "2xx", ""] == pytest.approx(67.0026)
+    assert samples["yinzheng_http_requests_total", "4xx", ""] == 1
 
 
 def test_nothing_else_is_served_there(house: House) -> None:
