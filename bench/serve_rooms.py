@@ -15,7 +15,7 @@ import uvicorn
 from bench.rooms import Rooms
 from server.hotpath import HotPath
 from server.management import Metrics
-from server.processes import set_aside
+from server.processes import collect_rarely
 from server.protocol import HotProtocol
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         server_header=False,
         proxy_headers=False,
     )
-    set_aside()
+    collect_rarely()
     uvicorn.Server(config).run()
 
 
