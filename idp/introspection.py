@@ -7,8 +7,8 @@
   (RFC 9701); with a registered encryption key only it can read that.
 - The claims shown are those of `SHOWN`; what a token carries for us alone is not among them.
 - A resource server asks the same for each request it gets. Who sends which question is a fact that
-  an exact request states once and for all, so it is read once (`again`). Whether asker and token
-  still count is asked of the database every time.
+  an exact request states once and for all, so one that comes back is read no more (`again`).
+  Whether asker and token still count is asked of the database every time.
 """
 
 import hashlib
@@ -45,18 +45,19 @@ SHOWN: Final = frozenset(
 )
 
 
+_REMEMBERED: Final = 8_192  # requests
 _BY_SECRET: Final = ("client_secret_basic", "client_secret_post")
 
 
 @dataclass(slots=True)
 class Answer:
-    """What is told to `asker`; as a token when `signed` is there. `access_token`: the live one that
-    was asked about, if it is one that comes back."""
+    """What is told to `asker`; as a token when `signed` is there. `token` is the access token that
+    was asked about, if it counts."""
 
     asker: Client
     body: Mapping[str, Any]
     signed: str = ""
-    access_token: str = ""
+    token: VerifiedToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class _Understood:
     registration, and the access token it is about. `told` holds while both count."""
 
     asker: Client
-    access_token: str
+    token: VerifiedToken
     told: HotAnswer
 
 
@@ -89,7 +90,8 @@ class Introspection:
         self._clock = clock
         self._questions = Loader(database, self._look_up)
         self._families = Loader(database, families.families)
-        self._understood: Bounded[bytes, _Understood] = Bounded(8_192)
+        self._heard = _Heard()
+        self._understood: Bounded[bytes, _Understood] = Bounded(_REMEMBERED)
 
     async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
@@ -103,7 +105,6 @@ class Introspection:
         """
         # 1.
         credentials = read_credentials(request.headers, form)
-        seen_before = self._tokens.remembers(form.get("token", ""))
         token = self._verified(form.get("token", ""))
         question = Question(credentials.client_id, None if token is None else ids_of(token))
         registered, counts = await self._questions.get(question) or (None, False)
@@ -114,15 +115,14 @@ class Introspection:
         # 3.
         text = parameter(form, "token")
         # 4.
-        body = INACTIVE
-        if token is not None and counts and may_know(asker, token):
-            body = described(token)
-        elif "." not in text:
+        if token is not None and not (counts and may_know(asker, token)):
+            token = None
+        body = INACTIVE if token is None else described(token)
+        if "." not in text:
             body = await self._refresh_token(text, asker)
         # 5.
         if not wants_token(request.headers.get("accept", "")):
-            recurring = body["active"] and token is not None and seen_before
-            return Answer(asker, body, access_token=text if recurring else "")
+            return Answer(asker, body, token=token)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = self._tokens.sign(claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")
@@ -136,14 +136,15 @@ class Introspection:
         3. It was not revoked, and the asker neither disabled nor changed.
         """
         # 1.
+        if not self._heard.before(request):
+            return None
         understood = self._understood.get(_fingerprint(request))
         # 2.
-        token = self._verified(understood.access_token) if understood is not None else None
-        if understood is None or token is None:
+        if understood is None or not self._tokens.is_still_good(understood.token, self._clock()):
             return None
         # 3.
         try:
-            question = Question(understood.asker.client_id, ids_of(token))
+            question = Question(understood.asker.client_id, ids_of(understood.token))
             registered, counts = await self._questions.get(question) or (None, False)
         except Unavailable:
             return None
@@ -151,11 +152,18 @@ class Introspection:
         return understood.told if same and counts else None
 
     def understand(self, request: HotRequest, answer: Answer, told: HotAnswer) -> None:
-        """Remember a request for `again`, if nothing but the database can change its answer: an
-        assertion counts once, a certificate is the connection's."""
-        if answer.access_token and answer.asker.token_endpoint_auth_method in _BY_SECRET:
-            understood = _Understood(answer.asker, answer.access_token, told)
+        """Remember a request for `again` if it came before, and if nothing but the database can
+        change its answer: an assertion counts once, a certificate is the connection's.
+
+        Most requests never come back: of the first time only a number is kept.
+        """
+        if answer.token is None or answer.asker.token_endpoint_auth_method not in _BY_SECRET:
+            return
+        if self._heard.before(request):
+            understood = _Understood(answer.asker, answer.token, told)
             self._understood.put(_fingerprint(request), understood)
+        else:
+            self._heard.add(request)
 
     def close(self) -> None:
         self._questions.close()
@@ -196,6 +204,29 @@ class Introspection:
             "scope": " ".join(authorization.scopes),
             "exp": int(refresh.live_until(family).timestamp()),
         }
+
+
+class _Heard:
+    """Which requests came before, not long ago: for each a number that no outsider can foresee.
+
+    A hint only. Two requests with one number cost a look that finds nothing.
+    """
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+
+    def before(self, request: HotRequest) -> bool:
+        number = self._number(request)
+        return number in self._recent or number in self._older
+
+    def add(self, request: HotRequest) -> None:
+        if len(self._recent) >= _REMEMBERED // 2:
+            self._recent, self._older = set(), self._recent
+        self._recent.add(self._number(request))
+
+    def _number(self, request: HotRequest) -> int:
+        return hash((request.headers.get("authorization"), request.body))
 
 
 def _fingerprint(request: HotRequest) -> bytes:

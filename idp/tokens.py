@@ -22,7 +22,7 @@ from idp.errors import InvalidToken
 from idp.models import Authorization, Client
 from keys import Keys
 from keys.errors import InvalidJws
-from keys.jose import VerifiedSignatures, verify_compact
+from keys.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
 
 USE: Final = "idp.tokens"
 SIGNATURE_ALGORITHM: Final = "ES256"
@@ -68,7 +68,11 @@ class Issued:
 class VerifiedToken:
     """An access token of ours with a good signature, type, audience and dates."""
 
-    claims: Mapping[str, Any]
+    jws: VerifiedJws
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        return self.jws.claims
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -164,11 +168,15 @@ class Tokens:
             raise InvalidToken("the access token has expired")
         if not _is_time(claims.get("iat")) or claims["iat"] > seconds + 60:
             raise InvalidToken("the access token is from the future")
-        return VerifiedToken(claims)
+        return VerifiedToken(verified)
 
-    def remembers(self, token: str) -> bool:
-        """Whether this very token was verified before, not long ago."""
-        return self._seen.get(hashlib.sha256(token.encode()).digest()) is not None
+    def is_still_good(self, token: VerifiedToken, now: datetime) -> bool:
+        """Whether what time can change of `verify_access_token` still holds: trust in the key, and
+        that the token has not expired."""
+        try:
+            return is_trusted(token.jws, self._trusted) and token.expires_at > now.timestamp()
+        except InvalidJws:
+            return False
 
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""

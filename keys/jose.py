@@ -78,20 +78,24 @@ class VerifiedSignatures:
     change, as this token has no other reading.
 
     Not remembered: whether the key is still trusted (`key_for` is asked each time) and whether the
-    token is still valid. At most `capacity` tokens, by their SHA-256; the oldest goes first.
+    token is still valid. At most `capacity` tokens, by their SHA-256; the oldest goes first. The
+    payload is kept as it came: to lay out the claims of thousands of tokens in memory, and to clear
+    them away, costs more than to read again those of one that comes back.
     """
 
     def __init__(self, capacity: int = 8_192) -> None:
-        self._facts: Bounded[bytes, VerifiedJws] = Bounded(capacity)
+        self._facts: Bounded[bytes, tuple[Mapping[str, Any], bytes, VerificationKey]]
+        self._facts = Bounded(capacity)
 
     def __len__(self) -> int:
         return len(self._facts)
 
     def get(self, digest: bytes) -> VerifiedJws | None:
-        return self._facts.get(digest)
+        fact = self._facts.get(digest)
+        return None if fact is None else VerifiedJws(*fact, _claims(fact[1]))
 
-    def remember(self, digest: bytes, verified: VerifiedJws) -> VerifiedJws:
-        return self._facts.put(digest, verified)
+    def remember(self, digest: bytes, verified: VerifiedJws) -> None:
+        self._facts.put(digest, (verified.header, verified.payload, verified.key))
 
 
 def verify_compact(
@@ -123,9 +127,17 @@ def verify_compact(
     known = cache.get(digest)
     if known is not None:
         _check_typ(known.header, typ)
-        if _trusted_key(known.header, key_for).thumbprint == known.key.thumbprint:
+        if is_trusted(known, key_for):
             return known
-    return cache.remember(digest, _verify(token, typ, key_for))
+    verified = _verify(token, typ, key_for)
+    cache.remember(digest, verified)
+    return verified
+
+
+def is_trusted(verified: VerifiedJws, key_for: KeyFor) -> bool:
+    """Whether step 4 of `verify_compact` still finds the key that was found before. Raises a
+    subclass of `InvalidJws` when it finds none."""
+    return _trusted_key(verified.header, key_for).thumbprint == verified.key.thumbprint
 
 
 def _verify(
@@ -145,7 +157,7 @@ def _verify(
     payload, signature = _decode(parts[1]), _decode(parts[2])
     _check_signature(header["alg"], key, token[: -len(parts[2]) - 1], signature)
     # 6.
-    claims = MappingProxyType(_strict_object(payload, "payload") if json_claims else {})
+    claims = _claims(payload) if json_claims else MappingProxyType({})
     return VerifiedJws(header, payload, key, claims)
 
 
@@ -282,6 +294,10 @@ def _check_signature(alg: str, key: VerificationKey, signed: str, signature: byt
         raise SignatureMismatch("the signature has the wrong length") from None
     if not row.verify(key.public_key, native, signed.encode("ascii")):
         raise SignatureMismatch("the signature does not verify")
+
+
+def _claims(payload: bytes) -> Mapping[str, Any]:
+    return MappingProxyType(_strict_object(payload, "payload"))
 
 
 def _strict_object(data: bytes, what: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.errors import InsufficientUserAuthentication
 from idp.step_up import Assurance, demand
 from idp.tokens import VerifiedToken
+from keys.jose import VerificationKey, VerifiedJws
 from tests.idp.world import RelyingParty, World
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -63,7 +64,8 @@ def test_a_refused_reading_is_not_in_the_ledger_as_a_reading(world: World, regis
 
 
 def token(**claims) -> VerifiedToken:
-    return VerifiedToken({"acr": ACR_PASSWORD, "auth_time": NOW.timestamp(), **claims})
+    said = {"acr": ACR_PASSWORD, "auth_time": NOW.timestamp(), **claims}
+    return VerifiedToken(VerifiedJws({}, b"", VerificationKey(None, (), ""), said))
 
 
 @pytest.mark.parametrize(
