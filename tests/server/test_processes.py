@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.simulators.office import Office, open_office
+from tests.simulators.office import PATIENCE, Office, open_office
 from tests.simulators.postgresql import Cluster
 
 
@@ -45,13 +45,13 @@ def test_a_stop_signal_drains_first_and_ends_with_0(office: Office) -> None:
         still_served = visitor.get("/verify")
 
         assert still_served.status_code == 200
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_port_that_is_taken_is_told_with_what_to_do(office: Office, tmp_path: Path) -> None:
     again = office.start(YINZHENG_MANAGEMENT_PORT="0")
 
-    assert again.wait(timeout=60) == 6
+    assert again.wait(timeout=PATIENCE) == 6
     assert "next: stop the other program, or set YINZHENG_PORT" in office.said()
 
 
@@ -69,7 +69,7 @@ def test_a_web_process_that_dies_is_started_again_while_the_others_serve(
         while before[0] in children_of(parent.pid):  # its last thread may still hold the port
             time.sleep(0.01)
         answers = [httpx.get(f"{office.origin}/verify").status_code for _ in range(5)]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while len(set(children_of(parent.pid)) - set(before[:1])) < 2:
             assert time.monotonic() < deadline, "nobody took the dead one's place"
             time.sleep(0.1)
@@ -78,7 +78,7 @@ def test_a_web_process_that_dies_is_started_again_while_the_others_serve(
         assert len(before) == 2
         assert set(answers) == {200}
         parent.send_signal(signal.SIGTERM)
-        assert parent.wait(timeout=60) == 0
+        assert parent.wait(timeout=PATIENCE) == 0
         assert children_of(parent.pid) == []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 HERE = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 180.0  # a start takes two seconds, and a minute on a machine with much else to do
 
 
 # Below the range the kernel chooses from, and different for each test worker.
@@ -124,7 +124,7 @@ class Office:
             if process.poll() is None:
                 process.send_signal(sign)
         for process in self.processes:
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
         self.processes.clear()
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
