@@ -1,14 +1,18 @@
 """Attack 43: PDFs that eat the reader. Each ends within limits, with an answer, never green."""
 
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from foundation.errors import Unavailable
-from signing import foreign
+from signing import examiner, foreign, preparer
 from signing.foreign import examine
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House, house, seal, sealed  # noqa: F401
@@ -170,6 +174,21 @@ def test_reading_that_takes_too_long_is_ended_and_told() -> None:
     found = examine(a_million_pages(), seconds=0.05)
 
     assert found.error == "too_complex"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of a process are read in /proc")
+@pytest.mark.parametrize("program", [examiner, preparer], ids=["examiner", "preparer"])
+def test_a_program_that_reads_strangers_files_limits_itself_first(program: ModuleType) -> None:
+    command = [sys.executable, "-I", str(program.__file__)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        limits, until = "", time.monotonic() + SECONDS
+        wanted = f"Max address space {program.MEMORY} {program.MEMORY} bytes"
+        while wanted not in limits and time.monotonic() < until:
+            limits = " ".join(Path(f"/proc/{child.pid}/limits").read_text().split())
+        child.kill()
+
+    assert wanted in limits
+    assert f"Max cpu time {program.CPU_SECONDS} {program.CPU_SECONDS} seconds" in limits
 
 
 def test_only_so_many_files_are_read_at_once_and_who_comes_then_is_told() -> None:
