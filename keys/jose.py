@@ -18,6 +18,7 @@ What is refused, and why:
 
 import hashlib
 import json
+import math
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -205,7 +206,9 @@ def verification_key(
     Honours `use`, `key_ops` and `alg`; without `alg` every algorithm of the key's kind is allowed,
     narrowed by `algorithms`. Raises `MalformedJwk` when nothing is left.
     """
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    operations = jwk.get("key_ops", ["verify"])
+    verifies = isinstance(operations, list) and "verify" in operations
+    if jwk.get("use", "sig") != "sig" or not verifies:
         raise MalformedJwk("the JWK is not meant for verifying signatures")
     public_key = public_key_of(jwk)
     allowed = tuple(
@@ -221,7 +224,8 @@ def verification_key(
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """One JSON object, strictly: UTF-8, no duplicate member, no NaN. Raises `MalformedJws`."""
+    """One JSON object, strictly: UTF-8, no duplicate member, no NaN, no number that is not the same
+    to everybody. Raises `MalformedJws`."""
     return _strict_object(data, "object")
 
 
@@ -339,6 +343,24 @@ def _no_constant(_name: str) -> NoReturn:
     raise MalformedJws("NaN and Infinity are not JSON")
 
 
+def _integer(digits: str) -> int:
+    """Readers do not agree on larger ones (RFC 8259 §6), and we could not write them again."""
+    value = int(digits)
+    if value.bit_length() > 63:
+        raise MalformedJws("a JSON number is too large")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise MalformedJws("a JSON number is too large")
+    return value
+
+
 _STRICT_JSON: Final = json.JSONDecoder(
-    object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+    object_pairs_hook=_without_duplicates,
+    parse_constant=_no_constant,
+    parse_int=_integer,
+    parse_float=_fraction,
 )

@@ -136,6 +136,14 @@ def test_19_a_key_whose_members_are_not_what_they_should_be_is_not_registered(wo
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
 
 
+def test_36_a_number_that_not_every_reader_understands_is_not_registered(world: World):
+    jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()), "key-1") | {"odd": 1 << 70}
+
+    answer = register(world, token_endpoint_auth_method="private_key_jwt", jwks={"keys": [jwk]})
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_34_a_registration_opens_for_its_own_token_only(world: World, method: str):
     mine, theirs = register(world).json(), register(world).json()

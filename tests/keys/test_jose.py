@@ -181,6 +181,8 @@ def test_the_cache_never_holds_more_than_its_capacity() -> None:
         '{"a":1}x',
         '{"a":' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"a":' + "9" * 5_000 + "}",
+        '{"a": 18446744073709551616}',
+        '{"a": -1e999}',
     ],
 )
 def test_json_that_two_readers_could_read_differently_is_refused(text: str) -> None:
@@ -199,7 +201,7 @@ def test_a_header_can_be_read_before_anyone_is_trusted() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"alg": "ES384"}, {"alg": "HS256"}],
+    [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": 5}, {"alg": "ES384"}, {"alg": "HS256"}],
 )
 def test_a_jwk_for_something_else_does_not_verify_signatures(change: dict[str, object]) -> None:
     with pytest.raises(MalformedJwk):
