@@ -160,7 +160,9 @@ class _Threads:
 class Loader(Generic[K, V]):
     """`await loader.get(key)`: the row as it is now, or None.
 
-    `fetch(tx, keys)` answers all distinct keys of one turn with one query.
+    `fetch(tx, keys)` answers all distinct keys of one turn with one query. `before(keys)`, if it is
+    there, does what needs no database, ahead of the transaction: the same computation done for all
+    of a turn in one go finds its code and tables in the processor's caches.
     """
 
     def __init__(
@@ -168,14 +170,16 @@ class Loader(Generic[K, V]):
         database: Database,
         fetch: Callable[[Tx, Sequence[K]], Mapping[K, V]],
         *,
+        before: Callable[[Sequence[K]], None] | None = None,
         max_batch: int = 1000,
         capacity: int = 20_000,
     ) -> None:
         self._fetch = fetch
+        self._before = before
         reader = database.reader()
         self._lane: _Gatherer[K, V | None] | _Turns[K, V]
         if reader is not None:
-            self._lane = _Turns(reader, fetch, max_batch)
+            self._lane = _Turns(reader, fetch, before, max_batch)
         else:
             self._lane = _Gatherer(
                 "loader", self._load, in_flight=2, max_batch=max_batch, capacity=capacity
@@ -189,8 +193,11 @@ class Loader(Generic[K, V]):
         self._lane.close()
 
     def _load(self, keys: Sequence[K]) -> Sequence[V | BaseException | None]:
+        distinct = list(dict.fromkeys(keys))
+        if self._before is not None:
+            self._before(distinct)
         with self._database.read() as tx:
-            found = self._fetch(tx, list(dict.fromkeys(keys)))
+            found = self._fetch(tx, distinct)
         return [found.get(key) for key in keys]
 
 
@@ -220,10 +227,12 @@ class _Turns(Generic[K, V]):
         self,
         reader: Reader,
         fetch: Callable[[Tx, Sequence[K]], Mapping[K, V]],
+        before: Callable[[Sequence[K]], None] | None,
         max_batch: int,
     ) -> None:
         self._reader = reader
         self._fetch = fetch
+        self._before = before
         self._max_batch = max_batch
         self._open: _Turn[K, V] | None = None  # which has not been read yet, so may be joined
 
@@ -245,9 +254,12 @@ class _Turns(Generic[K, V]):
     def _read(self, turn: _Turn[K, V]) -> Mapping[K, V] | Exception:
         if turn is self._open:
             self._open = None
+        keys = list(turn.keys)
         try:
+            if self._before is not None:
+                self._before(keys)
             with self._reader.read() as tx:
-                return self._fetch(tx, list(turn.keys))
+                return self._fetch(tx, keys)
         except Exception as failure:  # each caller's own to handle
             return failure
 

@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
@@ -23,7 +23,7 @@ from foundation.errors import Unavailable
 from foundation.hot import HotAnswer, HotRequest
 from foundation.lanes import Loader
 from idp import encryption, families
-from idp.access import Access, TokenIds, ids_of
+from idp.access import Access, ids_of
 from idp.clients import Clients, read_credentials
 from idp.errors import InvalidClient, InvalidToken
 from idp.grants import parameter, refresh
@@ -70,11 +70,16 @@ class _Understood:
     told: HotAnswer
 
 
-class Question(NamedTuple):
-    """What the database is asked for one request: who asks, and about which access token."""
+@dataclass(slots=True, eq=False)
+class _Question:
+    """What the database is asked for one request: who asks, and about which access token.
+
+    `token` is what `text` says, once it was read.
+    """
 
     client_id: str
-    token: TokenIds | None
+    text: str
+    token: VerifiedToken | None = None
 
 
 class Introspection:
@@ -88,7 +93,7 @@ class Introspection:
         self._tokens = tokens
         self._access = access
         self._clock = clock
-        self._questions = Loader(database, self._look_up)
+        self._questions = Loader(database, self._look_up, before=self._read)
         self._families = Loader(database, families.families)
         self._heard = _Heard()
         self._understood: Bounded[bytes, _Understood] = Bounded(_REMEMBERED)
@@ -96,7 +101,7 @@ class Introspection:
     async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
         """Answer an introspection request (RFC 7662 §2).
 
-        1. The database is asked once, about the asker and a token of ours that is in time.
+        1. The token is read; the database is asked once, about the asker and the token.
         2. The asker authenticates; a client that cannot is refused (§2.1).
         3. token is there. token_type_hint only hints, so the token's form decides (§2.1).
         4. The token counts, and this asker may know it: else it is inactive (§2.2).
@@ -105,8 +110,7 @@ class Introspection:
         """
         # 1.
         credentials = read_credentials(request.headers, form)
-        token = self._verified(form.get("token", ""))
-        question = Question(credentials.client_id, None if token is None else ids_of(token))
+        question = _Question(credentials.client_id, form.get("token", ""))
         registered, counts = await self._questions.get(question) or (None, False)
         # 2.
         asker = await self._clients.prove(request, credentials, registered)
@@ -115,6 +119,7 @@ class Introspection:
         # 3.
         text = parameter(form, "token")
         # 4.
+        token = question.token
         if token is not None and not (counts and may_know(asker, token)):
             token = None
         body = INACTIVE if token is None else described(token)
@@ -124,7 +129,7 @@ class Introspection:
         if not wants_token(request.headers.get("accept", "")):
             return Answer(asker, body, token=token)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
-        signed = self._tokens.sign(claims, typ=JWT_TYPE)
+        signed = await self._tokens.signed(claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")
         return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
 
@@ -144,7 +149,7 @@ class Introspection:
             return None
         # 3.
         try:
-            question = Question(understood.asker.client_id, ids_of(understood.token))
+            question = _Question(understood.asker.client_id, "", understood.token)
             registered, counts = await self._questions.get(question) or (None, False)
         except Unavailable:
             return None
@@ -169,26 +174,33 @@ class Introspection:
         self._questions.close()
         self._families.close()
 
+    def _read(self, questions: Sequence[_Question]) -> None:
+        """Verify the tokens of all questions of a turn, one right after the other."""
+        for each in questions:
+            if "." in each.text:
+                each.token = self._verified(each.text)
+
     def _verified(self, text: str) -> VerifiedToken | None:
         """An access token of ours that is in time. As at every API of ours, anybody may have it
         verified; what comes of it is for the asker who has authenticated.
         """
-        if "." not in text:
-            return None
         try:
             return self._tokens.verify_access_token(text, audience=None, now=self._clock())
         except InvalidToken:
             return None
 
     def _look_up(
-        self, tx: Tx, questions: Sequence[Question]
-    ) -> dict[Question, tuple[RegisteredClient | None, bool]]:
+        self, tx: Tx, questions: Sequence[_Question]
+    ) -> dict[_Question, tuple[RegisteredClient | None, bool]]:
         """The asker, and whether the token counts."""
-        tokens = [each.token for each in questions if each.token is not None]
-        ids = {each.client_id for each in questions}.union(each.client_id for each in tokens)
+        tokens = {each: ids_of(each.token) for each in questions if each.token is not None}
+        ids = {each.client_id for each in questions}
+        ids.update(each.client_id for each in tokens.values())
         known = self._clients.known(tx, list(ids))
-        standings = self._access.standings(tx, tokens, known)
-        return {each: (known.get(each.client_id), each.token in standings) for each in questions}
+        standings = self._access.standings(tx, tokens.values(), known)
+        return {
+            each: (known.get(each.client_id), tokens.get(each) in standings) for each in questions
+        }
 
     async def _refresh_token(self, text: str, asker: Client) -> Mapping[str, Any]:
         family = await self._families.get(families.family_in(text))

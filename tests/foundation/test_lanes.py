@@ -44,6 +44,21 @@ def test_all_lookups_of_one_turn_become_one_query(database: Database) -> None:
     assert queries == [[1, 2, 3]]
 
 
+def test_what_needs_no_database_is_done_once_a_turn_ahead_of_the_query(database: Database) -> None:
+    done: list[tuple[str, list[int]]] = []
+
+    def fetch(tx, keys):
+        done.append(("asked", list(keys)))
+        return {key: key for key in keys}
+
+    async def many() -> list[int | None]:
+        loader = Loader(database, fetch, before=lambda keys: done.append(("before", list(keys))))
+        return await asyncio.gather(*(loader.get(n) for n in [1, 2, 1]))
+
+    assert asyncio.run(many()) == [1, 2, 1]
+    assert done == [("before", [1, 2]), ("asked", [1, 2])]
+
+
 def test_a_lookup_sees_what_was_committed_before_it(database: Database) -> None:
     def fetch(tx, keys):
         rows = tx.execute(select(numbers.c.n).where(numbers.c.n.in_(keys)))

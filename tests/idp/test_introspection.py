@@ -1,5 +1,6 @@
 """Does this token count, and who may know? (RFC 7662, RFC 9701)"""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,10 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
-from idp.introspection import wants_token
+from foundation.canonical import b64url
+from foundation.hot import HotRequest
+from idp.errors import InvalidRequest
+from idp.introspection import Answer, wants_token
 from idp.models import people
 from tests.idp.world import ISSUER, RelyingParty, World, basic, public_jwk
 
@@ -68,6 +72,35 @@ def test_an_expired_token_is_only_inactive(client: RelyingParty, clock):
     clock.advance(timedelta(minutes=10))
 
     assert client.introspect(token) == {"active": False}
+
+
+def test_tokens_that_are_none_disturb_nobody_who_asks_at_the_same_moment(world, client, server):
+    good = client.tokens()["access_token"]
+    header, payload, signature = good.split(".")
+    odd_kid = b'{"alg":"ES256","typ":"at+jwt","kid":[]}'
+    bad = [
+        *("", ".", "..", "...", "é.é.é", "\0.\0.\0", "a" * 70_000 + "..", "{}.{}.{}", good + "A"),
+        *(f".{payload}.{signature}", f"{header}..{signature}", f"{header}.{payload}."),
+        f"{header}.{payload}.{'_' * 86}",
+        f"{b64url(b'[' * 9_000)}.{payload}.{signature}",
+        f"{b64url(odd_kid)}.{payload}.{signature}",
+    ]
+
+    async def ask(token: str) -> Answer:
+        form, headers = server.authenticated({"token": token})
+        return await world.idp.introspection.answer(
+            HotRequest("POST", "/oauth/introspect", headers=headers), form
+        )
+
+    async def ask_together() -> list[Answer | BaseException]:
+        return await asyncio.gather(*map(ask, [*bad, good]), return_exceptions=True)
+
+    *others, told = asyncio.run(ask_together())
+
+    assert isinstance(told, Answer)
+    assert told.body["active"]
+    assert [each for each in others if isinstance(each, Answer) and each.body["active"]] == []
+    assert {type(each) for each in others} == {Answer, InvalidRequest}  # "" is no token at all
 
 
 def test_a_token_type_hint_only_hints(world: World, client: RelyingParty):
