@@ -15,6 +15,7 @@ import portal
 from portal.session import form_token
 from tests.portal.conftest import ORIGIN, Browse, Licence, issue, permit_fields
 from tests.portal.surfer import Page, Surfer
+from tests.portal.test_signin import authorize
 
 NOBODY, CITIZEN, HOLDER, CLERK, FOREIGN = "", "lin", "chen", "zhao", "wang"
 EVERYONE = "everyone"  # also who is not signed in
@@ -51,6 +52,7 @@ RIGHTS = {
     "GET /signed-out": EVERYONE,
     "GET /signin/{interaction_id}": INTERACTION,
     "POST /signin/{interaction_id}": INTERACTION,
+    "POST /signin/{interaction_id}/continue": INTERACTION,
     "GET /consent/{interaction_id}": INTERACTION,
     "POST /consent/{interaction_id}": INTERACTION,
     "GET /device": PERSON,
@@ -127,6 +129,7 @@ class Things:
     batch: str
     seal: str
     seal_permit: str
+    interaction: str = "none"
 
     def path(self, route: str) -> str:
         values = {
@@ -135,7 +138,7 @@ class Things:
             "batch_id": self.batch,
             "seal_id": self.seal,
             "permit_id": self.seal_permit,
-            "interaction_id": "none",
+            "interaction_id": self.interaction,
             "token": "none",
             "name": "style.css",
             "type_name": "residence-permit",
@@ -300,7 +303,10 @@ def forged(surfer: Surfer, path: str) -> dict[str, tuple[dict[str, str], dict[st
 
 @pytest.mark.parametrize("route", FORMS)
 def test_a_form_that_is_not_ours_changes_nothing(browse: Browse, things, route):
-    surfer, path = browse(allowed(route)), things.path(route)
+    surfer = browse(allowed(route))
+    if RIGHTS[route] == INTERACTION:
+        things = replace(things, interaction=authorize(surfer, "state").path.rpartition("/")[2])
+    path = things.path(route)
     for what, (data, headers) in forged(surfer, path).items():
         page = surfer.post(path, data, headers=headers)
         assert page.status == 403, what
