@@ -176,15 +176,15 @@ class Loader(Generic[K, V]):
     ) -> None:
         self._fetch = fetch
         self._before = before
+        self._database = database
         reader = database.reader()
         self._lane: _Gatherer[K, V | None] | _Turns[K, V]
         if reader is not None:
-            self._lane = _Turns(reader, fetch, before, max_batch)
+            self._lane = _Turns(reader, self._found, max_batch)
         else:
             self._lane = _Gatherer(
                 "loader", self._load, in_flight=2, max_batch=max_batch, capacity=capacity
             )
-        self._database = database
 
     async def get(self, key: K) -> V | None:
         return await self._lane.submit(key)
@@ -193,12 +193,14 @@ class Loader(Generic[K, V]):
         self._lane.close()
 
     def _load(self, keys: Sequence[K]) -> Sequence[V | BaseException | None]:
-        distinct = list(dict.fromkeys(keys))
-        if self._before is not None:
-            self._before(distinct)
-        with self._database.read() as tx:
-            found = self._fetch(tx, distinct)
+        found = self._found(self._database, list(dict.fromkeys(keys)))
         return [found.get(key) for key in keys]
+
+    def _found(self, reads: Database | Reader, keys: Sequence[K]) -> Mapping[K, V]:
+        if self._before is not None:
+            self._before(keys)
+        with reads.read() as tx:
+            return self._fetch(tx, keys)
 
 
 @coroutine
@@ -226,13 +228,11 @@ class _Turns(Generic[K, V]):
     def __init__(
         self,
         reader: Reader,
-        fetch: Callable[[Tx, Sequence[K]], Mapping[K, V]],
-        before: Callable[[Sequence[K]], None] | None,
+        find: Callable[[Reader, Sequence[K]], Mapping[K, V]],
         max_batch: int,
     ) -> None:
         self._reader = reader
-        self._fetch = fetch
-        self._before = before
+        self._find = find
         self._max_batch = max_batch
         self._open: _Turn[K, V] | None = None  # which has not been read yet, so may be joined
 
@@ -254,12 +254,8 @@ class _Turns(Generic[K, V]):
     def _read(self, turn: _Turn[K, V]) -> Mapping[K, V] | Exception:
         if turn is self._open:
             self._open = None
-        keys = list(turn.keys)
         try:
-            if self._before is not None:
-                self._before(keys)
-            with self._reader.read() as tx:
-                return self._fetch(tx, keys)
+            return self._find(self._reader, list(turn.keys))
         except Exception as failure:  # each caller's own to handle
             return failure
 
