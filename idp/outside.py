@@ -23,10 +23,9 @@ from foundation.errors import FieldError
 from foundation.outbound import Outbound, OutboundError
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
-from idp.syntax import is_jwk
 from keys.bounded import Bounded
 from keys.errors import InvalidJws
-from keys.jose import parse_object
+from keys.jose import is_jwk, parse_object
 
 FRESH: Final = timedelta(minutes=5)
 USABLE: Final = timedelta(hours=1)

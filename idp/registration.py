@@ -18,10 +18,10 @@ from idp.models import LOCALES, Client
 from idp.mtls import registered_certificates
 from idp.outside import Vouched
 from idp.profiles import SIGNING_ALGORITHMS, rules_of
-from idp.syntax import SCOPE, is_jwk, redirect_uri_problem
+from idp.syntax import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.errors import MalformedJwk
-from keys.jose import verification_key
+from keys.jose import is_jwk, verification_key
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES: Final = frozenset(

@@ -1,16 +1,13 @@
 """How things are written: the alphabets of the standards, and addresses put together and judged."""
 
 import re
-from typing import Any, Final, TypeGuard
+from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
 CODE_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
 # RFC 6749 appendix A.4: words of visible characters without quote and backslash, one space between.
 SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*\Z")
-
-_JWK_TEXTS: Final = ("kty", "crv", "x", "y", "n", "e", "use", "alg", "kid")
-_JWK_LISTS: Final = ("key_ops", "x5c")
 
 
 def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:
@@ -25,22 +22,6 @@ def error_parameters(
     """An error response with `state` and `iss` (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
     pairs = (("error", error), ("error_description", description), ("state", state))
     return (*((name, value) for name, value in pairs if value is not None), ("iss", issuer))
-
-
-def is_jwk(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether the members of a key have the types they must have (RFC 7517 §4, RFC 7518 §6).
-
-    Asked of every key that somebody else wrote, before anything looks into it.
-    """
-    return (
-        isinstance(value, dict)
-        and all(isinstance(value.get(name, ""), str) for name in _JWK_TEXTS)
-        and all(_are_texts(value.get(name, [])) for name in _JWK_LISTS)
-    )
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def redirect_uri_problem(uri: str) -> str | None:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 import orjson
 
@@ -46,6 +46,8 @@ MAX_TOKEN_LENGTH: Final = 65_536
 _MAX_CACHED_TOKEN: Final = 4_096
 _REFUSED_PARAMETERS: Final = frozenset({"crit", "b64", "zip", "cty", "enc"})
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_JWK_TEXTS: Final = ("kty", "crv", "x", "y", "n", "e", "use", "alg", "kid")
+_JWK_LISTS: Final = ("key_ops", "x5c")
 _URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
@@ -198,17 +200,31 @@ def public_key_of(jwk: Mapping[str, Any]) -> PublicKey:
     raise MalformedJwk("the JWK is of a kind that is not accepted")
 
 
-def verification_key(
-    jwk: Mapping[str, Any], algorithms: tuple[str, ...] | None = None
-) -> VerificationKey:
+def is_jwk(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether the members of a key have the types they must have (RFC 7517 §4, RFC 7518 §6).
+
+    Asked of every key that somebody else wrote, before anything looks into it.
+    """
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(name, ""), str) for name in _JWK_TEXTS)
+        and all(_are_texts(value.get(name, [])) for name in _JWK_LISTS)
+    )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def verification_key(jwk: object, algorithms: tuple[str, ...] | None = None) -> VerificationKey:
     """A key to verify signatures with, from somebody's JWK (RFC 7517 §4).
 
     Honours `use`, `key_ops` and `alg`; without `alg` every algorithm of the key's kind is allowed,
     narrowed by `algorithms`. Raises `MalformedJwk` when nothing is left.
     """
-    operations = jwk.get("key_ops", ["verify"])
-    verifies = isinstance(operations, list) and "verify" in operations
-    if jwk.get("use", "sig") != "sig" or not verifies:
+    if not is_jwk(jwk):
+        raise MalformedJwk("the members of the JWK are not what they must be")
+    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
         raise MalformedJwk("the JWK is not meant for verifying signatures")
     public_key = public_key_of(jwk)
     allowed = tuple(
