@@ -111,7 +111,7 @@ class Conversation:
                 return checked
             interaction_id = secrets.token_urlsafe(32)
             self._add(tx, interaction_id, checked, browser)
-            session = store.session(tx, session_id, now, hold=True) if session_id else None
+            session = store.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, checked, client, session)
 
     def _begin_pushed(
@@ -143,7 +143,7 @@ class Conversation:
             request = replace(stored.request, created_at=now, pushed=reference)
             self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True) if session_id else None
+            session = store.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def _interaction_of(self, reference: str, browser: str | None) -> str:
@@ -165,7 +165,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True) if session_id else None
+            session = store.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def interaction(
@@ -175,7 +175,7 @@ class Conversation:
         now = self._clock()
         with self._database.read() as tx:
             request, client, row = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now)
             step, _ = self._next(tx, interaction_id, request, client, session)
         essential = rules.essential_claims(request)
         return Interaction(
@@ -205,7 +205,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True) if session_id else None
+            session = store.session(tx, session_id, now, hold=True)
             asked = rules.asked(request)
             step = rules.decide(
                 request, client, session, asked, subject=self._subject(client, session),

@@ -42,7 +42,7 @@ class StoredDevice:
     def is_online_in(self, sid: str) -> bool:
         """Whether a session allowed this device, and only for as long as it lasts."""
         given = self.authorization
-        return given is not None and given.sid == sid and "offline_access" not in given.scopes
+        return given is not None and given.sid == sid and given.ends_with_session
 
 
 def add(

@@ -173,7 +173,7 @@ class Devices:
                 return code, shown(user_code)
 
     def _session(self, tx: Tx, session_id: str | None) -> Session | None:
-        return store.session(tx, session_id, self._clock(), hold=True) if session_id else None
+        return store.session(tx, session_id, self._clock(), hold=True)
 
     def _find(
         self, tx: Tx, session: Session, user_code: str

@@ -394,6 +394,11 @@ class Authorization:
     nonce: str | None = None
     jkt: str = ""
 
+    @property
+    def ends_with_session(self) -> bool:
+        """Only offline_access outlives the sign-in it came from (OIDC Core §11)."""
+        return "offline_access" not in self.scopes
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:

@@ -221,7 +221,7 @@ class Idp:
         now = self._clock()
         with self._database.write() as tx:
             client = self.clients.find(tx, client_id)
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now)
             checked = rules.check_logout(params, hint, client, session)
             if isinstance(checked, Refused):
                 self._ledger.append(tx, refusal(client, checked, now))
@@ -238,7 +238,7 @@ class Idp:
         """The person confirmed. Answers where the client wants them back, if anywhere."""
         now = self._clock()
         with self._database.write() as tx:
-            session = store.session(tx, session_id, now) if session_id else None
+            session = store.session(tx, session_id, now)
             if session is not None:
                 self.sessions.close(tx, session, "signed_out")
             return store.take_logout(tx, logout_id, now) if logout_id else None

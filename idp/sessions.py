@@ -130,7 +130,7 @@ class Sessions:
         online = [
             family.id
             for family in families.live_families(tx, sid=session.sid)
-            if "offline_access" not in family.authorization.scopes
+            if family.authorization.ends_with_session
         ]
         families.revoke_families(self._database, tx, online, reason, now, ACCESS_TOKEN_LIFETIME)
         entry = Entry(
@@ -171,7 +171,7 @@ class Sessions:
         """The browser's former session never survives a sign-in. Its public name does when the same
         person signs in again, so that what they are doing elsewhere goes on.
         """
-        old = store.session(tx, replaces, self._clock()) if replaces else None
+        old = store.session(tx, replaces, self._clock())
         if old is None:
             return None
         if old.person.id != person.id:

@@ -124,12 +124,14 @@ def add_session(tx: Tx, session: Session) -> None:
     )
 
 
-def session(tx: Tx, session_id: str, now: datetime, *, hold: bool = False) -> Session | None:
-    """The live session behind a cookie value, of a person who is not disabled.
+def session(tx: Tx, session_id: str | None, now: datetime, *, hold: bool = False) -> Session | None:
+    """The live session behind a cookie value, of a person who is not disabled; None without one.
 
     With `hold` it does not end before this transaction does: what is granted on it is there to be
     ended with it.
     """
+    if not session_id:
+        return None
     query = (
         select(idp_sessions, people)
         .join_from(idp_sessions, people, idp_sessions.c.person_id == people.c.id)
