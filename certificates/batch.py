@@ -9,8 +9,8 @@ another encoding) is told as a notice. No value of the file is repeated in eithe
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import msgspec
 
 from certificates.catalogue import LANGUAGES, CertificateType
 from certificates.errors import InvalidCatalogue
-from certificates.fields import as_date, check, complete, normalise
+from certificates.fields import as_date, check, complete, free_number, normalise
 from certificates.rules import State
 from certificates.sheets import Record, Sheet, plain, read_sheet
 
@@ -177,7 +177,7 @@ def dry_run(
     """
     sheet = read_sheet(data)
     run = DryRun(sheet.encoding)
-    reader = _RowReader(kind, mapping, sheet, run, taken)
+    reader = _RowReader(kind, mapping, sheet, run)
     if not run.errors:
         if not sheet.records:
             run.errors.append(RowError(1, "", "no_rows", "the file has a header and no rows"))
@@ -185,6 +185,7 @@ def dry_run(
             row = reader.read(record, authority, today)
             if row is not None:
                 _check_page(row, run, unprintable)
+        _draw_again(run, kind, reader.drawn, authority, taken)
         _check_duplicates(run, reader.number_column, taken)
     run.errors.sort(key=lambda error: error.row)
     return run
@@ -199,14 +200,13 @@ class _RowReader:
         mapping: ColumnMapping,
         sheet: Sheet,
         run: DryRun,
-        taken: Callable[[Sequence[str]], set[str]],
     ) -> None:
         self._kind = kind
         self._mapping = mapping
         self._width = len(sheet.header)
         self._run = run
-        self._taken = taken
         self._numbers: set[str] = set()
+        self.drawn: set[int] = set()  # the rows whose number is of our making
         self._positions: dict[str, int] = {}
         self._columns: dict[str, str] = {}
         self._find_columns(sheet)
@@ -227,7 +227,7 @@ class _RowReader:
         normal, notices = normalise(self._kind, {k: v for k, v in raw.items() if v})
         for notice in notices:
             self._notice(record.row, self._columns.get(notice.field, notice.field), notice.code)
-        fields = complete(self._kind, normal, authority, today, self._is_taken)
+        fields = complete(self._kind, normal, authority, today, self._numbers.__contains__)
         for error in check(self._kind, fields, today):
             name = error.pointer.removeprefix("/fields/")
             if name not in wrong:
@@ -238,10 +238,9 @@ class _RowReader:
             return None
         number = fields[self._kind.number.field]
         self._numbers.add(number)
+        if self._kind.number.field not in normal:
+            self.drawn.add(record.row)
         return CheckedRow(record.row, number, fields, outcome, since)
-
-    def _is_taken(self, number: str) -> bool:
-        return number in self._numbers or bool(self._taken([number]))
 
     def _find_columns(self, sheet: Sheet) -> None:
         names = [plain(cell) for cell in sheet.header if cell]
@@ -351,6 +350,26 @@ def _check_page(
         run.errors.append(RowError(row.row, "", rule, detail))
     else:
         run.rows.append(row)
+
+
+def _draw_again(
+    run: DryRun,
+    kind: CertificateType,
+    drawn: Collection[int],
+    authority: str,
+    taken: Callable[[Sequence[str]], set[str]],
+) -> None:
+    """Numbers of our making that the registry has: it is asked about all of them at once."""
+    used = taken([row.number for row in run.rows if row.row in drawn]) if drawn else set()
+    numbers = {row.number for row in run.rows}
+    for at, row in enumerate(run.rows):
+        if row.row in drawn and row.number in used:
+            number = free_number(
+                kind, row.fields, authority, lambda it: it in numbers or bool(taken([it]))
+            )
+            numbers.add(number)
+            fields = {**row.fields, kind.number.field: number}
+            run.rows[at] = replace(row, number=number, fields=fields)
 
 
 def _check_duplicates(run: DryRun, column: str, taken: Callable[[Sequence[str]], set[str]]) -> None:

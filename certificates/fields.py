@@ -94,7 +94,7 @@ def complete(
         end = _years_later(start, validity.years)
         done[validity.end] = (end - timedelta(days=1)).isoformat() if end else ""
     if kind.number.generate and kind.number.field not in done:
-        number = _free_number(kind, done, authority, taken)
+        number = free_number(kind, done, authority, taken)
         if number:
             done[kind.number.field] = number
     return done
@@ -293,7 +293,7 @@ def _years_later(day: date, years: int) -> date | None:
         return date(day.year + years, 3, 1)
 
 
-def _free_number(
+def free_number(
     kind: CertificateType, fields: Mapping[str, str], authority: str, taken: Callable[[str], bool]
 ) -> str:
     """A made number that is not taken; the last of many draws when all were."""
