@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from sqlalchemy import create_engine, text
 
 from keys.backends.pkcs11 import ANSWER_WITHIN
 from tests.keys.key_process import Process
-from tests.keys.remote_module import the_remote_module
+from tests.keys.remote_module import RemoteModule, the_remote_module
 from tests.keys.test_timestamps import Answer
 from tests.simulators.office import Office, open_office
 
@@ -100,24 +101,36 @@ def test_a_dead_key_service_is_a_503_until_it_is_back_and_the_web_is_not_restart
     assert time_stamp(house) == "granted"
 
 
+@contextmanager
+def on_a_module(folder: Path) -> Iterator[tuple[Office, str, RemoteModule]]:
+    """A house whose keys are in a hardware module, and the secret of a program that got a token."""
+    module = the_remote_module()
+    with open_office(folder, YINZHENG_KEY_STORE=module.token.uri()) as house:
+        secret = house.new_secret(PROGRAM)
+        assert token(house, secret).status_code == 200
+        yield house, secret, module
+
+
+@contextmanager
+def silent(module: RemoteModule) -> Iterator[None]:
+    module.stop_answering()
+    try:
+        yield
+    finally:
+        module.answer_again()
+
+
 @pytest.mark.softhsm
 @pytest.mark.p11kit
 def test_a_hardware_module_that_does_not_answer_is_a_503_in_time_and_is_found_again(
     tmp_path: Path,
 ) -> None:
-    module = the_remote_module()
-    with open_office(tmp_path, YINZHENG_KEY_STORE=module.token.uri()) as house:
-        secret = house.new_secret(PROGRAM)
-        assert token(house, secret).status_code == 200
-
-        module.stop_answering()
-        try:
+    with on_a_module(tmp_path) as (house, secret, module):
+        with silent(module):
             began = time.monotonic()
             refused = [token(house, secret) for _ in range(3)]
             took = time.monotonic() - began
             assert httpx.get(f"{house.origin}/keys/jwks.json").status_code == 200
-        finally:
-            module.answer_again()
 
         assert {answer.status_code for answer in refused} == {503}
         assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
@@ -131,26 +144,18 @@ def test_a_hardware_module_that_does_not_answer_is_a_503_in_time_and_is_found_ag
 def test_whoever_needs_no_signature_is_answered_while_a_hardware_module_is_silent(
     tmp_path: Path,
 ) -> None:
-    module = the_remote_module()
-    with open_office(tmp_path, YINZHENG_KEY_STORE=module.token.uri()) as house:
-        secret = house.new_secret(PROGRAM)
-        assert token(house, secret).status_code == 200
-
-        module.stop_answering()
-        try:
-            with ThreadPoolExecutor(8) as askers:
-                waiting = [askers.submit(token, house, secret) for _ in range(4)]
-                waiting += [askers.submit(time_stamp, house) for _ in range(4)]
-                while any(not asker.running() for asker in waiting):
-                    time.sleep(0.01)
-                time.sleep(1)  # so that each of them has come to its signature
-                keys = httpx.get(f"{house.origin}/keys/jwks.json", timeout=20).status_code
-                alive = httpx.get(
-                    f"http://127.0.0.1:{house.management_port}/livez", timeout=20
-                ).status_code
-                still_waiting = [not asker.done() for asker in waiting]
-        finally:
-            module.answer_again()
+    with on_a_module(tmp_path) as (house, secret, module):
+        with silent(module), ThreadPoolExecutor(8) as askers:
+            waiting = [askers.submit(token, house, secret) for _ in range(4)]
+            waiting += [askers.submit(time_stamp, house) for _ in range(4)]
+            while any(not asker.running() for asker in waiting):
+                time.sleep(0.01)
+            time.sleep(1)  # so that each of them has come to its signature
+            keys = httpx.get(f"{house.origin}/keys/jwks.json", timeout=20).status_code
+            alive = httpx.get(
+                f"http://127.0.0.1:{house.management_port}/livez", timeout=20
+            ).status_code
+            still_waiting = [not asker.done() for asker in waiting]
 
         assert (keys, alive) == (200, 200)
         assert all(still_waiting), "and nobody had been told yet that the module is silent"
