@@ -4,12 +4,8 @@ Revisions only expand or contract, never both at once, so that version N-1 of th
 on schema N; the way back is the older program, so no revision has a downgrade. A test compares the
 migrated schema with the declared one on both databases.
 
-Until the first release nobody has data to keep, so there is exactly one revision. After changing a
-`models.py`, write it anew and commit it with the change (on a conflict: the same):
-
-    .venv/bin/python -m server.migrations.regenerate
-
-From the first release on, the released revisions never change, and a change of tables adds one.
+A revision that has landed never changes; a change of tables adds the next number, written by hand:
+`versions/0002_what_it_adds.py` with `down_revision` naming the one before it.
 """
 
 from pathlib import Path
