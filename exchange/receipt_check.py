@@ -31,6 +31,7 @@ from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed, YinzhengError
 from keys import jose
 from ledger import Opening, VerifiedProof, VerifierKey, verify_proof
+from ledger.entries import SALT_BYTES
 from ledger.errors import EvidenceInvalid
 from ledger.merkle import leaf_hash, merkle_root
 
@@ -148,10 +149,17 @@ def _part(value: Mapping[str, Any]) -> _Part:
     if proof is not None and not isinstance(proof, str):
         raise ReceiptFileMalformed("a proof is text")
     openings = {
-        name: Opening(b64url_decode(opening["salt"]), _text(opening["value"]))
+        name: Opening(_salt(opening["salt"]), _text(opening["value"]))
         for name, opening in value["openings"].items()
     }
     return _Part(value["entry"].encode(), openings, proof)
+
+
+def _salt(encoded: str) -> bytes:
+    salt = b64url_decode(encoded)
+    if len(salt) != SALT_BYTES:  # a longer one has eaten the beginning of the value
+        raise ReceiptFileMalformed(f"a salt has {SALT_BYTES} bytes")
+    return salt
 
 
 def _text(value: object) -> str:

@@ -10,6 +10,8 @@ The leaf is RFC 8785 canonical JSON of public facts and of commitments:
   `private` value) appears only as a commitment: base64url(SHA-256(salt ‖ UTF-8 value)) with a fresh
   32-byte salt. Without its salt a commitment says nothing, so destroying the salt erases the value
   while the leaf, its hash and every proof stay as they are.
+- A salt has exactly 32 bytes: nothing else marks where it ends and the value begins, and with a
+  salt of another length one commitment would open to many values ("not guilty" and "guilty").
 - An opening (salt, value) shows to whoever holds it that the leaf speaks about this very value.
 - A leaf that holds a resident identity number, or repeats in clear what it commits to, is refused.
 - The id is a UUIDv7 (RFC 9562 §5.7) of the entry's time: ids order entries by time.
@@ -75,7 +77,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The salt and value behind one commitment."""
+    """The 32-byte salt and the value behind one commitment."""
 
     salt: bytes
     value: str
@@ -84,6 +86,9 @@ class Opening:
         return b64url(sha256(self.salt + self.value.encode()).digest())
 
     def opens(self, commitment: str) -> bool:
+        """Whether the commitment is to this very value; never with a salt of another length."""
+        if len(self.salt) != SALT_BYTES:
+            return False
         return hmac.compare_digest(self.commitment(), commitment)
 
 

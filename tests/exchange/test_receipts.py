@@ -21,6 +21,7 @@ from exchange.errors import ReceiptInvalid, ReceiptNotFound
 from exchange.receipts import KEY_USE, TYP
 from exchange.requests import BatchRequest
 from foundation.actor import ANONYMOUS
+from foundation.canonical import b64url, b64url_decode
 from keys.policy import SigningOrder
 from ledger import VerifierKey
 from ledger.notes import ED25519
@@ -264,6 +265,27 @@ def test_another_root_is_not_ours(house, file, stranger):
     assert refusal(lambda f: verify_receipt(f, house.root_pem(), keys), file) == (
         "receipt_proof_invalid"
     )
+
+
+def test_no_opening_moves_the_boundary_between_salt_and_value(file, check):
+    """The salt eats the beginning of the value, or gives its own end to it: the hash is the same,
+    what the receipt would say is not."""
+    for name, opening in file["entries"][0]["openings"].items():
+        salt, value = b64url_decode(opening["salt"]), opening["value"].encode()
+        for moved in (1, len(value) // 2, len(value)):
+            try:
+                rest = value[moved:].decode()
+            except UnicodeDecodeError:  # in the middle of a character
+                continue
+            eaten = {"salt": b64url(salt + value[:moved]), "value": rest}
+            forged = changed(file, ("entries", 0, "openings", name), lambda _, eaten=eaten: eaten)
+
+            assert refusal(check, forged) == "receipt_file_malformed", (name, moved)
+        for salt_of_another_length in (b"", salt[:-1], salt + b"\0"):
+            other = {"salt": b64url(salt_of_another_length), "value": opening["value"]}
+            forged = changed(file, ("entries", 0, "openings", name), lambda _, other=other: other)
+
+            assert refusal(check, forged) == "receipt_file_malformed", name
 
 
 @pytest.fixture

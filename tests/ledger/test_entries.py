@@ -81,6 +81,26 @@ def test_salts_are_never_shared():
     assert len({read_leaf(ref.leaf)["commitments"]["subject"] for ref in refs}) == 50
 
 
+def test_a_boundary_moved_between_salt_and_value_opens_nothing():
+    """SHA-256 sees only salt ‖ value: whoever moves the boundary must not say something else."""
+    ref = write_leaf(entry(private={"finding": "not guilty"}))
+    opening = ref.openings["private.finding"]
+    commitment = read_leaf(ref.leaf)["commitments"]["private.finding"]
+
+    eaten = Opening(opening.salt + b"not ", "guilty")
+    given = Opening(opening.salt[:-1], opening.salt[-1:].decode("latin-1") + opening.value)
+    ascii_salt = Opening(b"s" * 32, "guilty")
+    shorter = Opening(ascii_salt.salt[:-4], "ssss" + ascii_salt.value)
+
+    assert eaten.commitment() == commitment, "the same bytes are hashed"
+    assert shorter.commitment() == ascii_salt.commitment()
+    assert opening.opens(commitment)
+    assert not eaten.opens(commitment)
+    assert not given.opens(commitment)
+    assert not shorter.opens(ascii_salt.commitment())
+    assert not Opening(b"", "x").opens(Opening(b"", "x").commitment())
+
+
 def test_a_person_is_committed_to_and_not_named():
     written = dataclasses.replace(entry(private={"note": "电话投诉"}), actor=PERSON)
     ref = write_leaf(written)
