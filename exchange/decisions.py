@@ -13,6 +13,10 @@ asker has shown a purpose and a basis of its own:
 Whatever the outcome, there is one ledger entry of the same form. When nothing may be said, the
 entry commits to random words in place of a certificate and a holder that are not there, so that
 even the public log does not tell an unknown number from a forbidden one.
+
+In clear it repeats only words of ours: a purpose that the catalogue knows, a legal basis registered
+for it. An asker's own words are committed to, and opened for the asker and the holder: nobody has
+read them before they would stand in a public log for ever.
 """
 
 import secrets
@@ -37,11 +41,12 @@ KIND = "exchange.verified"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database said to one question at one moment."""
+    """What the database said to one question at one moment. `purpose_known`: to the catalogue."""
 
     grants: Mapping[str, Purpose]
     record: CertificateRecord | None
     evidence: Evidence
+    purpose_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,10 @@ class HandedIn:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Everything about an answer but the ledger entry's name."""
+    """Everything about an answer but the ledger entry's name.
+
+    `purpose_known` and `basis_registered`: whether these are words of ours, or the asker's own.
+    """
 
     assessment: Assessment
     reason: str
@@ -71,6 +79,7 @@ class Decision:
     predicates: Mapping[str, bool]
     legal_basis: str
     basis_registered: bool
+    purpose_known: bool
 
 
 def decide(
@@ -83,14 +92,13 @@ def decide(
 ) -> Decision:
     """The answer to one question. `visible` says what the catalogue shows a purpose today."""
     if not found.grants:  # 1
-        return _refusal(request, found, "purpose_not_held", basis_registered=False)
-    bases = {basis for purpose in found.grants.values() for basis in purpose.legal_bases}
+        return _refusal(request, found, "purpose_not_held")
     open_purpose = request.purpose in OPEN_PURPOSES
-    if request.legal_basis not in bases and not open_purpose:  # 2
-        return _refusal(request, found, "legal_basis_not_registered", basis_registered=False)
+    if not _is_registered(request, found) and not open_purpose:  # 2
+        return _refusal(request, found, "legal_basis_not_registered")
     record = found.record
     if record is None:  # 3
-        return _not_found(request, handed_in)
+        return _not_found(request, found, handed_in)
     purpose = found.grants.get(record.type)
     if purpose is None:  # 4
         return _refusal(request, found, "purpose_not_for_this_type")
@@ -107,7 +115,8 @@ def decide(
         rules.select(record.fields, names),
         _predicates(purpose, assessment, record, at),
         basis,
-        True,
+        basis_registered=True,
+        purpose_known=found.purpose_known,
     )
 
 
@@ -122,9 +131,11 @@ def entry_of(
     record = decision.record
     details = {"checks": " ".join(_short(check) for check in decision.assessment.checks)}
     private = {"asked": asked_text(request)}
-    legal_basis = decision.legal_basis
-    if not decision.basis_registered:  # a free text nobody checked does not go into a public log
-        private["legal_basis"], legal_basis = decision.legal_basis, ""
+    purpose, legal_basis = request.purpose, decision.legal_basis
+    if not decision.purpose_known:
+        private["purpose"], purpose = purpose, ""
+    if legal_basis and not decision.basis_registered:
+        private["legal_basis"], legal_basis = legal_basis, ""
     if decision.reason:
         details["reason"] = decision.reason
     if batch:
@@ -138,7 +149,7 @@ def entry_of(
         at=at,
         subject=record.subject if record else secrets.token_hex(32),
         certificate=record.identifier if record else secrets.token_hex(32),
-        purpose=request.purpose,
+        purpose=purpose,
         legal_basis=legal_basis,
         case_ref=request.case_ref,
         verdict=decision.assessment.outcome.value,
@@ -180,22 +191,44 @@ def verdict_of(
     )
 
 
-def _refusal(
-    request: VerificationRequest, found: Found, reason: str, *, basis_registered: bool = True
-) -> Decision:
+def _refusal(request: VerificationRequest, found: Found, reason: str) -> Decision:
     """Said nothing, shown nothing; the holder still sees that somebody asked."""
-    assessment = rules.silent(Outcome.NOT_PERMITTED)
-    return Decision(assessment, reason, found.record, {}, {}, request.legal_basis, basis_registered)
+    return _nothing(request, found, found.record, rules.silent(Outcome.NOT_PERMITTED), reason)
 
 
-def _not_found(request: VerificationRequest, handed_in: HandedIn | None) -> Decision:
+def _nothing(
+    request: VerificationRequest,
+    found: Found,
+    record: CertificateRecord | None,
+    assessment: Assessment,
+    reason: str,
+) -> Decision:
+    """An answer that shows nothing, and what in it are words of ours."""
+    return Decision(
+        assessment,
+        reason,
+        record,
+        {},
+        {},
+        request.legal_basis,
+        basis_registered=_is_registered(request, found),
+        purpose_known=found.purpose_known,
+    )
+
+
+def _is_registered(request: VerificationRequest, found: Found) -> bool:
+    """Whether the legal basis is, word for word, one that the purpose was registered with."""
+    return any(request.legal_basis in purpose.legal_bases for purpose in found.grants.values())
+
+
+def _not_found(request: VerificationRequest, found: Found, handed_in: HandedIn | None) -> Decision:
     """A file is judged by what it says of itself; the register only adds that it knows nothing."""
     assessment = rules.silent(Outcome.NOT_FOUND)
     if handed_in is not None:
         checks = tuple(handed_in.checks.get(check.name, check) for check in rules.NOTHING_CHECKED)
         altered = any(check.result == "fail" for check in checks)
         assessment = Assessment(Outcome.TAMPERED if altered else Outcome.NOT_FOUND, checks)
-    return Decision(assessment, _deciding(assessment), None, {}, {}, request.legal_basis, True)
+    return _nothing(request, found, None, assessment, _deciding(assessment))
 
 
 def _against_register(

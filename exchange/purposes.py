@@ -33,6 +33,7 @@ class Purposes:
         self._catalogue = catalogue
         self._clock = clock
         self._open = {code: _open_grants(catalogue, code) for code in OPEN_PURPOSES}
+        self._known = frozenset(code for kind in catalogue.values() for code in kind.purposes)
 
     def register(self, tx: Tx, purpose: Purpose) -> Purpose:
         """Add one purpose, or replace it. Raises `PurposeNotAllowed`, which names every mistake."""
@@ -101,6 +102,10 @@ class Purposes:
         """What the catalogue allows this purpose to see today, () when the type is gone."""
         known = self._catalogue.get(purpose.type)
         return known.visible(purpose.code) if known else ()
+
+    def knows(self, code: str) -> bool:
+        """Whether the catalogue has such a purpose at all; else it is a word of the asker's own."""
+        return code in self._known
 
     def labels(self, type_name: str) -> Mapping[str, str]:
         """The names of a certificate type by language, {} when it is not known."""

@@ -275,7 +275,8 @@ class Verifications:
         for key in keys:
             record = records[key[2]].get(key[3])
             proof = evidence.get(record.identifier, _NO_EVIDENCE) if record else _NO_EVIDENCE
-            answers[key] = Found(grants[key[0], key[1]], record, proof)
+            known = self.purposes.knows(key[1])
+            answers[key] = Found(grants[key[0], key[1]], record, proof, known)
         return answers
 
     def _records(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[str, Mapping[str, Certificate]]:

@@ -20,6 +20,8 @@ class Actor:
     client's granted scopes. `subjects` are the pseudonymous ids of the holders whose certificates
     the actor may see as their own: the person and the organisations the person represents.
     `signed_by` is the thumbprint of the key that signed the request, where requests are signed.
+    `named_itself`: the program registered itself, so nobody of ours has read its `name`, and no
+    public record repeats it in clear.
     """
 
     kind: ActorKind
@@ -30,6 +32,7 @@ class Actor:
     roles: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
     signed_by: str = ""
+    named_itself: bool = False
 
     def may(self, role: str) -> bool:
         return role in self.roles

@@ -23,7 +23,7 @@ from idp import metadata, store
 from idp.clients import Clients
 from idp.errors import InvalidRequest, InvalidToken
 from idp.metadata import Bounds
-from idp.models import Client, initial_access_tokens, registrations
+from idp.models import SELF_REGISTERED, Client, initial_access_tokens, registrations
 from ledger import Entry, Ledger
 
 PATH: Final = "/oauth/register"
@@ -83,7 +83,7 @@ class Registrations:
         A use of the token is spent in the transaction that registers; what is refused spends none.
         """
         access_token = secrets.token_urlsafe(32)
-        client_id = f"dyn-{secrets.token_urlsafe(16)}"
+        client_id = SELF_REGISTERED + secrets.token_urlsafe(16)
         now = self._clock()
         with self._database.read() as tx:
             bounds = self._usable(tx, token, now)

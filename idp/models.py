@@ -199,6 +199,7 @@ sign_in_attempts = Table(
 )
 
 LOCALES = ("zh-Hans", "zh-Hant", "en")
+SELF_REGISTERED = "dyn-"  # how the client_id begins that a program gets who registers itself
 Texts = Mapping[str, str]  # one text in `LOCALES`
 
 
@@ -326,7 +327,14 @@ class Client:
 @lru_cache(maxsize=10_000)
 def _client_actor(client_id: str, name: str, organisation: str, organisation_name: str) -> Actor:
     """Made once for each client: every token and every ledger entry names it."""
-    return Actor(ActorKind.CLIENT, client_id, name, organisation, organisation_name)
+    return Actor(
+        ActorKind.CLIENT,
+        client_id,
+        name,
+        organisation,
+        organisation_name,
+        named_itself=client_id.startswith(SELF_REGISTERED),
+    )
 
 
 @dataclass(frozen=True, slots=True)

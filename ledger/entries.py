@@ -7,7 +7,8 @@ The leaf is RFC 8785 canonical JSON of public facts and of commitments:
      "id":"…","kind":"verification","legal_basis":"…","purpose":"…","v":1,"verdict":"valid"}
 
 - Whatever could point at a person (who holds, which certificate, which case, which official, every
-  `private` value) appears only as a commitment: base64url(SHA-256(salt ‖ UTF-8 value)) with a fresh
+  `private` value) and whatever nobody has read before it is kept for ever (the name that a program
+  gave itself) appears only as a commitment: base64url(SHA-256(salt ‖ UTF-8 value)) with a fresh
   32-byte salt. Without its salt a commitment says nothing, so destroying the salt erases the value
   while the leaf, its hash and every proof stay as they are.
 - A salt has exactly 32 bytes: nothing else marks where it ends and the value begins, and with a
@@ -57,8 +58,8 @@ _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 class Entry:
     """Something that happened. Public: `kind`, `purpose`, `legal_basis`, `verdict`, `disclosed`
     (field names), `details`, and the actor's organisation. Committed: `subject`, `certificate`,
-    `case_ref`, `private`, and a person's name and id. Nobody changes an entry; a class that forbids
-    it would cost each of them a microsecond.
+    `case_ref`, `private`, a person's name and id, and the name that a program gave itself. Nobody
+    changes an entry; a class that forbids it would cost each of them a microsecond.
     """
 
     kind: str
@@ -162,6 +163,7 @@ def _committed_values(entry: Entry) -> dict[str, str]:
         values["case_ref"] = entry.case_ref
     if entry.actor.kind is ActorKind.PERSON:
         values["actor"] = entry.actor.id
+    if _is_name_committed(entry.actor):
         values["actor_name"] = entry.actor.name
     for name, value in entry.private.items():
         values[f"private.{name}"] = value
@@ -193,11 +195,16 @@ def _who(actor: Actor) -> dict[str, str]:
     who = {"kind": actor.kind.value}
     if actor.kind is not ActorKind.PERSON:
         who["id"] = actor.id
+    if not _is_name_committed(actor):
         who["name"] = actor.name
     who["organisation"] = actor.organisation
     who["organisation_name"] = actor.organisation_name
     who["signed_by"] = actor.signed_by
     return {name: fact for name, fact in who.items() if fact}
+
+
+def _is_name_committed(actor: Actor) -> bool:
+    return actor.kind is ActorKind.PERSON or actor.named_itself
 
 
 def _encode(facts: Mapping[str, Any]) -> bytes:

@@ -79,7 +79,8 @@ class Access:
     """One entry as the person concerned reads it.
 
     `seq` is its number in the log, None until it is integrated (about a second). What was erased
-    is empty. `private` are the entry's private values by name.
+    is empty. `private` are the entry's private values by name. `purpose` and `legal_basis` are read
+    from there when the asker's words were nobody's but their own.
     """
 
     entry_id: str
@@ -113,8 +114,8 @@ def access_of(facts: Mapping[str, Any], opened: Mapping[str, str], seq: int | No
         actor_name=actor.get("name") or opened.get("actor_name", ""),
         organisation=actor.get("organisation", ""),
         organisation_name=actor.get("organisation_name", ""),
-        purpose=facts.get("purpose", ""),
-        legal_basis=facts.get("legal_basis", ""),
+        purpose=facts.get("purpose") or opened.get("private.purpose", ""),
+        legal_basis=facts.get("legal_basis") or opened.get("private.legal_basis", ""),
         case_ref=opened.get("case_ref", ""),
         verdict=facts.get("verdict", ""),
         disclosed=tuple(facts.get("disclosed", ())),

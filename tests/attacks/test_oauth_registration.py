@@ -136,6 +136,27 @@ def test_19_a_key_whose_members_are_not_what_they_should_be_is_not_registered(wo
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_metadata")
 
 
+def test_47_the_name_a_program_gave_itself_is_nowhere_in_the_public_log(world: World):
+    """It would stand there for ever, and nobody of ours has read it."""
+    made = register(
+        world,
+        client_name="Zhang Jianguo owes me money",
+        grant_types=["client_credentials"],
+        token_endpoint_auth_method="client_secret_post",
+    ).json()
+    form = {"grant_type": "client_credentials", "client_id": made["client_id"]}
+    assert "client_secret" in made
+
+    answer = world.http.post("/oauth/token", {**form, "client_secret": made["client_secret"]})
+
+    assert answer.status_code in {200, 400}
+    kinds = ("idp.client_registered", "idp.token_issued", "idp.token_refused")
+    actors = [entry["actor"] for kind in kinds for entry in world.entries(kind)]
+    mine = [actor for actor in actors if actor.get("id") == made["client_id"]]
+    assert len(mine) == 2
+    assert all("name" not in actor for actor in mine)
+
+
 def test_36_a_number_that_not_every_reader_understands_is_not_registered(world: World):
     jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()), "key-1") | {"odd": 1 << 70}
 

@@ -5,13 +5,15 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from certificates.identifier import resident_check
 from certificates.rules import State
-from exchange import Verdict
+from exchange import Verdict, VerificationRequest, verify_receipt
 from exchange.errors import (
     CertificateNotHeld,
     IncompleteVerification,
@@ -21,7 +23,8 @@ from exchange.errors import (
 from exchange.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from foundation.canonical import b64url_decode
-from foundation.errors import YinzhengError
+from ledger import Entry
+from ledger import store as ledger_store
 from tests.exchange.conftest import (
     BANKER,
     INSPECTOR,
@@ -266,9 +269,138 @@ def test_a_resident_number_never_reaches_the_public_log(house):
     """Not even as purpose, basis or case of a question that is refused."""
     number = "110101199003070011"
     number = number[:17] + resident_check(number[:17])
-    for changed in ({"case_ref": number}, {"legal_basis": number}, {"number": number}):
+    hidden = f"x-{number[:17]}{number[17].lower()}"
+    for changed in (
+        {"case_ref": number},
+        {"legal_basis": number},
+        {"number": number},
+        {"purpose": hidden},
+    ):
         verdict = house.ask(asking(**{"number": "JY1", **changed}))
         file = house.verifications.receipt_file(verdict.receipt_id, INSPECTOR)
         assert number not in file["entries"][0]["entry"]
-    with pytest.raises(YinzhengError):  # a purpose is public, so one that hides a number is refused
-        house.ask(asking("JY1", purpose=f"x-{number[:17]}{number[17].lower()}"))
+        assert hidden not in file["entries"][0]["entry"]
+
+
+STRANGERS_WORDS = "zhang-jianguo-of-guanqian-street-owes-me-money"
+QUESTIONS = {
+    "open purpose, unknown number": {"purpose": "public-check", "legal_basis": STRANGERS_WORDS},
+    "basis nobody registered": {"legal_basis": STRANGERS_WORDS},
+    "purpose nobody knows": {"purpose": STRANGERS_WORDS},
+    "both": {"purpose": STRANGERS_WORDS, "legal_basis": STRANGERS_WORDS},
+}
+
+
+def made_up_like(number: str) -> str:
+    return "JY" + "0" * (len(number) - 2)
+
+
+def ways_to_ask(house, request: VerificationRequest) -> list[str]:
+    """The receipts of one question by the fast lane, by its twin and in a batch."""
+    numbers = (request.number, request.number)
+    batch = BatchRequest(numbers, request.purpose, request.legal_basis, request.case_ref)
+    return [
+        house.ask(request).receipt_id,
+        house.ask_now(request).receipt_id,
+        asyncio.run(house.verifications.verify_batch(INSPECTOR, batch)).receipt_id,
+    ]
+
+
+@pytest.mark.parametrize("number", ["there", "not there"])
+@pytest.mark.parametrize("changed", QUESTIONS.values(), ids=QUESTIONS)
+def test_47_an_askers_own_words_never_stand_in_the_public_log(house, licence, changed, number):
+    """Committed to instead: the asker's receipt opens them, and so does the holder's page."""
+    number = licence.number if number == "there" else made_up_like(licence.number)
+    request = asking(number, **changed)
+    receipts = ways_to_ask(house, request)
+    house.ledger.integrate_all()
+
+    said = {f"private.{name}" for name, text in changed.items() if text == STRANGERS_WORDS}
+    if request.purpose == "public-check" and number == licence.number:
+        said = set()  # answered, on the basis of the purpose itself
+    for receipt_id in receipts:
+        file = house.verifications.receipt_file(receipt_id, INSPECTOR)
+        verified = verify_receipt(orjson.dumps(file), house.root_pem(), house.ledger_keys())
+
+        assert verified.in_log
+        assert STRANGERS_WORDS not in str(verified.claims)
+        for entry in verified.entries:
+            assert STRANGERS_WORDS not in str(entry.facts)
+            assert {n for n, text in entry.opened.items() if text == STRANGERS_WORDS} == said
+    for access in house.looks(licence):
+        assert access.purpose == request.purpose
+        assert access.legal_basis == request.legal_basis or not said
+
+
+def test_47_a_show_code_that_is_over_repeats_no_words_either(house, licence):
+    code = house.verifications.create_show_code(house.holder(licence), licence.identifier)
+    house.verifications.open(code.token, ANONYMOUS)
+
+    for changed in QUESTIONS.values():
+        with pytest.raises(ShowCodeExpired):
+            house.ask_now(asking(qr_text=f"/v/{code.token}", **changed))
+
+    house.ledger.integrate_all()
+    with house.database.read() as tx:
+        log = b"".join(leaf for _, _, leaf in ledger_store.leaves(tx, 0, 1_000))
+    assert STRANGERS_WORDS.encode() not in log
+
+
+def test_47_words_that_we_registered_stay_readable_for_everybody(house, licence):
+    """Whoever watches the log sees which department asks for which purpose, also in vain."""
+    for number in (licence.number, made_up_like(licence.number)):
+        verdict = house.ask(asking(number))
+        leaf = json.loads(
+            house.verifications.receipt_file(verdict.receipt_id, INSPECTOR)["entries"][0]["entry"]
+        )
+        assert (leaf["purpose"], leaf["legal_basis"]) == ("food-inspection", asking().legal_basis)
+    refused = house.ask(asking(licence.number), BANKER)  # a purpose that others hold
+    leaf = json.loads(
+        house.verifications.receipt_file(refused.receipt_id, BANKER)["entries"][0]["entry"]
+    )
+    assert leaf["purpose"] == "food-inspection"
+
+
+def test_47_the_name_that_a_program_chose_is_not_in_the_public_log(house, licence):
+    program = replace(INSPECTOR, id="dyn-1", name=STRANGERS_WORDS, named_itself=True)
+    verdict = house.ask(asking(licence.number), program)
+    house.ledger.integrate_all()
+
+    file = house.verifications.receipt_file(verdict.receipt_id, program)
+    verified = verify_receipt(orjson.dumps(file), house.root_pem(), house.ledger_keys())
+
+    [entry] = verified.entries
+    assert STRANGERS_WORDS not in str([verified.claims, entry.facts])
+    assert verified.claims["asker"]["id"] == "dyn-1", "which program it was, everybody may read"
+    assert entry.opened["actor_name"] == STRANGERS_WORDS
+    assert house.looks(licence)[0].actor_name == STRANGERS_WORDS
+
+
+def test_a_receipt_given_before_words_were_committed_to_still_verifies(house, licence):
+    """The old form: free text in clear in the leaf, and therefore in the receipt."""
+    program = replace(INSPECTOR, name=STRANGERS_WORDS)
+    with house.database.write() as tx:
+        old = house.ledger.append(
+            tx,
+            Entry(
+                kind="exchange.verified",
+                actor=program,
+                at=house.clock(),
+                subject=licence.subject,
+                certificate=licence.identifier,
+                purpose="a-purpose-of-my-own",
+                legal_basis=STRANGERS_WORDS,
+                case_ref="7",
+                verdict="not_permitted",
+                details={"checks": "unknown:not_checked"},
+                private={"asked": f"number:{licence.number}"},
+            ),
+        )
+    house.ledger.integrate_all()
+
+    file = house.verifications.receipt_file(old.id, program)
+
+    verified = verify_receipt(orjson.dumps(file), house.root_pem(), house.ledger_keys())
+    assert verified.in_log
+    assert verified.claims["legal_basis"] == STRANGERS_WORDS
+    assert house.looks(licence)[0].legal_basis == STRANGERS_WORDS

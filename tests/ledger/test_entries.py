@@ -30,7 +30,9 @@ IDENTITY_NUMBER = "11010519491231002X"  # the example of GB 11643-1999
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
 names = st.from_regex(r"[a-z][a-z0-9_.-]{0,12}", fullmatch=True)
 secrets = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=12, max_size=60)
-actors = st.builds(Actor, st.sampled_from(ActorKind), words, words, words, words)
+actors = st.builds(
+    Actor, st.sampled_from(ActorKind), words, words, words, words, named_itself=st.booleans()
+)
 entries = st.builds(
     Entry,
     kind=names,
@@ -109,6 +111,19 @@ def test_a_person_is_committed_to_and_not_named():
         assert personal.encode() not in ref.leaf
     assert read_leaf(ref.leaf)["actor"] == {"kind": "person"}
     assert {"actor", "actor_name", "private.note"} == set(ref.openings)
+
+
+def test_the_name_that_a_program_gave_itself_is_committed_to():
+    """Nobody has read it, and nothing can be taken out of the log again."""
+    program = dataclasses.replace(AGENCY, name="致电 13800000000", named_itself=True)
+    ref = write_leaf(dataclasses.replace(entry(), actor=program))
+
+    assert read_leaf(ref.leaf)["actor"] == {
+        "id": "inspection",
+        "kind": "client",
+        "organisation": "11310000MB2F30460T",
+    }
+    assert ref.openings["actor_name"].value == "致电 13800000000"
 
 
 def test_a_client_program_is_named():

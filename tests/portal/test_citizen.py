@@ -160,6 +160,23 @@ def test_every_look_is_there_with_who_when_why_and_what(browse: Browse, house, p
         assert word in page.text
 
 
+def test_what_an_asker_gave_as_reasons_in_its_own_words_is_there_too(browse: Browse, house, permit):
+    """The public log only commits to words that nobody registered; the holder reads them."""
+    from exchange import VerificationRequest
+
+    program = replace(BANK, id="dyn-7", name="某个程序", organisation_name="", named_itself=True)
+    for purpose in ("loan-application", "a-purpose-of-our-own"):
+        asked = VerificationRequest(
+            number=permit.identifier, purpose=purpose, legal_basis="内部规定七", case_ref="L-78"
+        )
+        verdict = house.verifications.verify_now(program, asked)
+        assert verdict.verdict == "not_permitted"
+
+    page = browse("chen").get("/me/access")
+    for word in ("某个程序", "Loan application", "a-purpose-of-our-own", "内部规定七", "L-78"):
+        assert word in page.text
+
+
 def test_each_opening_in_office_is_seen_by_the_holder(browse: Browse, permit):
     browse("zhao").get(f"/staff/certificates/{permit.identifier}")
     page = browse("chen").get("/me/access")
