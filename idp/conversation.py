@@ -368,5 +368,5 @@ def refusal(
         at=at,
         subject=person.subject if person else "",
         verdict=refused.error,
-        details={"rule": refused.description},
+        private={"rule": refused.description},
     )

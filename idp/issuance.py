@@ -270,5 +270,5 @@ class Issuance:
             actor=client.actor if client else ANONYMOUS,
             at=self._clock(),
             verdict=refusal.error,
-            details={"rule": refusal.detail},
+            private={"rule": refusal.detail},
         )

@@ -127,5 +127,5 @@ def _refusal(client: Client, refused: AuthorizationError, now: datetime) -> Entr
         actor=client.actor,
         at=now,
         verdict=refused.error,
-        details={"rule": refused.detail},
+        private={"rule": refused.detail},
     )

@@ -157,6 +157,25 @@ def test_47_the_name_a_program_gave_itself_is_nowhere_in_the_public_log(world: W
     assert all("name" not in actor for actor in mine)
 
 
+def test_47_what_a_stranger_asked_in_vain_is_nowhere_in_the_public_log(world: World):
+    """A refusal names what was refused; the log keeps the standard's error code and commits to
+    the words."""
+    relying = world.client("relying")
+    words = "zhang-jianguo-owes-me-money"
+
+    world.browser().authorize(relying.request(scope=f"openid {words}"))
+    world.browser().authorize(relying.request(**{words: "x" * 5_000}))
+    relying.post("/oauth/par", relying.request(scope=f"openid {words}"))
+    relying.token({"grant_type": "client_credentials", "scope": words})
+    relying.token({"grant_type": words})
+
+    kinds = ("idp.authorization_refused", "idp.token_refused")
+    refused = [entry for kind in kinds for entry in world.entries(kind)]
+    assert len(refused) == 5
+    assert words not in json.dumps(refused)
+    assert all(entry["commitments"]["private.rule"] for entry in refused)
+
+
 def test_36_a_number_that_not_every_reader_understands_is_not_registered(world: World):
     jwk = public_jwk(ec.generate_private_key(ec.SECP256R1()), "key-1") | {"odd": 1 << 70}
 
