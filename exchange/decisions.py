@@ -5,7 +5,8 @@ asker has shown a purpose and a basis of its own:
 
 1. the department holds the purpose, for some type                else not_permitted
 2. the legal basis is one the purpose was registered with         else not_permitted
-3. there is such a certificate                                    else not_found
+3. there is such a certificate                                    else not_found, and of files
+   tampered when one of ours was altered, not_a_certificate when it never was one
 4. the purpose covers certificates of this type, on this basis    else not_permitted
 5. six checks, one verdict                                        `rules.assess`
 6. the fields and yes/no answers that purpose and catalogue allow
@@ -55,7 +56,7 @@ class HandedIn:
 
     `identifier` is what it claims to be; `credential` the credential it carries, `seal_id` the seal
     it bears, `facts` what else it says, by the record's attribute names. `checks` are those made on
-    the file itself.
+    the file itself. Of what is not `ours` nothing is believed and nothing is looked up.
     """
 
     checks: Mapping[str, Check]
@@ -63,6 +64,7 @@ class HandedIn:
     credential: str = ""
     seal_id: str = ""
     facts: Mapping[str, str] | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +228,17 @@ def _not_found(request: VerificationRequest, found: Found, handed_in: HandedIn |
     assessment = rules.silent(Outcome.NOT_FOUND)
     if handed_in is not None:
         checks = tuple(handed_in.checks.get(check.name, check) for check in rules.NOTHING_CHECKED)
-        altered = any(check.result == "fail" for check in checks)
-        assessment = Assessment(Outcome.TAMPERED if altered else Outcome.NOT_FOUND, checks)
+        assessment = Assessment(_outcome_without_record(handed_in, checks), checks)
     return _nothing(request, found, None, assessment, _deciding(assessment))
+
+
+def _outcome_without_record(handed_in: HandedIn, checks: tuple[Check, ...]) -> Outcome:
+    if not handed_in.ours:
+        return Outcome.NOT_A_CERTIFICATE
+    if any(check.result == "fail" for check in checks):
+        return Outcome.TAMPERED
+    read = handed_in.checks["integrity"].result == "pass"
+    return Outcome.NOT_FOUND if read else Outcome.SOURCE_UNAVAILABLE
 
 
 def _against_register(

@@ -5,15 +5,19 @@
     an offline code       "YZ1:…", a COSE signature over a few facts
     a link                "https://…/v/{token}", printed on the certificate or shown for a minute
 
-Nothing here decides: it names a certificate and reports checks. Whatever a file claims is compared
-with the register afterwards, word for word; times of validity are the register's alone, so a code
-that has run out is "expired" and not "forged".
+Nothing here decides: it names a certificate and reports checks. A signature of ours comes first:
+what has none (an ordinary letter, a picture, a stranger's credential) is not ours, nothing it says
+is believed or looked up, and no check passes. What has one and is not what was signed was altered.
+Whatever a file claims is then compared with the register, word for word; times of validity are the
+register's alone, so a code that has run out is "expired" and not "forged".
 """
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from cryptography import x509
 
 from certificates.models import CertificateRecord
 from certificates.rules import starts
@@ -30,6 +34,9 @@ from signing.models import Check, Validation
 from signing.service import Signing
 
 QR_USE: Final = "certificates.qr"
+NOT_OURS: Final = HandedIn({"integrity": rules.NO_DOCUMENT}, ours=False)
+_ALTERED: Final = HandedIn({"integrity": rules.FAIL["integrity", "document_altered"]})
+_ANY_SEAL: Final = "seal/"
 _WHENEVER: Final = timedelta(days=400 * 365)  # the register, not the document, says what ran out
 _TOKEN_LENGTH: Final = 64
 _DOCUMENT_PASSED: Final[Mapping[str, Check]] = {
@@ -40,13 +47,8 @@ _DOCUMENT_PASSED: Final[Mapping[str, Check]] = {
 }
 # (check, signing's code or result) → our reason code
 _DOCUMENT_CODES: Final = {
-    ("integrity", "not_a_pdf"): "no_document",
-    ("integrity", "unreadable"): "no_document",
-    ("integrity", "encrypted"): "no_document",
-    ("integrity", "not_sealed"): "no_document",
     ("integrity", "fail"): "document_altered",
     ("integrity", "unknown"): rules.NOT_CHECKED,
-    ("seal", "not_sealed"): "no_seal",
     ("seal", "fail"): "seal_not_in_force",
     ("seal", "unknown"): "seal_unknown",
     ("authority", "fail"): "authority_unknown",
@@ -66,11 +68,39 @@ _CODE_CLAIMS: Final = {
 }
 
 
-def read_document(signing: Signing, data: bytes) -> HandedIn:
+def read_document(signing: Signing, keys: Keys, data: bytes, now: datetime) -> HandedIn:
     """What a file says. A PDF may take seconds (foreign ones are examined in their own process)."""
     if data.startswith(b"eyJ"):
-        return _credential(data)
-    return _pdf(signing.validate_pdf(data))
+        return _credential(keys, data.decode("ascii", "replace").strip(), now)
+    validation = signing.validate_pdf(data)
+    if not _may_be_certificate(validation) or not (validation.kids or _bears_our_seal(keys, data)):
+        return NOT_OURS
+    return _pdf(validation)
+
+
+def _may_be_certificate(validation: Validation) -> bool:
+    """Whether the file is sealed as we seal certificates, or was; or could not be read so far.
+
+    A department seals letters too: unaltered, such a document is what it is, and no certificate.
+    """
+    if not validation.kids:
+        return validation.format != "cms"
+    if validation.seal_id is None:
+        return False
+    return validation.ours or validation.check("integrity").result == "fail"
+
+
+def _bears_our_seal(keys: Keys, data: bytes) -> bool:
+    """Whether what cannot be read (any more) is a PDF with certificates of our authority in it.
+
+    They name our root by the identifier of its key (RFC 5280 §4.2.1.1), as bytes in the evidence
+    and in hexadecimal in the signature. It proves nothing: it tells a damaged certificate, about
+    which the authority wants to hear, from the letter of somebody who took the wrong file.
+    """
+    root = x509.load_der_x509_certificate(keys.authority.certificate("root"))
+    extension = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    name = extension.value.digest
+    return b"endobj" in data and any(each in data for each in (name, name.hex().encode()))
 
 
 def _pdf(validation: Validation) -> HandedIn:
@@ -95,12 +125,23 @@ def _in_our_words(check: Check) -> Check:
     return (rules.FAIL if check.result == "fail" else rules.UNKNOWN)[check.name, code]
 
 
-def _credential(data: bytes) -> HandedIn:
-    """The signature is the register's own copy's: equal to it, word for word, is as good."""
-    text = data.decode("ascii", "replace").strip()
-    identifier = _claimed_identifier(text)
-    integrity = rules.PASS["document_intact"] if identifier else rules.NO_DOCUMENT
-    return HandedIn({"integrity": integrity}, identifier, text)
+def _credential(keys: Keys, text: str, now: datetime) -> HandedIn:
+    """Signed by a seal of ours? Whether it may still say so, the register's own copy tells.
+
+    A text that names no key of ours is not ours; one that names it and does not verify was altered,
+    and so was one whose header is torn while the rest still names a certificate.
+    """
+    header = _claimed(text, 0)
+    key = _seal_key(keys, header, _ANY_SEAL)
+    if key is None:
+        torn = not header and _claimed_identifier(text)
+        return _ALTERED if torn else NOT_OURS
+    try:
+        verified = sd_jwt_vc.verify(text, key_for=lambda _header: key, now=now, leeway=_WHENEVER)
+    except CredentialRefused:
+        return _ALTERED
+    identifier = str(verified.claims.get("identifier", ""))
+    return HandedIn({"integrity": rules.PASS["document_intact"]}, identifier, text)
 
 
 def read_code(keys: Keys, text: str, now: datetime) -> HandedIn:
@@ -150,12 +191,7 @@ def vouched_by_credential(keys: Keys, record: CertificateRecord) -> bool:
     """
 
     def key_for(header: Mapping[str, Any]) -> VerificationKey | None:
-        try:
-            key = keys.find(str(header.get("kid", "")))
-        except UnknownKey:
-            return None
-        ours = f"{key.use}/".startswith(f"seal/{record.seal_id}/")
-        return key.verification if ours else None
+        return _seal_key(keys, header, f"{_ANY_SEAL}{record.seal_id}/")
 
     at = max(record.issued_at, starts(record.valid_from))
     try:
@@ -165,6 +201,15 @@ def vouched_by_credential(keys: Keys, record: CertificateRecord) -> bool:
     except CredentialRefused:
         return False
     return record.is_intact and _same_words(claims, record)
+
+
+def _seal_key(keys: Keys, header: Mapping[str, Any], uses: str) -> VerificationKey | None:
+    """The key that a credential names, if its use begins with `uses`."""
+    try:
+        key = keys.find(str(header.get("kid", "")))
+    except UnknownKey:
+        return None
+    return key.verification if f"{key.use}/".startswith(uses) else None
 
 
 def _same_words(claims: Mapping[str, Any], record: CertificateRecord) -> bool:
@@ -182,10 +227,14 @@ def _looks_like_credential(data: bytes) -> bool:
 
 
 def _claimed_identifier(credential: str) -> str:
-    """The identifier inside a credential nobody has verified: only to find the record by."""
-    try:
-        payload = parse_object(b64url_decode(credential.split("~")[0].split(".")[1]))
-    except (YinzhengError, IndexError):
-        return ""
-    identifier = payload.get("identifier")
+    """The identifier inside a credential: believed only under the seal of the PDF it is in."""
+    identifier = _claimed(credential, 1).get("identifier")
     return identifier if isinstance(identifier, str) else ""
+
+
+def _claimed(credential: str, part: int) -> Mapping[str, Any]:
+    """Header (0) or payload (1) of a credential that nobody has verified: to find things by."""
+    try:
+        return parse_object(b64url_decode(credential.split("~")[0].split(".")[part]))
+    except (YinzhengError, IndexError):
+        return {}

@@ -26,6 +26,7 @@ _VERDICTS = [
     "superseded",
     "not_yet_valid",
     "tampered",
+    "not_a_certificate",
     "not_found",
     "not_permitted",
     "source_unavailable",

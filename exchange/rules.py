@@ -6,6 +6,8 @@
   receipt cannot disagree.
 - A verdict that grants nothing (`not_found`, `not_permitted`, `source_unavailable`) carries the
   same six checks, all unknown, and no fields: its shape tells a guesser nothing.
+- A file that we did not make (a letter, a photo, somebody else's signed document) is
+  `not_a_certificate`, never `tampered`: nobody is called a forger for the wrong attachment.
 - An asker sees the fields that the purpose *and* the catalogue allow, never one more.
 """
 
@@ -38,6 +40,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
     NOT_YET_VALID = "not_yet_valid"
     TAMPERED = "tampered"
+    NOT_A_CERTIFICATE = "not_a_certificate"
     NOT_FOUND = "not_found"
     NOT_PERMITTED = "not_permitted"
     SOURCE_UNAVAILABLE = "source_unavailable"
@@ -46,7 +49,7 @@ class Outcome(StrEnum):
 GOOD = frozenset({Outcome.VALID, Outcome.VALID_AS_OF})
 UNDECIDED = frozenset({Outcome.SOURCE_UNAVAILABLE})
 GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})  # what somebody who guesses hears
-SILENT = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED, Outcome.SOURCE_UNAVAILABLE})
+SILENT = frozenset({*GUESSED, *UNDECIDED, Outcome.NOT_A_CERTIFICATE})
 
 # check -> reason code -> the sentence an officer reads. Codes are stable; sentences may improve.
 REASONS: Mapping[str, Mapping[str, str]] = {
@@ -55,7 +58,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "record_altered": "The registered record differs from what was sealed.",
         "document_intact": "The document is exactly what was sealed.",
         "document_altered": "The document was changed after it was sealed.",
-        "no_document": "The file is not a certificate that we can read.",
+        "no_document": "The file is not a certificate of ours.",
         "document_differs": "The document says something else than the register.",
         "code_intact": "The code is exactly what was signed.",
         "code_altered": "The code is not one we signed, or it was changed.",
@@ -108,6 +111,7 @@ NEXT_STEPS: Mapping[Outcome, str] = {
     Outcome.SUPERSEDED: "Ask the holder for the newer certificate.",
     Outcome.NOT_YET_VALID: "Check again when the period of validity has begun.",
     Outcome.TAMPERED: "Do not rely on it; keep the document and tell the issuing authority.",
+    Outcome.NOT_A_CERTIFICATE: "Send the sealed file as it was issued, or the number on it.",
     Outcome.NOT_FOUND: "Check the number for typing errors, or ask the holder to show the QR code.",
     Outcome.NOT_PERMITTED: "See GET /api/v1/purposes for what your department may ask, and why.",
     Outcome.SOURCE_UNAVAILABLE: "Nothing was decided; ask again in a minute.",
@@ -165,7 +169,7 @@ UNKNOWN: Mapping[tuple[str, str], Check] = {
     for name, codes in REASONS.items()
     for code in (*codes, NOT_CHECKED)
 }
-NO_DOCUMENT = FAIL["integrity", "no_document"]
+NO_DOCUMENT = UNKNOWN["integrity", "no_document"]
 NOTHING_CHECKED: tuple[Check, ...] = tuple(UNKNOWN[name, NOT_CHECKED] for name in CHECK_NAMES)
 
 

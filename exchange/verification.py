@@ -303,7 +303,7 @@ class Verifications:
     ) -> tuple[HandedIn | None, str, str]:
         """What to look for, and what the file or code says of itself."""
         if request.document:
-            handed_in = documents.read_document(self._signing, request.document)
+            handed_in = documents.read_document(self._signing, self._keys, request.document, now)
             return handed_in, _IDENTIFIER, handed_in.identifier
         if not request.qr_text:
             return None, *_by(request.number)

@@ -32,6 +32,7 @@ TONES: Mapping[str, str] = {
     "expired": "care",
     "not_yet_valid": "care",
     "superseded": "care",
+    "not_a_certificate": "plain",
     "not_found": "plain",
     "not_permitted": "plain",
     "source_unavailable": "plain",

@@ -66,7 +66,7 @@ def test_a_file_that_is_no_certificate_is_not_good(house):
     for data in (b"hello", b"%PDF-1.7\n%%EOF", b"eyJ", b"eyJhbGciOiJub25lIn0.e30.~"):
         verdict = house.ask_now(asking(document=data))
 
-        assert verdict.verdict == "tampered"
+        assert verdict.verdict == "not_a_certificate"
         assert verdict.fields == {}
 
 

@@ -12,6 +12,7 @@ from portal.verify import TONES
 from tests.portal.conftest import Browse, Licence
 from tests.portal.surfer import Page, Surfer
 from tests.portal.test_citizen import picture_of_code
+from tests.signing.test_foreign_sealing import letter
 
 
 def by_number(surfer: Surfer, number: str) -> Page:
@@ -76,6 +77,18 @@ def test_a_file_with_one_changed_byte_is_not(browse: Browse, sealed):
     page = by_file(browse(), changed)
     assert not page.title.startswith("Valid")
     assert page.html.count('class="verdict bad"') == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant"])
+@pytest.mark.parametrize("data", [b"PK\x03\x04 a docx", png(Image.new("RGB", (9, 9))), letter()])
+def test_who_chose_a_wrong_file_is_told_so_kindly(browse: Browse, data, language):
+    page = by_file(browse(language=language), data)
+    words = {"en": "Not a certificate of ours", "zh-Hans": "不是本服务的证照"}
+    assert page.title.startswith(words.get(language, "不是本服務的證照"))
+    assert page.html.count('class="verdict plain"') == 1
+    assert "/verify/document" in page.links
+    checks = page.html.partition('class="checks"')[2].partition("</ul>")[0]
+    assert checks.count('<li class="plain"') == 6
 
 
 @pytest.mark.parametrize("data", [b"", b"not a PDF", b"%PDF-1.7\n%%EOF", b"\x00" * 4096])
