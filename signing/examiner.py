@@ -14,6 +14,7 @@ time-stamps), metadata (the description of the document too), form, other.
 """
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -85,25 +86,18 @@ def _signatures(data: bytes, reader: Any) -> list[dict[str, Any]]:
 
 
 def _signature(data: bytes, one: Any) -> dict[str, Any]:
-    from pyhanko.sign.validation import generic_cms
-
     one.compute_integrity_info(diff_policy=_policy())
     changes = _changes(one)
     if changes == "other" and not _forbids_changes(one):
         # By the library's own, milder policy.
         one.compute_integrity_info()
         changes = "metadata" if _changes(one) == "maintenance" else "other"
-    kind = str(one.sig_object_type)
-    content_type = "tst_info" if kind == "/DocTimeStamp" else "data"
-    digest = one.compute_digest()
-    intact, valid = generic_cms.validate_sig_integrity(
-        one.signer_info, one.signer_cert, expected_content_type=content_type, actual_digest=digest
-    )
+    intact, valid = _mathematics(one)
     claimed = one.self_reported_timestamp
     return {
-        "kind": kind,
-        "intact": bool(intact),
-        "valid": bool(valid),
+        "kind": str(one.sig_object_type),
+        "intact": intact,
+        "valid": valid,
         "coverage": _coverage(data, one),
         "changes": changes,
         "allowed": bool(one.summarise_integrity_info()["docmdp_ok"]),
@@ -113,6 +107,25 @@ def _signature(data: bytes, one: Any) -> dict[str, Any]:
         "token": _text(_token(one.signer_info)),
         "claimed": claimed.isoformat() if claimed and claimed.tzinfo else "",
     }
+
+
+def _mathematics(one: Any) -> tuple[bool, bool]:
+    """Whether the covered bytes are those that were signed, and whether the signature is right.
+
+    A document time-stamp covers the bytes by the imprint in its TSTInfo, under the imprint's own
+    algorithm, and signs the TSTInfo (RFC 3161 §2.4.2, EN 319 142-1 §5.4.3); both must fit.
+    """
+    from pyhanko.sign.validation import generic_cms
+
+    covered, kind, digest = True, "data", one.compute_digest()
+    if one.sig_object_type == "/DocTimeStamp":
+        info = one.signed_data["encap_content_info"]["content"]
+        covered = info.parsed["message_imprint"]["hashed_message"].native == digest
+        kind, digest = "tst_info", hashlib.new(one.md_algorithm, bytes(info)).digest()
+    intact, valid = generic_cms.validate_sig_integrity(
+        one.signer_info, one.signer_cert, expected_content_type=kind, actual_digest=digest
+    )
+    return covered and bool(intact), bool(valid)
 
 
 def _policy() -> Any:

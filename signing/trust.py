@@ -24,11 +24,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.canonical import b64url
 from foundation.errors import Malformed
-from keys.algorithms import SHA256_IDENTIFIER, PublicKey
-from keys.der import integer, read, read_all
+from keys.algorithms import PublicKey
+from keys.der import integer, object_identifier, read, read_all
 from keys.jose import jwk_of, thumbprint
 from signing import cms
 
+# What a token may have hashed: authorities and signers choose it freely among the SHA-2 family.
+_IMPRINTS = {
+    object_identifier("2.16.840.1.101.3.4.2.1"): "sha256",
+    object_identifier("2.16.840.1.101.3.4.2.2"): "sha384",
+    object_identifier("2.16.840.1.101.3.4.2.3"): "sha512",
+}
 _LONGEST_PATH = 5
 _REMEMBERED = 4096
 
@@ -85,7 +91,7 @@ def verify_stamp(token: bytes, stamped: bytes) -> Stamp:
             raise Doubt("time_stamp_wrong", "the token holds no time-stamp")
         content_digest = hashlib.new(signed.algorithm.digest, signed.content).digest()
         certificate = verify_signer(signed, cms.TST_INFO, content_digest)
-        at = _stamped_at(signed.content, hashlib.sha256(stamped).digest())
+        at = _stamped_at(signed.content, stamped)
     except (Malformed, ValueError, IndexError) as problem:
         raise Doubt("time_stamp_wrong", str(problem)) from None
     except Doubt as doubt:
@@ -106,15 +112,17 @@ def stamp_of(signed: cms.SignedData) -> tuple[Stamp | None, Doubt | None]:
         return None, doubt
 
 
-def _stamped_at(info: bytes, imprint: bytes) -> datetime:
-    """genTime of a TSTInfo (RFC 3161 §2.4.2) whose imprint is this SHA-256."""
+def _stamped_at(info: bytes, stamped: bytes) -> datetime:
+    """genTime of a TSTInfo (RFC 3161 §2.4.2) whose imprint is of these bytes."""
     tag, content, end = read(info)
     fields = read_all(content)
     if tag != 0x30 or end != len(info) or fields[0][2] != integer(1):
         raise Malformed("not a TSTInfo")
     algorithm, hashed = (part[2] for part in read_all(fields[2][1]))
-    name, value = read_all(read(algorithm)[1])[0][2], read(hashed)[1]
-    if name != read(SHA256_IDENTIFIER)[1] or value != imprint:
+    name = _IMPRINTS.get(read_all(read(algorithm)[1])[0][2], "")
+    if not name:
+        raise Doubt("time_stamp_wrong", "the token's digest is not one of SHA-256, 384 and 512")
+    if read(hashed)[1] != hashlib.new(name, stamped).digest():
         raise Doubt("time_stamp_wrong", "the token stamps something else")
     moment = fields[4]
     if moment[0] != 0x18:

@@ -9,6 +9,7 @@ import pikepdf
 import pytest
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner, fields
+from pyhanko.sign.timestamps import TimeStamper
 from pyhanko_certvalidator import ValidationContext
 
 from signing import Seal, validation
@@ -25,15 +26,17 @@ class Careless(PdfSigner):
         pass
 
 
-def signed_by(signer: SimpleSigner, data: bytes, **more: Any) -> bytes:
+def signed_by(
+    signer: SimpleSigner, data: bytes, timestamper: TimeStamper | None = None, **more: Any
+) -> bytes:
     writer = IncrementalPdfFileWriter(io.BytesIO(data))
     metadata = PdfSignatureMetadata(
         field_name=more.pop("field_name", "Signature1"),
         subfilter=fields.SigSeedSubFilter.PADES,
-        md_algorithm="sha256",
+        md_algorithm=more.pop("md_algorithm", "sha256"),
         **more,
     )
-    done = Careless(metadata, signer=signer).sign_pdf(writer)
+    done = Careless(metadata, signer=signer, timestamper=timestamper).sign_pdf(writer)
     return bytes(done.getvalue())
 
 
