@@ -96,8 +96,8 @@ class CredentialRefused(Invalid):
 
 
 class DocumentNotSealable(Invalid):
-    """`reason` is stable: encrypted, forbidden, page_missing, outside_page, too_complex,
-    unreadable."""
+    """`reason` is stable: altered (behind an earlier signature), encrypted, forbidden,
+    outside_page, page_missing, too_complex, unreadable."""
 
     code = "document_not_sealable"
 
@@ -109,6 +109,7 @@ class DocumentNotSealable(Invalid):
 _MAKE_AGAIN = "Save the document as a new PDF with the program it was written with."
 _NEXT = {
     "forbidden": "Seal the document before the other signature, or ask its signer.",
+    "altered": "Ask for the document as it was when it was signed.",
     "page_missing": "Choose a page of the document.",
     "outside_page": "Choose a place on the page.",
     "encrypted": "Save the document without a password.",

@@ -10,7 +10,8 @@ It therefore imports nothing of ours, decides nothing about trust, and answers i
 
 `coverage`: file (from the first byte to the last, with the signature exactly in the gap), revision
 (something was added later), other. `changes` since the signature: none, maintenance (evidence and
-time-stamps), metadata (the description of the document too), form, other.
+time-stamps), metadata (the description of the document too), form, other; not_compared where
+nothing was held against anything, because two readers may see two documents in what follows.
 """
 
 import base64
@@ -86,27 +87,42 @@ def _signatures(data: bytes, reader: Any) -> list[dict[str, Any]]:
 
 
 def _signature(data: bytes, one: Any) -> dict[str, Any]:
-    one.compute_integrity_info(diff_policy=_policy())
-    changes = _changes(one)
-    if changes == "other" and not _forbids_changes(one):
-        # By the library's own, milder policy.
-        one.compute_integrity_info()
-        changes = "metadata" if _changes(one) == "maintenance" else "other"
+    one.coverage = one.evaluate_signature_coverage()
+    coverage = _coverage(data, one)
+    changes, allowed = _what_followed(one, coverage)
     intact, valid = _mathematics(one)
     claimed = one.self_reported_timestamp
     return {
         "kind": str(one.sig_object_type),
         "intact": intact,
         "valid": valid,
-        "coverage": _coverage(data, one),
+        "coverage": coverage,
         "changes": changes,
-        "allowed": bool(one.summarise_integrity_info()["docmdp_ok"]),
+        "allowed": allowed,
         "certificate": _text(one.signer_cert.dump()),
         "embedded": [_text(other.dump()) for other in one.other_embedded_certs[:10]],
         "signature": _text(one.signer_info["signature"].native),
         "token": _text(_token(one.signer_info)),
         "claimed": claimed.isoformat() if claimed and claimed.tzinfo else "",
     }
+
+
+def _what_followed(one: Any, coverage: str) -> tuple[str, bool]:
+    """What changed since the signature, and whether the signature allows it.
+
+    In a hybrid-reference file (ISO 32000-2 §7.5.8.4; office programs write them) an old reader and
+    a new one find different objects, so no two revisions of it can be compared. A signature over
+    the whole file has nothing behind it to compare.
+    """
+    if one.reader.xrefs.hybrid_xrefs_present:
+        return ("none" if coverage == "file" else "not_compared"), True
+    one.compute_integrity_info(diff_policy=_policy())
+    changes = _changes(one)
+    if changes == "other" and not _forbids_changes(one):
+        # By the library's own, milder policy.
+        one.compute_integrity_info()
+        changes = "metadata" if _changes(one) == "maintenance" else "other"
+    return changes, bool(one.summarise_integrity_info()["docmdp_ok"])
 
 
 def _mathematics(one: Any) -> tuple[bool, bool]:

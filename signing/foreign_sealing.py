@@ -3,8 +3,11 @@
 1. `preparer` (pyHanko, limits on memory and time) adds field, picture, evidence and an empty gap.
 2. Its answer is not believed: the file must begin with the original, and one gap must be all that
    the signature does not cover.
-3. Digest, signature and time-stamp are made here, from the same template as for our own pages.
-4. `examiner` reads the result as it would read a stranger's; only an intact file leaves.
+3. It is rehearsed: `examiner` reads the file with a signature of nothing in the gap as it would
+   read a stranger's. Whatever a file can do to us it has done by now, and no key was used.
+4. Digest, signature and time-stamp are made here, from the same template as for our own pages.
+5. Only the gap differs from what was rehearsed; the signature in it is verified, and the file
+   leaves.
 
 The key is never in the process that reads the file, and the file is never read in this one.
 """
@@ -15,7 +18,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,17 @@ from typing import Any
 from foundation.errors import Malformed, Unavailable
 from signing import cms
 from signing.errors import DocumentNotSealable, SelfCheckFailed
+from signing.foreign import examine
 from signing.formats import pdf_gap
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, Evidence
 from signing.models import Level
+from signing.trust import Doubt, verify_signer
+from signing.validation import foreign_integrity
 
 _PROGRAM = Path(__file__).with_name("preparer.py")
 WALL_SECONDS = 60.0
+
+_NO_SIGNATURE = bytes(64)  # what rehearsing puts where the signature will be
 
 StampMaker = Callable[[bytes, datetime], bytes]
 
@@ -57,15 +65,18 @@ def seal(
 ) -> tuple[bytes, Level]:
     """The sealed file and the level it reached. `stamp` is None when no time-stamp is wanted.
 
-    Raises `DocumentNotSealable`, and what signing raises.
+    Raises `DocumentNotSealable` and `Unavailable` before `sign` is called; what signing raises; and
+    `SelfCheckFailed` when the signature is not one by the key of the template's certificate.
     """
     room = (template.room(stamp_room) + 511) // 512 * 512
     prepared = _prepared(data, place, template.algorithm.digest, room, now)
     gap = _only_gap(data, prepared)
     attributes = template.signed_attributes(gap.digest(prepared, template.algorithm.digest))
+    _rehearse(gap.filled(prepared, template.assemble(attributes, _NO_SIGNATURE)))
     signature = sign(attributes)
     token = b"" if stamp is None else token_over(signature, stamp, now)
     sealed = gap.filled(prepared, template.assemble(attributes, signature, token))
+    _must_verify(sealed, gap)
     if not token:
         return sealed, "B-B"
     return sealed, "B-LT" if place.evidence else "B-T"
@@ -103,6 +114,28 @@ def _only_gap(original: bytes, prepared: bytes) -> pdf_gap.Gap:
     except Malformed as problem:
         raise SelfCheckFailed(problem.detail) from None
     return gap
+
+
+def _rehearse(signed: bytes) -> None:
+    """Step 3: but for the value of the signature, a stranger must find everything in order."""
+    found = examine(signed)
+    if found.error:
+        raise DocumentNotSealable(found.error, found.detail)
+    *before, last = found.signatures
+    integrity = foreign_integrity([*before, replace(last, valid=True)])
+    if integrity.result == "fail":
+        raise DocumentNotSealable("altered", integrity.detail)
+    if last.coverage != "file":
+        raise DocumentNotSealable("unreadable", "the seal would not cover the whole file")
+
+
+def _must_verify(sealed: bytes, gap: pdf_gap.Gap) -> None:
+    """Step 5: the signature in the gap is one over everything around it."""
+    try:
+        signed = cms.read_signed_data(gap.contents(sealed))
+        verify_signer(signed, cms.DATA, gap.digest(sealed, signed.algorithm.digest))
+    except (Malformed, Doubt) as problem:
+        raise SelfCheckFailed(f"the sealed file cannot be verified: {problem}") from None
 
 
 def _prepared(data: bytes, place: Place, digest: str, room: int, now: datetime) -> bytes:

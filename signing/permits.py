@@ -138,6 +138,30 @@ class Permits:
             content_digest, permit.asked_by, permit.approved_by, permit.approved_at, permit.id
         )
 
+    def approval(
+        self,
+        tx: Tx,
+        seal_id: str,
+        permit_id: str,
+        *,
+        purpose: str,
+        content_digest: str,
+        now: datetime,
+        by: Actor | None = None,
+    ) -> Approval:
+        """What `spend` would answer, or raise, at this moment; nothing is used.
+
+        What is sealed by it may leave only with the transaction that spends the permit.
+        """
+        permit = self.get(tx, seal_id, permit_id)
+        theirs = by is None or by.id == permit.asked_by
+        in_force = rules.permit_state(permit, now) == "in_force" and permit.purpose == purpose
+        if not (theirs and in_force) or permit.approved_by is None or permit.approved_at is None:
+            raise _refused(permit, purpose, now, by)
+        return Approval(
+            content_digest, permit.asked_by, permit.approved_by, permit.approved_at, permit.id
+        )
+
     def get(self, tx: Tx, seal_id: str, permit_id: str) -> Permit:
         """A permit of this seal. Raises `UnknownPermit`."""
         permit = self._must_find(tx, permit_id)

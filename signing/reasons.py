@@ -105,6 +105,14 @@ REASONS: Final[Mapping[str, Reason]] = {
         "签名结构不符合标准，或未覆盖整个文件。",
         "簽名結構不符合標準，或未涵蓋整個文件。",
     ),
+    "not_compared": Reason(
+        UNCERTAIN,
+        "GENERIC",
+        "Something follows a signature in a file written for two kinds of readers, and could not be"
+        " compared with what was signed.",
+        "该文件是供新旧两类阅读器使用的格式，签名之后又有内容，无法与签名时的内容比对。",
+        "該檔案是供新舊兩類閱讀器使用的格式，簽名之後又有內容，無法與簽名時的內容比對。",
+    ),
     "changed_after_sealing": Reason(
         FAILED,
         "FORMAT_FAILURE",

@@ -14,13 +14,14 @@ from typing import Literal
 
 from foundation.canonical import b64url
 from foundation.clock import Clock
+from foundation.database import Tx
 from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, foreign_sealing, rules
 from signing.checks import Judge
-from signing.errors import PdfNotOurs, SealNotUsable, SelfCheckFailed
+from signing.errors import PdfNotOurs, SealNotUsable
 from signing.evidence import EvidenceSource
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
@@ -94,8 +95,9 @@ class Signing:
     ) -> SealedDocument:
         """Seal a PDF that somebody else made (at most 50 MB), at the same levels; takes seconds.
 
-        The approved content is the file: `approval` names its SHA-256. Raises what `seal_pdf`
-        raises, `DocumentNotSealable` instead of `PdfNotOurs`, and `DocumentTooLarge`.
+        The approved content is the file: `approval` names its SHA-256. What a file can make go
+        wrong goes wrong before the key is used. Raises what `seal_pdf` raises,
+        `DocumentNotSealable` instead of `PdfNotOurs`, `DocumentTooLarge`, and `Unavailable`.
         """
         must_be_small(pdf)
         rules.must_be_approved(approval, _digest(pdf), now)
@@ -114,15 +116,8 @@ class Signing:
             stamp_room=time.room(),
             now=now,
         )
-        self._must_be_intact(data, seal)
         pending = reached == "B-B" and level != "B-B"
         return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
-
-    def _must_be_intact(self, data: bytes, seal: Seal) -> None:
-        """What we sealed must be, for our own eyes, sealed by this seal and unchanged."""
-        found = self.validate(data)
-        if not _is_intact(found) or found.kids[-1] != seal.kid:
-            raise SelfCheckFailed("the sealed file cannot be read back")
 
     def complete_pdf(self, data: bytes, *, now: datetime) -> SealedDocument:
         """Add the time-stamp that a file sealed by us had to go without; for the queue to call.
@@ -176,6 +171,16 @@ class Signing:
         )
         level: Level = "B-T" if stamped else "B-B"
         return SealedDocument(made, level, _digest(made), seal.kid, now, not stamped)
+
+    def keep(self, tx: Tx, seal: Seal, trail: Trail) -> None:
+        """Record the uses of a seal's key in the transaction that what it sealed leaves with.
+
+        Raises `SealNotUsable` when the key was stopped meanwhile.
+        """
+        try:
+            self._keys.keep(tx, [trail])
+        except KeyMayNotSign:
+            raise rules.stopped(seal) from None
 
     def validate(self, data: bytes, signature: bytes = b"") -> Validation:
         """Answer what is known about a document, or about a file and the signature beside it.

@@ -1,7 +1,8 @@
 """Using a seal under a permit: one file, sealed as it is, for what two people agreed to.
 
-The permit is spent before the seal is used: a use that failed is spent too, never the other way
-round, so a permit for one file can never seal two.
+What is spent is spent last: the file is sealed and checked first, then the use of permit and key is
+recorded in one transaction, and what was sealed leaves only with its commit. A use that failed
+costs nothing, and however many are made at once, a permit for one file never lets two leave.
 """
 
 import hashlib
@@ -9,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Database
+from keys import Trail
 from signing.formats.pdf_layout import Box
-from signing.models import SealedDocument
+from signing.models import Approval, Seal, SealedDocument
 from signing.seals import Seals
 from signing.service import Signing
 
@@ -67,14 +69,44 @@ def seal_under_permit(
     raises.
     """
     now, digest = rooms.clock(), b64url(hashlib.sha256(data).digest())
-    seal = rooms.seals.get(seal_id)
+    seal, permits = rooms.seals.get(seal_id), rooms.seals.permits
+    asked: dict[str, Any] = {"purpose": purpose, "content_digest": digest, "now": now, "by": by}
+    # 1. May the seal be used at all? Asking spends nothing.
+    with rooms.database.read() as tx:
+        approval = permits.approval(tx, seal_id, permit_id, **asked)
+    # 2. Whatever can go wrong with file, key and time-stamp goes wrong here.
+    trail = Trail()
+    sealed = _sealed(rooms.signing, seal, data, approval, form, place, now, purpose, trail)
+    # 3. The use of permit and key is kept, or neither; only then does the file leave.
     with rooms.database.write() as tx:
-        approval = rooms.seals.permits.spend(
-            tx, seal_id, permit_id, purpose=purpose, content_digest=digest, now=now, by=by
-        )
+        permits.spend(tx, seal_id, permit_id, **asked)
+        rooms.signing.keep(tx, seal, trail)
+    return sealed
+
+
+def _sealed(
+    signing: Signing,
+    seal: Seal,
+    data: bytes,
+    approval: Approval,
+    form: Form,
+    place: Place,
+    now: datetime,
+    purpose: str,
+    trail: Trail,
+) -> SealedDocument:
     if form is Form.PDF:
-        return rooms.signing.seal_foreign_pdf(
-            seal, data, approval, now=now, box=place.box, page=place.page, reason=purpose
+        return signing.seal_foreign_pdf(
+            seal,
+            data,
+            approval,
+            now=now,
+            box=place.box,
+            page=place.page,
+            reason=purpose,
+            trail=trail,
         )
     chosen: Literal["cms", "jws"] = "cms" if form is Form.CMS else "jws"
-    return rooms.signing.seal_file(seal, data, approval, now=now, form=chosen, reason=purpose)
+    return signing.seal_file(
+        seal, data, approval, now=now, form=chosen, reason=purpose, trail=trail
+    )

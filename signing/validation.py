@@ -137,7 +137,7 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     time, stamp_path = judge.time(first.stamp, first.stamp_doubt)
     asked = [judge.authority(one.certificate, one.embedded, at) for one in signers]
     path = asked[0][1]
-    integrity = _foreign_integrity(found.signatures)
+    integrity = foreign_integrity(found.signatures)
     as_we_write = found.signatures[-1].coverage == "file" and _gap_as_we_write(data)
     if any(_is_seal(one, judge) for one in signers) and not as_we_write:
         integrity = _stricter(integrity)
@@ -162,7 +162,7 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     )
 
 
-def _foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
+def foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
     """Rules 1 and 2 for every signature; only the last one can cover the whole file."""
     for one in signatures:
         if not one.intact:
@@ -172,11 +172,14 @@ def _foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
         if one.coverage == "other":
             return _failed("signature_malformed", "a signature covers odd parts")
     last = signatures[-1]
+    changes = {one.changes for one in signatures}
     if not all(one.allowed for one in signatures):
         return _failed("changed_after_sealing", "something was added that the seal forbids")
+    if "not_compared" in changes:
+        detail = "what follows a signature could not be compared with what was signed"
+        return Check("integrity", "unknown", "not_compared", detail)
     if last.coverage != "file" and last.changes not in ("maintenance", "metadata"):
         return _failed("changed_after_sealing", "something was added after the sealing")
-    changes = {one.changes for one in signatures}
     if "metadata" in changes:
         detail = "the description of the document (title, author) was changed after signing"
         return Check("integrity", "unknown", "description_changed", detail)

@@ -22,7 +22,7 @@ from pyhanko.sign.validation.dss import DocumentSecurityStore
 
 from signing import Seal, examiner
 from signing.foreign import ForeignSignature
-from signing.validation import _foreign_integrity
+from signing.validation import foreign_integrity
 from tests.signing.conftest import House, house, seal, stranger  # noqa: F401
 from tests.signing.pages import page
 from tests.signing.test_corpus import Court
@@ -218,7 +218,7 @@ LATER = replace(GOOD, coverage="revision", changes="form")
 def test_39_42_each_fact_about_a_signature_counts_by_itself(
     signatures: list[ForeignSignature], result: str, code: str
 ) -> None:
-    found = _foreign_integrity(signatures)
+    found = foreign_integrity(signatures)
 
     assert (found.result, found.code) == (result, code)
 

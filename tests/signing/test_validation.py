@@ -29,7 +29,7 @@ class Careless(PdfSigner):
 def signed_by(
     signer: SimpleSigner, data: bytes, timestamper: TimeStamper | None = None, **more: Any
 ) -> bytes:
-    writer = IncrementalPdfFileWriter(io.BytesIO(data))
+    writer = IncrementalPdfFileWriter(io.BytesIO(data), strict=more.pop("strict", True))
     metadata = PdfSignatureMetadata(
         field_name=more.pop("field_name", "Signature1"),
         subfilter=fields.SigSeedSubFilter.PADES,
