@@ -29,6 +29,7 @@ from keys import Keys
 from keys.errors import UnknownKey
 from keys.jose import VerificationKey, parse_object
 from signing.errors import CredentialRefused
+from signing.foreign import PUBLIC, Budget
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Check, Validation
 from signing.service import Signing
@@ -68,11 +69,16 @@ _CODE_CLAIMS: Final = {
 }
 
 
-def read_document(signing: Signing, keys: Keys, data: bytes, now: datetime) -> HandedIn:
-    """What a file says. A PDF may take seconds (foreign ones are examined in their own process)."""
+def read_document(
+    signing: Signing, keys: Keys, data: bytes, now: datetime, budget: Budget = PUBLIC
+) -> HandedIn:
+    """What a file says. A PDF may take seconds (foreign ones are examined in their own process).
+
+    Raises `Unavailable` when the `budget` of those who ask is spent.
+    """
     if data.startswith(b"eyJ"):
         return _credential(keys, data.decode("ascii", "replace").strip(), now)
-    validation = signing.validate_pdf(data)
+    validation = signing.validate_pdf(data, budget)
     if not _may_be_certificate(validation) or not (validation.kids or _bears_our_seal(keys, data)):
         return NOT_OURS
     return _pdf(validation)

@@ -45,6 +45,7 @@ from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
 from ledger import Entry, EntryRef, Ledger
 from ledger.entries import read_leaf
+from signing.foreign import budget_of
 from signing.service import Signing
 
 PROOF_WAIT: Final = 1.0
@@ -150,7 +151,7 @@ class Verifications:
         """
         request, now = checked(request), self._clock()
         self._quota.check(actor, address, now)
-        handed_in, by, what = self._read(request, now)
+        handed_in, by, what = self._read(actor, request, now)
         visible = self.purposes.visible
         if by == _TOKEN and consent.is_show_code(what):
             return self._open(actor, request, what, address)
@@ -299,11 +300,13 @@ class Verifications:
         return await asyncio.to_thread(load)
 
     def _read(
-        self, request: VerificationRequest, now: datetime
+        self, actor: Actor, request: VerificationRequest, now: datetime
     ) -> tuple[HandedIn | None, str, str]:
         """What to look for, and what the file or code says of itself."""
         if request.document:
-            handed_in = documents.read_document(self._signing, self._keys, request.document, now)
+            handed_in = documents.read_document(
+                self._signing, self._keys, request.document, now, budget_of(actor)
+            )
             return handed_in, _IDENTIFIER, handed_in.identifier
         if not request.qr_text:
             return None, *_by(request.number)

@@ -21,6 +21,7 @@ from portal.problems import Mistake
 from portal.verify import CheckLine
 from portal.views import own
 from signing import Check, Validation
+from signing.foreign import budget_of
 from signing.models import CheckName, SignatureFacts
 from signing.reasons import etsi, reason_for
 from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE
@@ -63,7 +64,8 @@ def router(desk: Desk) -> APIRouter:
         try:
             data = read_upload(file, MAX_DOCUMENT)
             signature = read_upload(beside, MAX_SIGNATURE) if beside else b""
-            found = desk.house.signing.validate(data, signature)
+            budget = budget_of(desk.visitor(request).actor)
+            found = desk.house.signing.validate(data, signature, budget)
         except (Invalid, TooLarge) as problem:
             words = problems.sentence(desk.language(request), problem)
             errors = [Mistake("document", words)]
@@ -96,6 +98,7 @@ def _answer(desk: Desk, request: Request, found: Validation, filename: str) -> R
         found=found,
         filename=filename,
         tone=_TONES[found.indication],
+        words=_words(found),
         checks=[_check(lang, found.check(name)) for name in _ASKED],
         signatures=[
             SignatureLine(
@@ -111,6 +114,13 @@ def _answer(desk: Desk, request: Request, found: Validation, filename: str) -> R
         etsi=f"{indication} {sub_indication}".rstrip(),
         headers={"X-Robots-Tag": "noindex"},
     )
+
+
+def _words(found: Validation) -> str:
+    """The sentence under the verdict; "no change" is only said where something was compared."""
+    if found.indication == "unknown" and found.check("integrity").result != "pass":
+        return "document.not_compared_text"
+    return f"document.{found.indication}_text"
 
 
 def _check(lang: Language, check: Check) -> CheckLine:

@@ -14,6 +14,7 @@ import orjson
 import typer
 
 from foundation.errors import Conflict
+from signing.foreign import OWN
 from signing.report import to_json, to_lines
 from signing.uses import USUAL_BOX, Form, Place, Rooms, seal_under_permit
 
@@ -38,7 +39,7 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         """Say whether a document is sealed, by whom, when, and whether it is unchanged."""
         beside = signature.read_bytes() if signature else b""
         with open_rooms() as rooms:
-            found = rooms.signing.validate(file.read_bytes(), beside)
+            found = rooms.signing.validate(file.read_bytes(), beside, OWN)
         if json:
             typer.echo(orjson.dumps(to_json(found), option=orjson.OPT_INDENT_2))
         else:

@@ -18,6 +18,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import resource
 import sys
@@ -36,7 +37,8 @@ NO_EVIDENCE: dict[str, list[str]] = {"certificates": [], "lists": []}
 
 
 def main() -> None:
-    """Limit ourselves first; only then look at the file."""
+    """Limit ourselves first, and step behind others by argument; only then look at the file."""
+    os.nice(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

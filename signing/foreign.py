@@ -1,9 +1,12 @@
 """What are the signatures of a PDF that we did not make, or that is no longer what we made?
 
 A library that reads every PDF there is (pyHanko) does it, in a process of its own (`examiner`) with
-a limit on memory, processor time and wall-clock time; and only a few at once, because anybody may
-hand in a file and each may take a gigabyte. What comes back are facts about integrity and the raw
-certificates and time-stamp; whether anybody trusts them is decided on this side.
+a limit on memory, processor time and wall-clock time. What comes back are facts about integrity and
+the raw certificates and time-stamp; whether anybody trusts them is decided on this side.
+
+Anybody may hand in a file, and each may take a gigabyte and half a minute; so only a few are read
+at once, by a `Budget` for each kind of asker: strangers' uploads take no turn from a department's
+validation, and neither takes one from our own sealing.
 """
 
 import base64
@@ -11,19 +14,69 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from foundation.actor import Actor
 from foundation.errors import Unavailable
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 
 _PROGRAM = Path(__file__).with_name("examiner.py")
 WALL_SECONDS = 30.0
-AT_ONCE = 4  # examinations of one process of ours
-PATIENCE = 5.0  # seconds that a file waits for its turn
-_TURNS = threading.BoundedSemaphore(AT_ONCE)
+RETRY_AFTER = 10
+
+
+class Budget:
+    """How many files one kind of asker may have read at once in one process of ours.
+
+    `waiting` more wait up to `patience` seconds for a turn; each of them holds a thread, so who
+    comes then is told at once. Programs run at `niceness`, behind those of a lower one.
+    """
+
+    def __init__(self, at_once: int, waiting: int, patience: float, niceness: int) -> None:
+        self.at_once = at_once
+        self.waiting = waiting
+        self.patience = patience
+        self.niceness = niceness
+        self._places = threading.BoundedSemaphore(at_once + waiting)
+        self._turns = threading.BoundedSemaphore(at_once)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Raises `Unavailable` when too many others are there, or none of them ends in time."""
+        if not self._places.acquire(blocking=False):
+            raise _busy()
+        try:
+            if not self._turns.acquire(timeout=self.patience):
+                raise _busy()
+            try:
+                yield
+            finally:
+                self._turns.release()
+        finally:
+            self._places.release()
+
+
+def _busy() -> Unavailable:
+    return Unavailable(
+        "too many documents are being read just now",
+        retry_after=RETRY_AFTER,
+        next_step="Send the document again in a moment.",
+    )
+
+
+PUBLIC = Budget(at_once=2, waiting=4, patience=5.0, niceness=10)
+DEPARTMENTS = Budget(at_once=2, waiting=2, patience=5.0, niceness=5)
+OWN = Budget(at_once=2, waiting=8, patience=30.0, niceness=0)  # sealing, and what we keep
+
+
+def budget_of(asker: Actor) -> Budget:
+    """Whose turn an upload takes: that of departments for whoever works for one."""
+    return DEPARTMENTS if asker.organisation else PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +106,20 @@ class Examination:
     detail: str = ""
 
 
-def examine(data: bytes, seconds: float = WALL_SECONDS, patience: float = PATIENCE) -> Examination:
+def examine(data: bytes, seconds: float = WALL_SECONDS, budget: Budget = PUBLIC) -> Examination:
     """Have a PDF examined. Errors: unreadable or encrypted (the file), too_complex (a limit).
 
-    Raises `Unavailable` when others are still being examined after `patience` seconds.
+    Raises `Unavailable` when the budget is spent on others.
     """
-    if not _TURNS.acquire(timeout=patience):
-        raise Unavailable("too many documents are being read just now", retry_after=10)
-    try:
-        return _examined(data, seconds)
-    finally:
-        _TURNS.release()
+    with budget.turn():
+        return examined(data, seconds, budget.niceness)
 
 
-def _examined(data: bytes, seconds: float) -> Examination:
+def examined(data: bytes, seconds: float = WALL_SECONDS, niceness: int = 0) -> Examination:
+    """`examine` for whoever has a turn already."""
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
-            [sys.executable, "-I", str(_PROGRAM)],
+            [sys.executable, "-I", str(_PROGRAM), str(niceness)],
             input=data,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

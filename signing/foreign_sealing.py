@@ -26,7 +26,7 @@ from typing import Any
 from foundation.errors import Malformed, Unavailable
 from signing import cms
 from signing.errors import DocumentNotSealable, SelfCheckFailed
-from signing.foreign import examine
+from signing.foreign import OWN, examined
 from signing.formats import pdf_gap
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, Evidence
 from signing.models import Level
@@ -69,10 +69,11 @@ def seal(
     `SelfCheckFailed` when the signature is not one by the key of the template's certificate.
     """
     room = (template.room(stamp_room) + 511) // 512 * 512
-    prepared = _prepared(data, place, template.algorithm.digest, room, now)
-    gap = _only_gap(data, prepared)
-    attributes = template.signed_attributes(gap.digest(prepared, template.algorithm.digest))
-    _rehearse(gap.filled(prepared, template.assemble(attributes, _NO_SIGNATURE)))
+    with OWN.turn():
+        prepared = _prepared(data, place, template.algorithm.digest, room, now)
+        gap = _only_gap(data, prepared)
+        attributes = template.signed_attributes(gap.digest(prepared, template.algorithm.digest))
+        _rehearse(gap.filled(prepared, template.assemble(attributes, _NO_SIGNATURE)))
     signature = sign(attributes)
     token = b"" if stamp is None else token_over(signature, stamp, now)
     sealed = gap.filled(prepared, template.assemble(attributes, signature, token))
@@ -118,7 +119,7 @@ def _only_gap(original: bytes, prepared: bytes) -> pdf_gap.Gap:
 
 def _rehearse(signed: bytes) -> None:
     """Step 3: but for the value of the signature, a stranger must find everything in order."""
-    found = examine(signed)
+    found = examined(signed)
     if found.error:
         raise DocumentNotSealable(found.error, found.detail)
     *before, last = found.signatures

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, File, Response, UploadFile
 
 from foundation.errors import TooLarge
 from foundation.hot import Require
+from signing.foreign import DEPARTMENTS
 from signing.report import to_json
 from signing.service import Signing
 from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE
@@ -43,7 +44,7 @@ def router(signing: Signing, require: Require) -> APIRouter:
         """Validate a document; the report has the same members for every outcome."""
         data = _read(document, MAX_DOCUMENT)
         beside = b"" if signature is None else _read(signature, MAX_SIGNATURE)
-        report = to_json(signing.validate(data, beside))
+        report = to_json(signing.validate(data, beside, DEPARTMENTS))
         headers = {"cache-control": "no-store"}
         return Response(orjson.dumps(report), media_type="application/json", headers=headers)
 

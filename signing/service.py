@@ -10,6 +10,7 @@ sign anything, so this is the last place where four eyes can be insisted on.
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from foundation.canonical import b64url
@@ -19,7 +20,7 @@ from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
-from signing import cms, foreign_sealing, rules
+from signing import cms, foreign, foreign_sealing, rules
 from signing.checks import Judge
 from signing.errors import PdfNotOurs, SealNotUsable
 from signing.evidence import EvidenceSource
@@ -130,14 +131,14 @@ class Signing:
             stamped = self._completed(data, now)
         except (Doubt, Malformed) as problem:
             raise PdfNotOurs(f"the seal is not intact: {problem}") from None
-        found = self.validate_pdf(stamped)
+        found = self.validate_pdf(stamped, foreign.OWN)
         level = found.level or "B-B"
         return SealedDocument(stamped, level, found.digest, found.kid, now, level == "B-B")
 
     def _completed(self, data: bytes, now: datetime) -> bytes:
         if looks_sealed(data):
             return completed(data, self._keys.time.stamp, now)
-        found = self.validate(data)
+        found = self.validate(data, budget=foreign.OWN)
         if found.seal is None or not _is_intact(found):
             raise PdfNotOurs("not a document that a seal of this house is on, or it was changed")
         return foreign_sealing.completed(data, self._keys.time.stamp, now)
@@ -182,17 +183,22 @@ class Signing:
         except KeyMayNotSign:
             raise rules.stopped(seal) from None
 
-    def validate(self, data: bytes, signature: bytes = b"") -> Validation:
+    def validate(
+        self, data: bytes, signature: bytes = b"", budget: foreign.Budget = foreign.PUBLIC
+    ) -> Validation:
         """Answer what is known about a document, or about a file and the signature beside it.
 
-        Raises `DocumentTooLarge`; a foreign PDF may take seconds, so call it off the event loop.
+        Raises `DocumentTooLarge`; a foreign PDF may take seconds, so call it off the event loop,
+        and `Unavailable` when the `budget` of those who ask is spent.
         """
         judge = Judge(self._anchors(), self.seals.then, self._clock())
-        return validate_detached(data, signature, judge) if signature else validate(data, judge)
+        if signature:
+            return validate_detached(data, signature, judge)
+        return validate(data, judge, partial(foreign.examine, budget=budget))
 
-    def validate_pdf(self, data: bytes) -> Validation:
+    def validate_pdf(self, data: bytes, budget: foreign.Budget = foreign.PUBLIC) -> Validation:
         """`validate` for a document that carries its seal."""
-        return self.validate(data)
+        return self.validate(data, budget=budget)
 
     def _anchors(self) -> Trust:
         if self._trust is None:

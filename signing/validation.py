@@ -40,7 +40,7 @@ from signing.errors import DocumentTooLarge, PdfNotOurs
 from signing.foreign import Examination, ForeignSignature, examine
 from signing.formats import cades, detached_jws, pdf_gap
 from signing.formats.pdf import verify_seal
-from signing.formats.pdf_layout import looks_sealed, read_sealed
+from signing.formats.pdf_layout import SealedPdf, looks_sealed, read_sealed
 from signing.formats.pdf_original import attachments
 from signing.models import Check, Format, SignatureFacts, Validation
 from signing.trust import Doubt, Stamp, common_name, key_id, verify_stamp
@@ -104,23 +104,48 @@ def _signed_file(kind: Format, judge: Judge, verify: Callable[[], Signed]) -> Va
 
 def _pdf(data: bytes, judge: Judge, examine: Examine) -> Validation:
     if not looks_sealed(data):
-        return _foreign(data, examine(data), judge)
+        return _of_another(data, judge, examine)
     try:
         sealed = read_sealed(data)
     except PdfNotOurs:
-        return _foreign(data, examine(data), judge)
+        return _of_another(data, judge, examine)
     try:
-        seal = verify_seal(sealed)
+        found = _ours(sealed, judge, INTACT)
     except Doubt as doubt:
         answer = unread("pdf", doubt.code, doubt.detail)
         return replace(answer, covers_whole_file=True, signatures=1)
-    claimed = sealed.field.signed_at
-    one = Signed(seal.certificate, seal.embedded, claimed, seal.stamp, seal.stamp_doubt)
-    found = judge.signature("pdf", INTACT, one, sealed.field.evidence)
     return replace(found, ours=True, attachments=attachments(sealed.original))
 
 
+def _ours(sealed: SealedPdf, judge: Judge, integrity: Check) -> Validation:
+    """All questions about a file that we laid out. Raises `Doubt` when its seal is not right."""
+    seal = verify_seal(sealed)
+    claimed = sealed.field.signed_at
+    one = Signed(seal.certificate, seal.embedded, claimed, seal.stamp, seal.stamp_doubt)
+    return judge.signature("pdf", integrity, one, sealed.field.evidence)
+
+
 # --- any other PDF ----------------------------------------------------------------------------
+
+
+def _of_another(data: bytes, judge: Judge, examine: Examine) -> Validation:
+    found = examine(data)
+    if found.error == "too_complex":
+        # Whatever hides in it: it follows a seal of ours, which lets nothing follow.
+        return _changed_since_ours(data, judge) or _foreign(data, found, judge)
+    return _foreign(data, found, judge)
+
+
+def _changed_since_ours(data: bytes, judge: Judge) -> Validation | None:
+    """What is to be said of a file that begins with one of ours, sealed and intact, and goes on."""
+    changed = _failed("changed_after_sealing", "something was added after the sealing")
+    for end in pdf_gap.ends(data):
+        try:
+            found = _ours(read_sealed(data[:end]), judge, changed)
+        except (PdfNotOurs, Doubt):
+            continue
+        return replace(found, covers_whole_file=False, details=())
+    return None
 
 
 def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:

@@ -6,12 +6,16 @@ to its last (ISO 32000-2 §12.8.1). Places are found and checked by ourselves, w
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from foundation.errors import Malformed
 from keys.der import read
 
 _BYTE_RANGE = re.compile(rb"/ByteRange\s*\[\s*0{1,10}\s+(\d{1,10})\s+(\d{1,10})\s+(\d{1,10})\s*\]")
+
+_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,14 @@ class Gap:
             raise Malformed("the signature is larger than the room kept for it")
         text = signature.hex().encode().ljust(self.room * 2, b"0")
         return b"".join((data[: self.start], b"<", text, b">", data[self.end :]))
+
+
+def ends(data: bytes) -> Iterator[int]:
+    """Where signatures say that what they cover ends, within the file; at most `_MOST` of them."""
+    for match in islice(_BYTE_RANGE.finditer(data), _MOST):
+        end = int(match[2]) + int(match[3])
+        if end <= len(data):
+            yield end
 
 
 def find(data: bytes, after: int = 0) -> Gap:

@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from foundation.errors import Unavailable
-from signing import examiner, foreign, preparer
-from signing.foreign import examine
+from signing import examiner, preparer
+from signing.foreign import Budget, examine
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House, house, seal, sealed  # noqa: F401
 from tests.signing.pages import page
@@ -192,14 +192,15 @@ def test_a_program_that_reads_strangers_files_limits_itself_first(program: Modul
 
 
 def test_only_so_many_files_are_read_at_once_and_who_comes_then_is_told() -> None:
+    budget = Budget(at_once=2, waiting=4, patience=0.01, niceness=0)
     with ExitStack() as reading:
-        for _ in range(foreign.AT_ONCE):
-            reading.enter_context(foreign._TURNS)
+        for _ in range(budget.at_once):
+            reading.enter_context(budget.turn())
         with pytest.raises(Unavailable) as refused:
-            examine(classic([signature_field(3), PAGES, b"<<>>"]), patience=0.01)
+            examine(classic([signature_field(3), PAGES, b"<<>>"]), budget=budget)
 
     assert refused.value.retry_after
-    assert examine(page(), patience=0.01).error == ""
+    assert examine(page(), budget=budget).error == ""
 
 
 def test_a_name_tree_of_attachments_that_inflates_is_left_out() -> None:

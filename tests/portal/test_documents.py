@@ -1,13 +1,19 @@
 """Any signed document, judged in plain words; green only without a doubt."""
 
 import re
+from contextlib import ExitStack
 
 import pytest
 
+from signing import foreign
+from signing.foreign import Examination
 from signing.reasons import REASONS
 from tests.attacks import pdf_edits
 from tests.portal.conftest import Browse, Licence
 from tests.portal.surfer import Page, Surfer
+from tests.portal.test_verify import by_file
+from tests.signing.conftest import stranger  # noqa: F401
+from tests.signing.test_validation import plain, signed_by
 
 PATH = "/verify/document"
 
@@ -77,3 +83,44 @@ def test_a_signature_that_belongs_to_another_file_is_refused(browse: Browse, sea
     page = ask(browse(), b"some other content", beside=b"\x30\x03\x02\x01\x00")
     assert not re.search('class="verdict good"', page.html)
     assert page.status in {200, 422}
+
+
+@pytest.mark.parametrize(
+    ("language", "claim", "words"),
+    [
+        ("en", "No change was found", "It could not be established that nothing was changed"),
+        ("zh-Hans", "没有发现改动", "无法确认文件没有改动"),
+        ("zh-Hant", "沒有發現改動", "無法確認檔案沒有改動"),
+    ],
+)
+def test_56_no_change_was_found_is_only_said_where_something_was_compared(
+    house, browse: Browse, monkeypatch, language, claim, words
+):
+    """Attack: a file that nobody finishes reading, shown as one in which nothing was changed."""
+    too_large = Examination(error="too_complex", detail="reading the file takes too long")
+    with monkeypatch.context() as limits:
+        limits.setattr(foreign, "examined", lambda *_arguments: too_large)
+        page = ask(browse(language=language), plain())
+    assert 'class="verdict care"' in page.html
+    assert words in page.text
+    assert claim not in page.text
+
+
+def test_no_change_is_said_of_a_file_that_was_compared(browse: Browse, stranger):  # noqa: F811
+    page = ask(browse(), signed_by(stranger, plain()))
+    assert 'class="verdict care"' in page.html
+    assert "No change was found" in page.text
+
+
+def test_55_a_full_public_budget_is_told_and_when_to_come_again(browse: Browse, monkeypatch):
+    surfer, officer = browse(), browse("wang")
+    monkeypatch.setattr(foreign.PUBLIC, "patience", 0.05)
+    with ExitStack() as reading:
+        for _ in range(foreign.PUBLIC.at_once):
+            reading.enter_context(foreign.PUBLIC.turn())
+        refused = [ask(surfer, plain()), by_file(surfer, plain())]
+        served = [ask(officer, plain()), by_file(officer, plain())]
+    for page in refused:
+        assert page.status == 503
+        assert page.answer.headers["retry-after"] == str(foreign.RETRY_AFTER)
+    assert [page.status for page in served] == [200, 200]

@@ -223,7 +223,6 @@ def test_each_threat_names_tests_that_exist_or_says_why_not(line: tuple[str, str
 
 def test_every_attack_of_the_list_has_a_line() -> None:
     numbers = [int(number) for number, _, _ in ATTACKS]
-
     assert numbers == sorted(set(numbers))
     assert numbers[:50] == list(range(1, 51))
 
