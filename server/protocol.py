@@ -1,13 +1,13 @@
 """A short way through the web server for the fast lane.
 
-For every request uvicorn builds an ASGI scope, a cycle, an event and a task, and writes twice: that
-alone costs what design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own
+For every request uvicorn builds an ASGI scope, a cycle, an event and a task: that alone costs what design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own
 protocol, parser, keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request
 that `HotPath` answers itself. Then the handler is called straight from the parser, and the answer
 leaves in one write.
 
 Everything else goes uvicorn's way and meets `HotPath` as ASGI: pages, uploads, upgrades, `Expect`,
-encoded addresses, pipelined requests, clients that do not read. The bytes are read by the same
+encoded addresses, pipelined requests, clients that do not read. There too an answer's head leaves in
+one write with what follows it. The bytes are read by the same
 parser either way, so there is one opinion about where a request ends (attack 36).
 """
 
@@ -45,6 +45,44 @@ class _Exchange:
         self.task: asyncio.Task[None] | None = None
 
 
+class _Together:
+    """uvicorn's side of a transport: the head of an answer waits for the content that follows it.
+
+    In two sends the second may wait for the acknowledgement of the first. Content that does not
+    follow within the same turn of the loop (a page that streams) is not waited for.
+    """
+
+    __slots__ = ("_held", "_loop", "_passed", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self._passed = False
+
+    def write(self, data: bytes) -> None:
+        if self._passed:
+            self._transport.write(data)
+        elif self._held:
+            self._held += data
+            self._let_go()
+        else:
+            self._held = data
+            self._loop.call_soon(self._let_go)
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _let_go(self) -> None:
+        if not self._passed:
+            self._passed = True
+            self._transport.write(self._held)
+
+
 class HotProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the short way; the application must be a `HotPath`."""
 
@@ -80,6 +118,8 @@ class HotProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # no content follows the head there
+            self.cycle.transport = _Together(self.transport, self.loop)
 
     def on_body(self, body: bytes) -> None:
         exchange = self.cycle

@@ -1,14 +1,24 @@
-"""The serving process: how long it listens, and what a stop signal does."""
+"""The serving process: how it sends, how long it listens, and what a stop signal does."""
 
+import asyncio
 import os
 import signal
+import socket
+import struct
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.simulators.office import PATIENCE, Office, open_office
+from foundation.hot import HotAnswer, HotRequest, HotRoute
+from server import processes
+from server.hotpath import HotPath
+from server.management import Management, Metrics
+from server.settings import Settings
+from tests.simulators.office import PATIENCE, Office, free_port, open_office
 from tests.simulators.postgresql import Cluster
 
 
@@ -16,6 +26,95 @@ from tests.simulators.postgresql import Cluster
 def office(tmp_path: Path):
     with open_office(tmp_path) as office:
         yield office
+
+
+class Server:
+    """The product's own serving function in a thread; what the app sees of loop and connection."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.loops: list[str] = []
+        self.nodelay: list[int] = []
+        self._until = threading.Event()
+        self._settings = Settings(data_dir=folder, port=self.port, management_port=0)
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        while _is_closed(self.port):
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._until.set()
+        self._thread.join(timeout=PATIENCE)
+
+    def _serve(self) -> None:
+        async def ordinary(scope: Any, receive: Any, send: Any) -> None:
+            self._look()
+            headers = [(b"content-length", b"4")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"here"})
+
+        async def fast(request: HotRequest) -> HotAnswer:
+            self._look()
+            return HotAnswer(200, b"here")
+
+        routes = [HotRoute("GET", "/fast", fast, "fast", "Fast")]
+        app = HotPath(ordinary, routes, https=False)
+        management = Management(Metrics(), {})
+        processes.serve(app, management, self._settings, until=self._until)
+
+    def _look(self) -> None:
+        """At the loop that runs, and at our side of the connections that are open."""
+        self.loops.append(type(asyncio.get_running_loop()).__module__)
+        self.nodelay += [_no_delay(each) for each in _accepted_on(self.port)]
+
+
+def _is_closed(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _accepted_on(port: int) -> list[int]:
+    """This process's descriptors of connections that were accepted on `port`."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as each:
+                if each.getsockname()[1] == port and each.getpeername():
+                    found.append(int(name))
+        except (OSError, TypeError, IndexError):
+            continue
+    return found
+
+
+def _no_delay(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as each:
+        return each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def _segments_received(connection: socket.socket) -> int:
+    """Segments with data that arrived (Linux: `tcpi_data_segs_in` of `struct tcp_info`)."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return int(struct.unpack_from("I", info, 152)[0])
+
+
+@pytest.mark.parametrize("path", ["/fast", "/ordinary"])
+def test_an_answer_on_a_kept_connection_waits_for_no_acknowledgement(tmp_path: Path, path: str):
+    """Two sends and Nagle's algorithm cost 40 ms each time: there is one, and no waiting."""
+    asked = f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+    with Server(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
+        for _ in range(3):
+            before = _segments_received(client)
+            client.sendall(asked)
+            answer = b""
+            while not answer.endswith(b"here"):
+                answer += client.recv(65_536)
+            assert _segments_received(client) - before == 1
+
+    assert set(server.loops) == {"uvloop"}
+    assert set(server.nodelay) == {1}
 
 
 def test_an_idle_connection_outlives_the_patience_of_common_clients(office: Office) -> None:
