@@ -151,6 +151,7 @@ def _config(app: Any, http: Any = "httptools") -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=http,
+        ws="none",
         lifespan="off",
         access_log=False,  # it writes paths and queries; our ledger and logs say what matters
         log_level="warning",

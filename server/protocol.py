@@ -1,27 +1,33 @@
 """A short way through the web server for the fast lane.
 
-For every request uvicorn builds an ASGI scope, a cycle, an event and a task: that alone costs what design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own
-protocol, parser, keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request
-that `HotPath` answers itself. Then the handler is called straight from the parser, and the answer
-leaves in one write.
+For every request uvicorn builds an ASGI scope, a cycle, an event and a task: that alone costs what
+design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own protocol, parser,
+keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request that `HotPath`
+answers itself. Then the handler is called straight from the parser, and the answer leaves in one
+write.
 
-Everything else goes uvicorn's way and meets `HotPath` as ASGI: pages, uploads, upgrades, `Expect`,
-encoded addresses, pipelined requests, clients that do not read. There too an answer's head leaves in
-one write with what follows it. The bytes are read by the same
-parser either way, so there is one opinion about where a request ends (attack 36).
+Everything else goes uvicorn's way and meets `HotPath` as ASGI: pages, uploads, `Expect`, encoded
+addresses, pipelined requests, clients that do not read. There too an answer's head leaves in one
+write with the content that follows it. The bytes are read by the same parser either way, so there
+is one opinion about where a request ends (attack 36).
+
+An upgrade is never taken up: the request is read once more without the wish, and served.
 """
 
 import asyncio
 from collections.abc import Coroutine, Generator
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from foundation.hot import HotRequest, HotRoute
 from server.hotpath import HotPath, Reply, as_lines, too_large
+
+_INVALID: Final = "Invalid HTTP request received."
 
 
 class _Nobody:
@@ -96,9 +102,46 @@ class HotProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._stopped = False
         if not isinstance(self.app, HotPath):
             raise TypeError("this protocol is for a HotPath")
         self._hot = self.app
+
+    # ── called by the transport ──────────────────────────────────────────────────────────────────
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self.logger.warning(_INVALID)
+            self.send_400_response(_INVALID)
+
+    def _feed(self, data: bytes) -> None:
+        """Let the parser read. It stops behind the head of a request that wishes for an upgrade."""
+        left = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(left)
+            except HttpParserUpgrade as stopped:
+                left = left[stopped.args[0] :]
+                head = self._without_wish()
+                self.parser = _new_parser(self)
+                self.parser.feed_data(head)
+            else:
+                return
+
+    def _without_wish(self) -> bytes:
+        """The head that was just read, for a new parser, but for the field `Upgrade`.
+
+        The old one took the content for another protocol's. RFC 9110 §7.8: who does not speak the
+        protocol ignores the field. Java's client sends `Upgrade: h2c` with its first request.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode("ascii")
+        if method == b"CONNECT":
+            raise HttpParserError("nobody is connected to anybody here")
+        kept = as_lines(each for each in self.headers if each[0] != b"upgrade")
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, kept)
 
     # ── called by the parser ─────────────────────────────────────────────────────────────────
 
@@ -106,9 +149,12 @@ class HotProtocol(HttpToolsProtocol):
         """uvicorn's scope is built when it is needed."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
+        self.expect_100_continue = self._stopped = False
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            self._stopped = True  # `_feed` hears of it next
+            return
         exchange = self._short_way()
         if exchange is not None:
             self.cycle = exchange
@@ -133,6 +179,8 @@ class HotProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         exchange = self.cycle
+        if self._stopped:
+            return
         if not isinstance(exchange, _Exchange):
             super().on_message_complete()
         elif not exchange.response_complete:
@@ -144,7 +192,7 @@ class HotProtocol(HttpToolsProtocol):
         """An ordinary request to a fast-lane route, on a connection that waits for nothing else."""
         if self.cycle is not None and not self.cycle.response_complete:
             return None
-        if self.flow.write_paused or self.expect_100_continue or self.parser.should_upgrade():
+        if self.flow.write_paused or self.expect_100_continue:
             return None
         path, _, query = self.url.decode("latin-1").partition("?")
         method = self.parser.get_method().decode("ascii")
@@ -188,6 +236,13 @@ class HotProtocol(HttpToolsProtocol):
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+
+def _new_parser(protocol: HttpToolsProtocol) -> HttpRequestParser:
+    """As uvicorn makes it, pipelined requests behind a last one and all."""
+    parser = HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 @coroutine

@@ -5,8 +5,10 @@ import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import parse_qsl
 
 import pytest
+from fastapi import Request
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -35,6 +37,11 @@ async def slow(request: HotRequest) -> HotAnswer:
     return HotAnswer(200, b"slept")
 
 
+async def said_back(request: Request) -> dict[str, str]:
+    """A route of the ordinary lane alone."""
+    return dict(parse_qsl((await request.body()).decode()))
+
+
 OWN = [
     *ROUTES,
     HotRoute("GET", "/prompt", prompt, "prompt", "At once", prompt=True),
@@ -51,7 +58,9 @@ def get(path: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
 
 @asynccontextmanager
 async def listening(kind: type[HttpToolsProtocol], **settings) -> AsyncIterator[int]:
-    app = HotPath(Envelope(framework(), https=False), OWN, https=False)
+    ordinary = framework()
+    ordinary.add_api_route("/ordinary", said_back, methods=["PUT"])
+    app = HotPath(Envelope(ordinary, https=False), OWN, https=False)
     config = Config(app, lifespan="off", access_log=False, proxy_headers=False, **settings)
     config.load()
     state = ServerState()
@@ -103,6 +112,16 @@ def ask(kind: type[HttpToolsProtocol], *pieces: bytes) -> bytes:
             return await exchange(port, *pieces)
 
     return asyncio.run(once())
+
+
+def ask_at_once(*exchanges: tuple[bytes, ...]) -> list[bytes]:
+    """What each is answered, on connections of their own."""
+
+    async def all_of() -> list[bytes]:
+        async with listening(HotProtocol) as port:
+            return await asyncio.gather(*[exchange(port, *pieces) for pieces in exchanges])
+
+    return asyncio.run(all_of())
 
 
 def without_names(answer: bytes) -> list[bytes]:
@@ -198,6 +217,49 @@ def test_pipelined_answers_come_in_the_order_of_the_questions() -> None:
 
 def test_half_a_request_is_not_answered() -> None:
     assert ask(HotProtocol, POST + b"content-length: 9999\r\n\r\na=1") == b""
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+
+
+METHODS = (b"POST", b"GET", b"PUT", b"DELETE", b"PATCH", b"OPTIONS")
+
+
+@pytest.mark.parametrize("wish", [UPGRADE, b"connection: upgrade\r\nupgrade: websocket\r\n"])
+@pytest.mark.parametrize("path", [b"/echo", b"/ordinary", b"/prompt"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upgrade_is_ignored_and_the_request_served_with_its_content(
+    wish: bytes, path: bytes, chunked: bool
+) -> None:
+    """RFC 9110 §7.8; Java's standard client sends `Upgrade: h2c` with its first request."""
+    length = b"transfer-encoding: chunked\r\n\r\n" if chunked else b"content-length: 3\r\n\r\n"
+    content = b"3\r\na=1\r\n0\r\n\r\n" if chunked else b"a=1"
+    after = get(b"/prompt", b"connection: close")
+    heads = [method + b" " + path + b" HTTP/1.1\r\nhost: a\r\n" + FORM for method in METHODS]
+
+    plain = ask_at_once(*[(head + length, content + after) for head in heads])
+    at_once = ask_at_once(*[(head + wish + length + content + after,) for head in heads])
+    later = ask_at_once(*[(head + wish + length, content + after) for head in heads])
+    in_pieces = [
+        (head[:9], head[9:] + wish + length + content[:1], content[1:], after) for head in heads
+    ]
+
+    expected = [without_names(answer) for answer in plain]
+    for answers in (at_once, later, ask_at_once(*in_pieces)):
+        assert [without_names(answer) for answer in answers] == expected
+    assert {answer.count(b"HTTP/1.1 ") for answer in plain} == {2}
+    served = {method for method, answer in zip(METHODS, plain, strict=True) if b'"a":"1"' in answer}
+    assert served == {b"/echo": {b"POST"}, b"/ordinary": {b"PUT"}, b"/prompt": set()}[path]
+
+
+def test_a_wish_for_an_upgrade_does_not_hide_who_else_asks() -> None:
+    asked = (POST + UPGRADE + b"content-length: 3\r\n\r\na=1") * 3
+    asked += get(b"/prompt", b"connection: close")
+
+    answer = ask(HotProtocol, asked)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
+    assert answer.count(b'"a":"1"') == 3
 
 
 def test_who_hangs_up_is_not_answered_and_disturbs_nobody() -> None:
