@@ -7,28 +7,37 @@ an address must not be able to make this house talk to itself, its database or a
 - The name is resolved once; every address it has must be public or in a network the operator
   allows; the connection goes to one of exactly those addresses (no DNS rebinding). The certificate
   is still checked against the name.
-- Redirects are not followed. Answers are read up to a limit, within one deadline.
+- Redirects are not followed. Answers are read up to a limit. Name, connection, TLS, request and
+  answer share one deadline (attack 52).
 - No proxy, cookie or credential of the environment is used.
 
     answer = Outbound().get("https://client.example/jwks.json")
 """
 
 import ipaddress
-import socket
 import ssl
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from foundation.deadline import (
+    Deadline,
+    Exchanges,
+    Lookups,
+    NoAnswer,
+    Received,
+    Resolve,
+    system_resolver,
+)
 from foundation.errors import YinzhengError
+
+__all__ = ["Outbound", "OutboundError", "OutboundFailed", "OutboundRefused", "system_resolver"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Resolve = Callable[[str, int], Sequence[str]]
 
 SECONDS: Final = 5.0
 LONGEST_ANSWER: Final = 65_536
@@ -54,15 +63,6 @@ class OutboundRefused(OutboundError):
 
 class OutboundFailed(OutboundError):
     """No connection, no answer in time, or too long an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came back. Header names are lower case."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,6 @@ class Destination:
         return host if self.port == standard else f"{host}:{self.port}"
 
 
-def system_resolver(host: str, port: int) -> list[str]:
-    """Every address of a name, in the system's order of preference."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
-
-
 class Outbound:
     """The way out. `allowed` are networks that are not public but may be talked to."""
 
@@ -110,24 +104,25 @@ class Outbound:
         seconds: float = SECONDS,
     ) -> None:
         self._allowed = tuple(allowed)
-        self._resolve = resolve
+        self._lookups = Lookups(resolve)
         self._trust = trust or ssl.create_default_context()
         self._seconds = seconds
 
-    def get(self, url: str, *, accept: str = "application/json") -> Outcome:
+    def get(self, url: str, *, accept: str = "application/json") -> Received:
         """Raises `OutboundRefused` or `OutboundFailed`."""
         return self._send("GET", url, {"accept": accept})
 
-    def post(self, url: str, form: Mapping[str, str]) -> Outcome:
+    def post(self, url: str, form: Mapping[str, str]) -> Received:
         """A form (application/x-www-form-urlencoded). Raises as `get` does."""
         return self._send("POST", url, {}, form=form)
 
-    def post_content(self, url: str, content: bytes, headers: Mapping[str, str]) -> Outcome:
+    def post_content(self, url: str, content: bytes, headers: Mapping[str, str]) -> Received:
         """These very bytes, under these headers. Raises as `get` does."""
         return self._send("POST", url, headers, content=content)
 
-    def destination(self, url: str) -> Destination:
-        """Where a request to `url` would go. Raises `OutboundRefused`.
+    def destination(self, url: str, deadline: Deadline | None = None) -> Destination:
+        """Where a request to `url` would go. Raises `OutboundRefused`, and `OutboundFailed` when
+        the name service does not answer by then.
 
         1. An absolute https URL without user information or fragment; http for loopback.
         2. The name resolves, once.
@@ -137,7 +132,11 @@ class Outbound:
         scheme, host, port, target = parse_url(url)
         # 2.
         try:
-            addresses = [ipaddress.ip_address(each) for each in self._resolve(host, port)]
+            by = deadline or Deadline(self._seconds)
+            found = self._lookups.addresses(host, port, by)
+            addresses = [ipaddress.ip_address(each) for each in found]
+        except NoAnswer as problem:
+            raise OutboundFailed(str(problem)) from None
         except (OSError, ValueError, UnicodeError):
             raise OutboundRefused("the host name does not resolve") from None
         # 3.
@@ -164,27 +163,22 @@ class Outbound:
         *,
         form: Mapping[str, str] | None = None,
         content: bytes | None = None,
-    ) -> Outcome:
-        where = self.destination(url)
-        deadline = time.monotonic() + self._seconds
+    ) -> Received:
+        deadline = Deadline(self._seconds)
+        where = self.destination(url, deadline)
         sent = {**headers, "host": where.authority, "user-agent": "yinzheng"}
         named = {"sni_hostname": where.host} if where.scheme == "https" else {}
-        with httpx.Client(
-            verify=self._trust, timeout=self._seconds, trust_env=False, follow_redirects=False
-        ) as client:
-            try:
-                request = client.build_request(
-                    method, where.url, headers=sent, data=form, content=content, extensions=named
-                )
-                response = client.send(request, stream=True)
-                try:
-                    return Outcome(
-                        response.status_code, _read(response, deadline), _named(response)
-                    )
-                finally:
-                    response.close()
-            except httpx.HTTPError as problem:
-                raise OutboundFailed(f"no answer: {type(problem).__name__}") from None
+        try:
+            request = httpx.Request(
+                method, where.url, headers=sent, data=form, content=content, extensions=named
+            )
+            # A pool of its own: a connection is never used for another name at the same address.
+            with Exchanges(self._trust) as exchanges:
+                return exchanges.send(request, deadline, longest=LONGEST_ANSWER)
+        except NoAnswer as problem:
+            raise OutboundFailed(str(problem)) from None
+        except httpx.InvalidURL:
+            raise OutboundRefused("this is not a URL") from None
 
 
 def parse_url(url: str) -> tuple[str, str, int, str]:
@@ -202,19 +196,3 @@ def parse_url(url: str) -> tuple[str, str, int, str]:
         raise OutboundRefused("the URL has user information or a fragment")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], target
-
-
-def _read(response: httpx.Response, deadline: float) -> bytes:
-    """The body, as it was sent; a slow drip ends at the deadline."""
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > LONGEST_ANSWER:
-            raise OutboundFailed(f"the answer is longer than {LONGEST_ANSWER} bytes")
-        if time.monotonic() > deadline:
-            raise OutboundFailed("the answer takes too long")
-    return bytes(body)
-
-
-def _named(response: httpx.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}

@@ -4,8 +4,10 @@
   clock can agree with, is signed by a certificate made for time-stamping and nothing else, and that
   certificate leads to a root the operator named. A token that our own validator could not read in
   later years (another algorithm) is no better than none.
-- An authority that is slow, silent or wrong costs two attempts and is then left alone for a while;
-  the caller gets `TimestampUnavailable`, seals at level B-B and completes the file later.
+- An authority that is slow, silent or wrong costs two attempts, each over by a deadline of its own
+  however slowly it drips (attack 52), and is then left alone for a while; the caller gets
+  `TimestampUnavailable`, seals at level B-B and completes the file later.
+- It may lie behind the proxy that the environment names for it.
 - Nothing but a digest leaves the house.
 """
 
@@ -15,7 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
+from urllib.request import getproxies, proxy_bypass
 
+import httpcore
 import httpx
 import structlog
 from asn1crypto import cms, core, tsp
@@ -25,6 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.clock import Clock
+from foundation.deadline import Deadline, Exchanges, Lookups, NoAnswer, Resolve, system_resolver
 from keys.algorithms import ALGORITHMS, Algorithm
 from keys.errors import TimestampUnavailable
 
@@ -34,6 +39,7 @@ LEFT_ALONE: Final = 30.0
 TOLERANCE: Final = timedelta(minutes=5)
 _LONGEST: Final = 65_536
 _LONGEST_PATH: Final = 5
+_CONNECTIONS: Final = 4  # kept open to the authority
 # A token with an RSA signature and a chain of three certificates.
 _ROOM: Final = 10_240
 
@@ -82,14 +88,20 @@ class ExternalTimestamps:
         *,
         answer_within: float = ANSWER_WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
+        resolve: Resolve = system_resolver,
     ) -> None:
         self.anchors = tuple(anchors)
-        self._url = url
+        self._url = httpx.URL(url)
         self._clock = clock
         self._answer_within = answer_within
         self._monotonic = monotonic
         self._left_alone_until = 0.0
-        self._client = httpx.Client(timeout=answer_within, follow_redirects=False)
+        self._exchanges = Exchanges(
+            httpx.create_ssl_context(),
+            lookups=Lookups(resolve),
+            proxy=_proxy_for(self._url),
+            kept=_CONNECTIONS,
+        )
 
     def room(self) -> int:
         return _ROOM
@@ -101,8 +113,8 @@ class ExternalTimestamps:
         for _ in range(ATTEMPTS):
             try:
                 return self._attempt(digest)
-            except (httpx.HTTPError, Distrusted) as problem:
-                reason = str(problem) or type(problem).__name__
+            except (NoAnswer, Distrusted) as problem:
+                reason = str(problem)
                 log.warning("time_stamp_failed", reason=reason[:200])
         self._left_alone_until = self._monotonic() + LEFT_ALONE
         raise _unavailable(reason)
@@ -115,17 +127,15 @@ class ExternalTimestamps:
 
     def _ask(self, query: bytes) -> bytes:
         """The body of the answer, read within the deadline and up to a limit."""
-        headers = {"content-type": "application/timestamp-query"}
-        deadline = time.monotonic() + self._answer_within
-        with self._client.stream("POST", self._url, content=query, headers=headers) as answer:
-            if answer.status_code != 200:
-                raise Distrusted(f"the authority answered {answer.status_code}")
-            body = bytearray()
-            for part in answer.iter_bytes():
-                body += part
-                if len(body) > _LONGEST or time.monotonic() > deadline:
-                    raise Distrusted("the answer is too long or too slow")
-        return bytes(body)
+        headers = {"content-type": "application/timestamp-query", "user-agent": "yinzheng"}
+        request = httpx.Request("POST", self._url, headers=headers, content=query)
+        if self._url.userinfo:
+            named = httpx.BasicAuth(self._url.username, self._url.password)
+            request = next(named.auth_flow(request))
+        answer = self._exchanges.send(request, Deadline(self._answer_within), longest=_LONGEST)
+        if answer.status != 200:
+            raise Distrusted(f"the authority answered: {answer.described}")
+        return answer.body
 
 
 def checked_token(
@@ -255,6 +265,17 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     except (x509.ExtensionNotFound, InvalidSignature, ValueError, TypeError):
         return False
     return basic.value.ca
+
+
+def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
+    """The proxy that the machine is set up with for this address, as other programs find it."""
+    known = getproxies()
+    address = known.get(url.scheme) or known.get("all")
+    if not address or proxy_bypass(url.host):
+        return None
+    proxy = httpx.URL(address)
+    named = (proxy.username, proxy.password) if proxy.userinfo else None
+    return httpcore.Proxy(str(proxy.copy_with(username=None, password=None)), auth=named)
 
 
 def _unavailable(reason: str) -> TimestampUnavailable:

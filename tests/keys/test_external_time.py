@@ -2,8 +2,10 @@
 
 import hashlib
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,38 @@ def test_a_root_nobody_named_is_not_believed(authority: TimeStampAuthority) -> N
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(TimestampUnavailable):
         stamp(ExternalTimestamps("http://127.0.0.1:9/tsr", [], system_clock))
+
+
+def test_it_may_lie_behind_the_proxy_of_the_environment(
+    authority: TimeStampAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", authority.url.replace("http://", "http://office:secret@"))
+    external = ExternalTimestamps(
+        "http://tsa.example/tsr", [root(authority)], system_clock, answer_within=20.0
+    )
+
+    assert stamp(external), "a name that nobody resolves: the proxy was asked"
+
+
+def test_it_may_ask_for_a_password(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Careful(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["authorization"])
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Careful)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://office:secret@127.0.0.1:{server.server_port}/"
+
+    with pytest.raises(TimestampUnavailable, match="status 401"):
+        stamp(ExternalTimestamps(url, [], system_clock, answer_within=20.0))
+
+    assert seen == ["Basic b2ZmaWNlOnNlY3JldA=="] * ATTEMPTS
+    server.shutdown()
