@@ -264,5 +264,6 @@ def _why(problem: Exception) -> str:
 
 
 def _shown(value: str) -> str:
-    """A header's value without what could break a line or a log (attack 47)."""
-    return "".join(each for each in value if " " <= each <= "~")[:_SHOWN]
+    """A header's value without what could break a log (attack 47) or an OAuth error (RFC 6749
+    §5.2: no quotation mark, no backslash)."""
+    return "".join(each for each in value if " " <= each <= "~" and each not in '"\\')[:_SHOWN]

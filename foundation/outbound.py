@@ -7,8 +7,9 @@ an address must not be able to make this house talk to itself, its database or a
 - The name is resolved once; every address it has must be public or in a network the operator
   allows; the connection goes to one of exactly those addresses (no DNS rebinding). The certificate
   is still checked against the name.
-- Redirects are not followed. Answers are read up to a limit. Name, connection, TLS, request and
-  answer share one deadline (attack 52).
+- Redirects are not followed. Answers are read up to a limit, which also holds for what a
+  compressed one becomes; "identity" is asked for, gzip and deflate are understood, no other coding.
+- Name, connection, TLS, request and answer share one deadline (attack 52).
 - No proxy, cookie or credential of the environment is used.
 
     answer = Outbound().get("https://client.example/jwks.json")
@@ -17,12 +18,13 @@ an address must not be able to make this house talk to itself, its database or a
 import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from foundation.coding import NotDecoded, decoded
 from foundation.deadline import (
     Deadline,
     Exchanges,
@@ -109,8 +111,20 @@ class Outbound:
         self._seconds = seconds
 
     def get(self, url: str, *, accept: str = "application/json") -> Received:
-        """Raises `OutboundRefused` or `OutboundFailed`."""
-        return self._send("GET", url, {"accept": accept})
+        """A document, decoded when it was compressed. Raises `OutboundRefused`, `OutboundFailed`.
+
+        A status other than 200 is an answer too, and its body is left as it came.
+        """
+        received = self._send("GET", url, {"accept": accept})
+        if received.status != 200:
+            return received
+        coding = received.headers.get("content-encoding", "")
+        try:
+            return replace(received, body=decoded(received.body, coding, LONGEST_ANSWER))
+        except NotDecoded as problem:
+            raise OutboundFailed(
+                f"the answer cannot be read: {problem}; received: {received.described}"
+            ) from None
 
     def post(self, url: str, form: Mapping[str, str]) -> Received:
         """A form (application/x-www-form-urlencoded). Raises as `get` does."""
@@ -166,11 +180,16 @@ class Outbound:
     ) -> Received:
         deadline = Deadline(self._seconds)
         where = self.destination(url, deadline)
-        sent = {**headers, "host": where.authority, "user-agent": "yinzheng"}
+        ours = {"host": where.authority, "user-agent": "yinzheng", "accept-encoding": "identity"}
         named = {"sni_hostname": where.host} if where.scheme == "https" else {}
         try:
             request = httpx.Request(
-                method, where.url, headers=sent, data=form, content=content, extensions=named
+                method,
+                where.url,
+                headers={**headers, **ours},
+                data=form,
+                content=content,
+                extensions=named,
             )
             # A pool of its own: a connection is never used for another name at the same address.
             with Exchanges(self._trust) as exchanges:
@@ -179,6 +198,15 @@ class Outbound:
             raise OutboundFailed(str(problem)) from None
         except httpx.InvalidURL:
             raise OutboundRefused("this is not a URL") from None
+
+
+def place_of(url: str) -> str:
+    """Scheme, host and port of a URL, for a log: paths and queries may hold secrets."""
+    try:
+        scheme, host, port, _ = parse_url(url)
+    except OutboundRefused:
+        return "not an address"
+    return f"{scheme}://{host}:{port}"
 
 
 def parse_url(url: str) -> tuple[str, str, int, str]:

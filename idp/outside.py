@@ -7,6 +7,8 @@ inside a transaction.
 - Keys are read when they are needed and kept for five minutes. A kid we do not know makes us look
   again, at most every ten seconds, so a client rotates without asking us (OIDC Core §10.1.1). While
   its address is out of order, the keys we know are good for an hour.
+- What cannot be used is told with what came instead (status, content type, coding, the first thing
+  that is wrong): to whoever registers, and in the log to whoever runs the house.
 """
 
 import asyncio
@@ -17,10 +19,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from foundation.clock import Clock
+from foundation.deadline import Received
 from foundation.errors import FieldError
-from foundation.outbound import Outbound, OutboundError
+from foundation.outbound import Outbound, OutboundError, place_of
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
 from keys.bounded import Bounded
@@ -34,6 +38,8 @@ MOST_KEYS: Final = 50
 THREADS: Final = 8
 
 Jwks = Mapping[str, Any]
+
+log = structlog.get_logger("idp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +76,15 @@ class Outside:
         # 1.
         if client.sector_identifier_uri:
             try:
-                outcome = self._outbound.get(client.sector_identifier_uri)
+                received = self._document(client.sector_identifier_uri)
             except OutboundError as problem:
                 raise _refused("sector_identifier_uri", problem.detail) from None
-            if outcome.status != 200:
-                raise _refused("sector_identifier_uri", "does not answer with 200")
-            check_sector(outcome.body, client)
+            check_sector(received.body, client, received.described)
         # 2.
         if client.jwks_uri:
             try:
                 self._read(client.jwks_uri)
-            except (OutboundError, InvalidJws) as problem:
+            except OutboundError as problem:
                 raise _refused("jwks_uri", problem.detail) from None
         return Vouched(client)
 
@@ -124,7 +128,8 @@ class Outside:
         now, before = self._clock(), self._known.get(uri)
         try:
             known = _Known(self._read(uri), now, now)
-        except (OutboundError, InvalidJws):
+        except OutboundError as problem:
+            log.warning("client_keys_unread", address=place_of(uri), reason=problem.detail)
             if before is not None and now - before.read_at < USABLE:
                 known = replace(before, tried_at=now)
             else:
@@ -133,27 +138,50 @@ class Outside:
         return known.jwks
 
     def _read(self, uri: str) -> Jwks:
-        outcome = self._outbound.get(uri)
-        if outcome.status != 200:
-            raise OutboundError("the address does not answer with 200")
-        jwks = parse_object(outcome.body)
+        """The key set at an address. Raises `OutboundError`, which says what came instead."""
+        received = self._document(uri)
+        try:
+            jwks = parse_object(received.body)
+        except InvalidJws as problem:
+            raise _unusable(problem.detail, received) from None
         keys = jwks.get("keys")
-        if not isinstance(keys, list) or len(keys) > MOST_KEYS:
-            raise OutboundError("the answer is not a JWK set")
+        if not isinstance(keys, list):
+            raise _unusable("it is not a JWK set: it has no list named keys", received)
+        if len(keys) > MOST_KEYS:
+            raise _unusable(f"it is a JWK set of more than {MOST_KEYS} keys", received)
         return {"keys": [jwk for jwk in keys if is_jwk(jwk)]}
 
+    def _document(self, uri: str) -> Received:
+        received = self._outbound.get(uri)
+        if received.status != 200:
+            raise _unusable("it does not answer with 200", received)
+        return received
 
-def check_sector(document: bytes, client: Client) -> None:
-    """OIDC Core §8.1: a JSON array that names every redirect URI of the client."""
+
+def check_sector(document: bytes, client: Client, received: str = "") -> None:
+    """OIDC Core §8.1: a JSON array that names every redirect URI of the client.
+
+    `received` describes the answer that the document came with. Raises `InvalidClientMetadata`.
+    """
     try:
         listed = orjson.loads(document)
-    except orjson.JSONDecodeError:
-        raise _refused("sector_identifier_uri", "does not answer with JSON") from None
+    except orjson.JSONDecodeError as problem:
+        wrong = f"is not JSON: {problem.msg} at character {problem.pos}"
+        raise _refused("sector_identifier_uri", _with(wrong, received)) from None
     if not isinstance(listed, list):
-        raise _refused("sector_identifier_uri", "does not answer with a list")
+        raise _refused("sector_identifier_uri", _with("is not a list", received))
     missing = [uri for uri in client.redirect_uris if uri not in listed]
     if missing:
-        raise _refused("sector_identifier_uri", f"does not list {missing[0][:200]}")
+        wrong = f"does not list {missing[0][:200]}"
+        raise _refused("sector_identifier_uri", _with(wrong, received))
+
+
+def _unusable(wrong: str, received: Received) -> OutboundError:
+    return OutboundError(_with(wrong, received.described))
+
+
+def _with(wrong: str, received: str) -> str:
+    return f"{wrong}; received: {received}" if received else wrong
 
 
 def _kids(jwks: Jwks) -> set[object]:
@@ -161,6 +189,7 @@ def _kids(jwks: Jwks) -> set[object]:
 
 
 def _refused(field: str, detail: str) -> InvalidClientMetadata:
+    log.warning("client_address_refused", field=field, reason=detail)
     return InvalidClientMetadata(
         f"{field} of the registration: {detail}",
         errors=[FieldError(f"/{field}", "address", detail)],

@@ -3,6 +3,9 @@
 What `foundation.outbound` refuses is tested there, name by name; here: that nothing goes past it.
 """
 
+import gzip
+import tracemalloc
+import zlib
 from ipaddress import ip_network
 
 import pytest
@@ -125,3 +128,24 @@ def test_29_a_picture_or_page_a_client_names_is_never_fetched_by_us(provider: Id
     )
 
     assert shelf.asked == []
+
+
+@pytest.mark.parametrize(
+    ("coding", "bomb"),
+    [
+        ("gzip", gzip.compress(bytes(50_000_000))),
+        ("gzip", gzip.compress(bytes(60_000)) * 100),
+        ("deflate", zlib.compress(bytes(50_000_000))),
+    ],
+    ids=["one member", "many members", "deflate"],
+)
+def test_29_a_compressed_bomb_is_never_unpacked(shelf, coding: str, bomb: bytes):
+    shelf.documents["/jwks"], shelf.headers["/jwks"] = bomb, {"content-encoding": coding}
+    outbound = Outbound((ip_network("127.0.0.0/8"),))
+    tracemalloc.start()
+
+    with pytest.raises(OutboundFailed, match="too long when it is decompressed"):
+        outbound.get(shelf.url + "/jwks")
+
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()

@@ -1,6 +1,8 @@
 """What clients keep at addresses of their own: keys and sectors, read from a real server."""
 
+import gzip
 import threading
+import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +10,7 @@ from ipaddress import ip_network
 
 import orjson
 import pytest
+import structlog.testing
 from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwe
 from joserfc.jwk import ECKey
@@ -24,18 +27,24 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Shelf:
-    """A client's own web server; `documents` are what it answers, `asked` what was asked."""
+    """A client's own web server; `documents` are what it answers, under `headers` for each;
+    `asked` is what was asked, `wanted` the codings that were asked for."""
 
     def __init__(self) -> None:
         self.documents: dict[str, object] = {}
         self.asked: list[str] = []
+        self.headers: dict[str, dict[str, str]] = {}
+        self.wanted: list[str | None] = []
         shelf = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 shelf.asked.append(self.path)
+                shelf.wanted.append(self.headers["accept-encoding"])
                 found = shelf.documents.get(self.path)
                 self.send_response(404 if found is None else 200)
+                for name, value in shelf.headers.get(self.path, {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(found if isinstance(found, bytes) else orjson.dumps(found))
 
@@ -129,6 +138,69 @@ def test_an_address_out_of_order_does_not_stop_a_client_for_an_hour(world, remot
     assert remote.token(CREDENTIALS).status_code == 200
     clock.advance(timedelta(minutes=31))
     assert remote.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_client_whose_server_compresses_everything_is_not_locked_out(
+    world, remote, shelf, clock, coding, pack
+):
+    remote.token(CREDENTIALS)
+    clock.advance(timedelta(seconds=30))
+    remote.key = ec.generate_private_key(ec.SECP256R1())
+    shelf.documents["/jwks"] = pack(orjson.dumps({"keys": [public_jwk(remote.key, "key-2")]}))
+    shelf.headers["/jwks"] = {"content-encoding": coding}
+
+    form = {**CREDENTIALS, **remote.assertion(header={"kid": "key-2"})}
+
+    assert world.http.post("/oauth/token", form).status_code == 200
+    assert set(shelf.wanted) == {"identity"}
+
+
+def test_a_compressed_sector_document_is_read(world: World, shelf: Shelf):
+    shelf.documents["/sector"] = gzip.compress(orjson.dumps([REDIRECT_URI]))
+    shelf.headers["/sector"] = {"content-encoding": "gzip"}
+
+    assert pairwise(world, "one", sector_identifier_uri=shelf.url + "/sector")
+
+
+WRONG = [
+    (None, {"content-type": "text/html"}, "answer with 200", "status 404, text/html, not encoded"),
+    (b"x", {"content-encoding": "br"}, "not known here", "status 200, no content type, br"),
+    (b"x", {"content-encoding": "gzip"}, "not in the coding", "no content type, gzip"),
+    (b"<html>", {"content-type": "text/html"}, "JSON", "status 200, text/html, not encoded"),
+    (b"5", {"content-type": 'a; b="c\\"'}, "", "status 200, a; b=c, not encoded"),
+]
+
+
+@pytest.mark.parametrize(("document", "headers", "reason", "received"), WRONG)
+@pytest.mark.parametrize("field", ["jwks_uri", "sector_identifier_uri"])
+def test_what_cannot_be_used_is_told_with_what_came_instead(
+    world, shelf, field, document, headers, reason, received
+):
+    shelf.documents["/x"], shelf.headers["/x"] = document, headers
+    keys = {} if field == "jwks_uri" else {"token_endpoint_auth_method": "client_secret_basic"}
+
+    with structlog.testing.capture_logs() as logged, pytest.raises(InvalidClientMetadata) as caught:
+        world.idp.clients.add(registration(**{field: shelf.url + "/x"}, **keys), by=SYSTEM)
+
+    [error] = caught.value.errors
+    assert reason in error.detail
+    assert error.detail.endswith(received)
+    [line] = logged
+    assert (line["field"], line["reason"]) == (field, error.detail)
+
+
+def test_whoever_runs_the_house_reads_why_keys_cannot_be_had(world, remote, shelf, clock):
+    clock.advance(timedelta(hours=2))
+    shelf.documents["/jwks"], shelf.headers["/jwks"] = b"x", {"content-encoding": "br"}
+
+    with structlog.testing.capture_logs() as logged:
+        assert remote.token(CREDENTIALS).json()["error"] == "invalid_client"
+
+    [line] = [each for each in logged if each["event"] == "client_keys_unread"]
+    assert line["address"] == shelf.url
+    assert "not known here" in line["reason"]
+    assert line["reason"].endswith("received: status 200, no content type, br")
 
 
 def test_a_signed_request_finds_its_key_there_too(world: World, remote: RelyingParty):
