@@ -2,9 +2,13 @@
 
 The first failures are free; then each one makes the next attempt wait twice as long, up to a
 quarter of an hour. Unknown names are counted like known ones. A success forgets.
+
+A failure that is said to lie in the future was counted under a wrong clock: whoever locks the
+counter next dates it anew. So a wait is never longer than its length, however a clock went.
 """
 
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from foundation.database import Database, Tx
@@ -21,6 +25,13 @@ def wait_after(failures: int) -> timedelta:
     return min(timedelta(seconds=2.0 ** min(failures - FREE_FAILURES + 1, 12)), LONGEST_WAIT)
 
 
+def left_after(failures: int, last: datetime, now: datetime) -> int:
+    """Whole seconds until the next attempt is looked at; 0: at once."""
+    wait = wait_after(failures)
+    left = wait - max(now - last, timedelta(0))
+    return max(ceil(left.total_seconds()), 0)
+
+
 class Attempts:
     """Counts by the blind index of an account name, so the table names nobody."""
 
@@ -30,17 +41,32 @@ class Attempts:
     def key(self, username: str) -> str:
         return self._database.cipher.blind_index(username.casefold(), "sign_in_attempts.id")
 
-    def begin(self, tx: Tx, key: str, now: datetime) -> int:
-        """Count an attempt as failed before it is looked at; answers the seconds to wait, or 0.
-
-        Counting first is what makes a thousand attempts in parallel no better than one by one.
+    def glance(self, tx: Tx, key: str, now: datetime) -> int:
+        """The seconds to wait as it looks without a lock: enough to spare a slow hash, never enough
+        to judge an attempt by.
         """
-        failures, last = store.attempts(self._database, tx, key, now)
-        left = (last + wait_after(failures) - now).total_seconds()
-        if left > 0:
-            return int(left + 0.999)
-        store.count_failure(self._database, tx, key, now)
-        return 0
+        return left_after(*store.attempts(tx, key, now), now)
+
+    def hold(self, tx: Tx, key: str, now: datetime) -> int:
+        """The seconds to wait; whoever else tries this name waits until this transaction ends.
+
+        What is counted or forgotten in the same transaction is what makes a thousand attempts in
+        parallel no better than one by one.
+        """
+        return left_after(*store.hold_attempts(self._database, tx, key, now), now)
+
+    def failed(self, tx: Tx, key: str, now: datetime) -> None:
+        """One failure more, on a counter that is held."""
+        store.count_failure(tx, key, now)
+
+    def begin(self, tx: Tx, key: str, now: datetime) -> int:
+        """Count an attempt as failed before it is looked at in the same transaction; answers the
+        seconds to wait, or 0.
+        """
+        wait = self.hold(tx, key, now)
+        if not wait:
+            self.failed(tx, key, now)
+        return wait
 
     def take_back(self, tx: Tx, key: str) -> None:
         """The attempt was right, but says nothing about the failures before it: only its own count

@@ -178,7 +178,7 @@ class Devices:
     def _find(
         self, tx: Tx, session: Session, user_code: str
     ) -> tuple[StoredDevice, Client] | DeviceRejected:
-        """Find and claim. Counted before looking, like a password (see `Attempts.begin`)."""
+        """Find and claim. Counted before looking (see `Attempts.begin`)."""
         now = self._clock()
         key = self._attempts.key(session.person.username)
         if wait := self._attempts.begin(tx, key, now):

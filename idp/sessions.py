@@ -2,7 +2,8 @@
 
 - A sign-in always makes a new session id; the one the browser had before ends (session fixation,
   attack 10).
-- An attempt is counted before the password is looked at, and forgotten when it was right.
+- An attempt is counted or forgotten in the transaction that answers it: what no answer came of
+  (the database was away) counts for nothing.
 - Right or wrong, an attempt is one ledger entry. The name that was tried is never in clear.
 - Ending a session ends the tokens that grew out of it, except those the person allowed to work
   offline (OIDC Core §11).
@@ -68,23 +69,30 @@ class Sessions:
     ) -> SignedIn | Rejected:
         """Check a user name and password; `replaces` is the session id the browser had before.
 
-        1. Count the attempt; too many in a row are not looked at.
+        1. Look who it would be and whether they must wait, without a lock.
         2. Verify, outside any transaction: it is slow on purpose.
-        3. Right: forget the count, make a session. Wrong: say so, in one sentence for all causes.
+        3. In one transaction: hold the counter and judge the wait again: others tried too.
+        4. Right: forget the count, make a session. Wrong: count, and say so in one sentence for all
+           causes.
         """
         name = username.strip().casefold()[:200]
         key = self._attempts.key(name)
-        now = self._clock()
+        # 1.
+        with self._database.read() as tx:
+            wait = self._attempts.glance(tx, key, self._clock())
+            person, password_hash = store.account(tx, name) or (None, None)
+        # 2.
+        good = not wait and self._passwords.verify(password_hash, password)
         with self._database.write() as tx:
-            wait = self._attempts.begin(tx, key, now)
-            known = store.account(tx, name)
+            # 3.
+            now = self._clock()
+            wait = max(wait, self._attempts.hold(tx, key, now))
             if wait:
-                self._refuse(tx, "too_many_attempts", name, known and known[0])
+                self._refuse(tx, "too_many_attempts", name, person)
                 return Rejected("too_many_attempts", wait)
-        person, password_hash = known or (None, None)
-        good = self._passwords.verify(password_hash, password)
-        with self._database.write() as tx:
+            # 4.
             if not good or person is None or person.disabled:
+                self._attempts.failed(tx, key, now)
                 self._refuse(tx, "wrong_credentials", name, person)
                 return Rejected("wrong_credentials")
             self._attempts.succeeded(tx, key)

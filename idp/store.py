@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, case, delete, insert, literal, select, update
 
 from foundation.database import Database, Tx
 from foundation.prepared import KEYS, Prepared
@@ -336,25 +336,32 @@ def registered_client(row: Row[Any]) -> RegisteredClient:
 # --- failed sign-ins ----------------------------------------------------------------------------
 
 
-def attempts(database: Database, tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
-    """How many failures in a row, and when the last one was; locked until this transaction ends.
+def attempts(tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
+    """How many failures in a row, and when the last one was; not locked."""
+    row = tx.execute(select(sign_in_attempts).where(sign_in_attempts.c.id == key)).first()
+    return (0, now) if row is None else (row.failures, row.last_failure_at)
+
+
+def hold_attempts(database: Database, tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
+    """The same, locked until this transaction ends; a time that is still to come becomes `now`.
 
     A row that does not exist cannot be locked, so it is made: the first attempts wait for one
     another too.
     """
+    table = sign_in_attempts
+    present = literal(now, table.c.last_failure_at.type)
+    last = case((table.c.last_failure_at > present, present), else_=table.c.last_failure_at)
+    statement = database.upsert(table, ["id"], {"last_failure_at": last})
     none = {"id": key, "failures": 0, "last_failure_at": now}
-    tx.execute(database.insert_or_ignore(sign_in_attempts).values(**none))
-    query = select(sign_in_attempts).where(sign_in_attempts.c.id == key).with_for_update()
-    row = tx.execute(query).first()  # None: a success has just forgotten them
-    return (0, now) if row is None else (row.failures, row.last_failure_at)
+    held = statement.values(**none).returning(table.c.failures, table.c.last_failure_at)
+    failures, last_failure_at = tx.execute(held).one()
+    return failures, last_failure_at
 
 
-def count_failure(database: Database, tx: Tx, key: str, now: datetime) -> int:
-    changed = {"failures": sign_in_attempts.c.failures + 1, "last_failure_at": now}
-    statement = database.upsert(sign_in_attempts, ["id"], changed)
-    row = {"id": key, "failures": 1, "last_failure_at": now}
-    counted = tx.execute(statement.values(**row).returning(sign_in_attempts.c.failures))
-    return int(counted.scalar_one())
+def count_failure(tx: Tx, key: str, now: datetime) -> None:
+    table = sign_in_attempts
+    more = update(table).where(table.c.id == key)
+    tx.execute(more.values(failures=table.c.failures + 1, last_failure_at=now))
 
 
 def forget_failures(tx: Tx, key: str) -> None:

@@ -37,6 +37,22 @@ def statements(database, ask):
     return seen
 
 
+def everything(database, act):
+    """Every statement that `act()` sends, in order, but for the words that begin a transaction."""
+    seen = []
+
+    def listen(connection, cursor, statement, parameters, context, many):
+        if not statement.startswith("BEGIN"):
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", listen)
+    try:
+        act()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", listen)
+    return seen
+
+
 def _plan(database, statement, parameters):
     with database.read() as tx:
         if database.dialect == "sqlite":

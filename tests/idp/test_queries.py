@@ -3,7 +3,8 @@
 import pytest
 
 from idp import families, store
-from tests.plans import must_use_an_index, statements
+from tests.idp.world import PASSWORD, World
+from tests.plans import everything, must_use_an_index, statements
 
 QUERIES = {
     "clients": lambda tx: store.client_rows(tx, ["a", "b", "c"]),
@@ -26,3 +27,14 @@ def test_any_number_of_refresh_tokens_is_one_query(database):
     ids = [f"{number:036x}" for number in range(200)]
 
     assert len(statements(database, lambda tx: families.families(tx, ids, lock=True))) == 1
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
+def test_a_sign_in_is_a_look_and_one_short_transaction(world: World, password):
+    """Two questions before the slow hash; after it the counter, the session, the entry."""
+    said = everything(world.database, lambda: world.idp.sign_in("chen", password))
+
+    begun = [each.split()[0] for each in said]
+    assert begun[:2] == ["SELECT", "SELECT"]
+    assert begun.count("SELECT") == 2
+    assert len(said) <= 8
