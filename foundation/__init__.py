@@ -5,6 +5,7 @@
     clock       what time it is, passed explicitly
     database    SQLite or PostgreSQL behind one interface; the only file that knows the dialect
     encryption  field encryption and blind indexes
+    codes       numbers of people and organisations, and their check characters
     columns     column types: UTC times, encrypted text, canonical JSON
     lanes       the fast lane's two tools: coalesced reads and group commit
     hot         the fast lane's request and answer, and their FastAPI twins

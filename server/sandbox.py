@@ -7,8 +7,8 @@ README; a production process refuses to load this module's people.
 from contextlib import suppress
 from dataclasses import dataclass
 
-from certificates.identifier import organisation_check, resident_check
 from foundation.actor import SYSTEM
+from foundation.codes import organisation_check, resident_check
 from foundation.errors import Conflict, Refused
 from idp import Client
 from server.assembly import House
