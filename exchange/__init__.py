@@ -12,6 +12,7 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
     provenance     what speaks for a record: its signature, its seal's history
     purposes       the registry: who may ask what about which type, and why
     consent        one-time codes by which a holder shows a certificate
+    showing        `Showing`: making, opening and looking again
     quota          how often somebody may ask in vain
     idempotency    ask once, be answered once
     receipts       signed, provable; receipt_check: `verify_receipt`, offline
@@ -23,6 +24,7 @@ Promises: no answer without purpose, basis and case; no answer before its entry 
 unknown number and a forbidden one look the same; status is never cached.
 """
 
+from exchange.consent import is_show_code
 from exchange.models import (
     HOLDER_SHOW,
     PUBLIC_CHECK,
@@ -49,5 +51,6 @@ __all__ = [
     "VerificationRequest",
     "Verifications",
     "VerifiedReceipt",
+    "is_show_code",
     "verify_receipt",
 ]

@@ -4,11 +4,17 @@
   with a time and can be guessed.
 - The database keeps only its SHA-256, and lets exactly one of two simultaneous openings through.
 - Too old or opened before: "ask the holder to show it again", and the holder sees the attempt.
+- The browser that opened it may look at the same answer again until the code's end; what it says to
+  be known by is kept like the code, as a hash.
 """
 
+import hmac
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Row
 
 from exchange.errors import ShowCodeExpired, ShowCodeUnknown
 from exchange.models import ShowCode
@@ -29,8 +35,17 @@ def is_show_code(token: str) -> bool:
 
 
 def hash_of(token: str) -> bytes:
-    """What the database knows a code by."""
+    """What the database knows a code, or the word of a browser, by."""
     return sha256(token.encode()).digest()
+
+
+def was_seen_by(code: Row[Any], browser: str) -> bool:
+    """Was it this browser that opened the code? Constant time."""
+    return bool(browser) and hmac.compare_digest(hash_of(browser), bytes(code.seen_by or b""))
+
+
+def may_look_again(code: Row[Any], browser: str, now: datetime) -> bool:
+    return was_seen_by(code, browser) and code.answer is not None and bool(code.expires_at > now)
 
 
 def expired() -> ShowCodeExpired:

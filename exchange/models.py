@@ -147,6 +147,9 @@ show_codes = Table(
     Column("shown_by", String(128), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("opened_at", UtcDateTime),
+    # Of a code that a person opened: SHA-256 of the browser's word, and what it may see again.
+    Column("seen_by", LargeBinary(32)),
+    Column("answer", EncryptedText("show_codes.answer")),
 )
 
 

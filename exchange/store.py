@@ -140,20 +140,34 @@ def lock_show_code(tx: Tx, token_hash: bytes) -> Row[Any] | None:
     return tx.execute(query.with_for_update()).first()
 
 
-def use_show_code(tx: Tx, code: Row[Any], now: datetime) -> None:
-    using = update(show_codes).where(show_codes.c.token_hash == code.token_hash)
-    tx.execute(using.values(opened_at=now))
+def show_code(tx: Tx, token_hash: bytes) -> Row[Any] | None:
+    """A code, good or not."""
+    return tx.execute(select(show_codes).where(show_codes.c.token_hash == token_hash)).first()
+
+
+def use_show_code(
+    tx: Tx,
+    token_hash: bytes,
+    now: datetime,
+    seen_by: bytes | None = None,
+    answer: str | None = None,
+) -> None:
+    """Mark a code as opened, and keep what the browser that opened it may see again."""
+    using = update(show_codes).where(show_codes.c.token_hash == token_hash)
+    tx.execute(using.values(opened_at=now, seen_by=seen_by, answer=answer))
 
 
 def withdraw_show_codes(tx: Tx, certificate: str, subject: str, now: datetime) -> int:
-    """End the codes of a holder's certificate that nobody has opened yet."""
+    """End the codes of a holder's certificate that nobody has opened yet, and those whose answer
+    can still be looked at; it is forgotten."""
     still_good = (
         show_codes.c.certificate == certificate,
         show_codes.c.subject == subject,
-        show_codes.c.opened_at.is_(None),
+        show_codes.c.opened_at.is_(None) | show_codes.c.answer.is_not(None),
         show_codes.c.expires_at > now,
     )
-    return tx.execute(update(show_codes).where(*still_good).values(expires_at=now)).rowcount
+    ending = update(show_codes).where(*still_good).values(expires_at=now, answer=None)
+    return tx.execute(ending).rowcount
 
 
 # ── idempotency ──────────────────────────────────────────────────────────────────────────────────
@@ -209,7 +223,12 @@ def drop_request(tx: Tx, client: str, key: str, started: datetime) -> None:
 
 
 def forget_old(tx: Tx, now: datetime) -> int:
-    """Delete answers and show codes whose time is over; answers how many rows."""
+    """Delete answers and show codes whose time is over; answers how many rows.
+
+    What a show code opened is forgotten at its end, the code itself a day later.
+    """
+    over = show_codes.c.answer.is_not(None) & (show_codes.c.expires_at <= now)
+    tx.execute(update(show_codes).where(over).values(answer=None))
     answers = delete(answered_requests).where(answered_requests.c.started_at < now - ANSWERS_KEPT)
     codes = delete(show_codes).where(show_codes.c.expires_at < now - CODES_KEPT)
     return tx.execute(answers).rowcount + tx.execute(codes).rowcount

@@ -4,6 +4,7 @@
     verify_batch  up to 100 numbers: one read, one commit, one receipt
     verify_now    anything, synchronously: portal pages, CLI, files and QR codes
     create_show_code, withdraw_show_codes, open      the holder shows a certificate for a minute
+                                                     (`showing`: and a person looks)
 
 All of them ask the same facts (`_fetch`), decide by the same rules (`decisions.decide`), write the
 same ledger entry and answer with the same receipt. The entry is committed before the answer exists,
@@ -13,7 +14,6 @@ refusals and unknown numbers included; status is read from the database for ever
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +22,7 @@ from certificates.models import Certificate
 from certificates.service import Certificates
 from exchange import consent, documents, receipts, store
 from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
-from exchange.errors import CertificateNotHeld, ReceiptNotFound
+from exchange.errors import ReceiptNotFound
 from exchange.idempotency import Replays
 from exchange.models import (
     HOLDER_SHOW,
@@ -37,13 +37,14 @@ from exchange.purposes import Purposes
 from exchange.quota import Quota
 from exchange.requests import BatchRequest, checked, checked_batch
 from exchange.rules import Evidence
+from exchange.showing import Showing
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.lanes import Loader
 from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
-from ledger import Entry, EntryRef, Ledger
+from ledger import EntryRef, Ledger
 from ledger.entries import read_leaf
 from signing.foreign import budget_of
 from signing.service import Signing
@@ -88,6 +89,9 @@ class Verifications:
             lambda record: documents.vouched_by_credential(keys, record), clock
         )
         self._loader: Loader[_Key, Found] = Loader(database, self._fetch)
+        self.showing = Showing(
+            database, certificates, ledger, clock, self._quota, self._look, purposes.visible
+        )
 
     def close(self) -> None:
         self._loader.close()
@@ -154,7 +158,8 @@ class Verifications:
         handed_in, by, what = self._read(actor, request, now)
         visible = self.purposes.visible
         if by == _TOKEN and consent.is_show_code(what):
-            return self._open(actor, request, what, address)
+            opened = self.showing.open(actor, request, what, address)
+            return self._answer(request, opened.decision, opened.at, opened.ref)
         key = (actor.organisation, request.purpose, by, what)
         with self._database.write() as tx:
             found = self._fetch(tx, [key]).get(key, _NOTHING)
@@ -168,37 +173,11 @@ class Verifications:
 
     def create_show_code(self, actor: Actor, identifier: str) -> ShowCode:
         """A one-time code for a certificate that `actor` holds. Raises `CertificateNotHeld`."""
-        now = self._clock()
-        code = consent.new_show_code(identifier, now)
-        with self._database.write() as tx:
-            record = self._certificates.load_many(tx, [identifier]).get(identifier)
-            if record is None or record.subject not in actor.subjects:
-                raise CertificateNotHeld("you hold no such certificate")
-            store.add_show_code(
-                tx,
-                consent.hash_of(code.token),
-                record.identifier,
-                record.subject,
-                actor.id,
-                code.expires_at,
-            )
-            self._ledger.append(tx, _shown("certificate.shown", actor, record, now))
-        return code
+        return self.showing.create(actor, identifier)
 
     def withdraw_show_codes(self, actor: Actor, identifier: str) -> int:
-        """Take back what `actor`'s holder shows of a certificate and nobody has opened yet; answers
-        how many codes that were. Who opens one at the same moment is before or after, never both.
-        """
-        with self._database.write() as tx:
-            record = self._certificates.load_many(tx, [identifier]).get(identifier)
-            if record is None or record.subject not in actor.subjects:
-                raise CertificateNotHeld("you hold no such certificate")
-            now = self._clock()
-            withdrawn = store.withdraw_show_codes(tx, record.identifier, record.subject, now)
-            if withdrawn:
-                entry = _shown("certificate.show_withdrawn", actor, record, now)
-                self._ledger.append(tx, entry)
-        return withdrawn
+        """Take back what is shown of a certificate that `actor` holds; answers how many codes."""
+        return self.showing.withdraw(actor, identifier)
 
     def open(self, token: str, actor: Actor, *, address: str = "") -> Verdict:
         """What stands behind "/v/{token}": a shown certificate, or the code printed on one.
@@ -280,6 +259,11 @@ class Verifications:
             answers[key] = Found(grants[key[0], key[1]], record, proof, known)
         return answers
 
+    def _look(self, tx: Tx, organisation: str, purpose: str, identifier: str) -> Found:
+        """The same about one certificate."""
+        key = (organisation, purpose, _IDENTIFIER, identifier)
+        return self._fetch(tx, [key])[key]
+
     def _records(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[str, Mapping[str, Certificate]]:
         """The records behind keys, by what was asked and what it said; one query for each."""
         asked: dict[str, set[str]] = {}
@@ -314,39 +298,6 @@ class Verifications:
             handed_in = documents.read_code(self._keys, request.qr_text, now)
             return handed_in, _IDENTIFIER, handed_in.identifier
         return None, _TOKEN, documents.token_of(request.qr_text, self.issuer)
-
-    def _open(
-        self, actor: Actor, request: VerificationRequest, token: str, address: str
-    ) -> Verdict:
-        """Use up a show code and answer; a used or old one is refused, and the holder sees it.
-
-        The time is taken when the code's row is ours, so a code that ran out in the queue is out.
-        """
-        with self._database.write() as tx:
-            code = store.lock_show_code(tx, consent.hash_of(token))
-            now = self._clock()
-            good = code is not None and code.opened_at is None and code.expires_at > now
-            key = (
-                actor.organisation,
-                request.purpose,
-                _IDENTIFIER,
-                code.certificate if code else "",
-            )
-            found = self._fetch(tx, [key])[key]
-            if not good:
-                found = replace(found, grants={})  # the consent is over: nothing may be said
-            decision = decide(request, found, now, visible=self.purposes.visible)
-            if code is not None and good:
-                store.use_show_code(tx, code, now)
-            else:
-                decision = replace(decision, reason="show_code_expired")
-            self._quota.charge(actor, address, now, decision.assessment.outcome)
-            ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
-        if code is None:
-            raise consent.unknown()
-        if not good:
-            raise consent.expired()
-        return self._answer(request, decision, now, ref)
 
     def _answer(
         self, request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
@@ -391,18 +342,6 @@ _NOTHING = Found({}, None, _NO_EVIDENCE)
 def _by(number: str) -> tuple[str, str]:
     """A national identifier (GB/T 36904) or an authority's own number?"""
     return (_IDENTIFIER if number.startswith(ROOT) else _NUMBER), number
-
-
-def _shown(kind: str, actor: Actor, record: Certificate, now: datetime) -> Entry:
-    """The entry of a holder who shows a certificate, or stops showing it."""
-    return Entry(
-        kind=kind,
-        actor=actor,
-        at=now,
-        subject=record.subject,
-        certificate=record.identifier,
-        purpose=HOLDER_SHOW,
-    )
 
 
 def _purpose_of(token: str) -> str:

@@ -96,6 +96,11 @@ class Desk:
         secret = visitor.session_id or visitor.browser
         session.check_form(request, secret, _token(form), self.origin)
 
+    def word(self, request: Request) -> str:
+        """What an accepted form's browser is known by at this address; see `session.word_for`."""
+        visitor = self.visitor(request)
+        return session.word_for(visitor.session_id or visitor.browser, request.url.path)
+
     def accept_from_browser(self, request: Request, form: FormData, about: str = "") -> None:
         """The same for sign-in and consent, whose forms hang on the browser, not the session."""
         browser = self.visitor(request).browser

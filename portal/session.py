@@ -54,6 +54,11 @@ def token_matches(secret: str, path: str, token: str, about: str = "") -> bool:
     return bool(secret) and hmac.compare_digest(expected.encode(), mac.encode(errors="replace"))
 
 
+def word_for(secret: str, path: str) -> str:
+    """By what this secret's owner is known at `path` later: the same for every form sent there."""
+    return _mac(secret, path, "opened", "")
+
+
 def check_form(
     request: HTTPConnection, secret: str, token: str, own_origin: str, about: str = ""
 ) -> None:

@@ -2,16 +2,22 @@
 
 The verdict is computed once, on the server, by the exchange; a page cannot show a certificate
 without it. Every check is recorded and the holder sees it, also when nobody is signed in.
+
+A code that a holder shows opens once, so fetching its address opens nothing: link previews,
+prefetching browsers and scanners of mail do that too (attack 51). The page asks, a person's button
+opens, and a cookie for that address alone lets the same browser load the answer again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from exchange import PUBLIC_CHECK, Verdict, VerificationRequest
+from exchange import PUBLIC_CHECK, Verdict, VerificationRequest, is_show_code
 from foundation.errors import Invalid, TooLarge
 from portal import forms, problems
 from portal.desk import Desk, Form, upload
@@ -37,6 +43,7 @@ TONES: Mapping[str, str] = {
     "not_permitted": "plain",
     "source_unavailable": "plain",
 }
+_UNLISTED = {"X-Robots-Tag": "noindex"}
 _CHECK_TONES = {"pass": "good", "fail": "bad", "unknown": "plain"}
 
 
@@ -95,9 +102,23 @@ def router(desk: Desk) -> APIRouter:
 
     @pages.get("/v/{token}")
     def by_token(request: Request, token: str) -> Response:
+        if is_show_code(token):
+            return _shown(desk, request, token)
         actor = desk.visitor(request).actor
         verdict = verifications.open(token, actor, address=desk.address(request))
         return verdict_page(desk, request, verdict)
+
+    @pages.post("/v/{token}")
+    def open_shown(request: Request, token: str, form: Form) -> Response:
+        desk.accept(request, form)
+        answer = desk.go(request.url.path)  # loading the answer again sends no form again
+        if is_show_code(token):
+            word, actor = desk.word(request), desk.visitor(request).actor
+            until = verifications.showing.open_for(
+                word, token, actor, address=desk.address(request)
+            )
+            _let_look_again(desk, request, answer, word, until)
+        return answer
 
     return pages
 
@@ -127,8 +148,41 @@ def verdict_page(desk: Desk, request: Request, verdict: Verdict) -> Response:
         type_name=lang.pick(kind.labels) if kind else "",
         facts=shown,
         checks=[check_line(lang, check.name, check.result, check.code) for check in verdict.checks],
-        headers={"X-Robots-Tag": "noindex"},
+        headers=_UNLISTED,
     )
+
+
+def _shown(desk: Desk, request: Request, token: str) -> Response:
+    """What this browser has opened here, else the question whether to; nothing changes by it."""
+    word = request.cookies.get(_cookie(desk), "")
+    seen = desk.house.verifications.showing.again(word, token) if word else None
+    if seen is not None:
+        return verdict_page(desk, request, seen)
+    return desk.page(request, "shown.html", headers=_UNLISTED)
+
+
+def _let_look_again(
+    desk: Desk, request: Request, answer: Response, word: str, until: datetime
+) -> None:
+    """Give the browser its word, for this address and until the code's end. Lax: people come back
+    to the address from another program, and looking changes nothing."""
+    answer.set_cookie(
+        _cookie(desk),
+        word,
+        max_age=max(0, ceil((until - desk.house.clock()).total_seconds())),
+        path=request.url.path,
+        secure=_is_https(desk),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _cookie(desk: Desk) -> str:
+    return "__Secure-yz_shown" if _is_https(desk) else "yz_shown"
+
+
+def _is_https(desk: Desk) -> bool:
+    return desk.origin.startswith("https://")
 
 
 def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:

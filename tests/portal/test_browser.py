@@ -180,7 +180,10 @@ def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and
     public.goto("/verify")
     public.set_input_files("#photo", {"name": "p.png", "mimeType": "image/png", "buffer": photo})
     public.get_by_role("button", name="Read").click()
+    public.get_by_role("button", name="Look at it").click()
     expect(public.locator("h1")).to_have_text("Valid")
+    expect(public.get_by_text("陈静怡")).to_be_visible()
+    public.reload()
     expect(public.get_by_text("陈静怡")).to_be_visible()
 
     chen.goto("/me/access")
@@ -244,6 +247,25 @@ def test_a_forgotten_show_page_hides_its_code_by_itself(window: Open, permit: Li
     expect(page.locator(".gone")).to_be_visible()
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
+def test_what_is_shown_is_opened_by_a_person_and_may_be_loaded_again(
+    live: House, window: Open, permit: Licence, scripts: bool
+):
+    chen = live.idp.people.find("chen").actor
+    path = f"/v/{live.verifications.create_show_code(chen, permit.identifier).token}"
+    page, neighbour = window(java_script_enabled=scripts), window(java_script_enabled=scripts)
+    for _ in range(3):
+        page.goto(path)
+    page.get_by_role("button", name="Look at it").dblclick(no_wait_after=True)
+    expect(page.locator("h1")).to_have_text("Valid")
+    for look_again in (page.reload, lambda: page.goto("/help") and page.go_back()):
+        look_again()
+        expect(page.get_by_text("陈静怡")).to_be_visible()
+    neighbour.goto(path)
+    neighbour.get_by_role("button", name="Look at it").click()
+    expect(neighbour.get_by_text("陈静怡")).to_have_count(0)
+
+
 # --- what pages owe eyes, hands and ears --------------------------------------------------------
 
 PUBLIC = (
@@ -255,6 +277,7 @@ PUBLIC = (
     "/status",
     "/help",
     "/developers",
+    "/v/show-AAAAAAAAAAAAAAAAAAAAAA",
     "/nothing",
 )
 CITIZEN = (

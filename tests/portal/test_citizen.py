@@ -45,6 +45,12 @@ def shown_code(page: Page) -> str:
     return str(found[0].text)
 
 
+def opened(surfer: Surfer, code: str) -> Page:
+    """Follow a code and press the button that opens it."""
+    path = urlsplit(code).path
+    return surfer.send(surfer.get(path), path)
+
+
 def test_the_drawn_code_is_read_by_another_reader():
     svg = qr_svg("http://localhost:8000/v/abc", 'a "label"')
     assert 'aria-label="a &#34;label&#34;"' in svg
@@ -115,11 +121,13 @@ def test_a_code_is_made_by_a_button_only_and_opens_once(browse: Browse, permit):
     shown = holder.send(ready, path)
     code = shown_code(shown)
     assert urlsplit(code).path.startswith("/v/")
-    seen = police.get(urlsplit(code).path)
+    asked = police.get(urlsplit(code).path)
+    assert "陈静怡" not in asked.text  # it opens by a button only, too
+    seen = police.send(asked, urlsplit(code).path)
     assert "陈静怡" in seen.text
     assert "990001199003070021" not in seen.text
-    again = police.get(urlsplit(code).path)
-    assert "陈静怡" not in again.text
+    again = opened(browse(), code)
+    assert (again.status, "陈静怡" in again.text) == (410, False)
 
 
 def test_a_code_that_was_taken_back_opens_nothing(browse: Browse, permit):
@@ -128,8 +136,8 @@ def test_a_code_that_was_taken_back_opens_nothing(browse: Browse, permit):
     shown = holder.send(holder.get(path), path)
     page = holder.send(shown, f"{path}/end")
     assert page.path == f"/me/certificates/{permit.identifier}"
-    late = browse().get(urlsplit(shown_code(shown)).path)
-    assert "陈静怡" not in late.text
+    late = opened(browse(), shown_code(shown))
+    assert (late.status, "陈静怡" in late.text) == (410, False)
 
 
 def test_a_code_of_a_minute_ago_opens_nothing(browse: Browse, permit, house, monkeypatch):
@@ -138,10 +146,11 @@ def test_a_code_of_a_minute_ago_opens_nothing(browse: Browse, permit, house, mon
     holder = browse("chen")
     path = f"/me/certificates/{permit.identifier}/show"
     code = shown_code(holder.send(holder.get(path), path))
-    clock = house.verifications._clock
-    monkeypatch.setattr(house.verifications, "_clock", lambda: clock() + timedelta(seconds=61))
-    late = browse().get(urlsplit(code).path)
-    assert "陈静怡" not in late.text
+    showing = house.verifications.showing
+    clock = showing._clock
+    monkeypatch.setattr(showing, "_clock", lambda: clock() + timedelta(seconds=61))
+    late = opened(browse(), code)
+    assert (late.status, "陈静怡" in late.text) == (410, False)
     assert late.links
 
 

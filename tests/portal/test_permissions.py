@@ -45,6 +45,7 @@ RIGHTS = {
     "GET /verify/document": EVERYONE,
     "POST /verify/document": EVERYONE,
     "GET /v/{token}": EVERYONE,
+    "POST /v/{token}": EVERYONE,
     "GET /signin": EVERYONE,
     "POST /signin": EVERYONE,
     "GET /signout": EVERYONE,

@@ -104,7 +104,9 @@ def test_a_photo_of_a_shown_code_opens_it(browse: Browse, permit):
     code = picture_of_code(holder.send(holder.get(path), path))
     photo = Image.new("RGB", (1600, 1200), (120, 130, 110))
     photo.paste(code.convert("RGB").rotate(7, expand=True, fillcolor=(255, 255, 255)), (300, 200))
-    page = by_photo(browse(), png(photo))
+    public = browse()
+    asked = by_photo(public, png(photo))
+    page = public.send(asked, asked.path)
     assert page.title.startswith("Valid")
     assert "陈静怡" in page.text
 

@@ -1,0 +1,233 @@
+"""`Showing`: a holder shows a certificate by a code, and whoever is shown it looks.
+
+    create      the holder makes a code for one certificate, one look, one minute
+    withdraw    the holder takes back what can still be looked at
+    open        the code is used up, and the entry written that the holder reads
+    open_for    the same for a person's browser, which may look again
+    again       the same answer for the same browser: no question, no entry, nothing changes
+
+A program reads its answer once and keeps it. A person's page is loaded again by reloads, by the
+back button and by networks that lose it, so what `open_for` found is kept, encrypted, until the
+code's own end. It is shown only to whoever has the browser's word (the database knows its hash),
+and only while it is still so: another status, or a code taken back, ends it at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import orjson
+from sqlalchemy import Row
+
+from certificates.models import Certificate
+from certificates.service import Certificates
+from exchange import consent, store
+from exchange.decisions import Decision, Found, decide, entry_of, verdict_of
+from exchange.errors import CertificateNotHeld
+from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest
+from exchange.quota import Quota
+from foundation.actor import Actor
+from foundation.clock import Clock
+from foundation.database import Database, Tx
+from ledger import Entry, EntryRef, Ledger
+
+# The facts of one certificate, for an organisation and a purpose.
+Look = Callable[[Tx, str, str, str], Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What came of an opening. `good` says that the code was: it was still to be used, and is."""
+
+    good: bool
+    decision: Decision
+    at: datetime
+    ref: EntryRef
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is kept for a browser: the answer, and since when the certificate had its status."""
+
+    verdict: Verdict
+    status_since: datetime | None
+
+
+class Showing:
+    """Show codes and what they open. `look` asks the database about one certificate."""
+
+    def __init__(
+        self,
+        database: Database,
+        certificates: Certificates,
+        ledger: Ledger,
+        clock: Clock,
+        quota: Quota,
+        look: Look,
+        visible: Callable[[Purpose], tuple[str, ...]],
+    ) -> None:
+        self._database = database
+        self._certificates = certificates
+        self._ledger = ledger
+        self._clock = clock
+        self._quota = quota
+        self._look = look
+        self._visible = visible
+
+    def create(self, actor: Actor, identifier: str) -> ShowCode:
+        """A one-time code for a certificate that `actor` holds. Raises `CertificateNotHeld`."""
+        now = self._clock()
+        code = consent.new_show_code(identifier, now)
+        with self._database.write() as tx:
+            record = self._held(tx, actor, identifier)
+            store.add_show_code(
+                tx,
+                consent.hash_of(code.token),
+                record.identifier,
+                record.subject,
+                actor.id,
+                code.expires_at,
+            )
+            self._ledger.append(tx, _shown("certificate.shown", actor, record, now))
+        return code
+
+    def withdraw(self, actor: Actor, identifier: str) -> int:
+        """Take back what `actor`'s holder shows of a certificate: codes that nobody has opened yet,
+        and answers that can still be looked at again. Answers how many that were.
+
+        Who opens a code at the same moment is before or after, never both.
+        """
+        with self._database.write() as tx:
+            record = self._held(tx, actor, identifier)
+            now = self._clock()
+            withdrawn = store.withdraw_show_codes(tx, record.identifier, record.subject, now)
+            if withdrawn:
+                entry = _shown("certificate.show_withdrawn", actor, record, now)
+                self._ledger.append(tx, entry)
+        return withdrawn
+
+    def open(self, actor: Actor, request: VerificationRequest, token: str, address: str) -> Opened:
+        """Use up a code; a used or old one is refused, and the holder sees the attempt.
+
+        Raises `ShowCodeExpired` and `ShowCodeUnknown`.
+        """
+        with self._database.write() as tx:
+            code = store.lock_show_code(tx, consent.hash_of(token))
+            opened = self._opened(tx, actor, request, code, address)
+            if opened.good:
+                store.use_show_code(tx, consent.hash_of(token), opened.at)
+        _good(code, opened)
+        return opened
+
+    def open_for(self, browser: str, token: str, actor: Actor, *, address: str = "") -> datetime:
+        """Use up a code for a person; until the moment answered, `again` shows what was found.
+
+        `browser` is a word that only this browser has; the same form sent twice opens once, and
+        nothing is signed. Raises `ShowCodeExpired`, `ShowCodeUnknown` and `TooManyRequests`.
+        """
+        request = VerificationRequest(qr_text=f"/v/{token}", purpose=HOLDER_SHOW)
+        self._quota.check(actor, address, self._clock())
+        with self._database.write() as tx:
+            code = store.lock_show_code(tx, consent.hash_of(token))
+            if code is not None and consent.may_look_again(code, browser, self._clock()):
+                return _end_of(code)
+            opened = self._opened(tx, actor, request, code, address)
+            if opened.good:
+                seen = _seen(request, opened)
+                seen_by = consent.hash_of(browser)
+                store.use_show_code(tx, consent.hash_of(token), opened.at, seen_by, seen)
+        return _end_of(_good(code, opened))
+
+    def again(self, browser: str, token: str) -> Verdict | None:
+        """What this browser opened, without a receipt; None for a browser that opened nothing.
+
+        Raises `ShowCodeExpired` when the code's minute is over, when it was taken back, and when
+        what was answered is no longer so.
+        """
+        now = self._clock()
+        with self._database.read() as tx:
+            code = store.show_code(tx, consent.hash_of(token))
+            if code is None or not consent.was_seen_by(code, browser):
+                return None
+            if code.answer is None or code.expires_at <= now:
+                raise consent.expired()
+            seen = msgspec.json.decode(code.answer, type=Seen)
+            if not self._is_so(tx, code.certificate, seen, now):
+                raise consent.expired()
+        return seen.verdict
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _held(self, tx: Tx, actor: Actor, identifier: str) -> Certificate:
+        record = self._certificates.load_many(tx, [identifier]).get(identifier)
+        if record is None or record.subject not in actor.subjects:
+            raise CertificateNotHeld("you hold no such certificate")
+        return record
+
+    def _opened(
+        self,
+        tx: Tx,
+        actor: Actor,
+        request: VerificationRequest,
+        code: Row[Any] | None,
+        address: str,
+    ) -> Opened:
+        """The answer to an opening, and its entry.
+
+        The time is taken when the code's row is ours, so a code that ran out in the queue is out.
+        """
+        now = self._clock()
+        good = code is not None and code.opened_at is None and code.expires_at > now
+        certificate = code.certificate if code else ""
+        found = self._look(tx, actor.organisation, request.purpose, certificate)
+        if not good:
+            found = replace(found, grants={})  # the consent is over: nothing may be said
+        decision = decide(request, found, now, visible=self._visible)
+        if not good:
+            decision = replace(decision, reason="show_code_expired")
+        self._quota.charge(actor, address, now, decision.assessment.outcome)
+        ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
+        return Opened(good, decision, now, ref)
+
+    def _is_so(self, tx: Tx, certificate: str, seen: Seen, now: datetime) -> bool:
+        """Does the register still say what was answered, and did it all the while?"""
+        found = self._look(tx, "", HOLDER_SHOW, certificate)
+        if found.record is None or found.record.state_since != seen.status_since:
+            return False
+        asked = VerificationRequest(purpose=HOLDER_SHOW)
+        decision = decide(asked, found, now, visible=self._visible)
+        return decision.assessment.checks == seen.verdict.checks
+
+
+def _seen(request: VerificationRequest, opened: Opened) -> str:
+    record, ref = opened.decision.record, opened.ref
+    verdict = verdict_of(request, opened.decision, opened.at, ref, ref.id, "")
+    return orjson.dumps(Seen(verdict, record.state_since if record else None)).decode()
+
+
+def _good(code: Row[Any] | None, opened: Opened) -> Row[Any]:
+    """The code that was opened. Raises `ShowCodeUnknown` and `ShowCodeExpired`."""
+    if code is None:
+        raise consent.unknown()
+    if not opened.good:
+        raise consent.expired()
+    return code
+
+
+def _end_of(code: Row[Any]) -> datetime:
+    end: datetime = code.expires_at
+    return end
+
+
+def _shown(kind: str, actor: Actor, record: Certificate, now: datetime) -> Entry:
+    """The entry of a holder who shows a certificate, or stops showing it."""
+    return Entry(
+        kind=kind,
+        actor=actor,
+        at=now,
+        subject=record.subject,
+        certificate=record.identifier,
+        purpose=HOLDER_SHOW,
+    )
