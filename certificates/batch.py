@@ -1,30 +1,26 @@
 """The dry run of a bulk upload: every row through the same rules as a single draft, nothing issued.
 
-A mapping file says how the columns of a register become the fields of a type. Each mistake is told
-with row, column, rule and fix; what was put right on the way (full-width digits, stray spaces,
-another encoding) is told as a notice. No value of the file is repeated in either.
+Columns become fields as `columns` says. Each mistake is told with row, column, rule and fix; what
+was put right on the way (full-width digits, stray spaces) is told as a notice. No value of the file
+is repeated in either.
 
     checked = dry_run(kind, mapping, data, …)
-    checked.errors      []  →  the batch may be submitted to a second officer
+    checked.errors      []  →  the batch may be submitted to a second officer,
+    checked.unknown     ()      if its drafter waives each of these columns by name
 """
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
 
-import msgspec
-
-from certificates.catalogue import LANGUAGES, CertificateType
-from certificates.errors import InvalidCatalogue
+from certificates.catalogue import CertificateType
+from certificates.columns import PLACE, ColumnMapping, UnknownColumn, find
 from certificates.fields import as_date, check, complete, free_number, normalise
 from certificates.rules import State
-from certificates.sheets import Record, Sheet, plain, read_sheet
+from certificates.sheets import Record, Sheet, as_text, read_sheet, spoiled
 
-MAPPINGS = Path(__file__).parent / "mappings"
 KEPT = 1000  # errors and notices kept per batch; the count is always exact
-_PLACE = re.compile(r"\{([^{}]+)\}")
 
 FIXES = {
     "missing": "fill the cell",
@@ -40,49 +36,23 @@ FIXES = {
     "invisible_character": "type the text again without copied control characters",
     "unknown_outcome": "use one of the states that are named",
     "missing_column": "add the column, or choose the mapping that fits this file",
+    "no_header": "name the columns in row 1 like the fields, or choose the mapping that fits",
+    "unknown_column": "name it like its field, have the mapping ignore it, or waive it by name",
+    "unnamed_column": "name the column, or empty its cells",
     "duplicate_column": "remove one of the two columns",
     "wrong_cell_count": "put texts that hold the separator between quotes",
     "cell_too_large": "shorten the cell: a form field holds a few hundred characters at most",
     "unreadable_from_here": "close the quotes of the row above",
+    "lost_character": "type the text again from the original document",
+    "not_a_value": "write the value, or empty the cell when there is none",
+    "digits_lost": "write the number again from the original, in a column formatted as text",
+    "composed_of_nothing": "fill at least one of these cells",
     "duplicate_in_file": "remove one of the two rows",
     "number_taken": "remove the row, or correct its number",
     "missing_glyph": "correct the character, or have a font installed that has it",
     "layout_overflow": "shorten the longest texts",
     "no_rows": "add at least one row below the header",
 }
-
-
-class MappedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a field comes from: a column (or `also` one of other names), or several in `compose`.
-
-    `date` is the form of a date ("MM/DD/YYYY"); `otherwise` is the column to take instead when the
-    cell is empty, which is told as a notice.
-    """
-
-    column: str = ""
-    also: tuple[str, ...] = ()
-    compose: str = ""
-    date: str = ""
-    otherwise: str = ""
-
-
-class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The column that says in which state a certificate of the register is now, and since when."""
-
-    column: str
-    values: Mapping[str, str]
-    on: str = ""
-    date: str = ""
-
-
-class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping file."""
-
-    name: str
-    type: str
-    fields: Mapping[str, MappedField]
-    source: str = ""
-    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,37 +97,7 @@ class DryRun:
     rows: list[CheckedRow] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     notices: list[RowNotice] = field(default_factory=list)
-
-
-def mappings(folder: Path = MAPPINGS) -> list[ColumnMapping]:
-    """Every mapping file, by name."""
-    return [read_mapping(each.stem, folder) for each in sorted(folder.glob("*.toml"))]
-
-
-def read_mapping(name: str, folder: Path = MAPPINGS) -> ColumnMapping:
-    """A mapping file by name. Raises `InvalidCatalogue` for an unknown or broken one."""
-    path = folder / f"{name}.toml"
-    if not re.fullmatch(r"[a-z0-9-]{1,60}", name) or not path.is_file():
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.toml")))
-        raise InvalidCatalogue(f"there is no mapping {name[:60]!r}; there are: {known}")
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=ColumnMapping)
-    except msgspec.DecodeError as problem:
-        raise InvalidCatalogue(f"{path.name}: {problem}") from None
-
-
-def mapping_for(kind: CertificateType) -> ColumnMapping:
-    """The mapping of a file that was made for the type: columns named like its fields."""
-    return ColumnMapping(
-        name="",
-        type=kind.name,
-        fields={
-            name: MappedField(
-                column=name, also=tuple(each.labels[language] for language in LANGUAGES)
-            )
-            for name, each in kind.fields.items()
-        },
-    )
+    unknown: Sequence[UnknownColumn] = ()
 
 
 def dry_run(
@@ -207,9 +147,11 @@ class _RowReader:
         self._run = run
         self._numbers: set[str] = set()
         self.drawn: set[int] = set()  # the rows whose number is of our making
-        self._positions: dict[str, int] = {}
-        self._columns: dict[str, str] = {}
-        self._find_columns(sheet)
+        columns = find(kind, mapping, sheet)
+        self._positions, self._columns = columns.positions, columns.of_field
+        for fault in columns.faults:
+            self._error(1, fault.column, fault.rule, fault.detail)
+        run.unknown = columns.unknown
         self.number_column = self._columns.get(kind.number.field, kind.number.field)
 
     def read(self, record: Record, authority: str, today: date) -> CheckedRow | None:
@@ -222,7 +164,8 @@ class _RowReader:
             self._error(record.row, "", "wrong_cell_count", found)
         if len(self._run.errors) > known:
             return None
-        raw = {name: self._value(record, name) for name in self._mapping.fields}
+        cells = self._cells(record)
+        raw = {name: self._value(record.row, cells, name) for name in self._mapping.fields}
         wrong = {name for name, value in raw.items() if value is None}
         normal, notices = normalise(self._kind, {k: v for k, v in raw.items() if v})
         for notice in notices:
@@ -233,7 +176,7 @@ class _RowReader:
             if name not in wrong:
                 column = self._columns.get(name, name)
                 self._error(record.row, column, error.code, error.detail)
-        outcome, since = self._outcome(record)
+        outcome, since = self._outcome(record.row, cells)
         if len(self._run.errors) > known:
             return None
         number = fields[self._kind.number.field]
@@ -242,85 +185,66 @@ class _RowReader:
             self.drawn.add(record.row)
         return CheckedRow(record.row, number, fields, outcome, since)
 
-    def _find_columns(self, sheet: Sheet) -> None:
-        names = [plain(cell) for cell in sheet.header if cell]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            self._error(1, name, "duplicate_column", "two columns have this name")
-        for name, mapped in self._mapping.fields.items():
-            if mapped.compose:
-                self._columns[name] = " + ".join(_PLACE.findall(mapped.compose))
-                for part in _PLACE.findall(mapped.compose):
-                    self._must_find(sheet, part)
-                continue
-            found = next(
-                (each for each in (mapped.column, *mapped.also) if sheet.column(each) is not None),
-                mapped.column,
-            )
-            self._columns[name] = found
-            optional = not self._mapping.name and not self._needed(name)
-            self._must_find(sheet, found, optional=optional)
-            if mapped.otherwise:
-                self._must_find(sheet, mapped.otherwise)
-        if self._mapping.outcome:
-            self._must_find(sheet, self._mapping.outcome.column)
-            if self._mapping.outcome.on:
-                self._must_find(sheet, self._mapping.outcome.on)
+    def _cells(self, record: Record) -> dict[str, str | None]:
+        """The text of each column in use, None when it is no value (and told)."""
+        cells: dict[str, str | None] = {}
+        for column, position in self._positions.items():
+            cell = record.cells[position].strip()
+            cells[column] = text = as_text(cell)
+            if text != cell:
+                self._notice(record.row, column, "kept_as_text")
+            if problem := spoiled(text):
+                cells[column] = None
+                self._error(record.row, column, *problem)
+        return cells
 
-    def _needed(self, name: str) -> bool:
-        """Must a plain file have this column? Not when the value is optional or can be made."""
-        kind = self._kind
-        made = {kind.validity.issued, kind.validity.start}
-        if kind.validity.years:
-            made.add(kind.validity.end)
-        if kind.number.generate:
-            made.add(kind.number.field)
-        return kind.fields[name].required and name not in made
-
-    def _must_find(self, sheet: Sheet, column: str, *, optional: bool = False) -> None:
-        position = sheet.column(column)
-        if position is not None:
-            self._positions[column] = position
-        elif not optional:
-            self._error(1, column, "missing_column", "the file has no such column")
-
-    def _value(self, record: Record, name: str) -> str | None:
+    def _value(self, row: int, cells: Mapping[str, str | None], name: str) -> str | None:
         """The text of a field, "" when the register has none, None when it is wrong (and told)."""
         mapped = self._mapping.fields[name]
         if mapped.compose:
-            return _PLACE.sub(lambda part: self._cell(record, part[1]), mapped.compose)
+            return self._composed(row, cells, name)
         column = self._columns[name]
-        text = self._cell(record, column)
-        if not text and mapped.otherwise:
+        text = cells.get(column, "")
+        if text == "" and mapped.otherwise:
             column = mapped.otherwise
-            text = self._cell(record, column)
-            self._notice(record.row, column, f"stands_in_for_{name}")
+            text = cells[column]
+            self._notice(row, column, f"stands_in_for_{name}")
         if not text or not mapped.date:
             return text
         day = read_date(text, mapped.date)
         if day is None:
-            self._error(record.row, column, "bad_date", f"is not a date written {mapped.date}")
+            self._error(row, column, "bad_date", f"is not a date written {mapped.date}")
             return None
         return day.isoformat()
 
-    def _outcome(self, record: Record) -> tuple[State, date | None]:
+    def _composed(self, row: int, cells: Mapping[str, str | None], name: str) -> str | None:
+        """The cells put together. Of empty cells nothing would be left but their separators."""
+        form = self._mapping.fields[name].compose
+        parts = [cells[part] for part in PLACE.findall(form)]
+        if None in parts:
+            return None
+        if not any(parts):
+            detail = "is put together from cells that are all empty"
+            self._error(row, self._columns[name], "composed_of_nothing", detail)
+            return None
+        return PLACE.sub(lambda part: cells[part[1]] or "", form)
+
+    def _outcome(self, row: int, cells: Mapping[str, str | None]) -> tuple[State, date | None]:
         outcome = self._mapping.outcome
-        if outcome is None:
+        written = cells[outcome.column] if outcome else None
+        if outcome is None or written is None:
             return State.ACTIVE, None
-        name = outcome.values.get(self._cell(record, outcome.column).upper())
+        name = outcome.values.get(written.upper())
         if name is None:
             known = "is none of " + ", ".join(outcome.values)
-            self._error(record.row, outcome.column, "unknown_outcome", known)
+            self._error(row, outcome.column, "unknown_outcome", known)
             return State.ACTIVE, None
-        since = self._cell(record, outcome.on) if outcome.on and name != State.ACTIVE else ""
+        since = cells[outcome.on] if outcome.on and name != State.ACTIVE else ""
         day = read_date(since, outcome.date) if since else None
         if since and day is None:
             detail = f"is not a date written {outcome.date}"
-            self._error(record.row, outcome.on, "bad_date", detail)
+            self._error(row, outcome.on, "bad_date", detail)
         return State(name), day
-
-    def _cell(self, record: Record, column: str) -> str:
-        position = self._positions.get(column)
-        return record.cells[position].strip() if position is not None else ""
 
     def _error(self, row: int, column: str, rule: str, detail: str) -> None:
         self._run.errors.append(RowError(row, column, rule, detail))

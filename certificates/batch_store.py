@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row, Select, func, select, update
 
 from certificates.batch import KEPT, CheckedRow, RowError, RowNotice
+from certificates.columns import UnknownColumn
 from certificates.errors import WrongState
 from certificates.models import batch_chunks, batch_rows, batches, certificates
 from certificates.rules import State
@@ -26,7 +27,9 @@ _RECENT = 10
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A bulk upload and where it is. `errors` and `notices` hold the first thousand of each."""
+    """A bulk upload and where it is. `errors` and `notices` hold the first thousand of each; an
+    unknown column counts as an error until it is waived.
+    """
 
     id: str
     type: str
@@ -41,6 +44,8 @@ class Batch:
     errors: tuple[RowError, ...]
     notice_count: int
     notices: tuple[RowNotice, ...]
+    unknown_columns: tuple[UnknownColumn, ...]
+    waived_columns: tuple[str, ...]
     state: str
     content_digest: str
     drafter: str
@@ -51,6 +56,16 @@ class Batch:
     started_at: datetime | None
     finished_at: datetime | None
     created_at: datetime
+
+    @property
+    def unwaived(self) -> tuple[UnknownColumn, ...]:
+        """The unknown columns that still are errors."""
+        return tuple(each for each in self.unknown_columns if each.name not in self.waived_columns)
+
+    @property
+    def faults(self) -> int:
+        """How many errors no waiver helps against: the file must be corrected."""
+        return self.error_count - len(self.unwaived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +197,13 @@ def wrong_state(state: str) -> WrongState:
 def batch(row: Row[Any]) -> Batch:
     """The value of a row."""
     values = {name: getattr(row, name) for name in Batch.__dataclass_fields__}
-    values["errors"] = tuple(RowError(*each) for each in row.errors)
+    unknown = tuple(UnknownColumn(*each) for each in row.unknown_columns)
+    open_ = [each for each in unknown if each.name not in row.waived_columns]
+    told = [RowError(1, each.name, "unknown_column", each.detail) for each in open_]
+    values["unknown_columns"] = unknown
+    values["waived_columns"] = tuple(row.waived_columns)
+    values["error_count"] = row.error_count + len(told)
+    values["errors"] = (*told, *(RowError(*each) for each in row.errors))
     values["notices"] = tuple(RowNotice(*each) for each in row.notices)
     return Batch(**values)
 
@@ -194,13 +215,16 @@ def digest_columns(batch_id: str) -> Select[Any]:
     return query.where(batch_rows.c.batch_id == batch_id).order_by(batch_rows.c.row)
 
 
-def digest_of(rows: Sequence[Any]) -> str:
-    """One digest over what every row would become."""
+def digest_of(rows: Sequence[Any], waived: Sequence[str] = ()) -> str:
+    """One digest over what every row would become, and over what its drafter let pass: the columns
+    that are used nowhere. Without any it is the digest of the rows alone.
+    """
     total = sha256()
     for row in rows:
         since = row["outcome_on"].isoformat() if row["outcome_on"] else ""
         total.update(f"{row['row']}\t{row['content_digest']}\t{row['outcome']}\t{since}\n".encode())
-    return digest({"rows": len(rows), "sha256": total.hexdigest()})
+    passed = {"waived_columns": sorted(waived)} if waived else {}
+    return digest({"rows": len(rows), "sha256": total.hexdigest()} | passed)
 
 
 def chunks(batch_id: str, rows: Sequence[Any]) -> list[dict[str, Any]]:

@@ -179,9 +179,15 @@ def entry(
     more: dict[str, str] | None = None,
     note: str = "",
 ) -> Entry:
-    """The ledger entry of an act on a batch; it concerns no single holder."""
+    """The ledger entry of an act on a batch; it concerns no single holder.
+
+    The names of waived columns are committed: a file may have anything in its first row.
+    """
     details = {"batch": batch.id, "type": batch.type, "rows": str(batch.rows), **(more or {})}
     if batch.content_digest:
         details["content_digest"] = batch.content_digest
     private = {"note": note.strip()[:500]} if note.strip() else {}
+    if batch.waived_columns:
+        details["waived_columns"] = str(len(batch.waived_columns))
+        private["waived_columns"] = "\n".join(sorted(batch.waived_columns))
     return Entry(kind=kind, actor=actor, at=now, details=details, private=private)

@@ -3,7 +3,9 @@
     upload (dry run) → submit → approve (second officer) → chunks of 100 rows → done
 
 * The dry run issues nothing; a batch with errors cannot be submitted.
-* What the second officer approves is one digest over the content digests of all rows.
+* Whoever submits waives each unknown column by its name, or there is no submitting.
+* What the second officer approves is one digest over the content digests of all rows and over what
+  was waived.
 * A process killed at any moment leaves a row entirely issued or entirely waiting (`batch_worker`).
 """
 
@@ -17,25 +19,16 @@ from sqlalchemy import Row, insert
 
 from certificates import batch_store, rules, store
 from certificates import identifier as identifiers
-from certificates.batch import (
-    KEPT,
-    CheckedRow,
-    ColumnMapping,
-    DryRun,
-    dry_run,
-    mapping_for,
-    mappings,
-    read_mapping,
-)
+from certificates.batch import KEPT, CheckedRow, DryRun, dry_run
 from certificates.batch_store import Batch, Progress, wrong_state
 from certificates.batch_worker import BatchWorker, entry
 from certificates.catalogue import CertificateType
+from certificates.columns import ColumnMapping, mapping_named, mappings, waivers
 from certificates.drafting import content_of
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
     ContentChanged,
-    InvalidCatalogue,
     LayoutOverflow,
     MissingGlyph,
 )
@@ -75,7 +68,7 @@ class Batches:
         """
         rules.check_role(actor, "drafter")
         kind, now = self._certificates.type(type_name), self._clock()
-        columns = _mapping(kind, mapping)
+        columns = mapping_named(kind, mapping)
         seal = self._certificates.usable_seal(actor.organisation, now)
         run = self._dry_run(actor, kind, columns, data, now)
         batch_id = new_id(now, secrets.token_bytes(10))
@@ -105,17 +98,32 @@ class Batches:
             self._ledger.append(tx, entry("batch.checked", actor, stored, now))
         return batch_store.batch(stored)
 
-    def submit(self, actor: Actor, batch_id: str) -> Batch:
-        """Hand a batch without errors to a second officer. Raises `BatchHasErrors`."""
+    def submit(self, actor: Actor, batch_id: str, *, waived: Sequence[str] = ()) -> Batch:
+        """Hand a batch without errors to a second officer. `waived` names the unknown columns that
+        may be left out. Raises `BatchHasErrors`, `UnknownColumns` for one that is not named.
+        """
         rules.check_role(actor, "drafter")
-        batch = self.get(actor, batch_id)
-        if batch.error_count or not batch.rows:
+        batch, now = self.get(actor, batch_id), self._clock()
+        if batch.faults or not batch.rows:
             raise BatchHasErrors(
                 f"the file has {batch.error_count} error(s)",
                 next_step="correct the file and upload it again",
             )
+        names = waivers(batch.unknown_columns, waived)
         answering = {"drafter": actor.id, "drafter_name": actor.name}
-        return self._move(actor, batch, ("checked", "returned"), "submitted", **answering)
+        with self._database.write() as tx:
+            row = batch_store.lock(tx, batch.id)
+            if row.state not in ("checked", "returned"):
+                raise wrong_state(row.state)
+            stored = self._unchanged(tx, row)
+            passed = {
+                "waived_columns": names,
+                "content_digest": batch_store.digest_of(stored, names),
+            }
+            batch_store.change(tx, batch.id, state="submitted", **answering, **passed)
+            row = batch_store.lock(tx, batch.id)
+            self._ledger.append(tx, entry("batch.submitted", actor, row, now))
+        return batch_store.batch(row)
 
     def return_(self, actor: Actor, batch_id: str, reason: str) -> Batch:
         """Send a batch back without issuing anything."""
@@ -136,11 +144,7 @@ class Batches:
             rules.check_approval(actor, row.drafter, row.authority)
             if row.state != "submitted":
                 raise wrong_state(row.state)
-            stored = tx.execute(batch_store.digest_columns(batch.id)).mappings().all()
-            if not content_digest == row.content_digest == batch_store.digest_of(stored):
-                raise ContentChanged(
-                    "the batch is not what you looked at", next_step="open the batch again"
-                )
+            stored = self._unchanged(tx, row, content_digest)
             self._refuse_swapped_template(tx, row)
             approval = {"approver": actor.id, "approver_name": actor.name, "approved_at": now}
             batch_store.change(tx, batch.id, state="running", started_at=now, **approval)
@@ -328,6 +332,16 @@ class Batches:
             "state": "waiting",
         }
 
+    def _unchanged(self, tx: Tx, batch: Row[Any], looked_at: str = "") -> Sequence[Any]:
+        """The rows of a batch, which are those of its digest, and that is the one looked at."""
+        rows = tx.execute(batch_store.digest_columns(batch.id)).mappings().all()
+        present = batch_store.digest_of(rows, batch.waived_columns)
+        if not (looked_at or present) == present == batch.content_digest:
+            raise ContentChanged(
+                "the batch is not what you looked at", next_step="open the batch again"
+            )
+        return rows
+
     def _refuse_swapped_template(self, tx: Tx, batch: Any) -> None:
         """Type and templates must be those of the dry run; one row shows it for all."""
         row = batch_store.first_row(tx, batch.id)
@@ -368,13 +382,5 @@ def _told(run: DryRun) -> dict[str, Any]:
         "errors": [[e.row, e.column, e.rule, e.detail] for e in run.errors[:KEPT]],
         "notice_count": len(run.notices),
         "notices": [[n.row, n.column, n.code] for n in run.notices[:KEPT]],
+        "unknown_columns": [[u.name, u.field, u.tells_state] for u in run.unknown],
     }
-
-
-def _mapping(kind: CertificateType, name: str) -> ColumnMapping:
-    if not name:
-        return mapping_for(kind)
-    mapping = read_mapping(name)
-    if mapping.type != kind.name:
-        raise InvalidCatalogue(f"the mapping {name} is for {mapping.type}, not for {kind.name}")
-    return mapping

@@ -18,6 +18,7 @@ from certificates.batch_store import Batch, Progress
 from certificates.batches import Batches
 from certificates.rules import REASONS, STATES, State
 from certificates.service import Certificates
+from certificates.sheets import plain
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import Jobs
 
@@ -126,6 +127,9 @@ def build(open_office: OpenOffice) -> typer.Typer:
         name: Name,
         authority_name: str = "",
         mapping: Annotated[str, typer.Option(help="a mapping file's name")] = "",
+        waive: Annotated[
+            list[str], typer.Option(help="a column that no field uses, left out on purpose")
+        ] = [],  # noqa: B006 - read only
         submit: Annotated[bool, typer.Option(help="hand it to a second officer")] = False,
         json: AsJson = False,
     ) -> None:
@@ -133,10 +137,13 @@ def build(open_office: OpenOffice) -> typer.Typer:
         with open_office() as office:
             actor = _actor(name, authority, "drafter", authority_name=authority_name)
             batch = office.batches.upload(actor, type_name, mapping, file.read_bytes(), file.name)
-            if submit and not batch.error_count:
-                batch = office.batches.submit(actor, batch.id)
+            named = {plain(each) for each in waive}
+            left = [each for each in batch.unknown_columns if plain(each.name) not in named]
+            ready = not batch.faults and not left
+            if submit and ready:
+                batch = office.batches.submit(actor, batch.id, waived=waive)
         _print_batch(batch, json)
-        if batch.error_count:
+        if not ready:
             raise typer.Exit(BAD)
 
     # One digest in 64 begins with a dash; it is an argument all the same.
@@ -227,6 +234,7 @@ def _print_batch(batch: Batch, as_json: bool) -> None:
         "rows": batch.rows,
         "errors": batch.error_count,
         "notices": batch.notice_count,
+        "waived": list(batch.waived_columns),
         "digest": batch.content_digest,
     }
     if as_json:

@@ -22,6 +22,7 @@ YinzhengError
 │   ├── MissingGlyph            missing_glyph              a character no font can print
 │   ├── LayoutOverflow          layout_overflow            the content does not fit the page
 │   ├── BatchHasErrors          batch_has_errors           the dry run found errors
+│   ├── UnknownColumns          unknown_columns            columns without a field, not waived
 │   └── InvalidCatalogue        invalid_catalogue          a type's TOML contradicts itself
 ├── Malformed
 │   └── UnreadableFile          unreadable_file            an upload that is not a CSV text
@@ -134,6 +135,10 @@ class LayoutOverflow(Invalid):
 
 class BatchHasErrors(Invalid):
     code = "batch_has_errors"
+
+
+class UnknownColumns(Invalid):
+    code = "unknown_columns"
 
 
 class InvalidCatalogue(Invalid):

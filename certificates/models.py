@@ -182,6 +182,9 @@ batches = Table(
     Column("errors", JsonText, nullable=False),
     Column("notice_count", Integer, nullable=False),
     Column("notices", JsonText, nullable=False),
+    # [name, likeliest field, tells a state], and the names that the drafter waived
+    Column("unknown_columns", JsonText, nullable=False, default=list, server_default="[]"),
+    Column("waived_columns", JsonText, nullable=False, default=list, server_default="[]"),
     Column("state", Text, nullable=False),
     Column("content_digest", Text, nullable=False),
     Column("drafter", Text, nullable=False),

@@ -3,6 +3,8 @@
 * UTF-8 (with or without BOM), UTF-16 with BOM and GB18030 are recognised; anything else is refused
   with the place where it stops being text.
 * Comma, semicolon and tabulator separate; quotes follow RFC 4180.
+* `="…"`, by which programs keep a number as it is, means the text between its quotes.
+* What a spreadsheet or an export has spoiled (`#N/A`, 4.40E+17, U+FFFD) is told from a value.
 * A cell that is too large is an error of its row, and the rows after it are still read.
 * Rows are numbered as a spreadsheet shows them: the header is row 1.
 
@@ -13,6 +15,7 @@ would take for a formula is written so that it stays text (CSV injection).
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,18 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
+_SCIENTIFIC = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{1,3}", re.IGNORECASE)
+# What spreadsheets, databases and programs write where they have no value.
+_NO_VALUES = {
+    each.casefold(): each
+    for each in (
+        *("#N/A", "#NA", "#NV", "#N/D", "#N/DISP", "#N/V", "#GETTING_DATA", "N/A"),
+        *("NULL", "(NULL)", "<NULL>", "[NULL]", "{NULL}", "\\N", "None", "NaN", "NaT", "<NA>"),
+        *("undefined", "[object Object]"),
+    )
+}
+_ERROR_VALUE = re.compile(r"#[\w/¡¿]+[!?]")  # #REF! #VALUE! #DIV/0! #NAME? #WERT! #¿NOMBRE?
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ def read_sheet(data: bytes) -> Sheet:
     records = list(_records(text))
     if not records or not any(cell.strip() for cell in records[0].cells):
         raise UnreadableFile("the file has no header row", next_step="name the columns in row 1")
-    header = tuple(cell.strip() for cell in records[0].cells)
+    header = tuple(as_text(cell) for cell in records[0].cells)
     if len(header) > MAX_COLUMNS:
         raise UnreadableFile(f"the header has more than {MAX_COLUMNS} columns")
     rows = [
@@ -104,6 +119,35 @@ def decode(data: bytes) -> tuple[str, str]:
 def plain(name: str) -> str:
     """A column name without case, width and spacing."""
     return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
+
+
+def letters(position: int) -> str:
+    """What a spreadsheet calls the column at a position: 0 is A, 25 is Z, 26 is AA."""
+    before, last = divmod(position, 26)
+    return (letters(before - 1) if before else "") + chr(ord("A") + last)
+
+
+def as_text(cell: str) -> str:
+    """The trimmed text of a cell; `="…"` is the text between the quotes."""
+    text = cell.strip()
+    match = _KEPT_AS_TEXT.fullmatch(text)
+    return match[1].replace('""', '"').strip() if match else text
+
+
+def spoiled(text: str) -> tuple[str, str] | None:
+    """Rule and detail when a text is no value but what a program left in its place, else None."""
+    written = unicodedata.normalize("NFKC", text).strip()
+    if "\ufffd" in text:
+        return "lost_character", "holds U+FFFD, which stands where a character was lost"
+    if known := _NO_VALUES.get(written.casefold()):
+        return "not_a_value", f"is {known}, which programs write where they have no value"
+    if _ERROR_VALUE.fullmatch(written):
+        return "not_a_value", "is an error value of a spreadsheet"
+    if _SCIENTIFIC.fullmatch(written):
+        return "digits_lost", "digits were lost in a spreadsheet: it is a number like 1.23E+17"
+    if len(written) > 1 and not written.strip("#"):
+        return "digits_lost", "digits were lost in a spreadsheet: its column was too narrow"
+    return None
 
 
 def safe_cell(value: str) -> str:

@@ -18,9 +18,10 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
-from certificates import Batch, Progress
+from certificates import Batch, CertificateType, Progress
 from certificates.batch import RowError
-from certificates.errors import InvalidCatalogue
+from certificates.columns import UnknownColumn
+from certificates.errors import InvalidCatalogue, UnknownColumns
 from certificates.sheets import MAX_BYTES
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
@@ -49,6 +50,15 @@ class Line:
     state: str
     by_name: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A column that no field uses, and what it was probably meant for."""
+
+    name: str
+    meant: str
+    tells_state: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +125,11 @@ def router(desk: Desk) -> APIRouter:
     def submit(request: Request, batch_id: str, form: Form) -> Response:
         actor = desk.officer(request).actor
         desk.accept(request, form)
+        waived = [name for name in form.getlist("waive") if isinstance(name, str)]
         try:
-            batches.submit(actor, batch_id)
+            batches.submit(actor, batch_id, waived=waived)
         except (Invalid, Conflict) as problem:
-            return _again(desk, request, actor, batch_id, problem)
+            return _again(desk, request, actor, batch_id, problem, waived=waived)
         return desk.go(f"/staff/bulk/{batch_id}")
 
     @pages.post("/{batch_id}/approve")
@@ -215,8 +226,12 @@ def _line(desk: Desk, lang: Language, batch: Batch) -> Line:
 
 
 def _state(batch: Batch) -> str:
-    """The state a reader cares about: a file with mistakes was checked, and failed."""
-    return "failed" if batch.error_count else batch.state
+    """The state a reader cares about: a file with mistakes was checked, and failed; a good one may
+    still ask something of its drafter.
+    """
+    if batch.faults:
+        return "failed"
+    return "questions" if batch.state == "checked" and batch.unknown_columns else batch.state
 
 
 def _type_name(desk: Desk, lang: Language, batch: Batch) -> str:
@@ -233,16 +248,30 @@ def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
 
 
 def _again(
-    desk: Desk, request: Request, actor: Actor, batch_id: str, problem: YinzhengError
+    desk: Desk,
+    request: Request,
+    actor: Actor,
+    batch_id: str,
+    problem: YinzhengError,
+    **values: Any,
 ) -> Response:
     """The batch as it is now, under the sentence that says why nothing happened."""
     lang, batch = desk.language(request), desk.house.batches.get(actor, batch_id)
     errors = problems.mistakes(lang, problem)
-    return _batch(desk, request, actor, batch, errors=errors, status=problem.status)
+    if isinstance(problem, UnknownColumns):
+        errors = [Mistake("waive", problems.sentence(lang, problem))]
+    return _batch(desk, request, actor, batch, errors=errors, status=problem.status, **values)
 
 
 def _batch(
-    desk: Desk, request: Request, actor: Actor, batch: Batch, *, after: str = "", **values: Any
+    desk: Desk,
+    request: Request,
+    actor: Actor,
+    batch: Batch,
+    *,
+    after: str = "",
+    waived: Sequence[str] = (),
+    **values: Any,
 ) -> Response:
     lang = desk.language(request)
     kind = desk.house.catalogue.find(batch.type)
@@ -264,6 +293,8 @@ def _batch(
         state=_state(batch),
         type_name=lang.pick(kind.labels),
         mistakes=[row_mistake(lang, each) for each in batch.errors[:SHOWN]],
+        strays=[_stray(lang, kind, each) for each in batch.unknown_columns],
+        ticked=waived,
         may_submit=actor.may("drafter"),
         may_approve=actor.may("approver") and batch.drafter != actor.id,
         may_run=actor.may("approver"),
@@ -274,6 +305,11 @@ def _batch(
         reason="",
         **values,
     )
+
+
+def _stray(lang: Language, kind: CertificateType, column: UnknownColumn) -> Stray:
+    field = kind.fields.get(column.field)
+    return Stray(column.name, lang.pick(field.labels) if field else "", column.tells_state)
 
 
 def row_mistake(lang: Language, error: RowError) -> RowMistake:

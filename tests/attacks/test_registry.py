@@ -1,18 +1,22 @@
-"""Attacks on the registry (34, 46, 49, 50): reading across authorities, deceiving names, one pair
-of eyes, races between processes."""
+"""Attacks on the registry (34, 46, 49, 50, 58): reading across authorities, deceiving names, one
+pair of eyes, races between processes, bulk files that would be sealed otherwise than they read."""
 
+import csv
+import io
 import multiprocessing
 
 import pytest
 from sqlalchemy import select, update
 
 from certificates.errors import (
+    BatchHasErrors,
     BatchNotFound,
     CertificateNotFound,
     ContentChanged,
     DraftNotFound,
     InvalidFields,
     RoleMissing,
+    UnknownColumns,
 )
 from certificates.models import certificates as certificates_table
 from certificates.models import drafts
@@ -343,3 +347,36 @@ def test_50_no_process_reads_the_old_status_after_the_act_is_acknowledged(
     assert 0 in early
     assert early <= {0, 1}
     assert late == 1
+
+
+# ── 58: bulk files that would be sealed otherwise than they read ────────────────────────────────
+
+
+def sheet_of(encoding: str = "utf-8", **cells: str) -> bytes:
+    row = {"licence_number": "JY29900010000015", **FOOD, **cells}
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(row))
+    writer.writeheader()
+    writer.writerow(row)
+    return out.getvalue().encode(encoding)
+
+
+@pytest.mark.parametrize("column", ["状态", "licence_nummer", "许可证号", "remarks"])
+def test_58_a_column_that_nobody_knows_is_never_passed_over(batches, column):
+    batch = batches.upload(WANG, TYPE, "", sheet_of(**{column: "吊销"}), "x.csv")
+
+    assert [(each.column, each.rule) for each in batch.errors] == [(column, "unknown_column")]
+    with pytest.raises(UnknownColumns):
+        batches.submit(WANG, batch.id)
+    with pytest.raises(UnknownColumns):
+        batches.submit(WANG, batch.id, waived=["another"])
+
+
+@pytest.mark.parametrize("value", ["#N/A", "NULL", "张\ufffd", "#REF!", "4.40E+17"])
+@pytest.mark.parametrize("column", ["operator_name", "licence_number", "organisation_code"])
+def test_58_what_a_program_left_in_a_cell_is_never_sealed(batches, column, value):
+    batch = batches.upload(WANG, TYPE, "", sheet_of(**{column: value}), "x.csv")
+
+    assert [each.column for each in batch.errors] == [column]
+    with pytest.raises(BatchHasErrors):
+        batches.submit(WANG, batch.id)

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from certificates.commands import build
-from certificates.errors import BatchNotFound
+from certificates.errors import BatchNotFound, UnknownColumns
 from certificates.models import certificates
 from tests.certificates.conftest import AUTHORITY
 from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
@@ -80,6 +80,22 @@ def test_a_file_is_imported_by_two_people(run, tmp_path):
     assert json.loads(done.stdout)[0]["issued"] == 3
     progress = json.loads(run("progress", checked["batch"], "--json").stdout)
     assert progress[0]["state"] == "done"
+
+
+def test_unknown_columns_are_waived_by_name_at_a_terminal_too(run, tmp_path):
+    file = tmp_path / "register.csv"
+    file.write_bytes(written([row | {"OWNER": "x", "NOTE": "y"} for row in few()]))
+    words = ("import", str(file), "--type", CHICAGO, "--mapping", "chicago", "--submit", "--json")
+
+    some = run(*words, "--waive", "OWNER")
+    every = run(*words, "--waive", "OWNER", "--waive", "note")
+    other = run(*words, "--waive", "OWNER", "--waive", "NOTE", "--waive", "ID")
+
+    assert (some.exit_code, json.loads(some.stdout)["state"]) == (3, "checked")
+    assert {each["rule"] for each in json.loads(some.stdout)["errors"]} == {"unknown_column"}
+    assert (every.exit_code, json.loads(every.stdout)["state"]) == (0, "submitted")
+    assert json.loads(every.stdout)["waived"] == ["OWNER", "NOTE"]
+    assert isinstance(other.exception, UnknownColumns)
 
 
 def test_a_digest_that_begins_with_a_dash_is_no_option(run):

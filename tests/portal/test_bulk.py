@@ -77,6 +77,47 @@ def test_another_digest_issues_nothing(browse: Browse):
     assert page.form(f"{path}/approve")  # it can be looked at and approved again
 
 
+def strayed(surfer: Surfer, *columns: str) -> Page:
+    """A residence permit whose sheet has these columns too."""
+    lines = surfer.get("/staff/bulk/template/residence-permit.csv").answer.content.decode()
+    header, row = lines.splitlines()
+    data = "\r\n".join([",".join([header, *columns]), ",".join([row, *("x" for _ in columns)])])
+    return upload(surfer, data.encode(), type="residence-permit", mapping="")
+
+
+def test_columns_that_nobody_knows_are_waived_by_name_or_nothing_goes_on(browse: Browse):
+    surfer = browse("zhao")
+    page = strayed(surfer, "备注", "resident_no")
+    path = page.path
+    assert "Needs your answer" in page.text
+    assert "Perhaps meant: Resident" in page.text
+    page = surfer.send(page, f"{path}/submit", waive="备注")
+    assert page.status == 422
+    assert "#waive" in page.links
+    assert page.form(f"{path}/submit").value("waive") == "备注"  # what was ticked stays ticked
+    page = surfer.send(page, f"{path}/submit", waive=["备注", "resident_no"])
+    assert "Waiting for a second officer" in page.text
+
+    page = browse("sun").get(path)
+    assert "nothing in them is issued" in page.text
+    assert {"备注", "resident_no"} <= set(page.text.replace(",", " ").split())
+
+
+def test_a_column_of_states_is_called_what_it_is(browse: Browse):
+    assert "all are issued as valid" in strayed(browse("zhao"), "状态").text
+
+
+def test_a_column_name_that_hides_something_shows_it(browse: Browse):
+    page = strayed(browse("zhao"), "no\u202ete")
+    assert "⟨U+202E⟩" in page.text
+
+
+def test_an_unknown_column_beside_another_mistake_is_told_in_the_list(browse: Browse):
+    page = upload(browse("adams"), ("OWNER," + HEADER + "x," + ROWS[-1].replace("/", "#")).encode())
+    assert "No field of the certificate uses this column." in page.text
+    assert not [f for f in page.forms if f.action.endswith("/submit")]
+
+
 def test_who_uploaded_cannot_approve_even_by_hand(browse: Browse):
     from tests.portal.test_permissions import own_token
 
