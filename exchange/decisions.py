@@ -22,7 +22,7 @@ read them before they would stand in a public log for ever.
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -72,6 +72,8 @@ class Decision:
     """Everything about an answer but the ledger entry's name.
 
     `purpose_known` and `basis_registered`: whether these are words of ours, or the asker's own.
+    `of_form`: refused before it mattered what the register holds, and so in the same words for
+    every number.
     """
 
     assessment: Assessment
@@ -82,6 +84,12 @@ class Decision:
     legal_basis: str
     basis_registered: bool
     purpose_known: bool
+    of_form: bool = False
+
+    @property
+    def is_miss(self) -> bool:
+        """Whether it tells a guesser something about the register (`exchange/quota.py`)."""
+        return self.assessment.outcome in rules.GUESSED and not self.of_form
 
 
 def decide(
@@ -94,10 +102,10 @@ def decide(
 ) -> Decision:
     """The answer to one question. `visible` says what the catalogue shows a purpose today."""
     if not found.grants:  # 1
-        return _refusal(request, found, "purpose_not_held")
+        return _refusal(request, found, "purpose_not_held", of_form=True)
     open_purpose = request.purpose in OPEN_PURPOSES
     if not _is_registered(request, found) and not open_purpose:  # 2
-        return _refusal(request, found, "legal_basis_not_registered")
+        return _refusal(request, found, "legal_basis_not_registered", of_form=True)
     record = found.record
     if record is None:  # 3
         return _not_found(request, found, handed_in)
@@ -193,9 +201,12 @@ def verdict_of(
     )
 
 
-def _refusal(request: VerificationRequest, found: Found, reason: str) -> Decision:
+def _refusal(
+    request: VerificationRequest, found: Found, reason: str, *, of_form: bool = False
+) -> Decision:
     """Said nothing, shown nothing; the holder still sees that somebody asked."""
-    return _nothing(request, found, found.record, rules.silent(Outcome.NOT_PERMITTED), reason)
+    silent = rules.silent(Outcome.NOT_PERMITTED)
+    return replace(_nothing(request, found, found.record, silent, reason), of_form=of_form)
 
 
 def _nothing(

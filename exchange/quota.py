@@ -1,11 +1,17 @@
 """How often somebody may ask in vain: guessing numbers must cost more than it finds.
 
 Numbers are short and partly in sequence, so whoever may ask without limit finds them all. Honest
-askers rarely miss. So only misses are charged (not found, not permitted), an answer that finds
-something is free, and whoever has missed too often waits before the next question is even looked
-up. The allowance is per asker and process, and comes back with time:
+askers rarely miss. So only misses are charged, an answer that finds something is free, and whoever
+has missed too often waits before the next question is even looked up.
 
-    a department or a client     300 at once, then one a second
+- A miss is an answer that tells a guesser something about the register: not found, or not permitted
+  although the question was in order. A question refused for its form (a purpose that is not held, a
+  misspelt legal basis, a file that is no certificate) is answered the same whatever exists, and
+  costs nothing: a mistake in one letter must not stop a department.
+- The allowance is per asker and process, and comes back with time. Each program and each person has
+  one of its own, so that a program that errs holds up nobody but itself:
+
+    a program or a person        300 at once, then one a second
     an anonymous address          30 at once, then six a minute
 """
 
@@ -14,7 +20,6 @@ from datetime import datetime
 from math import ceil
 from threading import Lock
 
-from exchange.rules import GUESSED
 from foundation.actor import Actor, ActorKind
 from foundation.errors import TooManyRequests
 from keys.bounded import Bounded
@@ -52,9 +57,8 @@ class Quota:
                 next_step="check the numbers against the documents before asking again",
             )
 
-    def charge(self, actor: Actor, address: str, now: datetime, *outcomes: str) -> None:
-        """Count the misses among some outcomes."""
-        misses = sum(outcome in GUESSED for outcome in outcomes)
+    def charge(self, actor: Actor, address: str, now: datetime, misses: int) -> None:
+        """Count some misses."""
         if misses:
             asker, allowance = _asker(actor, address)
             with self._lock:
@@ -71,7 +75,7 @@ class Quota:
 
 
 def _asker(actor: Actor, address: str) -> tuple[str, Allowance]:
-    """A department answers for all its programs; strangers are told apart by their address."""
+    """Strangers are told apart by their address."""
     if actor.kind is ActorKind.ANONYMOUS:
         return f"address/{address}", UNKNOWN
-    return actor.organisation or f"{actor.kind}/{actor.id}", KNOWN
+    return f"{actor.kind}/{actor.id}", KNOWN

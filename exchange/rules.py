@@ -48,7 +48,8 @@ class Outcome(StrEnum):
 
 GOOD = frozenset({Outcome.VALID, Outcome.VALID_AS_OF})
 UNDECIDED = frozenset({Outcome.SOURCE_UNAVAILABLE})
-GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})  # what somebody who guesses hears
+# What somebody who guesses hears; not every time, though: see `Decision.is_miss`.
+GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})
 SILENT = frozenset({*GUESSED, *UNDECIDED, Outcome.NOT_A_CERTIFICATE})
 
 # check -> reason code -> the sentence an officer reads. Codes are stable; sentences may improve.

@@ -186,8 +186,8 @@ class Showing:
             found = replace(found, grants={})  # the consent is over: nothing may be said
         decision = decide(request, found, now, visible=self._visible)
         if not good:
-            decision = replace(decision, reason="show_code_expired")
-        self._quota.charge(actor, address, now, decision.assessment.outcome)
+            decision = replace(decision, reason="show_code_expired", of_form=False)
+        self._quota.charge(actor, address, now, decision.is_miss)
         ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
         return Opened(good, decision, now, ref)
 

@@ -110,7 +110,7 @@ class Verifications:
         key = (actor.organisation, request.purpose, *_by(request.number))
         found = await self._loader.get(key)
         decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
-        self._quota.charge(actor, "", now, decision.assessment.outcome)
+        self._quota.charge(actor, "", now, decision.is_miss)
         ref = await self._ledger.record(entry_of(request, decision, actor, now))
         return await self._keys.aside(lambda: self._answer(request, decision, now, ref))
 
@@ -126,7 +126,7 @@ class Verifications:
             request = batch.single(number)
             facts = found.get(key, _NOTHING)
             decided.append((request, decide(request, facts, now, visible=self.purposes.visible)))
-        self._quota.charge(actor, "", now, *(one.assessment.outcome for _, one in decided))
+        self._quota.charge(actor, "", now, sum(one.is_miss for _, one in decided))
         refs = await self._ledger.record_all(
             [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
         )
@@ -164,7 +164,7 @@ class Verifications:
         with self._database.write() as tx:
             found = self._fetch(tx, [key]).get(key, _NOTHING)
             decision = decide(request, found, now, visible=visible, handed_in=handed_in)
-            self._quota.charge(actor, address, now, decision.assessment.outcome)
+            self._quota.charge(actor, address, now, decision.is_miss)
             ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
             then(tx, decision)
         return self._answer(request, decision, now, ref)

@@ -8,6 +8,7 @@ import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,11 +17,11 @@ import pytest
 from starlette.requests import Request
 
 from certificates.rules import State
-from exchange.errors import CertificateNotHeld, ShowCodeExpired
+from exchange.errors import CertificateNotHeld, ShowCodeExpired, ShowCodeUnknown
 from exchange.models import answered_requests, show_codes
 from exchange.quota import KNOWN, UNKNOWN
 from exchange.requests import BatchRequest
-from foundation.actor import ANONYMOUS
+from foundation.actor import ANONYMOUS, ActorKind
 from foundation.canonical import b64url
 from foundation.database import wait_for_advisory_lock
 from foundation.errors import Malformed, TooManyRequests, YinzhengError
@@ -89,6 +90,78 @@ def test_33_a_department_cannot_guess_in_batches_either(house):
         asyncio.run(house.verifications.verify_batch(INSPECTOR, batch))
     with pytest.raises(TooManyRequests):
         house.ask(asking(made_up(0)))
+
+
+NOT_GUESSES = {
+    "a misspelt basis": {"legal_basis": "《食品安全法》第一百一十条"},
+    "a misspelt purpose": {"purpose": "food-inspektion"},
+    "a purpose of another department": {"purpose": "loan-application"},
+}
+
+
+@pytest.mark.parametrize("changed", NOT_GUESSES.values(), ids=NOT_GUESSES)
+def test_33_a_question_refused_for_its_form_is_no_guess(house, licence, changed):
+    """One letter wrong in a program's settings, three hundred times, and nobody is held up."""
+    wrong = asking(licence.number, **changed)
+    batch = BatchRequest(
+        tuple(made_up(n) for n in range(100)), wrong.purpose, wrong.legal_basis, wrong.case_ref
+    )
+    for _ in range(KNOWN.burst // 100 + 1):
+        answer = asyncio.run(house.verifications.verify_batch(INSPECTOR, batch))
+        assert {item.verdict for item in answer.items} == {"not_permitted"}
+    for ask in (house.ask, house.ask_now):
+        assert ask(wrong).verdict == "not_permitted"
+
+    assert house.ask(asking(licence.number)).verdict == "valid"
+    assert house.ask_now(asking(licence.number)).verdict == "valid"
+
+
+def test_33_files_that_are_no_certificates_are_no_guesses(house, licence):
+    for number in range(UNKNOWN.burst + 1):
+        letter = asking(document=b"letter %d" % number, purpose="public-check")
+        house.verifications.verify_now(ANONYMOUS, letter, address="203.0.113.7")
+
+    heard = house.verifications.verify_now(ANONYMOUS, public(licence.number), address="203.0.113.7")
+    assert heard.verdict == "valid"
+
+
+def test_33_one_program_of_a_department_does_not_hold_up_another(house, licence):
+    why = asking()
+    numbers = tuple(made_up(number) for number in range(100))
+    batch = BatchRequest(numbers, why.purpose, why.legal_basis, why.case_ref)
+    for _ in range(KNOWN.burst // 100):
+        asyncio.run(house.verifications.verify_batch(INSPECTOR, batch))
+    with pytest.raises(TooManyRequests):
+        house.ask(asking(licence.number))
+
+    for other in (
+        replace(INSPECTOR, id="food-bureau-counter"),
+        replace(INSPECTOR, kind=ActorKind.PERSON),
+    ):
+        assert house.ask(asking(licence.number), other).verdict == "valid"
+
+
+def test_33_a_refusal_that_tells_of_a_number_is_a_guess(house):
+    """In order, but not for this type: whoever hears that knows that the number exists."""
+    permit = house.issue("residence-permit")
+    why = asking()
+    batch = BatchRequest((permit.number,) * 100, why.purpose, why.legal_basis, why.case_ref)
+    for _ in range(KNOWN.burst // 100):
+        answer = asyncio.run(house.verifications.verify_batch(INSPECTOR, batch))
+    assert answer.items[0].reason == "purpose_not_for_this_type"
+
+    with pytest.raises(TooManyRequests):
+        house.ask(asking(permit.number))
+
+
+@pytest.mark.parametrize("purpose", ["food-inspection", "holder-show", "nobody-knows"])
+def test_33_show_codes_cannot_be_guessed_under_any_purpose(house, purpose):
+    for number in range(KNOWN.burst):
+        with pytest.raises(ShowCodeUnknown):
+            house.ask_now(asking(qr_text=f"/v/show-{number:022d}", purpose=purpose))
+
+    with pytest.raises(TooManyRequests):
+        house.ask_now(asking(qr_text="/v/show-AAAAAAAAAAAAAAAAAAAAAA", purpose=purpose))
 
 
 def test_33_whoever_only_asks_about_what_there_is_never_waits(house, licence):
