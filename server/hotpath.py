@@ -102,7 +102,7 @@ class HotPath:
         try:
             request.body = await _body(receive, found.route.body_limit)
         except YinzhengError as error:
-            reply = self.refusal(found.route, error)
+            reply = self.refusal(found.route.name, request.method, error)
         else:
             reply = await self.reply(found.route, request, scope["headers"])
         headers = [
@@ -140,11 +140,11 @@ class HotPath:
         self._answered(route.name, route.method, answer.status, time.perf_counter() - began)
         return self._reply(answer, request_id)
 
-    def refusal(self, route: HotRoute, error: YinzhengError) -> Reply:
-        """What is answered without asking the handler."""
+    def refusal(self, name: str, method: str, error: YinzhengError) -> Reply:
+        """What is answered without asking the handler of the route of that name."""
         request_id = new_request_id()
         answer = problem(error, request_id)
-        self._answered(route.name, route.method, answer.status, 0.0)
+        self._answered(name, method, answer.status, 0.0)
         return self._reply(answer, request_id)
 
     def _reply(self, answer: HotAnswer, request_id: str) -> Reply:

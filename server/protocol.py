@@ -24,10 +24,27 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from foundation.errors import YinzhengError
 from foundation.hot import HotRequest, HotRoute
 from server.hotpath import HotPath, Reply, as_lines, too_large
 
+HEAD_LIMIT: Final = 64 * 1024  # bytes of target and fields; of trailers as many
+MOST_FIELDS: Final = 100
 _INVALID: Final = "Invalid HTTP request received."
+_LINGER: Final = 2.0  # seconds in which whoever was turned away may read why
+
+
+class HeadTooLarge(YinzhengError):
+    """RFC 6585 §5."""
+
+    code = "head_too_large"
+    status = 431
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the header fields are larger than {HEAD_LIMIT} bytes or more than {MOST_FIELDS}",
+            next_step="send fewer or shorter header fields",
+        )
 
 
 class _Nobody:
@@ -40,12 +57,28 @@ class _Nobody:
 class _Exchange:
     """A request on the short way. uvicorn knows the first three names, and `message_event`."""
 
-    __slots__ = ("disconnected", "keep_alive", "request", "response_complete", "route", "task")
+    __slots__ = (
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "request",
+        "response_complete",
+        "route",
+        "task",
+    )
     message_event = _Nobody()
 
-    def __init__(self, route: HotRoute, request: HotRequest, *, keep_alive: bool) -> None:
+    def __init__(
+        self,
+        route: HotRoute,
+        request: HotRequest,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+    ) -> None:
         self.route = route
         self.request = request
+        self.headers = headers
         self.keep_alive = keep_alive
         self.disconnected = self.response_complete = False
         self.task: asyncio.Task[None] | None = None
@@ -102,7 +135,9 @@ class HotProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._stopped = False
+        self._stopped = self._mixed = False
+        self._passed = True
+        self._fed = 0
         if not isinstance(self.app, HotPath):
             raise TypeError("this protocol is for a HotPath")
         self._hot = self.app
@@ -111,11 +146,27 @@ class HotProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._passed:
+            self._passed, self._fed = False, 0
+        self._fed += len(data)
         try:
             self._feed(data)
-        except HttpParserError:
+        except HttpParserError as problem:
+            self._turn_away(problem.__context__)
+        else:
+            if self._fed > HEAD_LIMIT and not self._passed:  # a head without end, or trailers
+                self._turn_away(HeadTooLarge())
+
+    def _turn_away(self, cause: BaseException | None) -> None:
+        """Say why, if it is this request's turn to be answered, and hear nothing more."""
+        if not isinstance(cause, HeadTooLarge):
             self.logger.warning(_INVALID)
             self.send_400_response(_INVALID)
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._write(self._hot.refusal("none", "", cause), b"connection: close\r\n")
+            self.transport.set_protocol(_Deaf(self))
 
     def _feed(self, data: bytes) -> None:
         """Let the parser read. It stops behind the head of a request that wishes for an upgrade."""
@@ -150,24 +201,32 @@ class HotProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = self._stopped = False
+        self._mixed = self._passed  # this head does not begin where the received bytes began
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > MOST_FIELDS or (
+            (self._mixed or self._fed > HEAD_LIMIT) and self._head_size() > HEAD_LIMIT
+        ):
+            raise HeadTooLarge
         if self.parser.should_upgrade():
             self._stopped = True  # `_feed` hears of it next
             return
         exchange = self._short_way()
         if exchange is not None:
             self.cycle = exchange
+            self.headers = []  # for trailers, which are nobody's fields (RFC 9110 §6.5.1)
             return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
         super().on_headers_complete()
+        self.headers = []
         if self.scope["method"] != "HEAD":  # no content follows the head there
             self.cycle.transport = _Together(self.transport, self.loop)
 
     def on_body(self, body: bytes) -> None:
+        self._passed = True
         exchange = self.cycle
         if not isinstance(exchange, _Exchange):
             super().on_body(body)
@@ -175,9 +234,11 @@ class HotProtocol(HttpToolsProtocol):
             exchange.request.body += body
             limit = exchange.route.body_limit
             if len(exchange.request.body) > limit:
-                self._send(exchange, self._hot.refusal(exchange.route, too_large(limit)))
+                route, method = exchange.route, exchange.request.method
+                self._send(exchange, self._hot.refusal(route.name, method, too_large(limit)))
 
     def on_message_complete(self) -> None:
+        self._passed = True
         exchange = self.cycle
         if self._stopped:
             return
@@ -202,11 +263,11 @@ class HotProtocol(HttpToolsProtocol):
         ip = self.client[0] if self.client else ""
         request = HotRequest(method, path, query, client_ip=ip, path_params=found.params)
         lasting = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return _Exchange(found.route, request, keep_alive=lasting)
+        return _Exchange(found.route, request, self.headers, keep_alive=lasting)
 
     def _begin(self, exchange: _Exchange) -> None:
         """Run a prompt handler at once; whatever has to wait becomes a task."""
-        answering: Coroutine[Any, Any, None] = self._answer(exchange, self.headers)
+        answering: Coroutine[Any, Any, None] = self._answer(exchange)
         if exchange.route.prompt:
             try:
                 answering = _rest(answering, answering.send(None))
@@ -215,7 +276,8 @@ class HotProtocol(HttpToolsProtocol):
         exchange.task = self.loop.create_task(answering)
         self.tasks.add(exchange.task)  # uvicorn waits for them when it stops
 
-    async def _answer(self, exchange: _Exchange, headers: list[tuple[bytes, bytes]]) -> None:
+    async def _answer(self, exchange: _Exchange) -> None:
+        headers = exchange.headers
         try:
             self._send(exchange, await self._hot.reply(exchange.route, exchange.request, headers))
         finally:
@@ -226,16 +288,46 @@ class HotProtocol(HttpToolsProtocol):
         if exchange.disconnected:
             return
         exchange.response_complete = True
+        self._write(reply, b"" if exchange.keep_alive else b"connection: close\r\n")
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _write(self, reply: Reply, ends: bytes) -> None:
         status = STATUS_LINE[reply.status]
         dated = as_lines(self.server_state.default_headers)
-        ends = b"" if exchange.keep_alive else b"connection: close\r\n"
         length = b"content-length: %d\r\n" % len(reply.body)
         name = b"x-request-id: %b\r\n\r\n" % reply.request_id
         lines = (status, reply.head.lines, dated, ends, length, name, reply.body)
         self.transport.write(b"".join(lines))
-        if not exchange.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+
+class _Deaf(asyncio.Protocol):
+    """Takes a connection over after its last answer.
+
+    To close at once would throw the answer away: bytes that nobody read make the kernel reset the
+    connection, and a reset overtakes what was sent.
+    """
+
+    def __init__(self, before: HotProtocol) -> None:
+        self._before = before
+        before.transport.write_eof()
+        before.loop.call_later(_LINGER, before.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Nobody hears it."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._before.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._before.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._before.resume_writing()
 
 
 def _new_parser(protocol: HttpToolsProtocol) -> HttpRequestParser:

@@ -1,12 +1,15 @@
-"""Attacks 8, 28, 35, 36 and 50 on the house as a whole: real server, real pages, real races."""
+"""Attacks 8, 28, 35, 36, 50 and 53 on the house as a whole: real server, real pages, real races."""
 
 import asyncio
+import os
 import re
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -319,3 +322,37 @@ def test_50_two_drafts_with_one_number_become_one_licence(
 
     table = register.response.text.split("<tbody>")[1]
     assert table.count(">JY29900017654325<") == 1
+
+
+# ── 53: header floods ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/keys/jwks.json", "/verify", "/oauth/token", "/nowhere"])
+@pytest.mark.parametrize(
+    "fields", ["X: {}\r\n".format("x" * 1_600_000), "X: 1\r\n" * 20_000, "X: 1\r\n" * 101]
+)
+def test_53_a_flood_of_header_fields_is_refused_and_the_connection_ends(
+    office: Office, path: str, fields: str
+) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"
+
+    assert raw(office, request.encode() + SMUGGLED) == [b"431"]
+
+
+def test_53_a_head_without_end_does_not_make_the_house_grow(office: Office) -> None:
+    (process,) = office.processes
+    before = _resident(process.pid)
+    with socket.create_connection(("127.0.0.1", office.port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        with suppress(ConnectionError):  # a refused one is heard for two more seconds
+            for _ in range(3_000):
+                connection.sendall(b"x" * 100_000)
+
+    assert _resident(process.pid) - before < 30_000_000
+    assert httpx.get(f"{office.origin}/verify").status_code == 200
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that the process holds (Linux)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

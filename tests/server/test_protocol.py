@@ -59,7 +59,7 @@ def get(path: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
 @asynccontextmanager
 async def listening(kind: type[HttpToolsProtocol], **settings) -> AsyncIterator[int]:
     ordinary = framework()
-    ordinary.add_api_route("/ordinary", said_back, methods=["PUT"])
+    ordinary.add_api_route("/ordinary", said_back, methods=["GET", "PUT"])
     app = HotPath(Envelope(ordinary, https=False), OWN, https=False)
     config = Config(app, lifespan="off", access_log=False, proxy_headers=False, **settings)
     config.load()
@@ -88,6 +88,8 @@ async def exchange(port: int, *pieces: bytes) -> bytes:
             await asyncio.sleep(0.01)
         while piece := await until_silence(reader):
             received += piece
+    except ConnectionError:
+        pass
     finally:
         writer.close()
     return received
@@ -249,7 +251,7 @@ def test_an_upgrade_is_ignored_and_the_request_served_with_its_content(
         assert [without_names(answer) for answer in answers] == expected
     assert {answer.count(b"HTTP/1.1 ") for answer in plain} == {2}
     served = {method for method, answer in zip(METHODS, plain, strict=True) if b'"a":"1"' in answer}
-    assert served == {b"/echo": {b"POST"}, b"/ordinary": {b"PUT"}, b"/prompt": set()}[path]
+    assert served == {b"/echo": {b"POST"}, b"/ordinary": {b"GET", b"PUT"}, b"/prompt": set()}[path]
 
 
 def test_a_wish_for_an_upgrade_does_not_hide_who_else_asks() -> None:
@@ -260,6 +262,73 @@ def test_a_wish_for_an_upgrade_does_not_hide_who_else_asks() -> None:
 
     assert answer.count(b"HTTP/1.1 200 OK") == 4
     assert answer.count(b'"a":"1"') == 3
+
+
+LAST = b"connection: close"
+BIG = b"x-big: " + b"b" * 65_536
+TOO_LARGE = [
+    (get(b"/prompt", LAST, BIG),),
+    (get(b"/ordinary", LAST, BIG),),
+    (get(b"/prompt?" + b"q" * 65_536, LAST),),
+    (get(b"/prompt", LAST, *[b"x: 1"] * 99),),
+    (get(b"/ordinary", LAST, *[b"x-%d: 1" % number for number in range(99)]),),
+    (get(b"/prompt", BIG)[:30_000], get(b"/prompt", BIG)[30_000:]),
+    (get(b"/prompt", BIG * 24)[:-2],),  # 1.6 MB, and no end of the head
+    (b"GET /prompt HTTP/1.1\r\n", *[b"x: 1\r\n" * 2_000] * 10),
+    (b"\r\n" * 40_000,),
+    (POST + UPGRADE + b"content-length: 3\r\n" + BIG + b"\r\n\r\na=1",),
+]
+
+
+def test_a_head_beyond_a_limit_is_refused_and_the_connection_ends() -> None:
+    """RFC 6585 §5; what follows on the connection is not read any more."""
+    refused = ask_at_once(*[(*pieces, get(b"/prompt")) for pieces in TOO_LARGE])
+
+    for answer in refused:
+        assert answer.startswith(b"HTTP/1.1 431 "), answer[:100]
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b'"code":"head_too_large"' in answer
+        assert b"connection: close\r\n" in answer
+        assert b"x-content-type-options: nosniff\r\n" in answer
+
+
+def test_a_head_beyond_a_limit_behind_other_requests_is_not_served_either() -> None:
+    answer = ask(HotProtocol, get(b"/prompt") + get(b"/things/blue", BIG) + get(b"/prompt"))
+
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"431"]
+
+
+def test_large_heads_within_the_limits_are_served_and_content_is_not_counted() -> None:
+    large = b"x-big: " + b"b" * 65_000
+    many = [b"x: 1"] * 98
+
+    answers = ask_at_once(
+        *[(get(path, LAST, large),) for path in (b"/prompt", b"/ordinary")],
+        *[(get(path, LAST, *many),) for path in (b"/prompt", b"/ordinary")],
+        (get(b"/prompt", large) * 5 + get(b"/prompt", LAST),),
+        (
+            b"PUT /ordinary HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n%b\r\n\r\n" % LAST,
+            *[b"a" * 40_000] * 5,
+        ),
+    )
+
+    for answer in answers:
+        assert set(re.findall(rb"HTTP/1.1 (\d+)", answer)) == {b"200"}
+    assert answers[4].count(b"HTTP/1.1 200") == 6
+
+
+def test_trailers_are_nobodys_fields_and_not_without_end() -> None:
+    """RFC 9110 §6.5.1: what comes after the content decides nothing."""
+    chunked = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n"
+
+    few, many, large = ask_at_once(
+        (chunked + b"content-type: text/plain\r\n\r\n",),
+        (chunked, *[b"x: 1\r\n" * 2_000] * 10, b"\r\n"),
+        (chunked, b"x: ", *[b"b" * 10_000] * 10, b"\r\n\r\n"),
+    )
+
+    assert few.startswith(b"HTTP/1.1 200 ")
+    assert many == large == b""
 
 
 def test_who_hangs_up_is_not_answered_and_disturbs_nobody() -> None:
