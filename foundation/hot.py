@@ -31,6 +31,9 @@ SINGLE_HEADERS = frozenset(
         b"transfer-encoding",
     }
 )
+ASKED_BY = "method"
+"""In a scope's state: the method as it was sent. The framework's routes see a HEAD as GET."""
+
 _FORM = "application/x-www-form-urlencoded"
 _MOST_PARAMETERS = 100
 
@@ -82,6 +85,12 @@ class HotRoute:
     openapi: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     prompt: bool = False
+
+
+def method_of(request: Request) -> str:
+    """The method that the client sent: what its proofs and signatures name."""
+    asked_by: str = request.scope.get("state", {}).get(ASKED_BY, request.method)
+    return asked_by
 
 
 class Require(Protocol):
@@ -180,7 +189,7 @@ def mount(router: APIRouter, routes: Sequence[HotRoute]) -> None:
 def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         hot = HotRequest(
-            method=request.method,
+            method=method_of(request),
             path=request.url.path,
             query=request.scope["query_string"].decode("latin-1"),
             headers=collect_headers(request.headers.raw),

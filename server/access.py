@@ -6,7 +6,7 @@ from fastapi import Request
 
 from foundation.actor import Actor
 from foundation.errors import Refused
-from foundation.hot import HotRequest, collect_headers
+from foundation.hot import HotRequest, collect_headers, method_of
 from idp import Idp
 from server.middleware import streamed_sha256
 
@@ -20,7 +20,7 @@ class Access:
     def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
         async def dependency(request: Request) -> Actor:
             hot = HotRequest(
-                method=request.method,
+                method=method_of(request),
                 path=request.url.path,
                 query=request.scope["query_string"].decode("latin-1"),
                 headers=collect_headers(request.headers.raw),

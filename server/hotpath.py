@@ -111,7 +111,8 @@ class HotPath:
             (b"x-request-id", reply.request_id),
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        body = b"" if request.method == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
 
     def find(self, method: str, path: str) -> Found | None:
         """The fast-lane route of a decoded path; None leaves the request to the framework, which
@@ -137,7 +138,7 @@ class HotPath:
         except Exception as failure:
             log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
             answer = problem(unexpected(), request_id)
-        self._answered(route.name, route.method, answer.status, time.perf_counter() - began)
+        self._answered(route.name, request.method, answer.status, time.perf_counter() - began)
         return self._reply(answer, request_id)
 
     def refusal(self, name: str, method: str, error: YinzhengError) -> Reply:
@@ -154,12 +155,13 @@ class HotPath:
     def _add(self, route: HotRoute) -> None:
         """Exact paths, or one `{name}` as the last segment: more would be a router of our own."""
         head, _, tail = route.path.rpartition("/")
-        if "{" not in route.path:
-            self._exact[route.method, route.path] = Found(route, {})
-        elif tail.startswith("{") and tail.endswith("}") and "{" not in head:
-            self._one_segment[route.method, head] = (route, tail[1:-1])
-        else:
-            raise ValueError(f"{route.path} does not fit the fast lane")
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            if "{" not in route.path:
+                self._exact[method, route.path] = Found(route, {})
+            elif tail.startswith("{") and tail.endswith("}") and "{" not in head:
+                self._one_segment[method, head] = (route, tail[1:-1])
+            else:
+                raise ValueError(f"{route.path} does not fit the fast lane")
 
 
 def unexpected() -> YinzhengError:

@@ -4,6 +4,7 @@
 - one meaning: a header that decides something sent twice, or a path that decodes twice, is refused
   before anybody looks at it (attacks 35 and 36);
 - the digest of what goes by, when the request is signed;
+- HEAD wherever GET is (RFC 9110 §9.1): the framework hears GET, and the content is left out;
 - the security headers, unless the page set its own Content-Security-Policy;
 - a limit on the body, small for forms and larger where files arrive.
 """
@@ -16,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from foundation.errors import NotFound, YinzhengError
-from foundation.hot import collect_headers, problem
+from foundation.hot import ASKED_BY, collect_headers, problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -82,15 +83,18 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        request_id = new_request_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id, method = new_request_id(), scope["method"]
+        state = scope.setdefault("state", {})
+        state["request_id"], state[ASKED_BY] = request_id, method
+        if method == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _head_alone(send)
 
         began = time.perf_counter()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seconds = time.perf_counter() - began
-                self._answered(_name(scope), scope["method"], message["status"], seconds)
+                self._answered(_name(scope), method, message["status"], seconds)
                 message["headers"] = self._complete(message["headers"], request_id)
             await send(message)
 
@@ -116,6 +120,21 @@ class Envelope:
 def _name(scope: Scope) -> str:
     """The route's own name; an address that leads nowhere has none."""
     return str(getattr(scope.get("route"), "name", "") or "none")
+
+
+def _head_alone(send: Send) -> Send:
+    """Sends the head of an answer to a GET, and nothing of its content."""
+    ended = False
+
+    async def send_head(message: Message) -> None:
+        nonlocal ended
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b""})
+
+    return send_head
 
 
 async def _send_problem(error: YinzhengError, request_id: str, send: Send) -> None:

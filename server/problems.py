@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from foundation.errors import (
     Conflict,
@@ -51,6 +52,7 @@ class MethodNotAllowed(YinzhengError):
     status = 405
 
 
+_METHODS = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
 _BY_STATUS: dict[int, type[YinzhengError]] = {
     400: Malformed,
     403: Refused,
@@ -88,6 +90,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         response = answer(request, kind(words.get(error.status_code, str(error.detail))))
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
+        if error.status_code == 405:
+            response.headers["allow"] = ", ".join(_allowed(request))
         return response
 
     def fault(request: Request, error: Exception) -> Response:
@@ -100,6 +104,21 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, fault)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that this address takes (RFC 9110 §10.2.1).
+
+    The framework names those of the first route that fits, and an address may have several.
+    """
+    probes = [{**request.scope, "method": method} for method in _METHODS]
+    routes = request.app.routes
+    taken = [
+        probe["method"]
+        for probe in probes
+        if any(route.matches(probe)[0] is Match.FULL for route in routes)
+    ]
+    return sorted({*taken, "HEAD"}) if "GET" in taken else taken
 
 
 def is_for_machines(request: Request) -> bool:

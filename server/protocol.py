@@ -288,17 +288,19 @@ class HotProtocol(HttpToolsProtocol):
         if exchange.disconnected:
             return
         exchange.response_complete = True
-        self._write(reply, b"" if exchange.keep_alive else b"connection: close\r\n")
+        ends = b"" if exchange.keep_alive else b"connection: close\r\n"
+        self._write(reply, ends, head_alone=exchange.request.method == "HEAD")
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-    def _write(self, reply: Reply, ends: bytes) -> None:
+    def _write(self, reply: Reply, ends: bytes, *, head_alone: bool = False) -> None:
         status = STATUS_LINE[reply.status]
         dated = as_lines(self.server_state.default_headers)
         length = b"content-length: %d\r\n" % len(reply.body)
         name = b"x-request-id: %b\r\n\r\n" % reply.request_id
-        lines = (status, reply.head.lines, dated, ends, length, name, reply.body)
+        content = b"" if head_alone else reply.body
+        lines = (status, reply.head.lines, dated, ends, length, name, content)
         self.transport.write(b"".join(lines))
 
     def _head_size(self) -> int:

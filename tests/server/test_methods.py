@@ -1,0 +1,114 @@
+"""HEAD wherever GET is, on both lanes, and an `Allow` that names what is there (RFC 9110 §9.1)."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from server import sandbox
+from server.assembly import House, opened
+from server.settings import Settings
+
+FAST = (
+    "/keys/jwks.json",
+    "/.well-known/openid-configuration",
+    "/ledger/checkpoint",
+    "/oauth/userinfo",  # refused, as a GET without a token is
+)
+ORDINARY = (
+    "/",
+    "/signin",
+    "/verify",
+    "/me",  # leads to the sign-in page
+    "/static/style.css",
+    "/pki/ca.crt",
+    "/api/openapi.json",
+    "/api/v1/purposes",
+    "/nowhere",
+    "/me%2500/access",
+)
+OF_THIS_ANSWER = ("x-request-id", "date", "set-cookie")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with opened(Settings(data_dir=tmp_path_factory.mktemp("methods"))) as house:
+        sandbox.seed(house)
+        yield house
+
+
+def ask(house: House, *requests: tuple[str, str], **headers: str) -> list[httpx.Response]:
+    """By both doors where there are two: what the fast lane answers, the framework's twin does."""
+
+    async def all_of() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=house.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [
+                await client.request(method, path, headers=headers) for method, path in requests
+            ]
+
+    return asyncio.run(all_of())
+
+
+@pytest.mark.parametrize("path", [*FAST, *ORDINARY])
+def test_head_is_answered_as_get_is_without_the_content(house: House, path: str) -> None:
+    got, head = ask(house, ("GET", path), ("HEAD", path))
+
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    for name in OF_THIS_ANSWER:
+        got.headers.pop(name, None)
+        head.headers.pop(name, None)
+    same = set(got.headers) - {"content-length"}  # the id of a request makes a page's length
+    assert {name: got.headers[name] for name in same} == {
+        name: head.headers[name] for name in head.headers if name != "content-length"
+    }
+    assert ("content-length" in head.headers) == ("content-length" in got.headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/keys/jwks.json", "GET, HEAD"),
+        ("/verify", "GET, HEAD"),
+        ("/static/style.css", "GET, HEAD"),
+        ("/signin", "GET, HEAD, POST"),
+        ("/signin/abc", "GET, HEAD, POST"),
+        ("/oauth/authorize", "GET, HEAD, POST"),
+        ("/oauth/userinfo", "GET, HEAD, OPTIONS, POST"),
+        ("/oauth/introspect", "POST"),
+        ("/api/v1/verifications", "POST"),
+        ("/api/v1/purposes", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_there_is_told_all_that_are(
+    house: House, path: str, allowed: str
+) -> None:
+    (refused,) = ask(house, ("TRACE", path))
+
+    assert refused.status_code == 405
+    assert refused.headers["allow"] == allowed
+
+
+def test_head_is_refused_where_get_is(house: House) -> None:
+    head, got = ask(house, ("HEAD", "/oauth/introspect"), ("GET", "/oauth/introspect"))
+
+    assert (head.status_code, got.status_code) == (405, 405)
+    assert head.headers["allow"] == got.headers["allow"] == "POST"
+    assert head.content == b""
+
+
+def test_a_script_of_any_origin_reads_our_keys(house: House) -> None:
+    (keys,) = ask(house, ("GET", "/keys/jwks.json"), origin="https://app.example")
+    again, head = ask(
+        house,
+        ("GET", "/keys/jwks.json"),
+        ("HEAD", "/keys/jwks.json"),
+        **{"if-none-match": keys.headers["etag"]},
+    )
+
+    assert (keys.status_code, again.status_code, head.status_code) == (200, 304, 304)
+    for answer in (keys, again, head):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
