@@ -15,15 +15,19 @@ from server.settings import Settings
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[House]:
-    """A sandbox that listens on `house.settings.public_url` for the length of the block."""
+def serving(folder: Path, *, working: bool = True) -> Iterator[House]:
+    """A sandbox that listens on `house.settings.public_url` for the length of the block.
+
+    When it is not `working`, no job is done: what was begun stays under way.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     # "localhost", not the number: passkeys and cameras want a name they trust.
     origin = f"http://localhost:{listener.getsockname()[1]}"
     with opened(Settings(data_dir=folder, public_url=origin)) as house:
         sandbox.seed(house)
         worker = house.worker()
-        worker.start()
+        if working:
+            worker.start()
         config = uvicorn.Config(house.app(), log_level="error", lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -33,4 +37,5 @@ def serving(folder: Path) -> Iterator[House]:
         yield house
         server.should_exit = True
         thread.join(timeout=10)
-        worker.stop()
+        if working:
+            worker.stop()

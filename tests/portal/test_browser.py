@@ -26,6 +26,7 @@ from tests.portal.surfer import query
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
+CHICAGO = "chicago-business-licence"
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 WIDTHS = (320, 375, 1280)
 DAY = timedelta(days=1)
@@ -228,12 +229,37 @@ def test_a_register_is_issued_in_bulk_with_live_progress(window: Open, scripts: 
     baker.get_by_role("link", name="chicago.csv").first.click()
     baker.locator("#approve").click(no_wait_after=True)
     # One line is visible at any time, and it changes until all is done.
-    last = baker.locator(".tick-line:last-child")
+    last = baker.locator(".tick-line:visible")
     expect(last.get_by_text("All done.")).to_be_visible(timeout=60_000)
     assert baker.locator(".tick-line:visible").count() == 1
     expect(last.get_by_text("100 of 100 issued")).to_be_visible()
     baker.get_by_role("link", name="See the result").click()
     expect(baker.get_by_text("100 certificates")).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
+def test_progress_is_seen_while_its_page_is_still_being_written(
+    window: Open, tmp_path: Path, scripts: bool
+):
+    """Nobody does the work here, so the page stays open as long as a page may."""
+    header, *rows = SAMPLE.read_bytes().splitlines(keepends=True)
+    with serving(tmp_path, working=False) as idle:
+        adams, baker = (idle.idp.people.find(name).actor for name in ("adams", "baker"))
+        table = header + b"".join(rows[200:210])
+        batch = idle.batches.upload(adams, CHICAGO, "chicago", table, "streamed.csv")
+        batch = idle.batches.submit(adams, batch.id)
+        idle.batches.approve(baker, batch.id, batch.content_digest)
+
+        page = window("baker", base_url=idle.settings.public_url, java_script_enabled=scripts)
+        page.goto(f"/staff/bulk/{batch.id}/progress", wait_until="commit")
+        seen = page.locator(".tick-line:visible")
+        for lines in (1, 2):
+            expect(page.locator(".tick-line")).to_have_count(lines)
+            expect(seen).to_have_count(1)
+            expect(seen).to_contain_text("0 of 10 issued")
+            assert page.evaluate("document.readyState") == "loading"
+        idle.batches.pause(baker, batch.id)
+        expect(seen.get_by_text("Issuing is paused.")).to_be_visible()
 
 
 def test_a_forgotten_show_page_hides_its_code_by_itself(window: Open, permit: Licence):
