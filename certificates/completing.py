@@ -13,7 +13,7 @@ from certificates.issuing import Made
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.jobs import Jobs
+from foundation.jobs import OUTBOUND, Jobs
 from keys.errors import TimestampUnavailable
 from signing.service import Signing
 
@@ -28,7 +28,10 @@ class Completion:
         self._signing = signing
         self._jobs = jobs
         self._clock = clock
-        jobs.register(COMPLETING, lambda payload: self.complete(payload["certificate"]))
+        # Of the authority that may be slow, and one after another: it is one server (attack 52).
+        jobs.register(
+            COMPLETING, lambda payload: self.complete(payload["certificate"]), lane=OUTBOUND
+        )
 
     def later(self, tx: Tx, all_made: Sequence[Made]) -> None:
         """Enqueue what was sealed without a time-stamp, in the transaction that keeps it."""
@@ -36,7 +39,7 @@ class Completion:
             if made.time_stamp_pending:
                 key = f"{COMPLETING}/{made.certificate_id}"
                 payload = {"certificate": made.certificate_id}
-                self._jobs.enqueue(tx, COMPLETING, payload, key=key)
+                self._jobs.enqueue(tx, COMPLETING, payload, lock=COMPLETING, key=key)
 
     def complete(self, certificate_id: str) -> None:
         """Add the time-stamp. Raises `TimestampUnavailable` while there is none."""

@@ -12,6 +12,7 @@
   Each attempt is signed anew; the id in the content stays, so that a receiver can tell a repetition
   that it has seen from news (attack 38).
 - What is not confirmed is sent again, ever later, for a day; then it is given up and says so.
+- One receiver is told one thing after another, so a slow one holds up itself alone (attack 52).
 """
 
 import hashlib
@@ -51,8 +52,8 @@ from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock, rfc3339
 from foundation.database import Database, Tx
 from foundation.errors import FieldError
-from foundation.jobs import Jobs
-from foundation.outbound import Outbound, OutboundError
+from foundation.jobs import OUTBOUND, Jobs
+from foundation.outbound import Outbound, OutboundError, place_of
 from idp import Clients
 from keys import Keys
 from keys.http_signatures import DIGEST, Message, content_digest, sign
@@ -95,7 +96,7 @@ class Subscriptions:
         self._clock = clock
         keys.ensure(USE)
         certificates.followers.append(self.announce)
-        jobs.register(TASK, self.deliver)
+        jobs.register(TASK, self.deliver, lane=OUTBOUND)
 
     # ── following ────────────────────────────────────────────────────────────────────────────
 
@@ -175,14 +176,14 @@ class Subscriptions:
 
     def announce(self, tx: Tx, identifier: str, now: datetime) -> None:
         """The status of a certificate changes in this transaction: tell who follows it."""
-        query = select(subscriptions.c.id).where(
+        query = select(subscriptions.c.id, subscriptions.c.url).where(
             subscriptions.c.certificate == identifier, subscriptions.c.expires_at > now
         )
-        for subscription_id in tx.execute(query).scalars().all():
+        for subscription_id, url in tx.execute(query).all():
             notice = {"id": secrets.token_urlsafe(32), "subscription": subscription_id}
             row = {**notice, "occurred_at": now, "attempts": 0, "problem": ""}
             tx.execute(insert(status_notices).values(row))
-            self._jobs.enqueue(tx, TASK, {"notice": notice["id"]})
+            self._jobs.enqueue(tx, TASK, {"notice": notice["id"]}, lock=place_of(url))
 
     def deliver(self, payload: Mapping[str, Any]) -> None:
         """Send one notice; a job. Raises `NoticeNotConfirmed`, so that the engine tries again.

@@ -34,10 +34,13 @@ class YinzhengError(Exception):
     """Something was refused or failed; the same value is shown on page, API, CLI and receipt.
 
     `params` are the values a translated sentence needs (a limit, a date), never personal data.
+    `passing` says that the cause lies outside of what was asked and may pass by itself: work that
+    nobody waits for is tried again until it does (`foundation.jobs`).
     """
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
+    passing: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -102,6 +105,8 @@ class Invalid(YinzhengError):
 
 class _Later(YinzhengError):
     """`retry_after`: whole seconds until a new attempt makes sense."""
+
+    passing = True
 
     def __init__(self, detail: str, *, retry_after: int, next_step: str = "") -> None:
         super().__init__(detail, next_step=next_step, retry_after=str(retry_after))

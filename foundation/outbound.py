@@ -201,7 +201,11 @@ class Outbound:
 
 
 def place_of(url: str) -> str:
-    """Scheme, host and port of a URL, for a log: paths and queries may hold secrets."""
+    """The server that a URL is on: scheme, host and port.
+
+    Fit for a log (paths and queries may hold secrets), and as the lock of jobs that ask it: one
+    after another, so that a slow server keeps one of us waiting and not all.
+    """
     try:
         scheme, host, port, _ = parse_url(url)
     except OutboundRefused:

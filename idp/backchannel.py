@@ -20,8 +20,8 @@ from sqlalchemy import Row, insert, select
 from foundation import delivery
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.jobs import MAX_ATTEMPTS, Jobs
-from foundation.outbound import Outbound, OutboundError
+from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
+from foundation.outbound import Outbound, OutboundError, place_of
 from idp import families
 from idp.clients import Clients
 from idp.errors import LogoutNotConfirmed
@@ -70,7 +70,7 @@ class Notices:
         self._jobs = jobs
         self._outbound = outbound
         self._clock = clock
-        jobs.register(TASK, self.deliver)
+        jobs.register(TASK, self.deliver, lane=OUTBOUND)
 
     def announce(self, tx: Tx, session: Session, now: datetime) -> None:
         """Tell every service that the session signed in to, and that wants to be told (§2.5)."""
@@ -91,10 +91,12 @@ class Notices:
                     problem="",
                 )
             )
-            self._jobs.enqueue(tx, TASK, {"notice": notice_id})
+            lock = place_of(client.backchannel_logout_uri)
+            self._jobs.enqueue(tx, TASK, {"notice": notice_id}, lock=lock)
 
     def deliver(self, payload: Mapping[str, Any]) -> None:
-        """Send one notice; a job. Raises `LogoutNotConfirmed`, so that the engine tries again.
+        """Send one notice; a job. Raises `LogoutNotConfirmed`, so that the engine tries again
+        until we give up: how often is counted here, where a silent key service does not count.
 
         1. What was confirmed, given up or swept away is not sent again.
         2. The service answers 200 or 204 (§2.8): confirmed.

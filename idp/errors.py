@@ -241,6 +241,7 @@ class AuthorizationError(OAuthError):
 class LogoutNotConfirmed(YinzhengError):
     code = "logout_not_confirmed"
     status = 502
+    passing = True
 
 
 class AuthorizationRefused(YinzhengError):

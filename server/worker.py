@@ -1,6 +1,7 @@
 """Background work: jobs, the ledger's integrator, and what is due now and then.
 
-A few threads, each a loop that survives its own failures. The embedded default runs them inside the
+A few threads, each a loop that survives its own failures; each lane of jobs has one, so that what
+waits for somebody else's server stops no sealing. The embedded default runs them inside the
 web process; an office or a country runs `python -m server worker` beside its web processes. Any
 number of workers may run: the job engine, the integrator's lock and the key states see to it that
 nothing is done twice.
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from foundation.jobs import Jobs
+from foundation.jobs import LANES, Jobs
 from keys import Keys
 from ledger.service import Ledger
 
@@ -29,7 +30,7 @@ class Worker:
     ) -> None:
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._jobs, args=(jobs,), name="jobs", daemon=True),
+            *(self._lane(jobs, lane) for lane in LANES),
             self._loop("integrator", ledger.integrate_all, INTEGRATE_SECONDS),
             self._loop("duties", keys.rotate_due, DUTIES_SECONDS),
             *(self._loop(duty.__name__, duty, DUTIES_SECONDS) for duty in duties),
@@ -58,10 +59,13 @@ class Worker:
 
         return threading.Thread(target=run, name=name, daemon=True)
 
-    def _jobs(self, jobs: Jobs) -> None:
-        while not self._stop.is_set():
-            self._guarded("jobs", lambda: jobs.run_forever(self._stop))
-            self._stop.wait(1.0)
+    def _lane(self, jobs: Jobs, lane: str) -> threading.Thread:
+        def run() -> None:
+            while not self._stop.is_set():
+                self._guarded(f"jobs-{lane}", lambda: jobs.run_forever(self._stop, lane))
+                self._stop.wait(1.0)
+
+        return threading.Thread(target=run, name=f"jobs-{lane}", daemon=True)
 
     def _guarded(self, name: str, step: Callable[[], object]) -> None:
         """A database that restarts or a disk that fills must not end the loop."""

@@ -8,16 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
-from threading import Event
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from foundation.clock import system_clock
-from foundation.outbound import Outbound, OutboundFailed
+from foundation.database import Database
+from foundation.errors import Unavailable
+from foundation.jobs import LANES, OUTBOUND, open_jobs
+from foundation.outbound import Outbound, OutboundFailed, place_of
 from keys.errors import TimestampUnavailable
 from keys.external_time import ATTEMPTS, ExternalTimestamps
+from tests.simulators.receiver import Wire
 from tests.simulators.slow import Mode, SlowServer
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 0.5
 SLACK = 1.0  # a busy machine
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -101,6 +107,56 @@ def test_52_nor_is_its_name_waited_for() -> None:
     with over_in_time(ATTEMPTS * SECONDS), pytest.raises(TimestampUnavailable):
         stamp(external)
     never.set()
+
+
+def test_52_a_slow_receiver_stops_neither_sealing_nor_the_notices_of_others(
+    database: Database,
+) -> None:
+    sealed, told = Event(), Event()
+    jobs = open_jobs(database, system_clock)
+    jobs.register("seal", lambda _: sealed.set())
+    jobs.register("tell", lambda payload: tell(payload["url"], told), lane=OUTBOUND)
+    stop = Event()
+    lanes = [Thread(target=jobs.run_forever, args=(stop, lane)) for lane in LANES]
+
+    with SlowServer("headers") as slow, Wire() as quick:
+        with database.write() as tx:
+            for url in [*[slow.url] * 30, quick.origin]:
+                jobs.enqueue(tx, "tell", {"url": url}, lock=place_of(url))
+            jobs.enqueue(tx, "seal", {})
+        for lane in lanes:
+            lane.start()
+        with over_in_time(2.0):  # thirty deadlines are fifteen seconds
+            assert sealed.wait(5)
+            assert told.wait(5)
+        assert 0 < slow.asked < 10
+        stop.set()
+        for lane in lanes:
+            lane.join()
+        quick.shutdown()
+
+
+def test_52_what_we_send_to_others_is_in_their_lane_and_one_after_another_for_each() -> None:
+    """Every task that talks to somebody else's server; a new one belongs here."""
+    house = (ROOT / each for each in ("idp", "exchange", "certificates"))
+    sources = {file: file.read_text() for folder in house for file in folder.glob("*.py")}
+    sending = {file.name for file, text in sources.items() if "jobs.register(" in text
+               and ("Outbound" in text or "complete_pdf" in text)}  # fmt: skip
+
+    assert sending == {"backchannel.py", "subscriptions.py", "completing.py"}
+    for file, text in sources.items():
+        if file.name in sending:
+            assert text.count("lane=OUTBOUND") == text.count("jobs.register(") == 1
+            assert text.count("lock=") >= text.count("_jobs.enqueue(") == 1
+
+
+def tell(url: str, told: Event) -> None:
+    """As the tasks that send notices do."""
+    try:
+        outbound().post_content(url, b"{}", {})
+    except OutboundFailed as problem:
+        raise Unavailable(problem.detail, retry_after=60) from None
+    told.set()
 
 
 def stamp(external: ExternalTimestamps) -> None:

@@ -1,5 +1,9 @@
 """Jobs: no commit no job, at least once, one at a time under a lock; the same on both engines."""
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -8,12 +12,15 @@ from sqlalchemy import update
 from foundation.database import Database
 from foundation.errors import Unavailable
 from foundation.jobs import (
+    LANES,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
+    OUTBOUND,
     EmbeddedJobs,
-    _wait_after,
+    Jobs,
     jobs,
     open_jobs,
+    wait_after,
 )
 
 
@@ -64,7 +71,7 @@ def test_a_waiting_key_is_enqueued_once(engine, database: Database, done) -> Non
 
 @pytest.mark.parametrize(
     ("failure", "tried"),
-    [(OSError("the disk is tired"), MAX_ATTEMPTS), (Unavailable("silent", retry_after=5), 20)],
+    [(ValueError("a fault"), MAX_ATTEMPTS), (Unavailable("silent", retry_after=5), 20)],
     ids=["failed", "unavailable"],
 )
 def test_what_is_unavailable_is_asked_again_until_it_answers_and_other_failures_end(
@@ -89,11 +96,11 @@ def test_what_is_unavailable_is_asked_again_until_it_answers_and_other_failures_
 def test_both_engines_follow_one_rule_about_trying_again() -> None:
     def waits(failure: Exception) -> list[int | None]:
         return [
-            None if (wait := _wait_after(attempts, failure)) is None else wait.seconds
+            None if (wait := wait_after(attempts, failure)) is None else wait.seconds
             for attempts in (1, 2, 7, 8, 100)
         ]
 
-    assert waits(OSError()) == [2, 4, 128, None, None]
+    assert waits(ValueError()) == [2, 4, 128, None, None]
     assert waits(Unavailable("silent", retry_after=5)) == [2, 4, 128, 256, 300]
 
 
@@ -133,3 +140,100 @@ def test_the_job_of_a_dead_worker_runs_again_when_its_lease_is_over(
     clock.advance(timedelta(seconds=16))
     assert engine.run_pending() == 2
     assert done == [{"n": 1}, {"n": 2}]
+
+
+# ── lanes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def working(engine: Jobs) -> Iterator[None]:
+    """As a worker process does: every lane in a thread."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=engine.run_forever, args=(stop, lane)) for lane in LANES]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def soon(what: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 10
+    while not what() and time.monotonic() < until:
+        time.sleep(0.02)
+    return what()
+
+
+def test_what_was_due_first_is_done_first(engine, database: Database, clock, done) -> None:
+    for n, later in ((1, timedelta(minutes=2)), (2, -timedelta(minutes=1))):
+        clock.advance(later)
+        with database.write() as tx:
+            engine.enqueue(tx, "note", {"n": n})
+    clock.advance(timedelta(minutes=5))
+
+    engine.run_pending()
+
+    assert done == [{"n": 2}, {"n": 1}]
+
+
+def test_a_job_that_waits_for_its_next_attempt_holds_up_no_other_of_its_lock(
+    engine, database: Database, done
+) -> None:
+    def fails(payload: dict) -> None:
+        raise Unavailable("silent", retry_after=5)
+
+    engine.register("fails", fails)
+    for name in ("fails", "note"):
+        with database.write() as tx:
+            engine.enqueue(tx, name, {"n": 1}, lock="one server")
+
+    engine.run_pending()
+
+    assert done == [{"n": 1}]
+
+
+def test_who_waits_for_a_server_holds_up_neither_the_house_nor_other_servers(
+    engine, database: Database, done
+) -> None:
+    answered, begun = threading.Event(), []
+
+    def ask(payload: dict) -> None:
+        begun.append(payload["to"])
+        if payload["to"] == "slow":
+            answered.wait(20)
+
+    engine.register("ask", ask, lane=OUTBOUND)
+    with database.write() as tx:
+        for to in [*["slow"] * 20, "quick"]:
+            engine.enqueue(tx, "ask", {"to": to}, lock=to)
+        engine.enqueue(tx, "note", {"n": 1})
+
+    with working(engine):
+        both = soon(lambda: done == [{"n": 1}] and "quick" in begun)
+        asked = begun.count("slow")
+        answered.set()
+        all_asked = soon(lambda: begun.count("slow") == 20)
+
+    assert both
+    assert asked == 1, "one server is asked one thing after another"
+    assert all_asked
+
+
+def test_several_servers_are_waited_for_at_once(engine, database: Database) -> None:
+    together = threading.Barrier(3, timeout=10)
+    met = []
+
+    def ask(payload: dict) -> None:
+        together.wait()
+        met.append(payload["to"])
+
+    engine.register("ask", ask, lane=OUTBOUND)
+    with database.write() as tx:
+        for to in ("a", "b", "c"):
+            engine.enqueue(tx, "ask", {"to": to}, lock=to)
+
+    with working(engine):
+        assert soon(lambda: sorted(met) == ["a", "b", "c"])
