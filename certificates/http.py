@@ -51,7 +51,8 @@ def router(certificates: Certificates) -> APIRouter:
     @routes.get("/types/{name}/{version}", operation_id="get_type_metadata", tags=tags)
     def get_metadata(name: str, version: int) -> dict[str, Any]:
         """SD-JWT VC type metadata; the value of `vct` in every credential of the type."""
-        return _version(certificates, name, version).metadata(certificates.public_url)
+        kind = _version(certificates, name, version)
+        return kind.metadata(certificates.public_url, specimen=certificates.specimen)
 
     @routes.get("/types/{name}/{version}/schema", operation_id="get_type_schema", tags=tags)
     def get_schema(name: str, version: int) -> dict[str, Any]:

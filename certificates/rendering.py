@@ -7,6 +7,8 @@
 * A character that no font can draw fails the render with `MissingGlyph`; content that does not fit
   the page fails it with `LayoutOverflow`. A box or a cut-off line is never issued.
 * Same input, same bytes: time is an argument.
+* What a sandbox draws is a specimen: it says so across the page and in its title, and claims no
+  legal effect. The mark is part of the template hash, so a page approved as one is sealed as one.
 
 Fonts come from the wheel `justmytype-intl-cjk` (OFL), with the machine's own fonts behind them for
 rare characters. PDF/A-3 because it may carry an attachment (ISO 19005-3).
@@ -51,8 +53,19 @@ _WORDS = {
     },
     "online": {"zh-Hans": "在线核验", "zh-Hant": "線上核驗", "en": "Verify online"},
     "offline": {"zh-Hans": "离线核验", "zh-Hant": "離線核驗", "en": "Verify offline"},
-    "specimen": {"zh-Hans": "封印后生成", "zh-Hant": "封印後產生", "en": "made at sealing"},
+    "pending": {"zh-Hans": "封印后生成", "zh-Hant": "封印後產生", "en": "made at sealing"},
+    "no_effect": {
+        "zh-Hans": "本件为样本，仅供演示，不具法律效力。",
+        "zh-Hant": "本件為樣本，僅供示範，不具法律效力。",
+        "en": "This is a specimen for demonstration. It has no legal effect.",
+    },
+    "no_effect_short": {
+        "zh-Hans": "不具法律效力",
+        "zh-Hant": "不具法律效力",
+        "en": "No legal effect",
+    },
 }
+_SPECIMEN = {"zh-Hans": ("样本", "SPECIMEN"), "zh-Hant": ("樣本", "SPECIMEN")}
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -73,28 +86,31 @@ class Renderer:
     `at_once` pages are drawn at the same time, one a core; who comes then waits.
     """
 
-    def __init__(self, public_url: str, templates: Path = TEMPLATES) -> None:
+    def __init__(
+        self, public_url: str, templates: Path = TEMPLATES, *, specimen: bool = False
+    ) -> None:
         self._public_url = public_url
+        self._specimen = specimen
         self._folder = templates
         self._fonts = open_fonts()
         self.at_once = _cores()
         self._turns = threading.BoundedSemaphore(self.at_once)
         self._idle: dict[str, deque[typst.Compiler]] = defaultdict(deque)
         self._drawable: set[str] = set()
-        self.template_hash = hash_templates(templates)
+        self.template_hash = hash_templates(templates, b"specimen" if specimen else b"")
 
     def pdf(
         self, kind: CertificateType, content: Content, made_at: datetime, issued: Issued | None
     ) -> bytes:
         """The page as PDF/A-3b. Without `issued` it is the preview of the same page."""
-        data = page_data(kind, content, self._public_url, made_at, issued)
+        data = page_data(kind, content, self._public_url, made_at, issued, self._specimen)
         return self._fitting(kind.layout.template, data)
 
     def png(
         self, kind: CertificateType, content: Content, made_at: datetime, ppi: float = 110
     ) -> bytes:
         """The preview as a picture; drawn as PDF/A first, because only that checks the glyphs."""
-        data = page_data(kind, content, self._public_url, made_at, None)
+        data = page_data(kind, content, self._public_url, made_at, None, self._specimen)
         self._fitting(kind.layout.template, data)
         return self._compile(kind.layout.template, data, format="png", ppi=ppi)
 
@@ -173,6 +189,7 @@ def page_data(
     public_url: str,
     made_at: datetime,
     issued: Issued | None,
+    specimen: bool = False,
 ) -> dict[str, Any]:
     """Everything a template needs, as one JSON value."""
     layout = kind.layout
@@ -189,6 +206,7 @@ def page_data(
         "title": kind.labels[first],
         "title_size": _title_size(kind.labels[first]),
         "subtitle": kind.labels[second],
+        "specimen": _specimen(first, second) if specimen else None,
         "number": _labels(number.labels, first, second) | {"value": content.number},
         "rows": _rows(kind, content, first, second),
         "authority": {
@@ -198,13 +216,15 @@ def page_data(
         },
         "issued": {"value": written_date(content.issued_on, first)},
         "seal_box": list(layout.seal_box),
-        "statement": _statement(layout.statement, first, second),
+        "statement": _statement(
+            _WORDS["no_effect"] if specimen else layout.statement, first, second
+        ),
         "identifier": content.identifier,
         "made": [made.year, made.month, made.day, made.hour, made.minute, made.second],
         "captions": {
             "online": _caption("online", first, second),
             "offline": _caption("offline", first, second),
-            "specimen": _WORDS["specimen"][first],
+            "pending": _WORDS["pending"][first],
         },
         "online": symbol(f"{public_url}/v/{content.qr_token}"),
         "offline": symbol(issued.offline_code) if issued else None,
@@ -279,6 +299,12 @@ def _caption(word: str, first: str, second: str) -> dict[str, str]:
 
 def _statement(statement: Mapping[str, str], first: str, second: str) -> str:
     return _pair(statement, first, second) if statement else ""
+
+
+def _specimen(first: str, second: str) -> dict[str, str]:
+    """The mark in large and small letters, and what it means."""
+    mark, sub = _SPECIMEN.get(first, ("SPECIMEN", "样本"))
+    return {"mark": mark, "sub": sub, "effect": _pair(_WORDS["no_effect_short"], first, second)}
 
 
 def _title_size(title: str) -> float:

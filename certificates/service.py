@@ -58,7 +58,10 @@ _NOT_SEALABLE = (
 
 
 class Certificates(Drafts):
-    """The registry of certificates of all authorities served by this house."""
+    """The registry of certificates of all authorities served by this house.
+
+    `specimen`: nothing here is real, and every certificate says so (a sandbox).
+    """
 
     def __init__(
         self,
@@ -72,10 +75,12 @@ class Certificates(Drafts):
         public_url: str,
         *,
         renderer: Renderer | None = None,
+        specimen: bool = False,
     ) -> None:
-        renderer = renderer or Renderer(public_url)
+        renderer = renderer or Renderer(public_url, specimen=specimen)
         super().__init__(database, ledger, clock, catalogue, signing.seals, renderer, jobs)
         self.public_url = public_url
+        self.specimen = specimen
         self.status_lists = StatusLists(database, keys, clock, public_url)
         self.issuer = Issuer(database.cipher, keys, signing, ledger, renderer, public_url)
         self.completion = Completion(database, signing, jobs, clock)

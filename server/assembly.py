@@ -96,6 +96,7 @@ class House:
             clock,
             self.catalogue,
             settings.issuer,
+            specimen=settings.mode == "sandbox",
         )
         self.batches = Batches(self.certificates)
         self.purposes = Purposes(self.database, self.catalogue)

@@ -27,6 +27,7 @@ from certificates.identifier import is_organisation_code, is_resident_number
 from foundation.canonical import digest
 
 LANGUAGES = ("zh-Hans", "zh-Hant", "en")
+_SPECIMEN = {"zh-Hans": "（样本）", "zh-Hant": "（樣本）", "en": " (specimen)"}
 FORMATS = ("pdf", "dc+sd-jwt", "cwt-qr")
 FORMAT_CHECKS = {"organisation-code": is_organisation_code, "resident-number": is_resident_number}
 
@@ -200,16 +201,20 @@ class CertificateType:
             "additionalProperties": False,
         }
 
-    def metadata(self, public_url: str) -> dict[str, Any]:
-        """SD-JWT VC type metadata (draft-ietf-oauth-sd-jwt-vc §6), served at the `vct` URL."""
+    def metadata(self, public_url: str, *, specimen: bool = False) -> dict[str, Any]:
+        """SD-JWT VC type metadata (draft-ietf-oauth-sd-jwt-vc §6), served at the `vct` URL.
+
+        `specimen`: what a wallet shows as the name of a credential says that it is one.
+        """
+        mark = _SPECIMEN if specimen else dict.fromkeys(LANGUAGES, "")
         return {
             "vct": self.vct(public_url),
-            "name": self.labels["en"],
+            "name": self.labels["en"] + mark["en"],
             "description": self.description["en"],
             "display": [
                 {
                     "locale": language,
-                    "name": self.labels[language],
+                    "name": self.labels[language] + mark[language],
                     "description": self.description[language],
                 }
                 for language in LANGUAGES
@@ -259,9 +264,12 @@ def read(path: Path) -> CertificateType:
         raise InvalidCatalogue(f"{path.name}: {problem}") from None
 
 
-def hash_templates(folder: Path) -> str:
-    """One SHA-256 (hex) over all templates and their parts: what a page is made with."""
-    total = hashlib.sha256()
+def hash_templates(folder: Path, mark: bytes = b"") -> str:
+    """One SHA-256 (hex) over all templates and their parts: what a page is made with.
+
+    `mark`: what else is drawn on every page.
+    """
+    total = hashlib.sha256(mark)
     for path in sorted(folder.glob("*")):
         if path.suffix in {".typ", ".svg"}:
             total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

@@ -1,8 +1,10 @@
 """The page: right characters or none, one page or none, the same bytes for the same content."""
 
 import io
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 import zxingcpp
@@ -10,7 +12,7 @@ from PIL import Image
 
 from certificates.errors import LayoutOverflow, MissingGlyph
 from certificates.models import Content
-from certificates.rendering import Issued, Renderer, written_period
+from certificates.rendering import Issued, Renderer, page_data, written_period
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 UNASSIGNED = "\U000323ae"  # a rare character that no font here has
@@ -126,8 +128,6 @@ def test_long_content_gets_a_tighter_page_and_too_long_content_is_refused(render
 def test_both_codes_on_a_page_can_be_read_from_a_picture(renderer, page):
     kind, content = page()
     renderer.pdf(kind, content, NOW, ISSUED)
-    from certificates.rendering import page_data
-
     data = page_data(kind, content, "https://yinzheng.test", NOW, ISSUED) | {"row_inset": 9}
     picture = renderer._compile("standard.typ", data, format="png", ppi=100)
     codes = {code.text for code in zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))}
@@ -142,6 +142,83 @@ def test_a_preview_holds_no_signed_code_and_no_credential(renderer, page):
 
     assert codes == ["https://yinzheng.test/v/Zk3v8Qm1Xo9sT2cW5yBn7A"]
     assert b"credential.sd-jwt" not in renderer.pdf(kind, content, NOW, None)
+
+
+# --- specimens ----------------------------------------------------------------------------------
+
+TYPES = ["food-business-licence", "residence-permit", "chicago-business-licence"]
+CLAIMS = ("同等法律效力", "the same legal force")
+
+
+def words_of(pdf: bytes, folder: Path) -> tuple[str, str]:
+    """The text on the page, in one line, and what a reader's window is called."""
+    (folder / "page.pdf").write_bytes(pdf)
+    tools = (["pdftotext", "-raw", "page.pdf", "-"], ["pdfinfo", "page.pdf"])
+    text, about = (
+        subprocess.run(tool, cwd=folder, capture_output=True, text=True, check=True).stdout
+        for tool in tools
+    )
+    return " ".join(text.split()), about.partition("\n")[0]
+
+
+@pytest.mark.poppler
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("issued", [ISSUED, None], ids=["sealed", "preview"])
+def test_what_a_sandbox_draws_is_a_specimen_and_claims_no_legal_effect(
+    page, tmp_path, name, issued
+):
+    pdf = Renderer("https://yinzheng.test", specimen=True).pdf(*page(name), NOW, issued)
+
+    text, title = words_of(pdf, tmp_path)
+    for words in ("样本", "SPECIMEN", "No legal effect", "不具法律效力", "It has no legal effect."):
+        assert words in text
+    assert "SPECIMEN" in title
+    assert "样本" in title
+    assert not any(claim in text for claim in CLAIMS)
+    assert pdf.count(b"<pdfaid:part>3</pdfaid:part>") == 1
+
+
+@pytest.mark.poppler
+@pytest.mark.parametrize("name", TYPES)
+def test_what_is_no_specimen_says_nothing_of_one(renderer, page, tmp_path, name):
+    kind, content = page(name)
+
+    text, title = words_of(renderer.pdf(kind, content, NOW, ISSUED), tmp_path)
+
+    assert "样本" not in text + title
+    assert "SPECIMEN" not in text + title
+    assert all(claim in text for claim in CLAIMS if kind.layout.statement)
+
+
+def test_the_mark_lies_across_the_page_and_hides_no_code(page):
+    kind, content = page()
+    drawn = Renderer("https://yinzheng.test", specimen=True)
+    drawn.pdf(kind, content, NOW, ISSUED)
+
+    data = page_data(kind, content, "https://yinzheng.test", NOW, ISSUED, specimen=True)
+    png = drawn._compile("standard.typ", data | {"row_inset": 9}, format="png", ppi=100)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    counted = {colour: count for count, colour in picture.getcolors(1 << 24) or ()}
+
+    assert counted[0xF6, 0xD7, 0xD2] > picture.width * picture.height // 50
+    codes = {code.text for code in zxingcpp.read_barcodes(picture)}
+    assert codes == {"https://yinzheng.test/v/Zk3v8Qm1Xo9sT2cW5yBn7A", ISSUED.offline_code}
+
+
+def test_a_page_approved_as_a_specimen_is_sealed_as_nothing_else(renderer):
+    assert Renderer("https://yinzheng.test", specimen=True).template_hash != renderer.template_hash
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_wallet_calls_the_credential_of_a_sandbox_a_specimen(page, name):
+    kind, _content = page(name)
+
+    real, sample = (kind.metadata("https://yinzheng.test", specimen=it) for it in (False, True))
+
+    shown = [each["name"] for each in sample["display"]]
+    assert ["样本" in shown[0], "樣本" in shown[1], "specimen" in shown[2]] == [True] * 3
+    assert [each["name"] for each in real["display"]] == list(kind.labels.values())
+    assert "specimen" in sample["name"]
 
 
 def test_a_changed_template_has_another_hash(renderer, tmp_path):

@@ -18,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from certificates.rules import REASONS, State
 from server import sandbox
 from server.assembly import House
 from tests.portal.conftest import Licence, issue, permit_fields
@@ -527,3 +528,22 @@ def test_the_code_on_the_screen_is_large_enough_for_a_camera(window: Open, permi
     page.locator("main button[type=submit]").click()
     picture = Image.open(io.BytesIO(page.locator(".qr").screenshot()))
     assert picture.width >= 280
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_state_that_ended_stands_above_its_download_and_a_specimen_is_told(
+    live: House, window: Open, width
+):
+    over = issue(live, "zhao", "sun", "residence-permit", permit_fields())
+    sun = live.idp.people.find("sun").actor
+    reason = REASONS[State.REVOKED][0].code
+    live.certificates.change_state(sun, over.identifier, State.REVOKED, reason, "")
+    page = window("chen", viewport={"width": width, "height": 900})
+    page.goto(f"/me/certificates/{over.identifier}")
+    state = page.locator("h1 ~ p .chip").first.bounding_box()
+    download = page.get_by_role("link", name="Download the sealed PDF").bounding_box()
+    assert state["y"] + state["height"] <= download["y"]
+    expect(page.locator("main .specimen")).to_be_visible()
+    assert _violations(page) == {}
+    page.emulate_media(media="print")
+    expect(page.locator("p.sandbox")).to_be_visible()

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import zxingcpp
 from PIL import Image
 
+from certificates.rules import REASONS, State
 from foundation.actor import Actor, ActorKind
 from portal.pictures import qr_svg
 from server import sandbox
+from tests.certificates.test_rendering import words_of
 from tests.idp.proofs import Prover
 from tests.idp.world import challenge
 from tests.portal.conftest import Browse, issue, permit_fields
@@ -239,3 +241,47 @@ def test_the_sealed_file_is_downloaded_under_its_own_name(browse: Browse, permit
     assert answer.content.startswith(b"%PDF")
     assert permit.identifier in answer.headers["content-disposition"]
     assert answer.headers["cache-control"] == "no-store"
+
+
+# --- what a sandbox shows, and what is over ---------------------------------------------------
+
+
+def test_everything_a_sandbox_shows_of_a_certificate_says_specimen(browse: Browse, house, permit):
+    chen = browse("chen")
+    path = f"/me/certificates/{permit.identifier}"
+    pages = [chen.get(path), chen.send(chen.get(path), f"{path}/show")]
+    pages.append(browse("zhao").get(f"/staff/certificates/{permit.identifier}"))
+    for page in pages:
+        assert "样本 SPECIMEN No legal effect" in page.text
+    metadata = house.certificates.catalogue.find("residence-permit")
+    answer = chen.get(f"/types/residence-permit/{metadata.version}").answer.json()
+    assert all("specimen" in answer["name"] for _ in answer["display"])
+
+
+def test_the_pdf_of_a_sandbox_is_a_specimen(house, permit, tmp_path):
+    chen = house.idp.people.find("chen").actor
+    text, title = words_of(house.certificates.pdf(chen, permit.identifier), tmp_path)
+    assert "SPECIMEN" in title
+    assert "样本 SPECIMEN" in text
+    assert "不具法律效力" in text
+    assert "同等法律效力" not in text
+
+
+def test_a_revoked_certificate_shows_its_state_before_its_download_and_says_what_that_is(
+    browse: Browse, house
+):
+    licence = issue(house, "zhao", "sun", "residence-permit", permit_fields())
+    path = f"/me/certificates/{licence.identifier}"
+    before = browse("chen").get(path)
+    assert "can be kept as a record" not in before.text
+    sun = house.idp.people.find("sun").actor
+    reason = REASONS[State.REVOKED][0].code
+    house.certificates.change_state(sun, licence.identifier, State.REVOKED, reason, "")
+
+    for surfer, where in ((browse("chen"), path), (browse("zhao"), f"/staff{path[3:]}")):
+        page = surfer.get(where)
+        offered = page.html.index("certificate.pdf")
+        beside = page.html[page.html.rindex("<h2", 0, offered) : offered]
+        assert "Revoked" in beside
+        assert "whoever verifies it sees this state" in beside
+        assert "act-first" not in page.html  # on a phone, too, the state comes first
