@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+ROLES: Final = ("drafter", "approver", "keeper", "auditor", "operator")
 
 
 class ActorKind(StrEnum):
@@ -16,9 +19,9 @@ class Actor:
     """A person, a client program, the system itself, or somebody unknown.
 
     `organisation` is the 18-character code of the department the actor acts for ("" for citizens).
-    `roles` are a person's offices ("drafter", "approver", "keeper", "auditor", "operator") or a
-    client's granted scopes. `subjects` are the pseudonymous ids of the holders whose certificates
-    the actor may see as their own: the person and the organisations the person represents.
+    `roles` are a person's offices (of `ROLES`) or a client's granted scopes. `subjects` are the
+    pseudonymous ids of the holders whose certificates the actor may see as their own: the person
+    and the organisations the person represents.
     `signed_by` is the thumbprint of the key that signed the request, where requests are signed.
     `named_itself`: the program registered itself, so nobody of ours has read its `name`, and no
     public record repeats it in clear.

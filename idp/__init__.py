@@ -12,6 +12,7 @@ service wants to know and why, and go back with a code that the service turns in
     authenticators/ ways to prove who one is
     clients        who may ask, and client authentication, in one function
     people, sessions, attempts      who can sign in, who is signed in, who failed to
+    numbers        one identity number, one account
     tokens         signed statements      issuance  the token endpoint
     access         tokens read back: APIs, userinfo
     signed_requests    whole requests signed by their client (RFC 9421)

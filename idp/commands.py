@@ -43,7 +43,12 @@ def _people(open_idp: OpenIdp) -> typer.Typer:
     def add(
         username: str,
         name: str,
-        id_number: Annotated[str, typer.Option(help="GB 11643 number.")] = "",
+        id_number: Annotated[
+            str, typer.Option(help="A citizen's: GB 11643 number, or a passport as STATE-NUMBER.")
+        ] = "",
+        citizen: Annotated[
+            str, typer.Option(help="An officer's: user name of their account as a citizen.")
+        ] = "",
         organisation: Annotated[str, typer.Option(help="Department (credit code).")] = "",
         organisation_name: str = "",
         role: Words = None,
@@ -58,6 +63,7 @@ def _people(open_idp: OpenIdp) -> typer.Typer:
                 name,
                 _password(),
                 id_number=id_number,
+                citizen=citizen,
                 by=SYSTEM,
                 represents=represents or (),
                 organisation=organisation,
@@ -73,6 +79,27 @@ def _people(open_idp: OpenIdp) -> typer.Typer:
         with open_idp() as idp:
             for person in idp.people.all():
                 _print(_person(person), as_json)
+
+    @app.command("collisions")
+    def collisions(as_json: AsJson = False) -> None:
+        """Accounts that are suspended because another one has their identity number."""
+        with open_idp() as idp:
+            for person, kept in idp.numbers.collisions():
+                _print({**_person(person), "collides_with": kept.username}, as_json)
+
+    @app.command("resolve")
+    def resolve(
+        keep: Annotated[str, typer.Argument(help="user name of the account whose number it is")],
+        other: Annotated[str, typer.Argument(help="user name of the one that gives it up")],
+        by: Annotated[str, typer.Option("--by", help="user name of the officer who decides")],
+        approved_by: Annotated[str, typer.Option(help="user name of another officer who agrees")],
+        as_json: AsJson = False,
+    ) -> None:
+        """Decide whose identity number it is. A citizen's other account stays closed; an officer's
+        goes on and points to the one that is kept."""
+        with open_idp() as idp:
+            kept = idp.numbers.resolve(keep, other, by=by, approved_by=approved_by)
+        _print(_person(kept), as_json)
 
     return app
 
@@ -159,8 +186,14 @@ def _person(person: Person) -> dict[str, Any]:
         "kind": person.kind,
         "organisation": person.organisation,
         "roles": " ".join(sorted(person.roles)),
-        "state": "disabled" if person.disabled else "enabled",
+        "state": _state(person),
     }
+
+
+def _state(person: Person) -> str:
+    if person.collides_with:
+        return "suspended"
+    return "disabled" if person.disabled else "enabled"
 
 
 def _shown(registered: RegisteredClient) -> dict[str, Any]:

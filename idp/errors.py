@@ -31,7 +31,11 @@
     ├── InteractionElsewhere      403    it was begun in another browser
     ├── ClientNotFound            404
     ├── ClientExists              409
-    └── PersonExists              409
+    ├── PersonNotFound            404
+    ├── PersonExists              409
+    ├── IdentityNumberTaken       409    one identity number opens one account
+    ├── NoCollision               409    these two accounts do not hold the same number
+    └── TwoPeopleNeeded           403    who decides about accounts decides with somebody else
 
 `error_description` names the rule that was broken and never repeats a secret or a personal value.
 """
@@ -282,6 +286,22 @@ class InvalidClientMetadata(Invalid):
 
 class PersonExists(Conflict):
     code = "person_exists"
+
+
+class PersonNotFound(NotFound):
+    code = "person_not_found"
+
+
+class IdentityNumberTaken(Conflict):
+    code = "identity_number_taken"
+
+
+class NoCollision(Conflict):
+    code = "no_collision"
+
+
+class TwoPeopleNeeded(Refused):
+    code = "two_people_needed"
 
 
 def _quotable(value: str) -> str:

@@ -41,6 +41,9 @@ people = Table(
     Column("password_hash", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("id_number_index", String(64)),  # blind; one account a number
+    Column("citizen_id", String(40)),  # of an officer: the account that they have as a citizen
+    Column("collides_with", String(40)),  # suspended: that account has the same number
 )
 
 idp_sessions = Table(
@@ -205,7 +208,11 @@ Texts = Mapping[str, str]  # one text in `LOCALES`
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can sign in. `subject` is the pseudonym under which certificates know them."""
+    """Somebody who can sign in. `subject` is the pseudonym under which certificates know them.
+
+    An officer's account holds no identity number; `citizen_id` is the account that does. Where
+    `collides_with` names an account, this one is suspended until it is decided whose the number is.
+    """
 
     id: str
     username: str
@@ -219,6 +226,8 @@ class Person:
     locale: str = "zh-Hans"
     disabled: bool = False
     id_number: str = field(default="", repr=False)
+    citizen_id: str = ""
+    collides_with: str = ""
 
     @property
     def actor(self) -> Actor:
@@ -432,3 +441,28 @@ class Family:
 
 
 Index("ix_token_families_client_person", token_families.c.client_id, token_families.c.person_id)
+
+# Partial, each: who has no number is in none of these.
+_numbered = people.c.id_number_index.is_not(None)
+_collides = people.c.collides_with.is_not(None)
+_unsettled = people.c.id_number.is_not(None) & ~_numbered & ~_collides
+Index(
+    "ix_people_id_number_index",
+    people.c.id_number_index,
+    unique=True,
+    sqlite_where=_numbered,
+    postgresql_where=_numbered,
+)
+Index(
+    "ix_people_collides_with",
+    people.c.collides_with,
+    sqlite_where=_collides,
+    postgresql_where=_collides,
+)
+Index(  # empty but for numbers that a program without `id_number_index` wrote
+    "ix_people_unsettled",
+    people.c.created_at,
+    people.c.id,
+    sqlite_where=_unsettled,
+    postgresql_where=_unsettled,
+)

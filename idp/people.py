@@ -1,19 +1,31 @@
-"""People: who can sign in, and as whom the rest of the house knows them."""
+"""People: who can sign in, and as whom the rest of the house knows them.
+
+Codes and numbers are kept as registers write them, and only when their check characters agree. A
+citizen's identity number opens one account (`numbers`); an officer's account points to it.
+"""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from sqlalchemy.exc import IntegrityError
 
-from foundation.actor import Actor
+from foundation.actor import ROLES, Actor
 from foundation.clock import Clock
+from foundation.codes import as_written, is_organisation_code
 from foundation.database import Database, is_unique_violation
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
-from idp import store
+from idp import number_store, store
 from idp.authenticators.password import LONGEST, SHORTEST, Passwords
-from idp.errors import PersonExists
+from idp.errors import IdentityNumberTaken, PersonExists
 from idp.models import LOCALES, Person
+from idp.numbers import (
+    hold_numbers,
+    is_identity_number,
+    number_index,
+    number_subject,
+    own_subject,
+)
 from idp.tokens import PERSON_PREFIX
 from ledger import Entry, Ledger
 
@@ -42,28 +54,44 @@ class People:
         organisation_name: str = "",
         roles: Collection[str] = (),
         locale: str = "zh-Hans",
+        citizen: str = "",
     ) -> Person:
-        """Register somebody. `id_number` (GB 11643) gives the pseudonym under which certificates
-        know them; who has none gets a pseudonym nobody else has. `represents` are credit codes of
-        organisations they act for. Raises `Invalid`, `PersonExists`.
+        """Register somebody; who acts for an `organisation` (its credit code) is an officer.
+
+        A citizen's `id_number` (GB 11643, or a passport as "UTO-L898902C3") gives the pseudonym
+        under which certificates know them; who has none gets a pseudonym nobody else has. An
+        officer has none: `citizen` is the user name of the account that has it. `represents` are
+        credit codes of organisations they act for. Raises `Invalid`, `PersonExists`,
+        `IdentityNumberTaken`.
         """
-        _check(username, name, password, locale)
+        id_number, organisation = as_written(id_number), as_written(organisation)
+        represents = tuple(as_written(code) for code in represents)
+        as_citizen = self.find(citizen) if citizen else None
+        problems = [
+            *_problems(username, name, password, locale),
+            *_wrong_codes(id_number, organisation, represents),
+            *_wrong_office(organisation, roles, id_number, citizen, as_citizen),
+        ]
+        if problems:
+            raise Invalid("the person cannot be registered like this", errors=problems)
         password_hash = None if password is None else self._passwords.hash(password)
         cipher = self._database.cipher
         person_id = PERSON_PREFIX + secrets.token_urlsafe(16)
-        known_as = ("person", id_number) if id_number else ("account", person_id)
         person = Person(
             id=person_id,
             username=username.casefold(),
             kind="officer" if organisation else "citizen",
             name=name,
-            subject=subject_of(cipher, *known_as),
+            subject=number_subject(cipher, id_number)
+            if id_number
+            else own_subject(cipher, person_id),
             represents=tuple(subject_of(cipher, "organisation", code) for code in represents),
             organisation=organisation,
             organisation_name=organisation_name,
             roles=frozenset(roles),
             locale=locale,
             id_number=id_number,
+            citizen_id=as_citizen.id if as_citizen else "",
         )
         self._store(person, password_hash, by)
         return person
@@ -84,9 +112,13 @@ class People:
 
     def _store(self, person: Person, password_hash: str | None, by: Actor) -> None:
         now = self._clock()
+        number = person.id_number
+        index = number_index(self._database.cipher, number) if number else None
         try:
             with self._database.write() as tx:
-                store.add_person(tx, person, password_hash, now)
+                if index is not None:
+                    hold_numbers(tx)
+                store.add_person(tx, person, password_hash, index, now)
                 details = {"person_kind": person.kind, "roles": " ".join(sorted(person.roles))}
                 entry = Entry(
                     kind="idp.person_added",
@@ -99,18 +131,59 @@ class People:
         except IntegrityError as error:
             if not is_unique_violation(error):
                 raise
-            raise PersonExists("this user name is taken", next_step="choose another") from None
+            raise self._taken(index) from None
+
+    def _taken(self, index: str | None) -> PersonExists | IdentityNumberTaken:
+        """Which of the two that are given once was given before?"""
+        with self._database.read() as tx:
+            if index is not None and number_store.by_number(tx, index):
+                return IdentityNumberTaken(
+                    "this identity number has an account",
+                    next_step="an officer's account names the citizen's account instead",
+                )
+        return PersonExists("this user name is taken", next_step="choose another")
 
 
-def _check(username: str, name: str, password: str | None, locale: str) -> None:
-    problems = []
+def _problems(username: str, name: str, password: str | None, locale: str) -> Iterator[FieldError]:
     if not 2 <= len(username) <= 100 or any(c.isspace() for c in username):
-        problems.append(FieldError("/username", "username", "2 to 100 characters, no space"))
+        yield FieldError("/username", "username", "2 to 100 characters, no space")
     if not name.strip():
-        problems.append(FieldError("/name", "name", "a name is needed"))
+        yield FieldError("/name", "name", "a name is needed")
     if password is not None and not SHORTEST <= len(password) <= LONGEST:
-        problems.append(FieldError("/password", "password", f"{SHORTEST} to {LONGEST} characters"))
+        yield FieldError("/password", "password", f"{SHORTEST} to {LONGEST} characters")
     if locale not in LOCALES:
-        problems.append(FieldError("/locale", "locale", f"one of {', '.join(LOCALES)}"))
-    if problems:
-        raise Invalid("the person cannot be registered like this", errors=problems)
+        yield FieldError("/locale", "locale", f"one of {', '.join(LOCALES)}")
+
+
+def _wrong_codes(
+    id_number: str, organisation: str, represents: Collection[str]
+) -> Iterator[FieldError]:
+    """What does not agree with its check character. The value is never repeated."""
+    if id_number and not is_identity_number(id_number):
+        words = "neither a resident number (GB 11643) nor a passport such as UTO-L898902C3"
+        yield FieldError("/id_number", "identity_number", words)
+    if organisation and not is_organisation_code(organisation):
+        yield FieldError("/organisation", "organisation_code", "no credit code (GB 32100)")
+    if not all(is_organisation_code(code) for code in represents):
+        yield FieldError("/represents", "organisation_code", "no credit code (GB 32100)")
+
+
+def _wrong_office(
+    organisation: str,
+    roles: Collection[str],
+    id_number: str,
+    citizen: str,
+    as_citizen: Person | None,
+) -> Iterator[FieldError]:
+    """Offices are held for an organisation, by accounts that hold no identity number."""
+    if not set(roles) <= set(ROLES):
+        yield FieldError("/roles", "role", f"each one of {', '.join(ROLES)}")
+    if roles and not organisation:
+        yield FieldError("/organisation", "organisation", "an office is held for an organisation")
+    if organisation and id_number:
+        words = "an officer's account names the citizen's account instead"
+        yield FieldError("/id_number", "officer_number", words)
+    if citizen and not organisation:
+        yield FieldError("/citizen", "citizen", "only an officer's account names another")
+    elif citizen and (as_citizen is None or as_citizen.kind != "citizen" or as_citizen.disabled):
+        yield FieldError("/citizen", "citizen", "no citizen has this user name")

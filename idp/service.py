@@ -34,6 +34,7 @@ from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Client, Person, Session
 from idp.mtls import ClientCertificates
+from idp.numbers import Numbers
 from idp.outside import Outside
 from idp.people import People
 from idp.pushed import PushedRequests
@@ -93,7 +94,7 @@ class Idp:
     clients    who may ask          people   who can sign in      sessions   who is signed in
     tokens     signed statements    issuance the token endpoint   access     tokens read back
     introspection does it count?    revocations  tokens given back    pushed   requests by PAR
-    registrations  programs register themselves
+    registrations  programs register themselves       numbers  one identity number, one account
     devices   sign-in through another screen    notices  services told of a sign-out
     """
 
@@ -130,6 +131,7 @@ class Idp:
             database, ledger, self.clients, self.tokens, self.jobs, outbound, clock
         )
         self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
+        self.numbers = Numbers(database, ledger, clock, self.sessions)
         arrivals = Arrivals(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
         self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
@@ -296,7 +298,12 @@ class Idp:
         return withdrawn or bool(held)
 
     def sweep(self) -> int:
-        """Delete what is over, bit by bit; the worker does it every few minutes."""
+        """Delete what is over, bit by bit; the worker does it every few minutes.
+
+        An older program that still runs beside this one adds people without an index of their
+        number; they are settled here too.
+        """
+        self.numbers.settle()
         gone = 0
         while True:
             with self._database.write() as tx:

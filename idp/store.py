@@ -46,8 +46,10 @@ def sha256(value: str) -> str:
 # --- people -------------------------------------------------------------------------------------
 
 
-def add_person(tx: Tx, person: Person, password_hash: str | None, now: datetime) -> None:
-    """Raises `IntegrityError` when the user name is taken."""
+def add_person(
+    tx: Tx, person: Person, password_hash: str | None, id_number_index: str | None, now: datetime
+) -> None:
+    """Raises `IntegrityError` when the user name or the identity number is taken."""
     tx.execute(
         insert(people).values(
             id=person.id,
@@ -63,6 +65,8 @@ def add_person(tx: Tx, person: Person, password_hash: str | None, now: datetime)
             locale=person.locale,
             password_hash=password_hash,
             created_at=now,
+            id_number_index=id_number_index,
+            citizen_id=person.citizen_id or None,
         )
     )
 
@@ -86,10 +90,6 @@ def account(tx: Tx, username: str) -> tuple[Person, str | None] | None:
     return None if row is None else (person_of(row), row.password_hash)
 
 
-def set_password_hash(tx: Tx, person_id: str, password_hash: str) -> None:
-    tx.execute(update(people).where(people.c.id == person_id).values(password_hash=password_hash))
-
-
 def person_of(row: Row[Any]) -> Person:
     return Person(
         id=row.id,
@@ -104,6 +104,8 @@ def person_of(row: Row[Any]) -> Person:
         locale=row.locale,
         disabled=row.disabled_at is not None,
         id_number=row.id_number or "",
+        citizen_id=row.citizen_id or "",
+        collides_with=row.collides_with or "",
     )
 
 

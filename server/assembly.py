@@ -86,6 +86,7 @@ class House:
             jobs=self.jobs,
             outbound=outbound,
         )
+        self.idp.numbers.settle()  # people from before a number had an index, see `migrations`
         self.catalogue = Catalogue.load()
         self.certificates = Certificates(
             self.database,

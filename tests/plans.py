@@ -8,10 +8,10 @@ def must_use_an_index(database, ask):
     found = statements(database, ask)
     assert found
     for statement, parameters in found:
-        plan = _plan(database, statement, parameters)
-        assert "Seq Scan" not in plan, plan
-        scans = [line for line in plan.splitlines() if line.startswith("SCAN")]
-        assert not scans or _only_the_end(statement, plan), plan
+        told = plan(database, statement, parameters)
+        assert "Seq Scan" not in told, told
+        scans = [line for line in told.splitlines() if line.startswith("SCAN")]
+        assert not scans or _only_the_end(statement, told), told
 
 
 def _only_the_end(statement, plan):
@@ -53,7 +53,8 @@ def everything(database, act):
     return seen
 
 
-def _plan(database, statement, parameters):
+def plan(database, statement, parameters):
+    """The plan of one statement, as text."""
     with database.read() as tx:
         if database.dialect == "sqlite":
             rows = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", _bound(parameters))

@@ -13,7 +13,10 @@ def test_permits_bear_numbers_of_the_same_make(region):
     assert good == [resident_check(first)]
 
 
-@pytest.mark.parametrize("typed", ["11010519491231002x", "１１０１０５１９４９１２３１００２Ｘ", " 110105 19491231\u3000002X"])  # fmt: skip
+@pytest.mark.parametrize(
+    "typed",
+    ["11010519491231002x", "１１０１０５１９４９１２３１００２Ｘ", " 110105 19491231\u3000002X"],
+)
 def test_a_number_is_the_same_however_it_was_typed(typed):
     assert as_written(typed) == "11010519491231002X"
 

@@ -56,7 +56,12 @@ def http(app: FastAPI, runner: asyncio.Runner) -> Http:
 def world(app: FastAPI, runner: asyncio.Runner, idp: Idp, database: Database, clock) -> World:
     """Chen, who can sign in, and a client program that may ask for her name."""
     chen = idp.people.add(
-        "chen", "陈静怡", PASSWORD, id_number="990001199003070024", by=SYSTEM, represents=["x" * 18]
+        "chen",
+        "陈静怡",
+        PASSWORD,
+        id_number="990001199003070028",
+        by=SYSTEM,
+        represents=["91990000MA1B00068R"],
     )
     return World(app, runner, idp, database, clock, chen)
 

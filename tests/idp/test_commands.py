@@ -4,12 +4,14 @@ import json
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from foundation.errors import Invalid
 from idp.commands import build
 from idp.errors import ClientNotFound
-from tests.idp.world import PURPOSE, REDIRECT_URI, World
+from idp.models import people
+from tests.idp.world import PASSWORD, PURPOSE, REDIRECT_URI, World
 
 
 @pytest.fixture
@@ -29,13 +31,47 @@ def run(world: World):
 
 def test_a_person_is_added_with_a_password_from_standard_input(run, world: World):
     [shown] = run(
-        "people", "add", "wang", "王敏", "--organisation", "11990000MB1A0001XX",
+        "people", "add", "wang", "王敏", "--organisation", "11990000MB1A0001XD",
         "--role", "drafter", "--json", typed="a good long password\n",
     )  # fmt: skip
 
     assert shown["kind"] == "officer"
     assert world.idp.sign_in("wang", "a good long password").person.roles == {"drafter"}
     assert [each["username"] for each in run("people", "list", "--json")] == ["chen", "wang"]
+
+
+def test_colliding_accounts_are_listed_and_decided_by_two_officers(run, world: World):
+    for name in ("wang", "zhao"):
+        office = ("--organisation", "11990000MB1A0001XD")
+        run("people", "add", name, name, *office, "--json", typed=PASSWORD)
+    run("people", "add", "lin", "林志强", "--json", typed=PASSWORD)
+    number = {"id_number": world.chen.id_number, "subject": world.chen.subject}
+    with world.database.write() as tx:  # as a program did that knew no index
+        tx.execute(update(people).where(people.c.username == "lin").values(**number))
+    world.idp.numbers.settle()
+
+    [listed] = run("people", "collisions", "--json")
+    [kept] = run(
+        "people", "resolve", "lin", "chen", "--by", "wang", "--approved-by", "zhao", "--json"
+    )
+
+    assert (listed["username"], listed["state"], listed["collides_with"]) == (
+        "lin",
+        "suspended",
+        "chen",
+    )
+    assert (kept["username"], kept["state"]) == ("lin", "enabled")
+    assert run("people", "collisions", "--json") == []
+    assert world.chen.id_number not in str((listed, kept))
+
+
+def test_an_officer_is_added_with_the_account_they_have_as_a_citizen(run, world: World):
+    run(
+        "people", "add", "chen.office", "陈静怡", "--organisation", "11990000MB1A0001XD",
+        "--citizen", "chen", "--json", typed=PASSWORD,
+    )  # fmt: skip
+
+    assert world.idp.people.find("chen.office").citizen_id == world.chen.id
 
 
 def test_a_client_is_registered_from_a_file_and_its_secret_shown_once(run, world, tmp_path):
