@@ -7,6 +7,7 @@ is repeated in either.
     checked = dry_run(kind, mapping, data, …)
     checked.errors      []  →  the batch may be submitted to a second officer,
     checked.unknown     ()      if its drafter waives each of these columns by name
+    checked.strange     []      and has looked at these rows, when the encoding is a guess
 """
 
 import re
@@ -18,8 +19,9 @@ from certificates.catalogue import CertificateType
 from certificates.columns import PLACE, ColumnMapping, UnknownColumn, find
 from certificates.fields import as_date, check, complete, free_number, normalise
 from certificates.rules import State
-from certificates.sheets import Record, Sheet, as_text, read_sheet, spoiled
+from certificates.sheets import Record, Sheet, as_text, is_guess, read_sheet, spoiled, strangeness
 
+STRANGE = 5  # rows by which people judge whether an encoding was guessed well
 KEPT = 1000  # errors and notices kept per batch; the count is always exact
 
 FIXES = {
@@ -98,6 +100,7 @@ class DryRun:
     errors: list[RowError] = field(default_factory=list)
     notices: list[RowNotice] = field(default_factory=list)
     unknown: Sequence[UnknownColumn] = ()
+    strange: Sequence[int] = ()
 
 
 def dry_run(
@@ -128,7 +131,26 @@ def dry_run(
         _draw_again(run, kind, reader.drawn, authority, taken)
         _check_duplicates(run, reader.number_column, taken)
     run.errors.sort(key=lambda error: error.row)
+    if is_guess(run.encoding):
+        run.strange = _strangest(run.rows)
     return run
+
+
+def doubtful(fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields that look least like what somebody meant, else all that are beyond ASCII."""
+    beyond = {name: text for name, text in fields.items() if not text.isascii()}
+    return {name: text for name, text in beyond.items() if strangeness(text)[1]} or beyond
+
+
+def _strangest(rows: Sequence[CheckedRow]) -> list[int]:
+    """The rows to judge an encoding by, in the order of the file; none when all are ASCII."""
+    marks = [
+        (strangeness("".join(texts.values())), row.row)
+        for row in rows
+        if (texts := doubtful(row.fields))
+    ]
+    ranked = sorted(marks, key=lambda mark: mark[0], reverse=True)
+    return sorted(row for _, row in ranked[:STRANGE])
 
 
 class _RowReader:

@@ -4,19 +4,20 @@ The states of a batch: checked → submitted → running ⇄ paused → done, or
 row waits until it is issued or failed; a chunk is the work of one job.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Row, Select, func, select, update
 
-from certificates.batch import KEPT, CheckedRow, RowError, RowNotice
+from certificates.batch import KEPT, CheckedRow, RowError, RowNotice, doubtful
 from certificates.columns import UnknownColumn
 from certificates.errors import WrongState
 from certificates.models import batch_chunks, batch_rows, batches, certificates
 from certificates.rules import State
+from certificates.sheets import is_guess
 from foundation.canonical import digest
 from foundation.database import Tx
 
@@ -28,7 +29,8 @@ _RECENT = 10
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A bulk upload and where it is. `errors` and `notices` hold the first thousand of each; an
-    unknown column counts as an error until it is waived.
+    unknown column counts as an error until it is waived. `strange_rows` are those to judge a
+    guessed encoding by.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Batch:
     notices: tuple[RowNotice, ...]
     unknown_columns: tuple[UnknownColumn, ...]
     waived_columns: tuple[str, ...]
+    strange_rows: tuple[int, ...]
     state: str
     content_digest: str
     drafter: str
@@ -58,6 +61,11 @@ class Batch:
     created_at: datetime
 
     @property
+    def guessed(self) -> bool:
+        """Is the encoding a guess, which two people must confirm?"""
+        return is_guess(self.encoding)
+
+    @property
     def unwaived(self) -> tuple[UnknownColumn, ...]:
         """The unknown columns that still are errors."""
         return tuple(each for each in self.unknown_columns if each.name not in self.waived_columns)
@@ -66,6 +74,14 @@ class Batch:
     def faults(self) -> int:
         """How many errors no waiver helps against: the file must be corrected."""
         return self.error_count - len(self.unwaived)
+
+
+@dataclass(frozen=True, slots=True)
+class StrangeRow:
+    """A row to judge a guessed encoding by: the fields that look least like what somebody meant."""
+
+    row: int
+    fields: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +162,14 @@ def rows(tx: Tx, batch_id: str, after: int, limit: int) -> list[CheckedRow]:
     ]
 
 
+def strange_rows(tx: Tx, batch_id: str, numbers: Sequence[int]) -> list[StrangeRow]:
+    query = select(batch_rows.c.row, batch_rows.c.fields).where(
+        batch_rows.c.batch_id == batch_id, batch_rows.c.row.in_(numbers)
+    )
+    found = tx.execute(query.order_by(batch_rows.c.row))
+    return [StrangeRow(each.row, doubtful(each.fields)) for each in found]
+
+
 def row_of(tx: Tx, batch_id: str, row: int) -> Row[Any] | None:
     query = select(batch_rows).where(batch_rows.c.batch_id == batch_id, batch_rows.c.row == row)
     return tx.execute(query).first()
@@ -202,6 +226,7 @@ def batch(row: Row[Any]) -> Batch:
     told = [RowError(1, each.name, "unknown_column", each.detail) for each in open_]
     values["unknown_columns"] = unknown
     values["waived_columns"] = tuple(row.waived_columns)
+    values["strange_rows"] = tuple(row.strange_rows)
     values["error_count"] = row.error_count + len(told)
     values["errors"] = (*told, *(RowError(*each) for each in row.errors))
     values["notices"] = tuple(RowNotice(*each) for each in row.notices)
@@ -215,16 +240,20 @@ def digest_columns(batch_id: str) -> Select[Any]:
     return query.where(batch_rows.c.batch_id == batch_id).order_by(batch_rows.c.row)
 
 
-def digest_of(rows: Sequence[Any], waived: Sequence[str] = ()) -> str:
-    """One digest over what every row would become, and over what its drafter let pass: the columns
-    that are used nowhere. Without any it is the digest of the rows alone.
+def digest_of(rows: Sequence[Any], encoding: str, waived: Sequence[str] = ()) -> str:
+    """One digest over what every row would become, and over what people let pass: an encoding that
+    is a guess, columns that are used nowhere. Without any it is the digest of the rows alone.
     """
     total = sha256()
     for row in rows:
         since = row["outcome_on"].isoformat() if row["outcome_on"] else ""
         total.update(f"{row['row']}\t{row['content_digest']}\t{row['outcome']}\t{since}\n".encode())
-    passed = {"waived_columns": sorted(waived)} if waived else {}
-    return digest({"rows": len(rows), "sha256": total.hexdigest()} | passed)
+    whole: dict[str, Any] = {"rows": len(rows), "sha256": total.hexdigest()}
+    if is_guess(encoding):
+        whole["guessed_encoding"] = encoding
+    if waived:
+        whole["waived_columns"] = sorted(waived)
+    return digest(whole)
 
 
 def chunks(batch_id: str, rows: Sequence[Any]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from certificates.issuing import Made, Order
 from certificates.models import Content
 from certificates.rules import State
 from certificates.service import Certificates
+from certificates.sheets import is_guess
 from certificates.status import Slot, choose_slots
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
@@ -187,6 +188,8 @@ def entry(
     if batch.content_digest:
         details["content_digest"] = batch.content_digest
     private = {"note": note.strip()[:500]} if note.strip() else {}
+    if is_guess(batch.encoding):
+        details["guessed_encoding"] = batch.encoding
     if batch.waived_columns:
         details["waived_columns"] = str(len(batch.waived_columns))
         private["waived_columns"] = "\n".join(sorted(batch.waived_columns))

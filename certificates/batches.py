@@ -3,9 +3,10 @@
     upload (dry run) → submit → approve (second officer) → chunks of 100 rows → done
 
 * The dry run issues nothing; a batch with errors cannot be submitted.
-* Whoever submits waives each unknown column by its name, or there is no submitting.
+* Whoever submits waives each unknown column by its name; whoever submits and whoever approves
+  confirms an encoding that is a guess.
 * What the second officer approves is one digest over the content digests of all rows and over what
-  was waived.
+  was waived and guessed.
 * A process killed at any moment leaves a row entirely issued or entirely waiting (`batch_worker`).
 """
 
@@ -20,7 +21,7 @@ from sqlalchemy import Row, insert
 from certificates import batch_store, rules, store
 from certificates import identifier as identifiers
 from certificates.batch import KEPT, CheckedRow, DryRun, dry_run
-from certificates.batch_store import Batch, Progress, wrong_state
+from certificates.batch_store import Batch, Progress, StrangeRow, wrong_state
 from certificates.batch_worker import BatchWorker, entry
 from certificates.catalogue import CertificateType
 from certificates.columns import ColumnMapping, mapping_named, mappings, waivers
@@ -35,7 +36,7 @@ from certificates.errors import (
 from certificates.fields import checked_note
 from certificates.models import batch_chunks, batch_rows, batches, new_id
 from certificates.service import Certificates
-from certificates.sheets import write_sheet
+from certificates.sheets import confirm_encoding, write_sheet
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Tx
@@ -85,7 +86,7 @@ class Batches:
             "file_digest": b64url(hashlib.sha256(data).digest()),
             "rows": len(rows),
             "state": "checked",
-            "content_digest": batch_store.digest_of(rows) if rows else "",
+            "content_digest": batch_store.digest_of(rows, run.encoding) if rows else "",
             "drafter": actor.id,
             "drafter_name": actor.name,
             "created_at": now,
@@ -98,9 +99,12 @@ class Batches:
             self._ledger.append(tx, entry("batch.checked", actor, stored, now))
         return batch_store.batch(stored)
 
-    def submit(self, actor: Actor, batch_id: str, *, waived: Sequence[str] = ()) -> Batch:
+    def submit(
+        self, actor: Actor, batch_id: str, *, waived: Sequence[str] = (), encoding: str = ""
+    ) -> Batch:
         """Hand a batch without errors to a second officer. `waived` names the unknown columns that
-        may be left out. Raises `BatchHasErrors`, `UnknownColumns` for one that is not named.
+        may be left out, `encoding` confirms one that is a guess. Raises `BatchHasErrors`,
+        `UnknownColumns`, `EncodingNotConfirmed`.
         """
         rules.check_role(actor, "drafter")
         batch, now = self.get(actor, batch_id), self._clock()
@@ -110,16 +114,15 @@ class Batches:
                 next_step="correct the file and upload it again",
             )
         names = waivers(batch.unknown_columns, waived)
+        confirm_encoding(batch.encoding, encoding)
         answering = {"drafter": actor.id, "drafter_name": actor.name}
         with self._database.write() as tx:
             row = batch_store.lock(tx, batch.id)
             if row.state not in ("checked", "returned"):
                 raise wrong_state(row.state)
             stored = self._unchanged(tx, row)
-            passed = {
-                "waived_columns": names,
-                "content_digest": batch_store.digest_of(stored, names),
-            }
+            digest = batch_store.digest_of(stored, row.encoding, names)
+            passed = {"waived_columns": names, "content_digest": digest}
             batch_store.change(tx, batch.id, state="submitted", **answering, **passed)
             row = batch_store.lock(tx, batch.id)
             self._ledger.append(tx, entry("batch.submitted", actor, row, now))
@@ -132,11 +135,14 @@ class Batches:
         note = checked_note(reason, "say what the drafter should change")
         return self._move(actor, batch, ("submitted",), "returned", note=note)
 
-    def approve(self, actor: Actor, batch_id: str, content_digest: str) -> Batch:
+    def approve(
+        self, actor: Actor, batch_id: str, content_digest: str, *, encoding: str = ""
+    ) -> Batch:
         """Agree to all rows of a batch; issuing starts as jobs of 100 rows.
 
-        Raises `OwnDraft`, `OtherAuthority`, `RoleMissing`, and `ContentChanged` when the rows are
-        not the ones that were looked at, or the type or its page changed since.
+        Raises `OwnDraft`, `OtherAuthority`, `RoleMissing`, `EncodingNotConfirmed`, and
+        `ContentChanged` when the rows are not the ones that were looked at, or the type or its page
+        changed since.
         """
         batch, now = self.get(actor, batch_id), self._clock()
         with self._database.write() as tx:
@@ -144,6 +150,7 @@ class Batches:
             rules.check_approval(actor, row.drafter, row.authority)
             if row.state != "submitted":
                 raise wrong_state(row.state)
+            confirm_encoding(row.encoding, encoding)
             stored = self._unchanged(tx, row, content_digest)
             self._refuse_swapped_template(tx, row)
             approval = {"approver": actor.id, "approver_name": actor.name, "approved_at": now}
@@ -205,6 +212,12 @@ class Batches:
         with self._database.read() as tx:
             found = batch_store.rows(tx, batch.id, start, limit + 1)
         return page_of(found, limit, lambda each: (each.row,))
+
+    def strange_rows(self, actor: Actor, batch_id: str) -> Sequence[StrangeRow]:
+        """The rows that show best whether an encoding was guessed well; none when it is certain."""
+        batch = self.get(actor, batch_id)
+        with self._database.read() as tx:
+            return batch_store.strange_rows(tx, batch.id, batch.strange_rows)
 
     def preview_png(self, actor: Actor, batch_id: str, row: int, ppi: float = 110) -> bytes:
         """The page that a row will become, as a picture. Raises `BatchNotFound`."""
@@ -335,7 +348,7 @@ class Batches:
     def _unchanged(self, tx: Tx, batch: Row[Any], looked_at: str = "") -> Sequence[Any]:
         """The rows of a batch, which are those of its digest, and that is the one looked at."""
         rows = tx.execute(batch_store.digest_columns(batch.id)).mappings().all()
-        present = batch_store.digest_of(rows, batch.waived_columns)
+        present = batch_store.digest_of(rows, batch.encoding, batch.waived_columns)
         if not (looked_at or present) == present == batch.content_digest:
             raise ContentChanged(
                 "the batch is not what you looked at", next_step="open the batch again"
@@ -382,5 +395,6 @@ def _told(run: DryRun) -> dict[str, Any]:
         "errors": [[e.row, e.column, e.rule, e.detail] for e in run.errors[:KEPT]],
         "notice_count": len(run.notices),
         "notices": [[n.row, n.column, n.code] for n in run.notices[:KEPT]],
+        "strange_rows": list(run.strange),
         "unknown_columns": [[u.name, u.field, u.tells_state] for u in run.unknown],
     }

@@ -4,7 +4,7 @@ Whoever types is named (`--as`) and recorded as "terminal/NAME"; the four eyes o
 names. Results go to stdout, progress to stderr; a dry run that found errors exits with 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from certificates.batch_store import Batch, Progress
+from certificates.batch_store import Batch, Progress, StrangeRow
 from certificates.batches import Batches
 from certificates.rules import REASONS, STATES, State
 from certificates.service import Certificates
@@ -36,6 +36,7 @@ class Office(Protocol):
 OpenOffice = Callable[[], AbstractContextManager[Any]]
 Authority = Annotated[str, typer.Option(help="the authority's 18-character organisation code")]
 Name = Annotated[str, typer.Option("--as", help="who is typing; recorded in the ledger")]
+Encoding = Annotated[str, typer.Option(help="confirm the encoding, when it is a guess")]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
 
@@ -130,6 +131,7 @@ def build(open_office: OpenOffice) -> typer.Typer:
         waive: Annotated[
             list[str], typer.Option(help="a column that no field uses, left out on purpose")
         ] = [],  # noqa: B006 - read only
+        encoding: Encoding = "",
         submit: Annotated[bool, typer.Option(help="hand it to a second officer")] = False,
         json: AsJson = False,
     ) -> None:
@@ -139,11 +141,12 @@ def build(open_office: OpenOffice) -> typer.Typer:
             batch = office.batches.upload(actor, type_name, mapping, file.read_bytes(), file.name)
             named = {plain(each) for each in waive}
             left = [each for each in batch.unknown_columns if plain(each.name) not in named]
-            ready = not batch.faults and not left
-            if submit and ready:
-                batch = office.batches.submit(actor, batch.id, waived=waive)
-        _print_batch(batch, json)
-        if not ready:
+            good, sure = not batch.faults and not left, encoding or not batch.guessed
+            if submit and good and sure:
+                batch = office.batches.submit(actor, batch.id, waived=waive, encoding=encoding)
+            strange = office.batches.strange_rows(actor, batch.id)
+        _print_batch(batch, strange, json)
+        if not good or (submit and not sure):
             raise typer.Exit(BAD)
 
     # One digest in 64 begins with a dash; it is an argument all the same.
@@ -153,13 +156,16 @@ def build(open_office: OpenOffice) -> typer.Typer:
         digest: Annotated[str, typer.Argument(help="the content digest you looked at")],
         authority: Authority,
         name: Name,
+        encoding: Encoding = "",
         run: Annotated[bool, typer.Option(help="issue now, in this process")] = False,
         json: AsJson = False,
     ) -> None:
         """Approve a batch somebody else submitted."""
         with open_office() as office:
             actor = _actor(name, authority, "approver")
-            office.batches.approve(actor, batch_id, digest)
+            if not encoding:
+                _tell_strange(office.batches.strange_rows(actor, batch_id))
+            office.batches.approve(actor, batch_id, digest, encoding=encoding)
             while run and office.jobs.run_pending(limit=1):
                 _tell(office.batches.progress(actor, batch_id))
             _print([_progress(office.batches.progress(actor, batch_id))], json)
@@ -223,7 +229,7 @@ def _reasons() -> str:
     )
 
 
-def _print_batch(batch: Batch, as_json: bool) -> None:
+def _print_batch(batch: Batch, strange: Sequence[StrangeRow], as_json: bool) -> None:
     errors = [
         {"row": e.row, "column": e.column, "rule": e.rule, "detail": e.detail, "fix": e.fix}
         for e in batch.errors
@@ -235,11 +241,16 @@ def _print_batch(batch: Batch, as_json: bool) -> None:
         "errors": batch.error_count,
         "notices": batch.notice_count,
         "waived": list(batch.waived_columns),
+        "encoding": batch.encoding,
+        "guessed": batch.guessed,
         "digest": batch.content_digest,
     }
     if as_json:
-        typer.echo(orjson.dumps(facts | {"errors": errors}, option=orjson.OPT_INDENT_2))
+        rows = [{"row": each.row, "fields": each.fields} for each in strange]
+        told = facts | {"errors": errors, "strange_rows": rows}
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return
+    _tell_strange(strange)
     _print([facts], False)
     if errors:
         _print(errors, False)
@@ -253,6 +264,13 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "failed": progress.failed,
         "per second": round(progress.rate, 1),
     }
+
+
+def _tell_strange(rows: Sequence[StrangeRow]) -> None:
+    """The rows by which people judge whether an encoding was guessed well."""
+    for each in rows:
+        for name, text in each.fields.items():
+            typer.echo(f"row {each.row}, {name}: {text}", err=True)
 
 
 def _tell(progress: Progress) -> None:

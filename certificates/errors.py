@@ -23,6 +23,7 @@ YinzhengError
 │   ├── LayoutOverflow          layout_overflow            the content does not fit the page
 │   ├── BatchHasErrors          batch_has_errors           the dry run found errors
 │   ├── UnknownColumns          unknown_columns            columns without a field, not waived
+│   ├── EncodingNotConfirmed    encoding_not_confirmed     a guessed encoding nobody has looked at
 │   └── InvalidCatalogue        invalid_catalogue          a type's TOML contradicts itself
 ├── Malformed
 │   └── UnreadableFile          unreadable_file            an upload that is not a CSV text
@@ -139,6 +140,10 @@ class BatchHasErrors(Invalid):
 
 class UnknownColumns(Invalid):
     code = "unknown_columns"
+
+
+class EncodingNotConfirmed(Invalid):
+    code = "encoding_not_confirmed"
 
 
 class InvalidCatalogue(Invalid):

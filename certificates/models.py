@@ -1,9 +1,8 @@
 """Tables and values of certificates.
 
 One row is one certificate; its PDF, credential and offline code are renditions of that row, with
-one identifier, one state and one status slot. The database guards what must never happen twice
-(identifier, licence number per authority, status slot, one certificate per draft or batch row) and
-what must never happen at all (a certificate whose drafter approved it).
+one identifier, state and status slot. The database guards what must never happen twice (identifier,
+number per authority, status slot, certificate per draft or row) or ever (drafter = approver).
 
 Holder and fields are encrypted; `subject` is the holder's blind index, `name_index` the name's.
 """
@@ -182,9 +181,9 @@ batches = Table(
     Column("errors", JsonText, nullable=False),
     Column("notice_count", Integer, nullable=False),
     Column("notices", JsonText, nullable=False),
-    # [name, likeliest field, tells a state], and the names that the drafter waived
     Column("unknown_columns", JsonText, nullable=False, default=list, server_default="[]"),
     Column("waived_columns", JsonText, nullable=False, default=list, server_default="[]"),
+    Column("strange_rows", JsonText, nullable=False, default=list, server_default="[]"),
     Column("state", Text, nullable=False),
     Column("content_digest", Text, nullable=False),
     Column("drafter", Text, nullable=False),

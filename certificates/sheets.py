@@ -1,7 +1,8 @@
 """Reads the spreadsheets that offices really have: CSV text of unknown origin, without surprises.
 
-* UTF-8 (with or without BOM), UTF-16 with BOM and GB18030 are recognised; anything else is refused
-  with the place where it stops being text.
+* UTF-8 (with or without BOM) and UTF-16 with BOM are recognised. What can be read as GB18030 is
+  taken for it, but that is a guess: most pairs of bytes can, whatever they were written for (PEÑA
+  in Windows-1252 reads PE袮). Anything else is refused where it stops being text.
 * Comma, semicolon and tabulator separate; quotes follow RFC 4180.
 * `="…"`, by which programs keep a number as it is, means the text between its quotes.
 * What a spreadsheet or an export has spoiled (`#N/A`, 4.40E+17, U+FFFD) is told from a value.
@@ -19,8 +20,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from certificates.errors import UnreadableFile, UploadTooLarge
+from certificates.errors import EncodingNotConfirmed, UnreadableFile, UploadTooLarge
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_ROWS = 100_000
@@ -33,6 +35,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CERTAIN = frozenset({"utf-8", "utf-8-sig", "utf-16"})
 _KEPT_AS_TEXT = re.compile(r'="((?:[^"]|"")*)"')
 _SCIENTIFIC = re.compile(r"[+-]?\d(?:[.,]\d+)?E\+\d{1,3}", re.IGNORECASE)
 # What spreadsheets, databases and programs write where they have no value.
@@ -114,6 +117,42 @@ def decode(data: bytes) -> tuple[str, str]:
     raise UnreadableFile(
         "the file holds zero bytes: it is no CSV text", next_step="save it as CSV in UTF-8"
     )
+
+
+def is_guess(encoding: str) -> bool:
+    """May the file have been written in another encoding, although it could be read in this one?"""
+    return encoding not in _CERTAIN
+
+
+def confirm_encoding(encoding: str, confirmed: str) -> None:
+    """A guess must be confirmed by its name. Raises `EncodingNotConfirmed`."""
+    if is_guess(encoding) and confirmed.strip().casefold() != encoding:
+        raise EncodingNotConfirmed(
+            f"that the file is written in {encoding} is a guess",
+            next_step=f"look at its strangest rows and confirm {encoding}, or save it in UTF-8",
+            encoding=encoding.upper(),
+        )
+
+
+def strangeness(text: str) -> tuple[float, int]:
+    """How little a text looks like one that was meant: by character beyond ASCII, and in all."""
+    beyond = [_strange(character) for character in text if not character.isascii()]
+    total = sum(beyond)
+    return (total / len(beyond) if beyond else 0.0), total
+
+
+@lru_cache(maxsize=70_000)
+def _strange(character: str) -> int:
+    """0 for what Chinese texts are made of, by the levels of GB 2312-1980: 3,755 common characters,
+    3,008 rarer ones; what it does not know at all is rare in a register of this country.
+    """
+    try:
+        lead = character.encode("gb2312")[0]
+    except UnicodeEncodeError:
+        return 3
+    if lead >= 0xD8:  # rows 56 to 87, the second level
+        return 1
+    return 0 if lead >= 0xB0 or lead <= 0xA3 else 2  # rows 4 to 9: kana, Greek, Cyrillic, boxes
 
 
 def plain(name: str) -> str:

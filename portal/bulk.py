@@ -21,7 +21,7 @@ from fastapi.responses import Response, StreamingResponse
 from certificates import Batch, CertificateType, Progress
 from certificates.batch import RowError
 from certificates.columns import UnknownColumn
-from certificates.errors import InvalidCatalogue, UnknownColumns
+from certificates.errors import EncodingNotConfirmed, InvalidCatalogue, UnknownColumns
 from certificates.sheets import MAX_BYTES
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
@@ -126,10 +126,12 @@ def router(desk: Desk) -> APIRouter:
         actor = desk.officer(request).actor
         desk.accept(request, form)
         waived = [name for name in form.getlist("waive") if isinstance(name, str)]
+        encoding = forms.text(form, "encoding")
         try:
-            batches.submit(actor, batch_id, waived=waived)
+            batches.submit(actor, batch_id, waived=waived, encoding=encoding)
         except (Invalid, Conflict) as problem:
-            return _again(desk, request, actor, batch_id, problem, waived=waived)
+            again = {"waived": waived, "confirmed": encoding}
+            return _again(desk, request, actor, batch_id, problem, **again)
         return desk.go(f"/staff/bulk/{batch_id}")
 
     @pages.post("/{batch_id}/approve")
@@ -137,7 +139,8 @@ def router(desk: Desk) -> APIRouter:
         actor = desk.officer(request).actor
         desk.accept(request, form)
         try:
-            batches.approve(actor, batch_id, forms.text(form, "content_digest"))
+            digest, encoding = forms.text(form, "content_digest"), forms.text(form, "encoding")
+            batches.approve(actor, batch_id, digest, encoding=encoding)
         except (Invalid, Conflict) as problem:
             return _again(desk, request, actor, batch_id, problem)
         return desk.go(f"/staff/bulk/{batch_id}/progress")
@@ -231,7 +234,8 @@ def _state(batch: Batch) -> str:
     """
     if batch.faults:
         return "failed"
-    return "questions" if batch.state == "checked" and batch.unknown_columns else batch.state
+    asks = batch.guessed or batch.unknown_columns
+    return "questions" if batch.state == "checked" and asks else batch.state
 
 
 def _type_name(desk: Desk, lang: Language, batch: Batch) -> str:
@@ -258,8 +262,9 @@ def _again(
     """The batch as it is now, under the sentence that says why nothing happened."""
     lang, batch = desk.language(request), desk.house.batches.get(actor, batch_id)
     errors = problems.mistakes(lang, problem)
-    if isinstance(problem, UnknownColumns):
-        errors = [Mistake("waive", problems.sentence(lang, problem))]
+    if isinstance(problem, UnknownColumns | EncodingNotConfirmed):
+        field = "waive" if isinstance(problem, UnknownColumns) else "encoding"
+        errors = [Mistake(field, problems.sentence(lang, problem))]
     return _batch(desk, request, actor, batch, errors=errors, status=problem.status, **values)
 
 
@@ -271,6 +276,7 @@ def _batch(
     *,
     after: str = "",
     waived: Sequence[str] = (),
+    confirmed: str = "",
     **values: Any,
 ) -> Response:
     lang = desk.language(request)
@@ -295,6 +301,14 @@ def _batch(
         mistakes=[row_mistake(lang, each) for each in batch.errors[:SHOWN]],
         strays=[_stray(lang, kind, each) for each in batch.unknown_columns],
         ticked=waived,
+        confirmed=confirmed,
+        strange=[
+            (
+                each.row,
+                [(lang.pick(kind.fields[n].labels), text) for n, text in each.fields.items()],
+            )
+            for each in desk.house.batches.strange_rows(actor, batch.id)
+        ],
         may_submit=actor.may("drafter"),
         may_approve=actor.may("approver") and batch.drafter != actor.id,
         may_run=actor.may("approver"),

@@ -14,6 +14,7 @@ from certificates.errors import (
     CertificateNotFound,
     ContentChanged,
     DraftNotFound,
+    EncodingNotConfirmed,
     InvalidFields,
     RoleMissing,
     UnknownColumns,
@@ -380,3 +381,19 @@ def test_58_what_a_program_left_in_a_cell_is_never_sealed(batches, column, value
     assert [each.column for each in batch.errors] == [column]
     with pytest.raises(BatchHasErrors):
         batches.submit(WANG, batch.id)
+
+
+def test_58_bytes_that_only_happen_to_be_gb18030_are_not_sealed_unseen(batches):
+    latin = dict.fromkeys(("legal_representative", "registered_address"), "CALLE 1")
+    latin |= dict.fromkeys(("business_premises", "business_items"), "CALLE 1")
+    data = sheet_of("windows-1252", operator_name="PEÑA GROCERY", **latin)
+
+    batch = batches.upload(WANG, TYPE, "", data, "x.csv")
+
+    assert batch.guessed
+    with pytest.raises(EncodingNotConfirmed):
+        batches.submit(WANG, batch.id)
+    batch = batches.submit(WANG, batch.id, encoding="gb18030")
+    with pytest.raises(EncodingNotConfirmed):
+        batches.approve(LI, batch.id, batch.content_digest)
+    assert "PEÑA" not in str(batches.strange_rows(LI, batch.id)[0].fields)

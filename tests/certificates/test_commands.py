@@ -9,7 +9,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from certificates.commands import build
-from certificates.errors import BatchNotFound, UnknownColumns
+from certificates.errors import BatchNotFound, EncodingNotConfirmed, UnknownColumns
 from certificates.models import certificates
 from tests.certificates.conftest import AUTHORITY
 from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
@@ -96,6 +96,27 @@ def test_unknown_columns_are_waived_by_name_at_a_terminal_too(run, tmp_path):
     assert (every.exit_code, json.loads(every.stdout)["state"]) == (0, "submitted")
     assert json.loads(every.stdout)["waived"] == ["OWNER", "NOTE"]
     assert isinstance(other.exception, UnknownColumns)
+
+
+def test_a_guessed_encoding_is_shown_and_confirmed_by_both_at_a_terminal_too(run, tmp_path):
+    file = tmp_path / "register.csv"
+    file.write_bytes(written(few(LEGAL_NAME="老街面馆"), "gb18030"))
+    words = ("import", str(file), "--type", CHICAGO, "--mapping", "chicago", "--json")
+
+    dry = run(*words)
+    unsure = run(*words, "--submit")
+    sure = json.loads(run(*words, "--submit", "--encoding", "gb18030").stdout)
+    hasty = run("approve", sure["batch"], sure["digest"], name="li")
+    done = run("approve", sure["batch"], sure["digest"], "--encoding", "GB18030", name="li")
+
+    told = json.loads(dry.stdout)
+    assert (dry.exit_code, told["encoding"], told["guessed"]) == (0, "gb18030", True)
+    assert told["strange_rows"] == [{"row": 3, "fields": {"legal_name": "老街面馆"}}]
+    assert (unsure.exit_code, json.loads(unsure.stdout)["state"]) == (3, "checked")
+    assert sure["state"] == "submitted"
+    assert isinstance(hasty.exception, EncodingNotConfirmed)
+    assert "row 3, legal_name: 老街面馆" in hasty.stderr
+    assert done.exit_code == 0, done.output
 
 
 def test_a_digest_that_begins_with_a_dash_is_no_option(run):

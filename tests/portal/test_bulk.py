@@ -118,6 +118,29 @@ def test_an_unknown_column_beside_another_mistake_is_told_in_the_list(browse: Br
     assert not [f for f in page.forms if f.action.endswith("/submit")]
 
 
+def test_a_guessed_encoding_is_looked_at_and_confirmed_by_both_officers(browse: Browse):
+    drafter, approver = browse("zhao"), browse("sun")
+    data = drafter.get("/staff/bulk/template/residence-permit.csv").answer.content
+    # The number is left to be drawn: other tests use the one of the template.
+    data = data.decode("utf-8-sig").replace("JZ320506202600012345", "").encode("gb18030")
+    page = upload(drafter, data, type="residence-permit", mapping="")
+    path = page.path
+    assert "GB18030, a guess" in page.text
+    assert page.text.count("李雪梅") > 1  # once in the table of rows
+    page = drafter.send(page, f"{path}/submit")
+    assert page.status == 422
+    assert "#encoding" in page.links
+    page = drafter.send(page, f"{path}/submit", encoding="gb18030")
+    assert "Waiting for a second officer" in page.text
+
+    page = approver.get(path)
+    assert "These are the strangest rows" in page.text
+    page = approver.send(page, f"{path}/approve")
+    assert page.status == 422
+    assert "#encoding" in page.links
+    assert approver.send(page, f"{path}/approve", encoding="gb18030").path == f"{path}/progress"
+
+
 def test_who_uploaded_cannot_approve_even_by_hand(browse: Browse):
     from tests.portal.test_permissions import own_token
 

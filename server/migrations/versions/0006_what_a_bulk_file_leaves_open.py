@@ -1,4 +1,4 @@
-"""what a bulk file leaves open: columns that nobody knows"""
+"""what a bulk file leaves open: columns that nobody knows, a guessed encoding"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = '0001'
 branch_labels = None
 depends_on = None
 
-COLUMNS = ('unknown_columns', 'waived_columns')
+COLUMNS = ('unknown_columns', 'waived_columns', 'strange_rows')
 
 
 def upgrade() -> None:
