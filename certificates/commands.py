@@ -1,4 +1,4 @@
-"""`certificates types|list|show|change|import|approve|progress|fsck`: an office at a terminal.
+"""`certificates types|list|show|change|import|…|settle|fsck`: an office at a terminal.
 
 Whoever types is named (`--as`) and recorded as "terminal/NAME"; the four eyes of a batch are two
 names. Results go to stdout, progress to stderr; a dry run that found errors exits with 3.
@@ -192,6 +192,20 @@ def build(open_office: OpenOffice) -> typer.Typer:
             actor = _actor(name, authority, "approver")
             forgotten = office.certificates.forget(actor, kind, code)
         _print([{"entries": forgotten}], json)
+
+    @app.command()
+    def settle(json: AsJson = False) -> None:
+        """Set each status that is contradicted to what the ledger says; run `ledger fsck` first."""
+        with open_office() as office:
+            outcomes = office.certificates.settle_statuses()
+        rows = [
+            {"identifier": identifier, "outcome": outcome}
+            for outcome, identifiers in sorted(outcomes.items())
+            for identifier in identifiers
+        ]
+        _print(rows, json)
+        if "unknown" in outcomes:
+            raise typer.Exit(BAD)
 
     @app.command()
     def fsck(json: AsJson = False) -> None:

@@ -15,7 +15,8 @@ YinzhengError
 │   ├── ContentChanged          content_changed            not the content that was approved
 │   ├── NumberTaken             number_taken               the licence number already exists
 │   ├── IllegalTransition       illegal_transition         the law knows no such change
-│   └── StillInForce            still_in_force             its holder cannot be forgotten yet
+│   ├── StillInForce            still_in_force             its holder cannot be forgotten yet
+│   └── StatusContradicted      status_contradicted        row and ledger disagree on the status
 ├── Invalid
 │   ├── InvalidFields           invalid_fields             fields against the type's rules
 │   ├── InvalidReason           invalid_reason             reason code not of this act
@@ -92,6 +93,10 @@ class IllegalTransition(Conflict):
 
 class StillInForce(Conflict):
     code = "still_in_force"
+
+
+class StatusContradicted(Conflict):
+    code = "status_contradicted"
 
 
 class InvalidFields(Invalid):

@@ -3,7 +3,8 @@
 1. Certificates: the row is what was issued (its digest), its identifier's check character agrees,
    two people stand behind it, and every rendition of its type is there, byte for byte.
 2. The ledger: exactly one `certificate.issued` for each, none for a certificate that is not there.
-3. Status lists: every slot holds the value of its certificate's state, every other slot is zero,
+3. The status: row, the ledger's witness and the log's last act say the same (`acts`).
+   Status lists: every slot holds the value of its certificate's state, every other slot is zero,
    and each list's history has no gap.
 4. Where certificates come from: a draft is sealed, and a batch row issued, exactly when there is a
    certificate of it.
@@ -20,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Table, and_, exists, func, select
 
-from certificates import store
+from certificates import acts, store
 from certificates.catalogue import Catalogue
 from certificates.identifier import parse
 from certificates.models import (
@@ -37,10 +38,10 @@ from certificates.status import get, read_bits
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import Undecryptable
+from ledger import StatusAct
 from ledger import store as ledger_store
 from ledger.entries import read_leaf
 
-ISSUED = "certificate.issued"
 _MARK = b'"kind":"certificate.issued"'  # nearly all leaves are others, and this is cheap
 _CHUNK = 500
 
@@ -72,11 +73,13 @@ class RegisterFsck:
         seen = 0
         for found in self._chunks():
             files = self._digests(found)
+            logged = acts.in_log(self._tx, [each.identifier for each in found])
             for certificate in found:
                 seen += 1
                 self._check_certificate(certificate, files.get(certificate.id, {}))
                 self._check_entry(certificate, issued)
                 self._check_slot(certificate)
+                self._check_act(certificate, logged.get(certificate.identifier))
         self._check_left_over(issued)
         self._check_origins()
         problems = tuple(
@@ -162,11 +165,26 @@ class RegisterFsck:
         shift = certificate.status_index % 4 * 2
         bits[certificate.status_index // 4] &= ~(0b11 << shift) & 0xFF
 
+    def _check_act(self, certificate: Certificate, act: StatusAct | None) -> None:
+        name = certificate.identifier
+        if certificate.act_ordinal is None:
+            self._note("status", f"the act that made {name} {certificate.state} is missing")
+        elif not acts.is_witnessed(certificate):
+            self._note("status", f"{name} is {certificate.state}, its last act says something else")
+        elif act is not None and not acts.agrees(certificate, act):
+            said = f"the log's act {act.ordinal} made it {act.state}"
+            self._note("status", f"{name} is {certificate.state}, {said}")
+
     # ── 4. what is left over, and where things come from ─────────────────────────────────────
 
     def _check_left_over(self, issued: Counter[str]) -> None:
         for digest in issued:
             self._note("lost", f"the ledger says that {digest} was issued, and it is not there")
+        strays = select(func.count()).where(
+            ~exists().where(certificates.c.id == ledger_store.status_acts.c.record)
+        )
+        if stray := self._tx.execute(strays).scalar_one():
+            self._note("lost", f"{stray} status acts are about certificates that are not there")
         for list_id, bits in self._bits.items():
             if any(bits):
                 self._note("slot", f"status list {list_id} marks a slot that is nobody's")

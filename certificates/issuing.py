@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from certificates import store
+from certificates import acts, store
 from certificates.catalogue import CertificateType
 from certificates.errors import ContentChanged
 from certificates.models import (
@@ -38,7 +38,7 @@ from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
 from keys import Keys, Trail
 from keys.errors import NoActiveKey, UnknownCertificate
-from ledger import Entry, Ledger
+from ledger import Entry, Ledger, StatusAct
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Approval, Seal, SealedDocument
 from signing.rules import must_be_usable, stopped
@@ -130,17 +130,20 @@ class Issuer:
         return Made(order, slot, subject, now, row, files, trail, sealed)
 
     def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
-        """Write certificates into the registry, each with its ledger entry, in `tx`.
+        """Write certificates into the registry, each with its ledger entry and witness, in `tx`.
 
         Unique violations rise as `IntegrityError`: nothing of the transaction remains.
         """
         rows = [dict(made.row) for made in all_made]
         store.insert_issued(tx, rows, [each for made in all_made for each in _renditions(made)])
         self._keys.keep(tx, (made.trail for made in all_made))
-        self._ledger.append_all(tx, [self._issued_entry(made) for made in all_made])
+        refs = self._ledger.append_all(tx, [self._issued_entry(made) for made in all_made])
+        last = {made.certificate_id: ref.id for made, ref in zip(all_made, refs, strict=True)}
         for made in sorted(all_made, key=lambda made: made.slot):  # one lock order for all writers
             if made.order.outcome is not State.ACTIVE:
-                self._end(tx, made)
+                last[made.certificate_id] = self._end(tx, made)
+        witnesses = {made.certificate_id: _last_act(made, last) for made in all_made}
+        self._ledger.witness(tx, witnesses, first=True)
 
     def approver(self, order: Order) -> Actor:
         """The approving officer as an actor: issuing happens later, in their name."""
@@ -261,7 +264,7 @@ class Issuer:
     def _issued_entry(self, made: Made) -> Entry:
         order = made.order
         return Entry(
-            kind="certificate.issued",
+            kind=acts.ISSUED,
             actor=self.approver(order),
             at=made.at,
             subject=made.subject,
@@ -273,15 +276,16 @@ class Issuer:
             },
         )
 
-    def _end(self, tx: Tx, made: Made) -> None:
+    def _end(self, tx: Tx, made: Made) -> str:
+        """The legal act that had ended an imported certificate already; answers its entry."""
         order = made.order
         record_change(tx, made.slot, STATES[order.outcome].status_value, made.at)
         reason = next(each for each in REASONS[order.outcome] if each.code == "register_record")
-        details = {"type": order.content.type, "reason": reason.code}
+        details = {"act": "2", "type": order.content.type, "reason": reason.code}
         if order.outcome_on:
             details["effective_on"] = order.outcome_on.isoformat()
         entry = Entry(
-            kind=f"certificate.{order.outcome}",
+            kind=acts.KINDS[order.outcome],
             actor=self.approver(order),
             at=made.at,
             subject=made.subject,
@@ -289,7 +293,20 @@ class Issuer:
             legal_basis=reason.legal_basis,
             details=details,
         )
-        self._ledger.append(tx, entry)
+        return self._ledger.append(tx, entry).id
+
+
+def _last_act(made: Made, entries: Mapping[str, str]) -> StatusAct:
+    """Issued, or the act that had ended it already."""
+    row = made.row
+    return StatusAct(
+        row["identifier"],
+        1 if row["state"] is State.ACTIVE else 2,
+        row["state"],
+        row["state_since"],
+        row["state_reason"],
+        entries[row["id"]],
+    )
 
 
 def _must_be_what_was_approved(order: Order) -> None:

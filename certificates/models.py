@@ -299,9 +299,8 @@ class Draft:
 class Certificate:
     """One certificate as the registry holds it; what is encrypted opens when first looked at.
 
-    `state` is the stored one; `rules.state_at` says what counts at an instant. `credential` is the
-    SD-JWT VC text, "" when the type has none. `record_digest` covers every fact of the certificate
-    that never changes, and stands in the ledger entry of its issue.
+    `state` is the stored one, `act_…` the ledger's last act on it; `credential` an SD-JWT VC or "".
+    `record_digest` covers every fact that never changes, and stands in the entry of its issue.
     """
 
     id: str
@@ -333,6 +332,9 @@ class Certificate:
     sealed_fields: bytes = field(repr=False)
     sealed_holder_code: bytes = field(repr=False)
     sealed_holder_name: bytes = field(repr=False)
+    act_ordinal: int | None
+    act_entry: str | None = field(repr=False)
+    act_tag: str | None = field(repr=False)
     cipher: FieldCipher = field(repr=False)
 
     @cached_property
@@ -388,9 +390,8 @@ def digest_of_record(facts: Mapping[str, Any], fields: Mapping[str, str]) -> str
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> str:
-    """Base64url SHA-256 of RFC 8785 JSON, for ASCII names and values of text, whole numbers, null.
-
-    For these, sorted orjson output is canonical, and bulk issuing hashes two of them a certificate.
+    """Base64url SHA-256 of RFC 8785 JSON, for ASCII names and values of text, whole numbers, null:
+    for these, sorted orjson output is canonical, and bulk issuing hashes two of them a certificate.
     """
     return b64url(sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).digest())
 

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from certificates import rules, store
+from certificates import acts, rules, store
 from certificates.catalogue import Catalogue
 from certificates.completing import Completion
 from certificates.drafts import SEALING, Drafts, returned, wrong_state
@@ -42,7 +42,7 @@ from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import YinzhengError
 from foundation.jobs import Jobs
 from keys import Keys
-from ledger import Entry, Ledger
+from ledger import Entry, Ledger, StatusAct
 from signing.errors import SealNotUsable
 from signing.models import Approval
 from signing.service import Signing
@@ -115,37 +115,65 @@ class Certificates(Drafts):
         """Do a legal act to a certificate: suspend, restore, withdraw, revoke, cancel, supersede.
 
         Visible in the status list as soon as this returns. Raises `CertificateNotFound`,
-        `RoleMissing`, `IllegalTransition`, `InvalidReason`.
+        `RoleMissing`, `IllegalTransition`, `InvalidReason`, and `StatusContradicted` when the
+        present status is not the one that the ledger's last act left: nothing is built on it.
         """
         rules.check_role(actor, "approver")
         note, now = checked_note(note), self.clock()
         with self.database.write() as tx:
-            row = store.lock_state(tx, identifier)
+            row = store.lock(tx, identifier)
             if row is None or row.issuing_authority != actor.organisation:
                 raise unknown_certificate()
-            present = State(row.state)
-            reason = rules.check_transition(present, to, reason_code)
+            ordinal = acts.next_ordinal(row)
+            reason = rules.check_transition(row.state, to, reason_code)
             store.set_state(tx, row.id, to, now, reason.code)
             value = rules.STATES[to].status_value
-            if value != rules.STATES[present].status_value:
+            if value != rules.STATES[row.state].status_value:
                 record_change(tx, Slot(row.status_list, row.status_index), value, now)
             entry = Entry(
-                kind=f"certificate.{'restored' if to is State.ACTIVE else to}",
+                kind=acts.KINDS[to],
                 actor=actor,
                 at=now,
                 subject=row.subject,
                 certificate=identifier,
                 legal_basis=reason.legal_basis,
-                details={"reason": reason.code, "national_code": rules.STATES[to].national_code},
+                details={
+                    "act": str(ordinal),
+                    "reason": reason.code,
+                    "national_code": rules.STATES[to].national_code,
+                },
                 private={"note": note} if note else {},
             )
-            self.ledger.append(tx, entry)
+            ref = self.ledger.append(tx, entry)
+            act = StatusAct(identifier, ordinal, to, now, reason.code, ref.id)
+            self.ledger.witness(tx, {row.id: act})
             for tell in self.followers:
                 tell(tx, identifier, now)
             changed = store.by_identifier(tx, identifier)
         if changed is None:
             raise unknown_certificate()
         return changed
+
+    def settle_statuses(self) -> dict[str, list[str]]:
+        """Set every status that row, witness and log do not agree on to what the log says.
+
+        Answers the identifiers by what became of them: "witnessed", "restored" or "unknown" (see
+        `acts.settle`). Believes the stored log: `ledger fsck` comes first.
+        """
+        with self.database.read() as tx:
+            doubtful = [each.identifier for each in acts.unsettled(tx)]
+        outcomes: dict[str, list[str]] = {}
+        for identifier in doubtful:
+            now = self.clock()
+            with self.database.write() as tx:
+                certificate = store.lock(tx, identifier)
+                if certificate is None:
+                    continue
+                outcome = acts.settle(tx, self.ledger, certificate, now)
+                for tell in self.followers if outcome == "restored" else ():
+                    tell(tx, identifier, now)
+            outcomes.setdefault(outcome, []).append(identifier)
+        return outcomes
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 

@@ -39,6 +39,7 @@ from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.prepared import KEYS, Prepared
+from ledger.models import ledger_status_acts
 
 _OPEN = ("draft", "submitted", "returned", "approved")
 
@@ -50,6 +51,9 @@ _NAMED = {
     "sealed_fields": certificates.c.fields,
     "sealed_holder_code": certificates.c.holder_code,
     "sealed_holder_name": certificates.c.holder_name,
+    "act_ordinal": ledger_status_acts.c.ordinal,
+    "act_entry": ledger_status_acts.c.entry_id,
+    "act_tag": ledger_status_acts.c.tag,
 } | {name: type_coerce(certificates.c[name], BigInteger) for name in _TIMES}
 _NAMES = tuple(name for name in Certificate.__dataclass_fields__ if name != "cipher")
 _STATE_AT, _CREDENTIAL_AT = _NAMES.index("state"), _NAMES.index("credential")
@@ -66,7 +70,7 @@ _RECORD: Select[Any] = select(
             renditions.c.certificate_id == certificates.c.id,
             renditions.c.format == "dc+sd-jwt",
         ),
-    )
+    ).outerjoin(ledger_status_acts, ledger_status_acts.c.record == certificates.c.id)
 )
 
 
@@ -125,13 +129,14 @@ def held_by(tx: Tx, subjects: Collection[str], limit: int) -> list[Certificate]:
     return [_certificate(cipher_of(tx.dialect), row) for row in rows]
 
 
-def lock_state(tx: Tx, identifier: str) -> Row[Any] | None:
-    """Id, state and slot of one certificate, its row locked until the transaction ends."""
-    columns = ("id", "state", "status_list", "status_index", "issuing_authority", "subject")
-    query = select(*(certificates.c[name] for name in columns))
-    return tx.execute(
-        query.where(certificates.c.identifier == identifier).with_for_update()
-    ).first()
+def lock(tx: Tx, identifier: str) -> Certificate | None:
+    """One certificate, its row locked until the transaction ends.
+
+    Locked before it is read: what was read while waiting for the lock would be the old act.
+    """
+    mine = certificates.c.identifier == identifier
+    tx.execute(select(certificates.c.id).where(mine).with_for_update())
+    return by_identifier(tx, identifier)
 
 
 def set_state(tx: Tx, certificate_id: str, state: State, since: datetime, reason: str) -> None:

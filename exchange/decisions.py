@@ -9,7 +9,7 @@ asker has shown a purpose and a basis of its own:
    tampered when one of ours was altered, not_a_certificate when it never was one
 4. the purpose covers certificates of this type, on this basis    else not_permitted
 5. six checks, one verdict                                        `rules.assess`
-6. the fields and yes/no answers that purpose and catalogue allow
+6. the fields and yes/no answers that purpose and catalogue allow; none when nothing was decided
 
 Whatever the outcome, there is one ledger entry of the same form. When nothing may be said, the
 entry commits to random words in place of a certificate and a holder that are not there, so that
@@ -117,17 +117,21 @@ def decide(
         return _refusal(request, found, "legal_basis_not_registered")
     checks = _against_register(handed_in, record, found.evidence) if handed_in else None
     assessment = rules.assess(record, at, found.evidence, checks)  # 5
-    names = rules.disclose(visible(purpose), purpose.fields)  # 6
-    return Decision(
+    silent = Decision(
         assessment,
         _deciding(assessment),
         record,
-        rules.select(record.fields, names),
-        _predicates(purpose, assessment, record, at),
+        {},
+        {},
         basis,
         basis_registered=True,
         purpose_known=found.purpose_known,
     )
+    if assessment.outcome in rules.SILENT:
+        return silent
+    names = rules.disclose(visible(purpose), purpose.fields)  # 6
+    fields = rules.select(record.fields, names)
+    return replace(silent, fields=fields, predicates=_predicates(purpose, assessment, record, at))
 
 
 def entry_of(
@@ -300,6 +304,9 @@ def _predicates(
 
 def _deciding(assessment: Assessment) -> str:
     """The reason code of the check that decided, "" when nothing speaks against it."""
+    if assessment.outcome in rules.UNDECIDED:
+        unknown = [check.code for check in assessment.checks if check.result == "unknown"]
+        return next((code for code in unknown if code in rules.UNDECIDABLE), unknown[0])
     failed = (check.code for check in assessment.checks if check.result == "fail")
     return next(failed, "")
 

@@ -8,7 +8,8 @@ Two kinds of facts are remembered, both immutable:
   so the past up to the moment of reading cannot change. A certificate sealed after it is looked up
   again.
 
-Status and validity are not here: they are read from the database for every question.
+Status and validity are not remembered: they are read from the database for every question, and the
+status is held against the ledger's last act, which is read with it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,6 +21,7 @@ from operator import attrgetter
 import orjson
 from sqlalchemy import select
 
+from certificates.acts import is_witnessed
 from certificates.models import RECORD_FACTS, CertificateRecord
 from exchange.rules import Evidence
 from foundation.clock import Clock
@@ -104,8 +106,8 @@ def _evidence(
 ) -> Evidence:
     seal = histories.get(record.seal_id)
     if seal is None:
-        return Evidence(intact)
-    return Evidence(intact, seal.in_force(record.issued_at), seal.owner)
+        return Evidence(intact, is_witnessed(record))
+    return Evidence(intact, is_witnessed(record), seal.in_force(record.issued_at), seal.owner)
 
 
 def read_histories(

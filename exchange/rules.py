@@ -4,8 +4,9 @@
   validity. Each is pass, fail or unknown, with a reason code that never changes once published.
 - One verdict follows from the six by a fixed order of precedence, so that page, API, CLI and
   receipt cannot disagree.
-- A verdict that grants nothing (`not_found`, `not_permitted`, `source_unavailable`) carries the
-  same six checks, all unknown, and no fields: its shape tells a guesser nothing.
+- A verdict that grants nothing (`not_found`, `not_permitted`) carries the same six checks, all
+  unknown, and no fields: its shape tells a guesser nothing. `source_unavailable` shows no fields
+  either; whoever may ask is told which check could not be decided.
 - A file that we did not make (a letter, a photo, somebody else's signed document) is
   `not_a_certificate`, never `tampered`: nobody is called a forger for the wrong attachment.
 - An asker sees the fields that the purpose *and* the catalogue allow, never one more.
@@ -48,6 +49,8 @@ class Outcome(StrEnum):
 
 GOOD = frozenset({Outcome.VALID, Outcome.VALID_AS_OF})
 UNDECIDED = frozenset({Outcome.SOURCE_UNAVAILABLE})
+# Unknown checks that leave everything open, whatever the others say; each decides alone.
+UNDECIDABLE = frozenset({"status_contradicted"})
 # What somebody who guesses hears; not every time, though: see `Decision.is_miss`.
 GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})
 SILENT = frozenset({*GUESSED, *UNDECIDED, Outcome.NOT_A_CERTIFICATE})
@@ -90,6 +93,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "superseded": "The certificate was replaced by a newer one.",
         "expired": "The certificate was marked as expired.",
         "status_unavailable": "The status could not be read.",
+        "status_contradicted": "The register and the record of acts disagree about the status.",
     },
     "validity": {
         "within_validity": "Today lies within the period of validity.",
@@ -115,7 +119,7 @@ NEXT_STEPS: Mapping[Outcome, str] = {
     Outcome.NOT_A_CERTIFICATE: "Send the sealed file as it was issued, or the number on it.",
     Outcome.NOT_FOUND: "Check the number for typing errors, or ask the holder to show the QR code.",
     Outcome.NOT_PERMITTED: "See GET /api/v1/purposes for what your department may ask, and why.",
-    Outcome.SOURCE_UNAVAILABLE: "Nothing was decided; ask again in a minute.",
+    Outcome.SOURCE_UNAVAILABLE: "Nothing was decided; ask again later, or the issuing authority.",
 }
 
 
@@ -123,11 +127,13 @@ NEXT_STEPS: Mapping[Outcome, str] = {
 class Evidence:
     """What speaks for one record. None means that it could not be established.
 
-    `intact`: the record still says what its signed credential says. `seal_in_force` is about the
-    instant of sealing, not about today; `seal_owner` is the department the seal belongs to.
+    `intact`: the record still says what its signed credential says. `witnessed`: its status is what
+    the ledger's last act on it left. `seal_in_force` is about the instant of sealing, not about
+    today; `seal_owner` is the department the seal belongs to.
     """
 
     intact: bool | None = None
+    witnessed: bool = False
     seal_in_force: bool | None = None
     seal_owner: str | None = None
 
@@ -197,7 +203,7 @@ def assess(
         document.get("seal") or _seal(evidence),
         document.get("authority") or _authority(record, evidence),
         document.get("time") or _time(record, at),
-        _status(record),
+        _status(record, evidence),
         _validity(record, at),
     )
     return Assessment(_outcome(checks), checks)
@@ -229,7 +235,10 @@ def _time(record: CertificateRecord, at: datetime) -> Check:
     return PASS["time_confirmed"]
 
 
-def _status(record: CertificateRecord) -> Check:
+def _status(record: CertificateRecord, evidence: Evidence) -> Check:
+    """A status that the ledger does not bear out is none, whatever it is."""
+    if not evidence.witnessed:
+        return UNKNOWN["status", "status_contradicted"]
     if record.state == "active":
         return PASS["active"]
     return FAIL.get(("status", str(record.state))) or UNKNOWN["status", "status_unavailable"]
@@ -246,11 +255,17 @@ def _validity(record: CertificateRecord, at: datetime) -> Check:
 
 
 def _outcome(checks: tuple[Check, ...]) -> Outcome:
-    """Precedence: not genuine, then taken out of force, then out of time, then not decidable."""
+    """Precedence: not genuine, then taken out of force, then out of time, then not decidable.
+
+    Where register and ledger contradict each other, nothing that the register says of the status or
+    of today counts: that is not decidable before anything else.
+    """
     integrity, seal, authority, time, status, validity = checks
     genuine = (integrity, seal, authority, time)
     if any(check.result == "fail" for check in genuine):
         return Outcome.TAMPERED
+    if status.code == "status_contradicted":
+        return Outcome.SOURCE_UNAVAILABLE
     over = validity.result == "fail"
     if status.result == "fail" and not (over and status.code == "suspended"):
         return Outcome(status.code)

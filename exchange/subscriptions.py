@@ -276,7 +276,7 @@ class Subscriptions:
         record, now = decision.record, self._clock()
         if record is None:
             raise NothingToFollow("nothing was found")
-        held = certificate_store.lock_state(tx, record.identifier)
+        held = certificate_store.lock(tx, record.identifier)
         if held is None or held.state != record.state:
             raise StatusChanging("the status changes at this moment", next_step="ask again")
         wanted = Subscription(

@@ -13,11 +13,13 @@ An outside auditor reads this folder alone, from the bottom up:
     proofs     the offline proof file: `verify_proof`
     monitor    following a log from outside: rewound, forked or altered is noticed
     entries    what one entry says, and what it only commits to
+    acts       the last act on a certificate's status, which its row is held against
     models     tables · store: questions to them
     service    `Ledger`: append, integrate, prove, show, forget
     fsck       recompute everything and compare
 """
 
+from ledger.acts import StatusAct
 from ledger.entries import Entry, EntryRef, Opening
 from ledger.models import Access, FsckReport
 from ledger.notes import VerifierKey
@@ -31,6 +33,7 @@ __all__ = [
     "FsckReport",
     "Ledger",
     "Opening",
+    "StatusAct",
     "VerifiedProof",
     "VerifierKey",
     "verify_proof",

@@ -8,6 +8,8 @@
   come from the leaf itself, so the citizen reads exactly what the log holds.
 - `ledger_openings` holds, encrypted, the salts and values behind the leaf's commitments. Deleting
   the row forgets them.
+- `ledger_status_acts` holds the last act on the status of each certificate, keyed: a witness that
+  the registry's row is held against (`ledger/acts.py`). `record` is the registry's name of the row.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+)
 
 from foundation.columns import UtcDateTime
 from foundation.database import metadata
@@ -71,6 +83,16 @@ ledger_openings = Table(
     metadata,
     Column("entry_id", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+ledger_status_acts = Table(
+    "ledger_status_acts",
+    metadata,
+    Column("record", Text, primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    CheckConstraint("ordinal > 0", name="ordinal"),
 )
 
 

@@ -16,7 +16,7 @@
 
 import heapq
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -32,6 +32,7 @@ from foundation.lanes import GroupWriter, Loader
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
 from ledger import store
+from ledger.acts import StatusAct
 from ledger.entries import (
     ERASED_KIND,
     Entry,
@@ -100,6 +101,21 @@ class Ledger:
         all_written = self._write_all(entries)
         _insert(tx, all_written)
         return [written.ref for written in all_written]
+
+    def witness(self, tx: Tx, acts: Mapping[str, StatusAct], *, first: bool = False) -> None:
+        """Keep the last act on the status of certificates, by the registry's name of their rows.
+
+        In the transaction of the acts' entries; `first` when the rows are new (`ledger/acts.py`).
+        """
+        rows = [
+            (record, act.ordinal, act.entry_id, act.tag(self._cipher))
+            for record, act in acts.items()
+        ]
+        if first:
+            store.add_acts(tx, rows)
+            return
+        for row in rows:
+            store.put_act(tx, row)
 
     async def record(self, entry: Entry) -> EntryRef:
         """Write an entry; resolves after the commit that made it durable (the fast lane)."""

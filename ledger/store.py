@@ -1,7 +1,7 @@
 """Questions to the ledger's tables; every function takes the caller's transaction."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,13 @@ tiles = models.ledger_tiles
 checkpoints = models.ledger_checkpoints
 accesses = models.ledger_accesses
 openings = models.ledger_openings
+status_acts = models.ledger_status_acts
 
 _add_waiting = Rows(outbox, "entry_id", "leaf")
 _add_concerned = Rows(accesses, "entry_id", "subject", "certificate", "erased")
 _add_sealed = Rows(openings, "entry_id", "sealed")
 _add_numbered = Rows(entries, "seq", "entry_id", "leaf")
+_add_acts = Rows(status_acts, "record", "ordinal", "entry_id", "tag")
 
 _POLL_SECONDS = 0.002
 
@@ -45,6 +47,20 @@ def add_entries(
     _add_waiting(tx, waiting)
     _add_concerned(tx, [(*each, False) for each in concerned])
     _add_sealed(tx, sealed)
+
+
+# ── the last act on a certificate's status ───────────────────────────────────────────────────────
+
+
+def add_acts(tx: Tx, rows: Sequence[tuple[str, int, str, str]]) -> None:
+    """First acts: (record, ordinal, entry id, tag)."""
+    _add_acts(tx, rows)
+
+
+def put_act(tx: Tx, row: tuple[str, int, str, str]) -> None:
+    """Put an act in the place of the one before it, or where there is none."""
+    tx.execute(delete(status_acts).where(status_acts.c.record == row[0]))
+    _add_acts(tx, [row])
 
 
 # ── the integrator ───────────────────────────────────────────────────────────────────────────────
@@ -156,6 +172,12 @@ def by_subject(subject: str) -> ColumnElement[bool]:
 
 def by_certificate(index: str) -> ColumnElement[bool]:
     return accesses.c.certificate == index
+
+
+def of_certificates(tx: Tx, indexes: Collection[str]) -> Sequence[Row[Any]]:
+    """certificate (the index), entry_id, leaf, sealed of every entry about some certificates."""
+    query = _access_rows().add_columns(accesses.c.certificate)
+    return tx.execute(query.where(accesses.c.certificate.in_(set(indexes)))).all()
 
 
 def forget(tx: Tx, entry_id: str, kept: bytes | None) -> None:

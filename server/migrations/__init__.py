@@ -12,6 +12,7 @@ A revision that has landed never changes; a change of tables adds the next numbe
 `versions/0002_what_it_adds.py` with `down_revision` naming the one before it.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 from alembic import command
@@ -19,18 +20,29 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from foundation.database import Database, wait_for_advisory_lock
+from certificates import acts
+from foundation.clock import Clock, system_clock
+from foundation.database import Database, Tx, wait_for_advisory_lock
 
 HERE = Path(__file__).parent
+_STATUS_ACTS = "0003"  # adds the table that `certificates.acts.adopt` fills from the log
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, clock: Clock = system_clock) -> None:
     """Bring the database to the newest revision, in one transaction; a no-op when it is there."""
     config = configuration()
     with database.write() as tx:
         wait_for_advisory_lock(tx, "migrations")  # two machines may start at the same moment
+        before = MigrationContext.configure(tx).get_current_revision()
         config.attributes["connection"] = tx
         command.upgrade(config, "head")
+        fill(tx, before, clock())
+
+
+def fill(tx: Tx, before: str | None, now: datetime) -> None:
+    """What the tables that are new since revision `before` need of the rows that are there."""
+    if before is not None and before < _STATUS_ACTS:
+        acts.adopt(tx, now)
 
 
 def is_current(database: Database) -> bool:

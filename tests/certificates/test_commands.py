@@ -27,7 +27,7 @@ def run(request, batches, jobs):
 
     def call(*words, name="wang"):
         told = ["--authority", AUTHORITY, "--as", name]
-        if words[0] in {"types", "fsck"}:
+        if words[0] in {"types", "settle", "fsck"}:
             told = []
         return CliRunner().invoke(app, [*words, *told])
 
@@ -67,6 +67,19 @@ def test_fsck_ends_with_three_when_registry_and_lists_differ(run, issued, databa
     )
     assert bad.exit_code == 3
     assert "its list says 0" in bad.stdout
+
+
+def test_settle_sets_a_status_that_was_changed_by_hand_back_and_says_which(run, issued, database):
+    with database.write() as tx:
+        tx.execute(update(certificates).values(state="suspended"))
+    refused = run("change", issued.identifier, "active", "suspension_lifted", name="li")
+    settled = run("settle", "--json")
+
+    assert refused.exit_code != 0
+    assert refused.exception.code == "status_contradicted"
+    said = [{"identifier": issued.identifier, "outcome": "restored"}]
+    assert (settled.exit_code, json.loads(settled.stdout)) == (0, said)
+    assert run("fsck").exit_code == 0
 
 
 def test_a_file_is_imported_by_two_people(run, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from certificates import store
+from certificates import acts, store
 from certificates.batch_store import counts, failures, latest, page, waiting
 from certificates.status import _Bits, _catch_up, _draw, _versions
 from tests.certificates.conftest import LI
@@ -14,6 +14,8 @@ QUERIES = {
     "by both": lambda tx: store.load_many(tx, ["JY1", "1.2.156.3005.2.x"]),
     "by token": lambda tx: store.load_by_tokens(tx, ["a", "b"]),
     "by id": lambda tx: store.load_by_ids(tx, ["a", "b"]),
+    "lock": lambda tx: store.lock(tx, "1.2.156.3005.2.x"),
+    "acts in the log": lambda tx: acts.in_log(tx, ["1.2.156.3005.2.x"]),
     "by draft": lambda tx: store.by_draft(tx, "a"),
     "held by": lambda tx: store.held_by(tx, ["a"], 50),
     "listed": lambda tx: store.listed(tx, "a", before="b", state=None, limit=50),

@@ -13,7 +13,7 @@ from exchange.rules import Evidence, Outcome
 from foundation.encryption import FieldCipher
 
 AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-GOOD = Evidence(intact=True, seal_in_force=True, seal_owner="authority")
+GOOD = Evidence(intact=True, witnessed=True, seal_in_force=True, seal_owner="authority")
 RECORD = Certificate(
     id="1",
     identifier="1.2.156.3005.2.X",
@@ -44,6 +44,9 @@ RECORD = Certificate(
     sealed_fields=b"",
     sealed_holder_code=b"",
     sealed_holder_name=b"",
+    act_ordinal=None,
+    act_entry=None,
+    act_tag=None,
     cipher=FieldCipher(b"k" * 32),
 )
 
@@ -123,8 +126,8 @@ def test_revoked_outweighs_expired_and_expired_outweighs_suspended():
 
 
 def test_without_evidence_nothing_is_called_valid():
-    assert outcome(evidence=Evidence()) is Outcome.SOURCE_UNAVAILABLE
-    assert outcome(evidence=Evidence(intact=True)) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=Evidence(witnessed=True)) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=Evidence(True, True)) is Outcome.SOURCE_UNAVAILABLE
 
 
 def test_silent_verdicts_are_six_unknown_checks():
