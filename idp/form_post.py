@@ -1,14 +1,14 @@
 """The answer to an authorization request as a form that sends itself (OAuth 2.0 Form Post §2).
 
 Without script it is a page with one button. The script is a file of ours, because our policy runs
-nothing that stands in a page; the policy of this page also lets the form go to the client, and
-nowhere else (RFC 9700 §4.2: nothing of the answer is in an address).
+nothing that stands in a page. The policy does not name where the form may go: browsers would apply
+that to wherever the client sends the person next. The one form of the page goes to the client, and
+nothing of the answer is in an address (RFC 9700 §4.2).
 """
 
 from collections.abc import Iterable
 from html import escape
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 from starlette.responses import HTMLResponse
 
@@ -44,11 +44,9 @@ def page(redirect_uri: str, parameters: Iterable[tuple[str, str]]) -> HTMLRespon
         for name, value in parameters
     )
     html = _PAGE.format(script=SCRIPT_PATH, action=escape(redirect_uri), fields=fields)
-    parts = urlsplit(redirect_uri)
-    target = f"{parts.scheme}://{quote(parts.netloc, safe=':[].-')}"
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-        f"form-action {target}; frame-ancestors 'none'; base-uri 'none'"
+        "frame-ancestors 'none'; base-uri 'none'"
     )
     headers = {
         "content-security-policy": policy,

@@ -1,13 +1,11 @@
 """Signing in, consent, signing out. The identity provider decides; these pages draw its decisions.
 
 A sign-in form hangs on the browser's cookie, not on a session, so that several tabs can sign in at
-the same time. After a POST the browser may be sent to a client of another origin: browsers apply
-`form-action` to that redirect too, so these pages name the client's own origins there and nothing
-more.
+the same time. After a POST the browser may be sent to a client of another origin, which may send it
+further: `server/middleware.py` says what that means for the policy of these pages.
 """
 
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -23,10 +21,6 @@ from portal.session import safe_return
 
 HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
-_POLICY = (
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
-    "form-action 'self'"
-)
 
 
 def router(desk: Desk) -> APIRouter:
@@ -176,9 +170,7 @@ def _form(
     retry_after: int = 0,
     **values: Any,
 ) -> Response:
-    headers = _policy(interaction)
-    if retry_after:
-        headers["Retry-After"] = str(retry_after)
+    headers = {"Retry-After": str(retry_after)} if retry_after else {}
     return desk.page(
         request,
         "signin.html",
@@ -205,7 +197,6 @@ def _consent(desk: Desk, request: Request, interaction: Interaction) -> Response
         action=f"/consent/{interaction.id}",
         client=interaction.client,
         claims=claims,
-        headers=_policy(interaction),
     )
 
 
@@ -216,19 +207,3 @@ def _follow(decision: Decision) -> Response:
 
 def _home(result: Authenticated) -> str:
     return HOME_OF_OFFICERS if result.person.actor.organisation else HOME_OF_CITIZENS
-
-
-def _policy(interaction: Interaction | None) -> dict[str, str]:
-    """The house's policy, plus the client's origins as targets of this form's redirect."""
-    if interaction is None:
-        return {}
-    targets = sorted({_origin(uri) for uri in interaction.client.redirect_uris})
-    return {"Content-Security-Policy": " ".join((_POLICY, *targets))}
-
-
-def _origin(uri: str) -> str:
-    """What form-action understands: an origin, or the scheme of a native app."""
-    parts = urlsplit(uri)
-    if parts.scheme in {"http", "https"}:
-        return f"{parts.scheme}://{quote(parts.netloc, safe=':[].-')}"
-    return f"{quote(parts.scheme, safe='+.-')}:"

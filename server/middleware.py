@@ -31,10 +31,8 @@ Answered = Callable[[str, str, int, float], None]
 FORM_LIMIT = 256 * 1024
 UPLOAD_LIMIT = 52 * 1024 * 1024
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
-    "form-action 'self'"
-)
+_WITHOUT_FORMS = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+CONTENT_SECURITY_POLICY = f"{_WITHOUT_FORMS}; form-action 'self'"
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -44,12 +42,25 @@ _HEADERS = (
     (b"permissions-policy", b"camera=(self), microphone=(), geolocation=()"),
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
 )
+# Where a service sends its people to sign in or out, maybe in a pop-up. A policy of our own for
+# openers would part the pop-up from the page that waits for it, also when it stands on a redirect
+# or an error on the way.
+_POP_UPS = ("/signin", "/consent/", "/signout", "/signed-out", "/oauth/authorize", "/oauth/logout")
+# A POST there may be answered with a redirect to the service. Browsers apply `form-action` to every
+# redirect that follows, and where the service sends the person next is nobody's knowledge here.
+_LEAVING = ("/signin/", "/consent/", "/signout")
 _SIGNED = b"signature-input"
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
-def security_headers(*, https: bool) -> tuple[tuple[bytes, bytes], ...]:
-    return (*_HEADERS, _HSTS) if https else _HEADERS
+def security_headers(*, https: bool, path: str = "") -> tuple[tuple[bytes, bytes], ...]:
+    """Of an answer at `path`; all but those that people come to from a service have the same."""
+    headers = dict(_HEADERS)
+    if path.startswith(_POP_UPS):
+        headers[b"cross-origin-opener-policy"] = b"unsafe-none"
+    if path.startswith(_LEAVING):
+        headers[b"content-security-policy"] = _WITHOUT_FORMS.encode()
+    return (*headers.items(), _HSTS) if https else tuple(headers.items())
 
 
 def new_request_id() -> str:
@@ -78,7 +89,7 @@ class Envelope:
     def __init__(self, app: App, *, https: bool, answered: Answered = uncounted) -> None:
         self._app = app
         self._answered = answered
-        self._security = security_headers(https=https)
+        self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,7 +106,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 seconds = time.perf_counter() - began
                 self._answered(_name(scope), method, message["status"], seconds)
-                message["headers"] = self._complete(message["headers"], request_id)
+                message["headers"] = self._complete(message["headers"], scope["path"], request_id)
             await send(message)
 
         try:
@@ -110,10 +121,11 @@ class Envelope:
         return await self._app(scope, limited, send_with_headers)
 
     def _complete(
-        self, headers: list[tuple[bytes, bytes]], request_id: str
+        self, headers: list[tuple[bytes, bytes]], path: str, request_id: str
     ) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in headers}
-        missing = [(name, value) for name, value in self._security if name not in present]
+        security = security_headers(https=self._https, path=path)
+        missing = [(name, value) for name, value in security if name not in present]
         return [*headers, *missing, (b"x-request-id", request_id.encode())]
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from certificates.rules import REASONS, State
+from foundation.actor import SYSTEM
 from server import sandbox
 from server.assembly import House
 from tests.portal.conftest import Licence, issue, permit_fields
 from tests.portal.live import serving
+from tests.portal.service import two_origins
 from tests.portal.surfer import query
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -138,6 +141,79 @@ def allow(page: Page) -> dict[str, str]:
     with page.expect_request("http://127.0.0.1:8765/**") as brought:
         page.get_by_role("button", name="Allow and continue").click()
     return query(brought.value.url)
+
+
+@pytest.fixture(scope="module")
+def service(live: House) -> Iterator[tuple[str, str]]:
+    """A service whose portal sends its people on to an application of another origin."""
+    with two_origins() as (portal, application):
+        client = replace(
+            sandbox.SERVICES,
+            client_id="two-origins",
+            profile="standard",
+            token_endpoint_auth_method="client_secret_basic",
+            redirect_uris=(f"{portal}/callback", f"{portal}/stay"),
+            post_logout_redirect_uris=(f"{portal}/callback",),
+        )
+        with live.database.write() as tx:
+            live.idp.clients.register(tx, client, by=SYSTEM)
+        yield portal, application
+
+
+def test_the_policy_of_our_pages_ends_no_redirect_of_the_service_after_signing_in_and_out(
+    window: Open, service: tuple[str, str]
+):
+    """Chromium applies `form-action` to every redirect that follows a form."""
+    portal, application = service
+    page = window()
+    begin(page, "chain", client_id="two-origins", redirect_uri=f"{portal}/callback")
+    fill_in(page, "chen")
+    page.get_by_role("button", name="Allow and continue").click()
+    page.wait_for_url(f"{application}/callback?*state=chain*")
+    begin(page, "again", client_id="two-origins", redirect_uri=f"{portal}/callback", prompt="login")
+    fill_in(page, "chen")  # whose consent is remembered: the password's POST itself leaves
+    page.wait_for_url(f"{application}/callback?*state=again*")
+
+    asked = {"client_id": "two-origins", "post_logout_redirect_uri": f"{portal}/callback"}
+    page.goto("/oauth/logout?" + urlencode(asked))
+    page.get_by_role("button", name="Sign out").last.click()
+    page.wait_for_url(f"{application}/callback*")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
+def test_the_policy_of_our_pages_ends_no_redirect_after_an_answer_by_form(
+    window: Open, service: tuple[str, str], scripts: bool
+):
+    portal, application = service
+    page = window(java_script_enabled=scripts)
+    asked = {"client_id": "two-origins", "redirect_uri": f"{portal}/callback"}
+    begin(page, "posted", response_mode="form_post", **asked)
+    fill_in(page, "lin")
+    page.get_by_role("button", name="Allow and continue").click()
+    if not scripts:
+        page.locator("#submit").click()
+    page.wait_for_url(f"{application}/callback")
+
+
+def test_a_pop_up_finishes_and_is_still_known_to_the_page_that_opened_it(
+    window: Open, service: tuple[str, str]
+):
+    portal, _ = service
+    opener = window()
+    opener.goto(f"{portal}/opener")
+    with opener.expect_popup() as opened:
+        opener.evaluate("() => { window.popUp = window.open('about:blank') }")
+    pop_up = opened.value
+    refused = {"client_id": "two-origins", "redirect_uri": "https://elsewhere.test/"}
+    begin(pop_up, "refused", **refused)
+    assert opener.evaluate("window.popUp.closed") is False, "after an error"
+
+    begin(pop_up, "pop-up", client_id="two-origins", redirect_uri=f"{portal}/stay")
+    fill_in(pop_up, "long")
+    pop_up.get_by_role("button", name="Allow and continue").click()
+    pop_up.wait_for_url(f"{portal}/stay?*")
+    assert opener.evaluate("window.popUp.closed") is False
+    assert pop_up.evaluate("window.opener === null") is False
 
 
 def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and_verified(

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import secrets
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -319,7 +319,19 @@ def test_signing_out_ends_the_session_and_says_so(browse: Browse):
     assert surfer.get("/me").path == "/signin"
 
 
-def test_forms_may_lead_to_the_clients_own_address_and_nowhere_else(browse: Browse):
+def test_forms_of_a_sign_in_lead_to_the_house_and_nowhere_else(browse: Browse):
     page = authorize(browse(), "csp")
     policy = page.answer.headers["content-security-policy"]
-    assert policy.endswith("form-action 'self' http://127.0.0.1:8765")
+    assert "form-action" not in policy, "it would also end the client's own redirects"
+    assert {urlsplit(form.action)[:2] for form in page.forms} == {("", "")}
+    plain = browse().get("/signin").answer.headers["content-security-policy"]
+    assert plain.endswith("form-action 'self'"), "whose POST stays in the house"
+
+
+@pytest.mark.parametrize(
+    "path", ["/signin", "/signin/x", "/consent/x", "/signout", "/signed-out", "/oauth/authorize"]
+)
+def test_a_pop_up_is_not_parted_from_its_opener_on_the_way_nor_by_an_error(browse: Browse, path):
+    answer = browse().get(path).answer
+    assert answer.headers["cross-origin-opener-policy"] == "unsafe-none"
+    assert browse().get("/verify").answer.headers["cross-origin-opener-policy"] == "same-origin"
