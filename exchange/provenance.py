@@ -27,7 +27,7 @@ from exchange.rules import Evidence
 from foundation.clock import Clock
 from foundation.database import Tx
 from keys.bounded import Bounded
-from signing.models import SealState, seal_states, seal_versions, seals
+from signing.models import STOPPED, SealState, seal_states, seal_versions, seals
 
 CAPACITY = 200_000
 _MARGIN = timedelta(seconds=5)  # clocks of several processes on one database
@@ -46,11 +46,15 @@ class SealHistory:
     states: tuple[tuple[datetime, str], ...]
     known_until: datetime
 
-    def in_force(self, at: datetime) -> bool:
-        """Was it active at that moment, with a certificate in its period?"""
+    def in_force(self, at: datetime) -> bool | None:
+        """Was it active at that moment, with a certificate in its period? False when it was stopped
+        then; None outside its periods and before its use, where a wrong clock is as likely.
+        """
         state = next((state for since, state in reversed(self.states) if since <= at), None)
+        if state in STOPPED:
+            return False
         covered = any(begin <= at <= end for begin, end in self.periods)
-        return state == SealState.ACTIVE and covered
+        return True if state == SealState.ACTIVE and covered else None
 
 
 class Provenance:

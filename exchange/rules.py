@@ -50,7 +50,7 @@ class Outcome(StrEnum):
 GOOD = frozenset({Outcome.VALID, Outcome.VALID_AS_OF})
 UNDECIDED = frozenset({Outcome.SOURCE_UNAVAILABLE})
 # Unknown checks that leave everything open, whatever the others say; each decides alone.
-UNDECIDABLE = frozenset({"status_contradicted"})
+UNDECIDABLE = frozenset({"status_contradicted", "time_in_future"})
 # What somebody who guesses hears; not every time, though: see `Decision.is_miss`.
 GUESSED = frozenset({Outcome.NOT_FOUND, Outcome.NOT_PERMITTED})
 SILENT = frozenset({*GUESSED, *UNDECIDED, Outcome.NOT_A_CERTIFICATE})
@@ -71,6 +71,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "seal_valid": "The seal was in force when it was used.",
         "seal_not_in_force": "The seal was not in force when it was used.",
         "seal_not_ours": "The seal on the document is not the registered one.",
+        "seal_outside_period": "The time of sealing lies outside the seal's period.",
         "no_seal": "The document carries no seal.",
         "seal_unknown": "The seal could not be identified.",
     },
@@ -81,7 +82,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     },
     "time": {
         "time_confirmed": "The time of sealing is confirmed.",
-        "time_in_future": "The time of sealing lies in the future.",
+        "time_in_future": "The time of sealing lies in the future: a clock is or was wrong.",
         "time_not_confirmed": "The time of sealing is claimed, not confirmed.",
     },
     "status": {
@@ -195,14 +196,14 @@ def assess(
 
     `document` holds the checks made on a file or a code that was handed in (integrity, seal,
     authority, time); they replace the register's own. Status and validity always come from the
-    register.
+    register, and a time of sealing in the future is one wherever it was seen.
     """
     document = document or {}
     checks = (
         document.get("integrity") or _integrity(evidence),
         document.get("seal") or _seal(evidence),
         document.get("authority") or _authority(record, evidence),
-        document.get("time") or _time(record, at),
+        _time(record, at, document.get("time")),
         _status(record, evidence),
         _validity(record, at),
     )
@@ -216,8 +217,9 @@ def _integrity(evidence: Evidence) -> Check:
 
 
 def _seal(evidence: Evidence) -> Check:
-    if evidence.seal_in_force is None:
-        return UNKNOWN["seal", "seal_unknown"]
+    if evidence.seal_in_force is None:  # at a time of which nothing is known, or nothing at all
+        code = "seal_unknown" if evidence.seal_owner is None else "seal_outside_period"
+        return UNKNOWN["seal", code]
     return PASS["seal_valid"] if evidence.seal_in_force else FAIL["seal", "seal_not_in_force"]
 
 
@@ -229,10 +231,11 @@ def _authority(record: CertificateRecord, evidence: Evidence) -> Check:
     return FAIL["authority", "authority_differs"]
 
 
-def _time(record: CertificateRecord, at: datetime) -> Check:
+def _time(record: CertificateRecord, at: datetime, document: Check | None) -> Check:
+    """A time in the future is nobody's forgery: a clock is or was wrong, and which is not known."""
     if record.issued_at > at + CLOCK_SKEW:
-        return FAIL["time", "time_in_future"]
-    return PASS["time_confirmed"]
+        return UNKNOWN["time", "time_in_future"]
+    return document or PASS["time_confirmed"]
 
 
 def _status(record: CertificateRecord, evidence: Evidence) -> Check:
@@ -257,18 +260,18 @@ def _validity(record: CertificateRecord, at: datetime) -> Check:
 def _outcome(checks: tuple[Check, ...]) -> Outcome:
     """Precedence: not genuine, then taken out of force, then out of time, then not decidable.
 
-    Where register and ledger contradict each other, nothing that the register says of the status or
-    of today counts: that is not decidable before anything else.
+    Where register and ledger contradict each other, or a clock is wrong, what the register says of
+    today does not count; with a wrong clock, that it was taken out of force still does.
     """
     integrity, seal, authority, time, status, validity = checks
     genuine = (integrity, seal, authority, time)
     if any(check.result == "fail" for check in genuine):
         return Outcome.TAMPERED
-    if status.code == "status_contradicted":
-        return Outcome.SOURCE_UNAVAILABLE
     over = validity.result == "fail"
     if status.result == "fail" and not (over and status.code == "suspended"):
         return Outcome(status.code)
+    if any(check.code in UNDECIDABLE for check in checks):
+        return Outcome.SOURCE_UNAVAILABLE
     if over:
         return Outcome(validity.code)
     if any(check.result == "unknown" for check in (integrity, seal, authority, status)):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from signing.evidence import covers
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 from signing.models import (
+    STOPPED,
     Check,
     CheckName,
     Format,
@@ -41,6 +42,11 @@ _INDICATIONS: dict[Result, Indication] = {"pass": "valid", "fail": "invalid", "u
 _NOT_ASKED = (
     Check("status", "unknown", "status_not_asked", "the issuing department was not asked"),
     Check("validity", "unknown", "validity_not_asked", "the issuing department was not asked"),
+)
+# What is no proof against a document. A sound signature at a time outside the period of its
+# certificate or seal is as likely the work of a wrong clock.
+_UNDECIDED = frozenset(
+    {"authority_unknown", "certificate_expired", "certificate_not_yet_valid"},
 )
 INTACT = Check("integrity", "pass", "intact", "nothing was changed after sealing")
 
@@ -95,27 +101,33 @@ class Judge:
         )
 
     def time(self, stamp: Stamp | None, doubt: Doubt | None) -> tuple[Check, Path]:
-        """The moment is the time-stamp's; and the path of a time-stamp that is trusted."""
+        """The moment is the time-stamp's; and the path of a time-stamp that is trusted.
+
+        One that has not come yet says that a clock is or was wrong, perhaps ours: unknown, and no
+        proof against the document.
+        """
         if stamp is None:
             code = doubt.code if doubt else "time_only_claimed"
             result: Result = "fail" if code == "time_stamp_wrong" else "unknown"
             return Check("time", result, code, doubt.detail if doubt else ""), ()
+        if stamp.at > self.now + _CLOCK_SKEW:
+            return Check("time", "unknown", "time_in_future", "it lies in the future"), ()
         try:
             path = self.trust.confirm(stamp.certificate, stamp.embedded, stamp.at)
         except Doubt as untrusted:
             return Check("time", "unknown", "time_stamp_untrusted", untrusted.detail), ()
-        if stamp.at > self.now + _CLOCK_SKEW:
-            return Check("time", "fail", "time_in_future", "the time-stamp lies in the future"), ()
         return Check("time", "pass", "time_stamped", stamp.at.isoformat()), path
 
     def authority(
         self, certificate: bytes, embedded: Sequence[bytes], at: datetime
     ) -> tuple[Check, Path]:
-        """An authority we do not know is no proof against the document: unknown, not fail."""
+        """An authority we do not know, or a time outside the certificate's period, is no proof
+        against the document: unknown, not fail.
+        """
         try:
             path = self.trust.confirm(certificate, embedded, _whole(at))
         except Doubt as doubt:
-            result: Result = "unknown" if doubt.code == "authority_unknown" else "fail"
+            result: Result = "unknown" if doubt.code in _UNDECIDED else "fail"
             return Check("authority", result, doubt.code, doubt.detail), ()
         return Check("authority", "pass", "authority_trusted", common_name(certificate)), path
 
@@ -134,16 +146,20 @@ def _whole(at: datetime) -> datetime:
 
 
 def seal_check(then: SealThen | None, at: datetime) -> Check:
-    """The certificate must be that of a registered seal which was active at that moment."""
+    """The certificate must be that of a registered seal which was active at that moment.
+
+    It fails when the seal was stopped then; before it was in use, and outside its certificate's
+    period, nothing is known of it.
+    """
     if then is None:
         return Check(
             "seal", "unknown", "seal_unknown", "the certificate is not that of a seal here"
         )
     if then.valid_at(at):
         return Check("seal", "pass", "seal_active", f"{then.name}, {then.owner_name}")
-    if then.state is None or not then.valid_from <= at <= then.valid_until:
-        return Check("seal", "fail", "seal_not_valid_then", f"{then.name} was not valid then")
-    return Check("seal", "fail", f"seal_{then.state}", f"{then.name} was {then.state} then")
+    if then.state in STOPPED:
+        return Check("seal", "fail", f"seal_{then.state}", f"{then.name} was {then.state} then")
+    return Check("seal", "unknown", "seal_not_valid_then", f"{then.name} was not in use then")
 
 
 def facts_of(then: SealThen | None) -> SealFacts | None:

@@ -122,6 +122,8 @@ def _rehearse(signed: bytes) -> None:
     found = examined(signed)
     if found.error:
         raise DocumentNotSealable(found.error, found.detail)
+    if not found.signatures:
+        raise DocumentNotSealable("unreadable", "the seal would not be found in the file")
     *before, last = found.signatures
     integrity = foreign_integrity([*before, replace(last, valid=True)])
     if integrity.result == "fail":

@@ -137,6 +137,10 @@ class SealState(StrEnum):
     DESTROYED = "destroyed"
 
 
+# Where a seal is that was in use and must not be used now.
+STOPPED = frozenset({SealState.SUSPENDED, SealState.REVOKED, SealState.DESTROYED})
+
+
 class SealKind(StrEnum):
     """What a seal speaks for (国办发〔2025〕33号 art. 3)."""
 

@@ -157,14 +157,14 @@ REASONS: Final[Mapping[str, Reason]] = {
         "憑證由本系統未知的機構簽發。",
     ),
     "certificate_expired": Reason(
-        FAILED,
+        UNCERTAIN,
         "EXPIRED",
         "The certificate had ended before the document was signed.",
         "签名时证书已过期。",
         "簽名時憑證已過期。",
     ),
     "certificate_not_yet_valid": Reason(
-        FAILED,
+        UNCERTAIN,
         "NOT_YET_VALID",
         "The certificate was not valid yet when the document was signed.",
         "签名时证书尚未生效。",
@@ -214,11 +214,11 @@ REASONS: Final[Mapping[str, Reason]] = {
         "無法識別該時戳的類型。",
     ),
     "time_in_future": Reason(
-        FAILED,
+        UNCERTAIN,
         "TIMESTAMP_ORDER_FAILURE",
-        "The time-stamp lies in the future.",
-        "时间戳的时间在未来。",
-        "時戳的時間在未來。",
+        "The time-stamp lies in the future: a clock is or was wrong.",
+        "时间戳的时间在未来，说明有时钟不准。",
+        "時戳的時間在未來，說明有時鐘不準。",
     ),
     # seal
     "seal_active": Reason(
@@ -236,7 +236,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         "該憑證不屬於在本系統備案的印章。",
     ),
     "seal_not_valid_then": Reason(
-        FAILED,
+        UNCERTAIN,
         "SIG_CONSTRAINTS_FAILURE",
         "The seal was not in force when the document was signed.",
         "签名时印章不在有效期内。",

@@ -94,7 +94,47 @@ def test_what_is_not_genuine_is_tampered_whatever_its_state(evidence, check, cod
 
 
 def test_a_certificate_sealed_in_the_future_is_not_believed():
-    assert outcome(issued_at=AT + timedelta(hours=1)) is Outcome.TAMPERED
+    sealed_ahead = replace(RECORD, issued_at=AT + timedelta(hours=1))
+    assessment = rules.assess(sealed_ahead, AT, GOOD)
+
+    assert assessment.outcome is Outcome.SOURCE_UNAVAILABLE
+    assert (assessment.checks[3].result, assessment.checks[3].code) == ("unknown", "time_in_future")
+
+
+@pytest.mark.parametrize("document", ["time_confirmed", "time_not_confirmed"])
+def test_a_document_does_not_make_a_time_in_the_future_good(document):
+    checks = [rules.PASS.get(document) or rules.UNKNOWN["time", document]]
+    sealed_ahead = replace(RECORD, issued_at=AT + timedelta(hours=1))
+
+    for record, expected in ((sealed_ahead, "source_unavailable"), (RECORD, "valid")):
+        assert rules.assess(record, AT, GOOD, {"time": checks[0]}).outcome == expected
+
+
+def test_a_wrong_clock_says_nothing_about_today_but_revoked_is_revoked():
+    ahead = AT + timedelta(days=400)
+    over = {"valid_until": date(2026, 11, 1), "issued_at": ahead}
+    begun = {"valid_from": date(2027, 11, 1), "issued_at": ahead}
+
+    assert outcome(**over) is outcome(**begun) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(state=State.REVOKED, issued_at=ahead) is Outcome.REVOKED
+    assert outcome(evidence=replace(GOOD, intact=False), issued_at=ahead) is Outcome.TAMPERED
+
+
+def test_a_time_outside_the_seals_period_is_undecided_and_a_stopped_seal_is_not():
+    outside = rules.assess(RECORD, AT, replace(GOOD, seal_in_force=None))
+
+    assert (outside.outcome, outside.checks[1].code) == (
+        "source_unavailable",
+        "seal_outside_period",
+    )
+    assert outcome(evidence=replace(GOOD, seal_in_force=False)) is Outcome.TAMPERED
+
+
+def test_a_contradicted_status_is_undecided_whatever_else_is_wrong_in_time():
+    doubted = replace(GOOD, witnessed=False)
+    for changed in ({}, {"state": State.REVOKED}, {"valid_until": date(2026, 11, 1)}):
+        assert outcome(evidence=doubted, **changed) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=replace(doubted, intact=False)) is Outcome.TAMPERED
 
 
 def test_a_clock_that_differs_by_a_minute_is_forgiven():

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
@@ -44,6 +45,7 @@ def test_colliding_accounts_are_listed_and_decided_by_two_officers(run, world: W
     for name in ("wang", "zhao"):
         office = ("--organisation", "11990000MB1A0001XD")
         run("people", "add", name, name, *office, "--json", typed=PASSWORD)
+    world.clock.advance(timedelta(minutes=1))
     run("people", "add", "lin", "林志强", "--json", typed=PASSWORD)
     number = {"id_number": world.chen.id_number, "subject": world.chen.subject}
     with world.database.write() as tx:  # as a program did that knew no index

@@ -15,9 +15,11 @@ from pyhanko.sign.timestamps import TimeStamper
 from pyhanko.sign.validation import validate_pdf_timestamp
 from pyhanko_certvalidator import ValidationContext
 
+from signing import Seal
 from signing.models import Validation
 from tests.signing import readers
 from tests.signing.conftest import House
+from tests.signing.test_foreign_sealing import letter, seal_it
 from tests.signing.test_validation import plain, signed_by
 
 DIGESTS = ["sha256", "sha384", "sha512"]
@@ -141,3 +143,12 @@ def test_a_signature_s_time_stamp_may_have_hashed_with_more_than_sha256(
     time = house.signing.validate(data).check("time")
 
     assert (time.result, time.code) == ("pass", "time_stamped")
+
+
+def test_behind_our_own_seal_even_a_time_stamp_is_a_change(
+    house: House, seal: Seal, sealed: bytes
+) -> None:
+    """Ours bring their evidence with them, and allow nothing behind."""
+    for data in (sealed, seal_it(house, seal, letter()).data):
+        found = house.signing.validate(archived(house, data))
+        assert integrity(found) == ("fail", "changed_after_sealing")

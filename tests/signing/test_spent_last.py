@@ -10,7 +10,7 @@ from pyhanko.sign import SimpleSigner
 
 from foundation.errors import Unavailable, YinzhengError
 from keys.errors import KeyStoreUnavailable
-from signing import Seal
+from signing import Seal, foreign_sealing
 from signing.errors import DocumentNotSealable, SealNotUsable, SelfCheckFailed
 from signing.uses import Form, Place, seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
@@ -205,3 +205,10 @@ def test_a_permit_that_ended_while_the_file_was_sealed_lets_nothing_leave(
         use(house, seal, permit, letter())
 
     assert spent(house, seal, permit) == (0, 0)
+
+
+def test_a_seal_that_no_reader_would_find_is_refused() -> None:
+    with pytest.raises(DocumentNotSealable) as refused:
+        foreign_sealing._rehearse(letter())
+
+    assert refused.value.reason == "unreadable"
