@@ -7,7 +7,10 @@ from sqlalchemy import update
 
 from certificates.models import certificates
 from certificates.rules import State
+from certificates.status import LIFETIME
+from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
+from keys.jose import parse_object
 from tests.exchange.conftest import asking, house, licence, renderer, types
 
 __all__ = ["house", "licence", "renderer", "types"]  # fixtures of the exchange's own tests
@@ -93,3 +96,14 @@ def test_59_revoked_is_revoked_by_any_clock(house, licence):
     house.clock.advance(-DAY)
 
     assert {verdict.verdict for verdict in answers(house, licence).values()} == {"revoked"}
+
+
+def test_59_no_list_from_the_future_is_served(house, licence):
+    house.clock.advance(LONG)
+    house.certificates.status_lists.publish(licence.status_list)
+    now = house.clock.advance(-LONG).timestamp()
+
+    token = house.certificates.status_lists.publish(licence.status_list).token
+
+    claims = parse_object(b64url_decode(token.split(".")[1]))
+    assert claims["iat"] <= now < claims["exp"] <= now + LIFETIME.total_seconds()
