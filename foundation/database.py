@@ -10,16 +10,20 @@
   synchronous_commit.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import psycopg
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from foundation.encryption import FieldCipher
+from foundation.errors import Unavailable
 
 Tx = Connection
 
@@ -41,6 +45,27 @@ _SQLITE_PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA mmap_size=268435456",
 )
+
+_SQLITE_OUTAGES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database was silent; what was asked of it may or may not have been done."""
+
+    code = "database_unavailable"
+
+
+OUTAGES = (DBAPIError, PoolTimeout, psycopg.Error, sqlite3.Error)
+"""What an outage may be raised as; `is_outage` decides."""
 
 
 class Database:
@@ -164,6 +189,19 @@ def is_unique_violation(error: IntegrityError) -> bool:
     if state is not None:
         return bool(state == "23505")
     return str(error.orig).startswith("UNIQUE constraint failed")
+
+
+def is_outage(failure: BaseException) -> bool:
+    """Whether the database could not be asked or could not finish: gone, busy, full, restarting.
+
+    What asked wrongly is no outage; SQLite calls both an operational error.
+    """
+    if isinstance(failure, PoolTimeout):
+        return True
+    cause = failure.orig if isinstance(failure, DBAPIError) else failure
+    if isinstance(cause, sqlite3.OperationalError):
+        return cause.sqlite_errorcode & 0xFF in _SQLITE_OUTAGES
+    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def try_advisory_lock(tx: Tx, name: str) -> bool:

@@ -10,14 +10,16 @@ endpoints answer their own RFC 6749 errors and never let one rise.
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
 
 from foundation.actor import Actor
-from foundation.errors import Malformed, TooLarge, YinzhengError
+from foundation.database import DatabaseUnavailable, is_outage
+from foundation.errors import Malformed, TooLarge, Unavailable, YinzhengError
 
 # Sent twice, these headers mean two things to two readers (attack 36): refused, never merged.
 SINGLE_HEADERS = frozenset(
@@ -36,6 +38,9 @@ ASKED_BY = "method"
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_PARAMETERS = 100
+OUTAGE_RETRY: Final = 5  # seconds
+
+log = structlog.get_logger("http")
 
 
 @dataclass(slots=True)
@@ -215,6 +220,20 @@ async def _read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
     return bytes(body)
+
+
+def outage(failure: Exception) -> Unavailable | None:
+    """What a caller is told when `failure` is the database's silence; says so once in the log."""
+    if isinstance(failure, Unavailable):
+        return failure
+    if not is_outage(failure):
+        return None
+    log.warning("database_unavailable", failure=type(failure).__name__)
+    return DatabaseUnavailable(
+        "the database cannot be reached",
+        retry_after=OUTAGE_RETRY,
+        next_step="try again later, with the same Idempotency-Key where there was one",
+    )
 
 
 def problem(error: YinzhengError, instance: str = "") -> HotAnswer:

@@ -6,8 +6,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from foundation.errors import Malformed, TooLarge, Unavailable
-from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, json_answer, parse_form
+from foundation.errors import Malformed, TooLarge
+from foundation.hot import (
+    HotAnswer,
+    HotHandler,
+    HotRequest,
+    HotRoute,
+    json_answer,
+    outage,
+    parse_form,
+)
 from idp import openapi
 from idp.errors import InvalidRequest, OAuthError
 from idp.resources import REPEATED
@@ -29,7 +37,10 @@ def by_form(answer: Answer) -> HotHandler:
             return oauth_error(refusal)
         except (Malformed, TooLarge) as problem:
             return oauth_error(InvalidRequest(problem.detail))
-        except Unavailable as busy:
+        except Exception as failure:
+            busy = outage(failure)
+            if busy is None:
+                raise
             body = {"error": "temporarily_unavailable", "error_description": busy.detail}
             headers = (*NO_STORE, ("retry-after", str(busy.retry_after)))
             return json_answer(body, 503, headers)

@@ -19,7 +19,7 @@ from typing import Any, Final
 import structlog
 
 from foundation.errors import Malformed, TooLarge, YinzhengError
-from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, problem
+from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, outage, problem
 from server.middleware import (
     Answered,
     is_odd_path,
@@ -136,8 +136,10 @@ class HotPath:
         except YinzhengError as error:
             answer = problem(error, request_id)
         except Exception as failure:
-            log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
-            answer = problem(unexpected(), request_id)
+            later = outage(failure)
+            if later is None:
+                log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
+            answer = problem(later or unexpected(), request_id)
         self._answered(route.name, request.method, answer.status, time.perf_counter() - began)
         return self._reply(answer, request_id)
 

@@ -6,9 +6,11 @@
 /metrics    Prometheus text; labels are few and never hold a path value or a person
 """
 
+import asyncio
 import threading
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from concurrent.futures import Future
 from itertools import accumulate
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ from prometheus_client.registry import Collector
 
 Check = Callable[[], str]
 """Answers "" when all is well, else what is not."""
+
+_PATIENCE: Final = 2.0  # seconds a probe waits; who asks gives up after one to five
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 _BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -83,28 +87,50 @@ class Metrics(Collector):
         return generate_latest(self.registry)
 
 
+class _Probe:
+    """One check, on a thread of its own: it may be stuck as long as what it asks.
+
+    Whoever asks meanwhile waits for the answer that is being waited for already, so a house whose
+    database is silent has one silent thread for it, not one for each probe.
+    """
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._asked: Future[str] | None = None
+
+    def ask(self) -> "Future[str]":
+        if self._asked is None or self._asked.done():
+            self._asked = Future()
+            threading.Thread(target=self._run, args=(self._asked,), daemon=True).start()
+        return self._asked
+
+    def _run(self, asked: "Future[str]") -> None:
+        asked.set_result(_outcome(self._check))
+
+
 class Management:
     """The management port's whole application (pure ASGI; four addresses need no framework)."""
 
     def __init__(self, metrics: Metrics, checks: dict[str, Check]) -> None:
         self._metrics = metrics
         self._checks = checks
+        self._probes = {name: _Probe(check) for name, check in checks.items()}
         self.draining = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        status, media_type, body = self._answer(scope["path"])
+        status, media_type, body = await self._answer(scope["path"])
         headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, path: str) -> tuple[int, str, bytes]:
+    async def _answer(self, path: str) -> tuple[int, str, bytes]:
         match path:
             case "/livez" | "/startupz":
                 return 200, "text/plain", b"ok\n"
             case "/readyz":
-                return self._ready()
+                return await self._ready()
             case "/metrics":
                 self._metrics.draining.set(self.draining.is_set())
                 return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.text()
@@ -112,14 +138,20 @@ class Management:
                 return 404, "text/plain", b"/livez /readyz /startupz /metrics\n"
 
     def findings(self) -> dict[str, str]:
-        """Each check's finding; "ok" when all is well."""
-        found = {name: _outcome(check) or "ok" for name, check in self._checks.items()}
+        """Each check's finding; "ok" when all is well. Waits as long as the checks do."""
+        return {name: _outcome(check) or "ok" for name, check in self._checks.items()}
+
+    async def _ready(self) -> tuple[int, str, bytes]:
+        """The same within `_PATIENCE`. The public is served on this loop too: it never waits."""
+        asked = {name: asyncio.wrap_future(probe.ask()) for name, probe in self._probes.items()}
+        if asked:
+            await asyncio.wait(asked.values(), timeout=_PATIENCE)
+        found = {
+            name: (finding.result() or "ok") if finding.done() else "no answer"
+            for name, finding in asked.items()
+        }
         if self.draining.is_set():
             found["draining"] = "this process is stopping"
-        return found
-
-    def _ready(self) -> tuple[int, str, bytes]:
-        found = self.findings()
         ready = all(finding == "ok" for finding in found.values())
         return (200 if ready else 503), "application/json", orjson.dumps(found)
 

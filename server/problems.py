@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from foundation.database import OUTAGES
 from foundation.errors import (
     Conflict,
     FieldError,
@@ -25,7 +26,7 @@ from foundation.errors import (
     TooLarge,
     YinzhengError,
 )
-from foundation.hot import HotAnswer, problem
+from foundation.hot import HotAnswer, outage, problem
 from server.hotpath import unexpected
 
 MACHINE_PATHS = (
@@ -94,6 +95,12 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
             response.headers["allow"] = ", ".join(_allowed(request))
         return response
 
+    def silence(request: Request, failure: Any) -> Response:
+        later = outage(failure)
+        if later is None:
+            raise failure  # to `fault`
+        return answer(request, later)
+
     def fault(request: Request, error: Exception) -> Response:
         # Where, but not the message: it may quote what a citizen typed.
         trace = traceback.format_tb(error.__traceback__)[-5:]
@@ -103,6 +110,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     app.add_exception_handler(YinzhengError, ours)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
+    for kind in OUTAGES:
+        app.add_exception_handler(kind, silence)
     app.add_exception_handler(Exception, fault)
 
 

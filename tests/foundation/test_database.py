@@ -8,7 +8,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
-from foundation.database import Database, is_unique_violation, try_advisory_lock
+from foundation.database import Database, is_outage, is_unique_violation, try_advisory_lock
 from foundation.encryption import Undecryptable
 
 things = Table(
@@ -111,3 +111,15 @@ def test_an_advisory_lock_has_one_holder(database: Database) -> None:
     with database.write() as one, database.write() as other:
         assert try_advisory_lock(one, "integrator")
         assert not try_advisory_lock(other, "integrator")
+
+
+def test_what_asked_wrongly_is_no_outage_and_what_cannot_be_reached_is(database: Database) -> None:
+    with pytest.raises(DBAPIError) as wrong, database.read() as tx:
+        tx.exec_driver_sql("SELECT nothing FROM nowhere")
+    gone = Database("sqlite:////nowhere/at/all.db", database.cipher)
+    with pytest.raises(DBAPIError) as missing, gone.read():
+        pass
+
+    assert not is_outage(wrong.value)
+    assert not is_outage(ValueError())
+    assert is_outage(missing.value)

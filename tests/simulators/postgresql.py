@@ -3,8 +3,11 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 INSTALL = "apt-get install -y --no-install-recommends postgresql"
@@ -46,9 +49,33 @@ class Cluster:
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-s", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Nobody listens for the length of the block."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-s", "stop")
+        try:
+            yield
+        finally:
+            self._run("pg_ctl", "-D", self._data, "-w", "-s", "restart")
+
     def restart_immediately(self) -> None:
         """What a power cut looks like to clients."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-s", "restart")
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Every process stands still for the length of the block: it takes, and never answers."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        standing = [postmaster, *map(int, children)]
+        for process in standing:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in standing:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def url(self, name: str = "yinzheng") -> str:
         self._run("createdb", "-h", self._folder, "-U", "yinzheng", name)
