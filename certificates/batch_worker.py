@@ -106,13 +106,16 @@ class BatchWorker:
         """What became of each row: a certificate, or the code of why there cannot be one.
 
         Pages are drawn in threads, because drawing is most of the work and holds no lock (ADR 10).
-        Any other failure ends the step, and rows that nobody has begun are not begun.
+        Any other failure ends the step, and rows that nobody has begun are not begun: what lies
+        outside (a key, a clock) is no row's fault, and the job is tried again.
         """
 
         def make(row: Row[Any], slot: Slot) -> Made | str:
             try:
                 return self._certificates.issuer.make(self._order(batch, row), seal, slot, now)
             except (LayoutOverflow, MissingGlyph, ContentChanged, SealNotUsable) as problem:
+                if problem.passing:
+                    raise
                 return problem.code
 
         if "pdf" not in self._certificates.type(batch.type).formats:

@@ -40,6 +40,7 @@ from certificates.sheets import confirm_encoding, write_sheet
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Tx
+from foundation.jobs import Trouble
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from signing.models import Seal
 
@@ -252,6 +253,14 @@ class Batches:
             batch.state, batch.rows, issued, failed, rate, eta, tuple(recent), tuple(failures)
         )
 
+    def trouble(self, actor: Actor, batch_id: str) -> Trouble | None:
+        """Why a running batch does not go on, if an attempt of this round failed."""
+        with self._database.read() as tx:
+            batch = self._own(tx, actor, batch_id)
+        if batch.state != "running":
+            return None
+        return next(iter(self._jobs.troubles(_round(batch.id, batch.round), limit=1)), None)
+
     def error_file(self, actor: Actor, batch_id: str) -> bytes:
         """The errors as CSV: row, column, rule, what is wrong, what to do. Holds no values."""
         batch = self.get(actor, batch_id)
@@ -384,8 +393,13 @@ class Batches:
     def _enqueue(self, tx: Tx, batch_id: str, round_number: int) -> None:
         """One job for each chunk that is not finished."""
         for first in batch_store.unfinished_chunks(tx, batch_id):
-            key = f"{ISSUING}/{batch_id}/{first}/{round_number}"
+            key = f"{_round(batch_id, round_number)}{first}"
             self._jobs.enqueue(tx, ISSUING, {"batch": batch_id, "first": first}, key=key)
+
+
+def _round(batch_id: str, number: int) -> str:
+    """How the keys of the jobs of one round begin."""
+    return f"{ISSUING}/{batch_id}/{number}/"
 
 
 def _told(run: DryRun) -> dict[str, Any]:

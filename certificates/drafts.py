@@ -157,7 +157,7 @@ class Drafts(Register):
         }
         with self.database.write() as tx:
             self._change(tx, draft, (DraftState.SUBMITTED,), now, changed)
-            self.jobs.enqueue(tx, SEALING, {"draft": draft.id}, key=f"{SEALING}/{draft.id}")
+            self.jobs.enqueue(tx, SEALING, {"draft": draft.id}, key=sealing_key(draft.id))
             self.ledger.append(tx, self._entry("certificate.approved", actor, draft, now))
             return self._reload(tx, draft)
 
@@ -262,6 +262,11 @@ class Drafts(Register):
         type_ = self.catalogue.find(draft.type)
         subject = subject_of_draft(self.database.cipher, type_, draft)
         return entry_about(kind, actor, draft, subject, now)
+
+
+def sealing_key(draft_id: str) -> str:
+    """The key of the job that seals a draft."""
+    return f"{SEALING}/{draft_id}"
 
 
 def returned(reason: str) -> dict[str, Any]:

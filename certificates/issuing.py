@@ -37,7 +37,7 @@ from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
 from keys import Keys, Trail
-from keys.errors import NoActiveKey, UnknownCertificate
+from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from ledger import Entry, Ledger, StatusAct
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Approval, Seal, SealedDocument
@@ -115,7 +115,7 @@ class Issuer:
         trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
         try:
             credential = self._credential(order, seal, slot, now, trail)
-        except (NoActiveKey, UnknownCertificate):
+        except (KeyMayNotSign, NoActiveKey, UnknownCertificate):
             raise stopped(seal) from None
         files = {"dc+sd-jwt": credential.encode()}
         if "cwt-qr" in kind.formats:

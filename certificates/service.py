@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from certificates import acts, rules, store
 from certificates.catalogue import Catalogue
 from certificates.completing import Completion
-from certificates.drafts import SEALING, Drafts, returned, wrong_state
+from certificates.drafts import SEALING, Drafts, returned, sealing_key, wrong_state
 from certificates.errors import (
     ContentChanged,
     DraftNotFound,
@@ -39,8 +39,8 @@ from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import SYSTEM, Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.errors import YinzhengError
-from foundation.jobs import Jobs
+from foundation.errors import Unavailable, YinzhengError
+from foundation.jobs import Jobs, Trouble
 from keys import Keys
 from ledger import Entry, Ledger, StatusAct
 from signing.errors import SealNotUsable
@@ -175,6 +175,12 @@ class Certificates(Drafts):
             outcomes.setdefault(outcome, []).append(identifier)
         return outcomes
 
+    def trouble(self, draft: Draft) -> Trouble | None:
+        """Why an approved draft is not sealed yet, if an attempt failed."""
+        if draft.state is not DraftState.APPROVED:
+            return None
+        return next(iter(self.jobs.troubles(sealing_key(draft.id), limit=1)), None)
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _issue_once(self, draft: Draft) -> Certificate | None:
@@ -240,11 +246,18 @@ class Certificates(Drafts):
             )
 
     def _seal_task(self, draft_id: str) -> None:
+        """The job. What lies outside (keys, clocks, the database) rises and is tried again."""
         try:
             self.issue(draft_id)
-        except (DraftNotFound, WrongState):
-            return  # returned or discarded meanwhile: nothing to seal
+        except (DraftNotFound, WrongState) as problem:
+            with self.database.read() as tx:
+                draft = store.draft_by_id(tx, draft_id)
+            if draft is not None and draft.state is DraftState.APPROVED:
+                raise Unavailable("others were faster, again and again", retry_after=1) from problem
+            # returned or discarded meanwhile: nothing to seal
         except _NOT_SEALABLE as problem:
+            if problem.passing:
+                raise
             self._give_back(draft_id, problem)  # trying again would not help
 
     def _give_back(self, draft_id: str, problem: YinzhengError) -> None:

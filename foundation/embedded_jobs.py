@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, select, update
+from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, not_, select, update
 
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Tx, metadata
 from foundation.work import (
     LANES,
+    LONGEST_WAIT,
     MOST_LISTED,
     Jobs,
     Trouble,
@@ -112,16 +113,21 @@ class EmbeddedJobs(Jobs):
         return update(jobs).where(which, jobs.c.state == "failed").values(**begin)
 
     def _claim(self, tasks: Sequence[str]) -> Row[Any] | None:
-        """Take up what has been due for longest, lost leases first."""
+        """Take up what has been due for longest, lost leases first.
+
+        Nothing is put off for longer than `LONGEST_WAIT`, and no lease lasts so long: what says
+        otherwise was written while the clock was ahead, and is due at last.
+        """
         now = self._clock()
-        lost = and_(jobs.c.state == "running", jobs.c.lease_until < now)
+        never = now + 2 * LONGEST_WAIT
+        held = jobs.c.lease_until.between(now, never)
+        lost = and_(jobs.c.state == "running", not_(held))
         due = and_(jobs.c.state == "waiting", jobs.c.run_after <= now)
-        busy = select(jobs.c.lock).where(
-            jobs.c.state == "running", jobs.c.lease_until >= now, jobs.c.lock != ""
-        )
+        put_off = and_(jobs.c.state == "waiting", jobs.c.run_after > never)
+        busy = select(jobs.c.lock).where(jobs.c.state == "running", held, jobs.c.lock != "")
         ours = and_(jobs.c.task.in_(tasks), jobs.c.lock.not_in(busy))
         with self._database.read() as tx:
-            for which in (lost, due):  # apart: together no index would give the order
+            for which in (lost, due, put_off):  # apart: together no index would give the order
                 query = select(jobs.c.id).where(which, ours)
                 found = tx.execute(query.order_by(jobs.c.run_after, jobs.c.id).limit(1)).scalar()
                 if found is not None:

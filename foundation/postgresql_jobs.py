@@ -19,7 +19,7 @@ from procrastinate.job_context import JobContext
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.schema import SchemaManager
-from sqlalchemy import BigInteger, Column, Integer, Row, Table, Text, delete, text
+from sqlalchemy import BigInteger, Column, Integer, Row, Table, Text, delete, exc, text
 from sqlalchemy.exc import IntegrityError
 
 from foundation.columns import UtcDateTime
@@ -62,6 +62,11 @@ _TROUBLES = (
     " {join} job_failures ON job = id WHERE status IN ('todo', 'doing', 'failed')"
     " AND (problem IS NOT NULL OR status = 'failed') AND starts_with(coalesce(queueing_lock, ''),"
     " :key) ORDER BY id DESC LIMIT :limit"
+)
+# Nothing is put off for so long: it was written while the clock of a worker was ahead.
+_AT_LAST = text(
+    "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'"
+    " AND queue_name = ANY(:queues) AND scheduled_at > now() + interval '10 minutes'"
 )
 _AGAIN = text(
     "UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = NULL, priority = :priority,"
@@ -208,9 +213,17 @@ class PostgresqlJobs(Jobs):
                 worker.cancel()
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + 10
+                await asyncio.to_thread(self._due_at_last, queues)
                 for queue in queues:
                     await _give_back(app, queue)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _due_at_last(self, queues: Sequence[str]) -> None:
+        try:
+            with self._database.write() as tx:
+                tx.execute(_AT_LAST, {"queues": list(queues)})
+        except exc.DBAPIError as problem:
+            log.warning("sweep_failed", failure=type(problem).__name__)
 
 
 class _Retry(BaseRetryStrategy):

@@ -29,7 +29,8 @@
     │   └── ActiveKeyExists         active_key_exists         the use already has its active key
     ├── Refused
     │   ├── KeyMayNotSign           key_may_not_sign          retired or past its policy
-    │   └── OrderRefused            signing_order_refused     no order, one person, or another time
+    │   └── OrderRefused            signing_order_refused     no order, or one person
+    │       └── OrderUntimely       signing_order_refused     for another time than it is here
     ├── TooManyRequests
     │   └── SigningRateExceeded     signing_rate_exceeded     more than the policy allows a minute
     ├── Unavailable
@@ -143,18 +144,30 @@ class UnknownKey(NotFound):
 
 class NoActiveKey(NotFound):
     code = "no_active_key"
+    passing = True  # whoever keeps the key makes a new one
 
 
 class UnknownCertificate(NotFound):
     code = "unknown_certificate"
+    passing = True  # renewed, or valid again when the clock is right
 
 
 class KeyMayNotSign(Refused):
     code = "key_may_not_sign"
+    passing = True  # another key signs next time, or this one when the clock is right
 
 
 class OrderRefused(Refused):
     code = "signing_order_refused"
+
+
+class OrderUntimely(OrderRefused):
+    """The order is good, and two clocks disagree: sooner or later they will not."""
+
+    passing = True
+
+    def __init__(self, detail: str, *, next_step: str = "") -> None:
+        super().__init__(detail, next_step=next_step, retry_after="60")
 
 
 class SigningRateExceeded(TooManyRequests):
@@ -171,15 +184,19 @@ class TimestampUnavailable(Unavailable):
 
 class UnusableBackend(YinzhengError):
     code = "unusable_key_backend"
+    passing = True  # a setting of this process
 
 
 class UnsafeSecretFile(YinzhengError):
     code = "unsafe_secret_file"
+    passing = True  # a file that is put right
 
 
 class UnsafeMasterKey(YinzhengError):
     code = "unsafe_master_key"
+    passing = True  # a file that is put right
 
 
 class KeyDamaged(YinzhengError):
     code = "key_damaged"
+    passing = True  # a key store that is put right

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from foundation.canonical import canonical
-from keys.errors import KeyMayNotSign, OrderRefused
+from keys.errors import KeyMayNotSign, OrderRefused, OrderUntimely
 
 # A bulk job stamps its chunk before it seals it; no chunk takes this long.
 LATE: Final = timedelta(minutes=5)
@@ -106,9 +106,9 @@ def _must_be_an_order(order: SigningOrder, now: datetime) -> None:
             "drafter and approver are the same person", next_step="let another officer approve"
         )
     if not now - LATE <= order.signed_at <= now + EARLY:
-        raise OrderRefused(
+        raise OrderUntimely(
             "the signature would claim a time that is not now",
             next_step="set the clock of the asking machine, or ask again",
         )
     if order.approved_at > order.signed_at + EARLY:
-        raise OrderRefused("the approval is dated after the signature")
+        raise OrderUntimely("the approval is dated after the signature")

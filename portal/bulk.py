@@ -25,7 +25,8 @@ from certificates.errors import EncodingNotConfirmed, InvalidCatalogue, UnknownC
 from certificates.sheets import MAX_BYTES
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
-from portal import forms, problems
+from foundation.jobs import Trouble
+from portal import forms, problems, troubles
 from portal.desk import Desk, Form, upload
 from portal.language import Language
 from portal.problems import Mistake
@@ -368,9 +369,10 @@ async def _written(
     until = time.monotonic() + LOOK_FOR
     while True:
         now = await run_in_threadpool(desk.house.batches.progress, actor, batch.id)
+        trouble = await run_in_threadpool(desk.house.batches.trouble, actor, batch.id)
         over = now.state not in _MOVING
         late = time.monotonic() >= until
-        yield _tick(desk, request, batch, now, over=over, late=late)
+        yield _tick(desk, request, batch, now, trouble, over=over, late=late)
         if over or late:
             break
         await asyncio.sleep(LOOK_EVERY)
@@ -378,7 +380,14 @@ async def _written(
 
 
 def _tick(
-    desk: Desk, request: Request, batch: Batch, now: Progress, *, over: bool, late: bool
+    desk: Desk,
+    request: Request,
+    batch: Batch,
+    now: Progress,
+    trouble: Trouble | None,
+    *,
+    over: bool,
+    late: bool,
 ) -> str:
     """One line of the log; the stylesheet shows the last one only."""
     visitor = desk.visitor(request)
@@ -392,6 +401,7 @@ def _tick(
         late=late,
         may_run=visitor.actor.may("approver"),
         failures=_failures(desk.language(request), now),
+        trouble=troubles.told(desk.language(request), trouble),
     )
     return html
 

@@ -15,7 +15,7 @@ from starlette.datastructures import FormData
 
 from certificates import CertificateType, Draft
 from foundation.errors import Conflict, Invalid, YinzhengError
-from portal import forms, problems
+from portal import forms, problems, troubles
 from portal.desk import Desk, Form
 from portal.language import Language
 from portal.problems import Mistake
@@ -266,6 +266,7 @@ def _preview(
         problem,
         mine=draft.drafter == actor.id,
         may_review=actor.may("approver") and draft.drafter != actor.id,
+        trouble=troubles.told(desk.language(request), desk.house.certificates.trouble(draft)),
     )
 
 

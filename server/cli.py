@@ -27,7 +27,7 @@ import ledger.commands
 import signing.commands
 import signing.seal_commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
-from server import demo, key_service, logs, migrations, processes, sandbox
+from server import demo, job_commands, key_service, logs, migrations, processes, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
 from server.settings import Settings, load
 
@@ -61,6 +61,7 @@ def build() -> typer.Typer:
     app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
     app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")
     app.add_typer(signing.commands.build(_room(lambda house: house)), name="documents")
+    app.add_typer(job_commands.build(_room(lambda house: house.jobs)), name="jobs")
     exchange.commands.add_verify(app, _room(lambda house: house.verifications))
     return app
 

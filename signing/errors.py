@@ -4,6 +4,7 @@ YinzhengError
 ├── NotFound      UnknownSeal            no such seal, or not one of your department
 │                 UnknownPermit          no such permit to use a seal
 ├── Conflict      SealNotUsable          suspended, revoked or outside its validity
+│                 SealNotUsableNow       the same code: its key or certificate, or a clock
 │                 SealExists             the owner's seal code is taken
 │                 IllegalSealChange      e.g. a revoked seal cannot become active again
 │                 ApplicationOpen        the seal waits for a decision already, or for none
@@ -53,6 +54,12 @@ class SealNotUsable(Conflict):
     code = "seal_not_usable"
 
 
+class SealNotUsableNow(SealNotUsable):
+    """The seal itself is in use, and its key, its certificate or a clock stand in the way."""
+
+    passing = True
+
+
 class SealExists(Conflict):
     code = "seal_exists"
 
@@ -71,6 +78,7 @@ class FourEyesViolated(Refused):
 
 class ApprovalFromFuture(Refused):
     code = "approval_from_future"
+    passing = True  # as soon as the clocks agree
 
 
 class GlyphMissing(Invalid):

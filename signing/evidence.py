@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from foundation.errors import Unavailable
 from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
-from signing.errors import SealNotUsable
+from signing.errors import SealNotUsableNow
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 
 _KEPT = timedelta(minutes=5)
@@ -38,7 +38,7 @@ class EvidenceSource:
     def at(self, now: datetime) -> Evidence:
         """The evidence as of now; nothing when a list is due and its signer does not answer.
 
-        Raises `SealNotUsable` when the certificate is no longer a good one, or its key stopped.
+        Raises `SealNotUsableNow` when the certificate is no longer a good one, or its key stopped.
         """
         if self._at is None or not timedelta(0) <= now - self._at < _KEPT:
             try:
@@ -46,7 +46,7 @@ class EvidenceSource:
             except Unavailable:
                 return NO_EVIDENCE
             except (NoActiveKey, UnknownCertificate):
-                raise SealNotUsable(
+                raise SealNotUsableNow(
                     "the certificate of the seal was revoked, or its key stopped",
                     next_step="Ask the keeper to renew the seal.",
                 ) from None

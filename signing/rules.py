@@ -24,6 +24,7 @@ from signing.errors import (
     NotTheKeeper,
     SealNameRefused,
     SealNotUsable,
+    SealNotUsableNow,
     UnknownSeal,
 )
 from signing.models import Approval, Permit, Seal, SealKind, SealState, SealWish
@@ -112,7 +113,7 @@ def must_be_usable(seal: Seal, now: datetime) -> None:
             next_step="Ask the keeper of the seal; another active seal of the owner may be used.",
         )
     if not seal.valid_from <= now <= seal.valid_until:
-        raise SealNotUsable(
+        raise SealNotUsableNow(
             f"the certificate of the seal {seal.name} is not valid now",
             next_step="Ask the keeper to renew the seal.",
         )
@@ -129,9 +130,9 @@ def permit_state(permit: Permit, now: datetime) -> str:
     return "in_force" if permit.used < permit.quota else "used_up"
 
 
-def stopped(seal: Seal) -> SealNotUsable:
+def stopped(seal: Seal) -> SealNotUsableNow:
     """What sealing answers when the key was stopped after the seal was read."""
-    return SealNotUsable(
+    return SealNotUsableNow(
         f"the key of the seal {seal.name} was stopped", next_step="Ask the keeper of the seal."
     )
 

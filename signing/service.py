@@ -22,7 +22,7 @@ from keys.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, foreign, foreign_sealing, rules
 from signing.checks import Judge
-from signing.errors import PdfNotOurs, SealNotUsable
+from signing.errors import PdfNotOurs, SealNotUsableNow
 from signing.evidence import EvidenceSource
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
@@ -215,7 +215,7 @@ class Signing:
         try:
             key, chain = self._keys.active(seal.use), self._keys.chain(seal.use)
         except UnknownCertificate:
-            raise SealNotUsable(
+            raise SealNotUsableNow(
                 f"the certificate of the seal {seal.name} was revoked",
                 next_step="Ask the keeper to renew it.",
             ) from None
@@ -272,7 +272,7 @@ def _digest(data: bytes) -> str:
     return b64url(hashlib.sha256(data).digest())
 
 
-def _outdated(seal: Seal) -> SealNotUsable:
-    return SealNotUsable(
+def _outdated(seal: Seal) -> SealNotUsableNow:
+    return SealNotUsableNow(
         f"the key of the seal {seal.name} was replaced", next_step="Ask the keeper to renew it."
     )

@@ -144,6 +144,8 @@ def _answer(line: socket.socket, question: wire.Question) -> wire.Reply:
 
 def _raised(failed: wire.Failed) -> Exception:
     """The service's error as it would have been raised here."""
+    if failed.code == errors.OrderRefused.code and failed.retry_after:
+        return errors.OrderUntimely(failed.detail, next_step=failed.next_step)
     if failed.code in _ANSWERS:
         return _ANSWERS[failed.code](failed.detail, next_step=failed.next_step)
     kind = _LATER.get(failed.code, KeyStoreUnavailable)

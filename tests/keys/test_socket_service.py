@@ -25,6 +25,7 @@ from keys.errors import (
     KeyMayNotSign,
     KeyStoreUnavailable,
     OrderRefused,
+    OrderUntimely,
     SigningRateExceeded,
     UnusableBackend,
 )
@@ -138,8 +139,10 @@ def test_a_web_process_cannot_talk_the_service_out_of_its_rules(
         Request(b"x", order(now(), approver="wang")),
         Request(b"x", order(now() - timedelta(days=1))),
     ):
-        with pytest.raises(OrderRefused):
+        with pytest.raises(OrderRefused) as answered:
             sign(key.policy, refused)
+        late = refused.order is not None and refused.order.approver != "wang"
+        assert isinstance(answered.value, OrderUntimely) is late, "clocks that disagree may pass"
     for other in (KeyPolicy("idp.tokens", 1), KeyPolicy(SEAL, 1, per_minute=1_000_000)):
         with pytest.raises(KeyDamaged):
             sign(other, Request(b"x", good))

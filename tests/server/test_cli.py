@@ -1,5 +1,7 @@
 """The command line: one sentence and an exit code for whatever goes wrong, never a stack trace."""
 
+import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +73,48 @@ def test_doctor_shows_settings_without_secrets_and_says_what_works(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "database                 ok" in done.stdout
     assert "sqlite://…" in done.stdout
+
+
+def test_in_production_what_failed_is_listed_with_its_reason_and_tried_again(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, "master-key", str(tmp_path / "master.key"))
+    production = {
+        "YINZHENG_MODE": "production",
+        "YINZHENG_PUBLIC_URL": "https://licences.example.gov",
+        "YINZHENG_MASTER_KEY_FILE": str(tmp_path / "master.key"),
+    }
+    before = run(tmp_path, "jobs", "list", environment=production)
+    failed = ("certificates.seal", '{"draft":"d1"}', "", "failed", 8, 0, "ValueError at x.py:1")
+    with sqlite3.connect(tmp_path / "yinzheng.db") as database:
+        database.execute(
+            "INSERT INTO jobs (task, payload, lock, state, attempts, run_after, error)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            failed,
+        )
+    database.close()
+
+    listed = run(tmp_path, "jobs", "list", "--json", environment=production)
+    shown = run(tmp_path, "jobs", "list", environment=production)
+    wrong = run(tmp_path, "jobs", "retry", environment=production)
+    missing = run(tmp_path, "jobs", "retry", "99", environment=production)
+    again = run(tmp_path, "jobs", "retry", "--all", environment=production)
+    after = run(tmp_path, "jobs", "list", "--json", environment=production)
+
+    assert (before.returncode, before.stdout) == (0, "no job has failed\n"), before.stderr
+    [job] = json.loads(listed.stdout)
+    assert job == {
+        "number": 1,
+        "task": "certificates.seal",
+        "about": {"draft": "d1"},
+        "state": "failed",
+        "attempts": 8,
+        "next": "not by itself",
+        "why": "ValueError at x.py:1",
+    }
+    assert "draft=d1" in shown.stdout
+    assert (wrong.returncode, missing.returncode) == (2, 2)
+    assert "nothing to try again: 99" in missing.stderr
+    assert (again.returncode, again.stdout) == (0, "1 tried again\n")
+    [waiting] = json.loads(after.stdout)
+    assert (waiting["state"], waiting["attempts"]) == ("waiting", 0)
