@@ -11,14 +11,14 @@ the same key is refused.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from exchange import openapi
-from exchange.idempotency import HEADER
+from exchange.idempotency import HEADER, Claim
 from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
 from exchange.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
 from exchange.verification import Verifications
@@ -29,6 +29,7 @@ from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, mount
 SCOPE = "certificates.verify"
 NO_STORE = ("cache-control", "no-store")
 _TAGS = ("verification",)
+A = TypeVar("A")
 
 
 def hot_routes(verifications: Verifications, require: Require) -> list[HotRoute]:
@@ -37,21 +38,24 @@ def hot_routes(verifications: Verifications, require: Require) -> list[HotRoute]
     async def verify(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act() -> bytes:
-            asked = read_request(request)
-            return orjson.dumps(to_json(verifications, await verifications.verify(actor, asked)))
+        async def act(claim: Claim[Verdict] | None) -> Verdict:
+            return await verifications.verify(actor, read_request(request), claim)
 
-        return await _answered(verifications, actor, request, act)
+        def write(answer: Verdict) -> bytes:
+            return orjson.dumps(to_json(verifications, answer))
+
+        return await _answered(verifications, actor, request, act, write)
 
     async def verify_batch(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act() -> bytes:
-            asked = read_batch(request.body)
-            answer = await verifications.verify_batch(actor, asked)
+        async def act(claim: Claim[BatchVerdict] | None) -> BatchVerdict:
+            return await verifications.verify_batch(actor, read_batch(request.body), claim)
+
+        def write(answer: BatchVerdict) -> bytes:
             return orjson.dumps(batch_to_json(verifications, answer))
 
-        return await _answered(verifications, actor, request, act)
+        return await _answered(verifications, actor, request, act, write)
 
     return [
         HotRoute(
@@ -153,13 +157,14 @@ async def _answered(
     verifications: Verifications,
     actor: Actor,
     request: HotRequest,
-    act: Callable[[], Awaitable[bytes]],
+    act: Callable[[Claim[A] | None], Awaitable[A]],
+    write: Callable[[A], bytes],
 ) -> HotAnswer:
     key = request.headers.get(HEADER)
     if key is None:
-        return HotAnswer(200, await act(), headers=(NO_STORE,))
+        return HotAnswer(200, write(await act(None)), headers=(NO_STORE,))
     digested = request.path.encode() + b"\n" + request.body
-    body, repeated = await verifications.replays.once(actor, key, digested, act)
+    body, repeated = await verifications.replays.once(actor, key, digested, act, write)
     replayed = ("idempotency-replayed", "true" if repeated else "false")
     return HotAnswer(200, body, headers=(NO_STORE, replayed))
 

@@ -3,7 +3,8 @@
     purposes            who may ask what about which type, and why
     batch_receipts      which ledger entries one batch answer was made of
     show_codes          one-time codes by which a holder shows a certificate
-    answered_requests   answers kept a day, so that a repeated Idempotency-Key repeats the answer
+    answered_requests   answers kept a day, from the commit of their entry on, so that a repeated
+                        Idempotency-Key repeats the answer
     subscriptions       which program is told when the status of which certificate changes
     status_notices      what was to be told, and whether it was
 
@@ -189,7 +190,7 @@ answered_requests = Table(
     Column("client", String(128), primary_key=True),
     Column("idempotency_key", String(255), primary_key=True),
     Column("body_digest", String(43), nullable=False),
-    Column("answer", EncryptedText("answered_requests.answer")),  # NULL while it is running
+    Column("answer", EncryptedText("answered_requests.answer")),  # as it leaves, or still unsigned
     Column("started_at", UtcDateTime, nullable=False),
 )
 

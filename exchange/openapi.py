@@ -121,7 +121,7 @@ def _problems(*codes: str) -> dict[str, Any]:
         "413": "too many bytes or too many items",
         "422": "something is missing: see `errors`, each with its pointer",
         "429": "too many questions found nothing: wait `Retry-After` seconds",
-        "503": "not now; nothing was done",
+        "503": "not now: ask again, with the same Idempotency-Key if there was one",
     }
     return {code: {"description": words[code], "content": _PROBLEM} for code in codes}
 

@@ -26,11 +26,13 @@ from certificates.service import Certificates
 from exchange import consent, store
 from exchange.decisions import Decision, Found, decide, entry_of, verdict_of
 from exchange.errors import CertificateNotHeld
+from exchange.idempotency import Claim
 from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest
 from exchange.quota import Quota
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from foundation.errors import YinzhengError
 from ledger import Entry, EntryRef, Ledger
 
 # The facts of one certificate, for an organisation and a purpose.
@@ -108,17 +110,30 @@ class Showing:
                 self._ledger.append(tx, entry)
         return withdrawn
 
-    def open(self, actor: Actor, request: VerificationRequest, token: str, address: str) -> Opened:
+    def open(
+        self,
+        actor: Actor,
+        request: VerificationRequest,
+        token: str,
+        address: str,
+        claim: Claim[Verdict] | None = None,
+    ) -> Opened:
         """Use up a code; a used or old one is refused, and the holder sees the attempt.
 
-        Raises `ShowCodeExpired` and `ShowCodeUnknown`.
+        `claim` keeps what came of it. Raises `ShowCodeExpired` and `ShowCodeUnknown`.
         """
         with self._database.write() as tx:
             code = store.lock_show_code(tx, consent.hash_of(token))
             opened = self._opened(tx, actor, request, code, address)
-            if opened.good:
+            refusal = _refusal(code, opened)
+            if refusal is None:
                 store.use_show_code(tx, consent.hash_of(token), opened.at)
-        _good(code, opened)
+            if claim is not None and refusal is not None:
+                claim.keep_refusal(tx, refusal)
+            elif claim is not None:
+                claim.keep(tx, _verdict(request, opened))
+        if refusal is not None:
+            raise refusal
         return opened
 
     def open_for(self, browser: str, token: str, actor: Actor, *, address: str = "") -> datetime:
@@ -134,11 +149,14 @@ class Showing:
             if code is not None and consent.may_look_again(code, browser, self._clock()):
                 return _end_of(code)
             opened = self._opened(tx, actor, request, code, address)
-            if opened.good:
+            refusal = _refusal(code, opened)
+            if refusal is None:
                 seen = _seen(request, opened)
                 seen_by = consent.hash_of(browser)
                 store.use_show_code(tx, consent.hash_of(token), opened.at, seen_by, seen)
-        return _end_of(_good(code, opened))
+        if code is None or refusal is not None:
+            raise refusal or consent.unknown()
+        return _end_of(code)
 
     def again(self, browser: str, token: str) -> Verdict | None:
         """What this browser opened, without a receipt; None for a browser that opened nothing.
@@ -201,19 +219,20 @@ class Showing:
         return decision.assessment.checks == seen.verdict.checks
 
 
+def _verdict(request: VerificationRequest, opened: Opened) -> Verdict:
+    return verdict_of(request, opened.decision, opened.at, opened.ref, opened.ref.id, "")
+
+
 def _seen(request: VerificationRequest, opened: Opened) -> str:
-    record, ref = opened.decision.record, opened.ref
-    verdict = verdict_of(request, opened.decision, opened.at, ref, ref.id, "")
-    return orjson.dumps(Seen(verdict, record.state_since if record else None)).decode()
+    record = opened.decision.record
+    since = record.state_since if record else None
+    return orjson.dumps(Seen(_verdict(request, opened), since)).decode()
 
 
-def _good(code: Row[Any] | None, opened: Opened) -> Row[Any]:
-    """The code that was opened. Raises `ShowCodeUnknown` and `ShowCodeExpired`."""
+def _refusal(code: Row[Any] | None, opened: Opened) -> YinzhengError | None:
     if code is None:
-        raise consent.unknown()
-    if not opened.good:
-        raise consent.expired()
-    return code
+        return consent.unknown()
+    return None if opened.good else consent.expired()
 
 
 def _end_of(code: Row[Any]) -> datetime:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, text, update
 
 from exchange.models import (
     Purpose,
@@ -14,7 +14,7 @@ from exchange.models import (
     purposes,
     show_codes,
 )
-from foundation.database import Database, Tx
+from foundation.database import Database, Tx, try_advisory_lock
 from foundation.prepared import KEYS, Prepared
 from ledger import EntryRef
 from ledger import store as ledger_store
@@ -174,52 +174,74 @@ def withdraw_show_codes(tx: Tx, certificate: str, subject: str, now: datetime) -
 
 ANSWERS_KEPT = timedelta(hours=24)
 CODES_KEPT = timedelta(hours=24)  # after their end, so that a late opening is told what happened
-GIVEN_UP_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """The first request with a key: what it sent, and its answer (None while it runs)."""
+class Kept:
+    """What a client's first request with a key sent (by digest), was answered, and when."""
 
     body_digest: str
-    answer: str | None
+    answer: str
+    at: datetime
 
 
-def begin_request(
-    tx: Tx, database: Database, client: str, key: str, body_digest: str, now: datetime
-) -> Earlier | None:
-    """Claim (client, key); None when it is ours to answer, else what whoever was first left."""
-    tx.execute(
-        delete(answered_requests).where(
-            answered_requests.c.client == client,
-            answered_requests.c.idempotency_key == key,
-            (answered_requests.c.started_at < now - ANSWERS_KEPT)
-            | (
-                answered_requests.c.answer.is_(None)
-                & (answered_requests.c.started_at < now - GIVEN_UP_AFTER)
-            ),
-        )
+def kept_answers(tx: Tx, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Kept]:
+    """What is kept by (client, key), one query a client."""
+    keys_of: dict[str, list[str]] = {}
+    for client, key in places:
+        keys_of.setdefault(client, []).append(key)
+    return {
+        (client, row.idempotency_key): Kept(row.body_digest, row.answer, row.started_at)
+        for client, keys in keys_of.items()
+        for row in _kept_by_key(tx, keys, client=client)
+    }
+
+
+def keep_answer(tx: Tx, database: Database, client: str, key: str, kept: Kept) -> bool:
+    """Take the place (client, key) and keep an answer in it; False when it is taken.
+
+    Nobody waits here for somebody else's transaction, so that a process that stands still in the
+    middle of its own holds up no commit of others: a place that is just being taken is taken.
+    """
+    if not try_advisory_lock(tx, f"exchange.answered/{client}/{key}"):
+        return False
+    over = answered_requests.c.started_at < kept.at - ANSWERS_KEPT
+    # A place without an answer was taken by a program of before, which kept answers afterwards.
+    free = over | answered_requests.c.answer.is_(None)
+    new = {name: text(f"excluded.{name}") for name in ("body_digest", "answer", "started_at")}
+    put = database.upsert(answered_requests, ["client", "idempotency_key"], new, where=free)
+    row = {
+        "client": client,
+        "idempotency_key": key,
+        "body_digest": kept.body_digest,
+        "answer": kept.answer,
+        "started_at": kept.at,
+    }
+    return bool(tx.execute(put.values(row)).rowcount)
+
+
+def keep_signed(tx: Tx, client: str, key: str, body_digest: str, answer: str) -> None:
+    """The answer in this place with its signature."""
+    mine = (
+        answered_requests.c.client == client,
+        answered_requests.c.idempotency_key == key,
+        answered_requests.c.body_digest == body_digest,
     )
-    claim = database.insert_or_ignore(answered_requests).values(
-        client=client, idempotency_key=key, body_digest=body_digest, started_at=now
-    )
-    if tx.execute(claim).rowcount:
-        return None
-    query = select(answered_requests.c.body_digest, answered_requests.c.answer)
-    row = tx.execute(query.where(*_claimed(client, key))).first()
-    return None if row is None else Earlier(row.body_digest, row.answer)
-
-
-def finish_request(tx: Tx, client: str, key: str, started: datetime, answer: str) -> None:
-    """Keep the answer, unless the claim was given up meanwhile and is somebody else's now."""
-    mine = (*_claimed(client, key), answered_requests.c.started_at == started)
     tx.execute(update(answered_requests).where(*mine).values(answer=answer))
 
 
-def drop_request(tx: Tx, client: str, key: str, started: datetime) -> None:
-    """Give a claim back: the request failed and may be tried again."""
-    mine = (*_claimed(client, key), answered_requests.c.started_at == started)
-    tx.execute(delete(answered_requests).where(*mine))
+_kept_by_key = Prepared(
+    select(
+        answered_requests.c.idempotency_key,
+        answered_requests.c.body_digest,
+        answered_requests.c.answer,
+        answered_requests.c.started_at,
+    ).where(
+        answered_requests.c.client == bindparam("client", type_=answered_requests.c.client.type),
+        answered_requests.c.idempotency_key.in_(KEYS),
+        answered_requests.c.answer.is_not(None),
+    )
+)
 
 
 def forget_old(tx: Tx, now: datetime) -> int:
@@ -232,7 +254,3 @@ def forget_old(tx: Tx, now: datetime) -> int:
     answers = delete(answered_requests).where(answered_requests.c.started_at < now - ANSWERS_KEPT)
     codes = delete(show_codes).where(show_codes.c.expires_at < now - CODES_KEPT)
     return tx.execute(answers).rowcount + tx.execute(codes).rowcount
-
-
-def _claimed(client: str, key: str) -> tuple[Any, Any]:
-    return answered_requests.c.client == client, answered_requests.c.idempotency_key == key

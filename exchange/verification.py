@@ -14,6 +14,7 @@ refusals and unknown numbers included; status is read from the database for ever
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -23,7 +24,7 @@ from certificates.service import Certificates
 from exchange import consent, documents, receipts, store
 from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
 from exchange.errors import ReceiptNotFound
-from exchange.idempotency import Replays
+from exchange.idempotency import Claim, Replays
 from exchange.models import (
     HOLDER_SHOW,
     PUBLIC_CHECK,
@@ -77,7 +78,7 @@ class Verifications:
     ) -> None:
         self.purposes = purposes
         self.issuer = issuer
-        self.replays = Replays(database, clock)
+        self.replays = Replays(database, clock, self._receipt)
         self._quota = Quota()
         self._database = database
         self._certificates = certificates
@@ -95,26 +96,41 @@ class Verifications:
 
     def close(self) -> None:
         self._loader.close()
+        self.replays.close()
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
 
-    async def verify(self, actor: Actor, request: VerificationRequest) -> Verdict:
+    async def verify(
+        self,
+        actor: Actor,
+        request: VerificationRequest,
+        claim: Claim[Verdict] | None = None,
+    ) -> Verdict:
         """One answer, after its ledger entry is committed. Raises `IncompleteVerification`.
 
-        A number takes the fast lane; a file or a QR code is examined on a thread.
+        A number takes the fast lane; a file or a QR code is examined on a thread. `claim` keeps
+        what was decided, in the commit of the entry.
         """
         if request.document or request.qr_text:
-            return await asyncio.to_thread(self.verify_now, actor, request)
+            return await asyncio.to_thread(self.verify_now, actor, request, claim=claim)
         request, now = checked(request), self._clock()
         self._quota.check(actor, "", now)
         key = (actor.organisation, request.purpose, *_by(request.number))
         found = await self._loader.get(key)
         decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
         self._quota.charge(actor, "", now, decision.is_miss)
-        ref = await self._ledger.record(entry_of(request, decision, actor, now))
+
+        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
+            if claim is not None:
+                claim.keep(tx, _unsigned(request, decision, now, refs[0]))
+
+        entry = entry_of(request, decision, actor, now)
+        ref = await self._ledger.record(entry, keep if claim else None)
         return await self._keys.aside(lambda: self._answer(request, decision, now, ref))
 
-    async def verify_batch(self, actor: Actor, batch: BatchRequest) -> BatchVerdict:
+    async def verify_batch(
+        self, actor: Actor, batch: BatchRequest, claim: Claim[BatchVerdict] | None = None
+    ) -> BatchVerdict:
         """Many answers after one commit, and one receipt over all of them."""
         batch, now = checked_batch(batch), self._clock()
         self._quota.check(actor, "", now)
@@ -127,17 +143,22 @@ class Verifications:
             facts = found.get(key, _NOTHING)
             decided.append((request, decide(request, facts, now, visible=self.purposes.visible)))
         self._quota.charge(actor, "", now, sum(one.is_miss for _, one in decided))
-        refs = await self._ledger.record_all(
-            [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
-        )
-        await asyncio.to_thread(self._keep_batch, receipt_id, refs, now)
+
+        def answer(refs: Sequence[EntryRef]) -> BatchVerdict:
+            pairs = zip(decided, refs, strict=True)
+            items = tuple(_unsigned(request, one, now, ref) for (request, one), ref in pairs)
+            return BatchVerdict(items, receipt_id, "", now)
+
+        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
+            if claim is not None:
+                claim.keep(tx, answer(refs))
+            store.add_batch_receipt(tx, receipt_id, [ref.id for ref in refs], now)
+
+        entries = [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
+        refs = await self._ledger.record_all(entries, keep)
         claims = self._batch_claims(receipt_id, refs)
         receipt = await self._keys.aside(lambda: self._sign(claims))
-        items = tuple(
-            verdict_of(request, one, now, ref, ref.id, "")
-            for (request, one), ref in zip(decided, refs, strict=True)
-        )
-        return BatchVerdict(items, receipt_id, receipt, now)
+        return replace(answer(refs), receipt=receipt)
 
     def verify_now(
         self,
@@ -146,6 +167,7 @@ class Verifications:
         *,
         address: str = "",
         then: Callable[[Tx, Decision], None] = _nothing_more,
+        claim: Claim[Verdict] | None = None,
     ) -> Verdict:
         """The synchronous twin: facts and entry in one transaction. Examining a file comes first.
 
@@ -158,7 +180,7 @@ class Verifications:
         handed_in, by, what = self._read(actor, request, now)
         visible = self.purposes.visible
         if by == _TOKEN and consent.is_show_code(what):
-            opened = self.showing.open(actor, request, what, address)
+            opened = self.showing.open(actor, request, what, address, claim)
             return self._answer(request, opened.decision, opened.at, opened.ref)
         key = (actor.organisation, request.purpose, by, what)
         with self._database.write() as tx:
@@ -167,6 +189,8 @@ class Verifications:
             self._quota.charge(actor, address, now, decision.is_miss)
             ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
             then(tx, decision)
+            if claim is not None:
+                claim.keep(tx, _unsigned(request, decision, now, ref))
         return self._answer(request, decision, now, ref)
 
     # ── the holder shows ─────────────────────────────────────────────────────────────────────
@@ -202,18 +226,9 @@ class Verifications:
         With `actor`, only the department (or the client) that asked finds it. A single receipt has
         the id of its ledger entry. It repeats a past answer and says nothing newer.
         """
-        with self._database.read() as tx:
-            batch = store.batch_entry_ids(tx, receipt_id)
-            ids = [receipt_id] if batch is None else batch
-            refs = [store.written_entry(tx, self._database, entry_id) for entry_id in ids]
-        written = [ref for ref in refs if ref is not None and _is_answer(ref)]
-        if len(written) != len(refs) or (actor and not _asked_by(actor, written[0])):
+        written, claims = self._written(receipt_id)
+        if actor and not _asked_by(actor, written[0]):
             raise ReceiptNotFound("there is no such receipt of your department")
-        claims = (
-            self._single_claims(written[0])
-            if batch is None
-            else self._batch_claims(receipt_id, written)
-        )
         return receipts.write_file(
             self._sign(claims),
             [(receipts.for_asker(ref), self._ledger.proof(ref.id)) for ref in written],
@@ -303,7 +318,7 @@ class Verifications:
         self, request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
     ) -> Verdict:
         receipt = self._sign(self._single_claims(ref))
-        return verdict_of(request, decision, now, ref, ref.id, receipt)
+        return replace(_unsigned(request, decision, now, ref), receipt=receipt)
 
     def _single_claims(self, ref: EntryRef) -> bytes:
         return receipts.single_claims(ref, issuer=self.issuer, log=self._ledger.origin)
@@ -318,9 +333,22 @@ class Verifications:
             self._keys.ensure(receipts.KEY_USE)
             return self._keys.jws(receipts.KEY_USE, claims, typ=receipts.TYP)
 
-    def _keep_batch(self, receipt_id: str, refs: Sequence[EntryRef], now: datetime) -> None:
-        with self._database.write() as tx:
-            store.add_batch_receipt(tx, receipt_id, [ref.id for ref in refs], now)
+    def _written(self, receipt_id: str) -> tuple[list[EntryRef], bytes]:
+        """The entries behind a receipt, and what it says of them. Raises `ReceiptNotFound`."""
+        with self._database.read() as tx:
+            batch = store.batch_entry_ids(tx, receipt_id)
+            ids = [receipt_id] if batch is None else batch
+            refs = [store.written_entry(tx, self._database, entry_id) for entry_id in ids]
+        written = [ref for ref in refs if ref is not None and _is_answer(ref)]
+        if len(written) != len(refs):
+            raise ReceiptNotFound("there is no such receipt of your department")
+        if batch is None:
+            return written, self._single_claims(written[0])
+        return written, self._batch_claims(receipt_id, written)
+
+    async def _receipt(self, receipt_id: str) -> str:
+        """A receipt whose answer is decided, signed."""
+        return await self._keys.on_thread(lambda: self._sign(self._written(receipt_id)[1]))
 
     def _certificate_chain(self) -> list[str]:
         """PEM certificates of the key that signs receipts, up to the root; made when missing."""
@@ -337,6 +365,13 @@ class Verifications:
 
 _NO_EVIDENCE = Evidence()
 _NOTHING = Found({}, None, _NO_EVIDENCE)
+
+
+def _unsigned(
+    request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
+) -> Verdict:
+    """An answer as it is kept until its receipt is signed."""
+    return verdict_of(request, decision, now, ref, ref.id, "")
 
 
 def _by(number: str) -> tuple[str, str]:

@@ -17,7 +17,16 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import psycopg
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -124,9 +133,19 @@ class Database:
         statement = self._insert(table).on_conflict_do_nothing()
         return statement.execution_options(preserve_rowcount=True)
 
-    def upsert(self, table: Table, keys: Sequence[str], changed: Mapping[str, Any]) -> Any:
-        """INSERT … ON CONFLICT (`keys`) DO UPDATE SET `changed`."""
-        return self._insert(table).on_conflict_do_update(index_elements=keys, set_=dict(changed))
+    def upsert(
+        self,
+        table: Table,
+        keys: Sequence[str],
+        changed: Mapping[str, Any],
+        where: ColumnElement[bool] | None = None,
+    ) -> Any:
+        """INSERT … ON CONFLICT (`keys`) DO UPDATE SET `changed`, for rows of which `where` is true;
+        `rowcount` tells whether one was written."""
+        statement = self._insert(table).on_conflict_do_update(
+            index_elements=keys, set_=dict(changed), where=where
+        )
+        return statement.execution_options(preserve_rowcount=True)
 
     def create_all(self) -> None:
         """Create every declared table (tests; the product migrates instead)."""

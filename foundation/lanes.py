@@ -263,13 +263,14 @@ class _Turns(Generic[K, V]):
 class GroupWriter(Generic[T, R]):
     """`await writer.submit(item)`: the item's result, after the COMMIT that made it durable.
 
-    `apply(tx, items)` writes all items in the one transaction and answers one result per item.
+    `apply(tx, items)` writes all items in the one transaction and answers one result per item. A
+    result that is an exception is raised at whoever submitted the item: it wrote nothing for it.
     """
 
     def __init__(
         self,
         database: Database,
-        apply: Callable[[Tx, Sequence[T]], Sequence[R]],
+        apply: Callable[[Tx, Sequence[T]], Sequence[R | Exception]],
         *,
         max_batch: int = 1000,
         capacity: int = 20_000,

@@ -16,7 +16,7 @@
 
 import heapq
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -27,7 +27,7 @@ from foundation.actor import SYSTEM, Actor
 from foundation.chance import Chance, drawn_at_once
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.errors import NotFound
+from foundation.errors import NotFound, YinzhengError
 from foundation.lanes import GroupWriter, Loader
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
@@ -61,6 +61,10 @@ from ledger.tiles import Edge, TilePath, Tree, encode_bundle, tile_width
 KEY_USE: Final = "ledger.checkpoint"
 _RANDOM_BYTES: Final = 64  # enough for an entry's id, one salt and the nonce of its seal
 
+Beside = Callable[[Tx, Sequence[EntryRef]], None]
+"""Writes rows of the caller's that commit with entries, or raises a `YinzhengError` before it has
+written any: then these entries are not written either."""
+
 
 @dataclass(slots=True)
 class _Written:
@@ -69,6 +73,9 @@ class _Written:
     ref: EntryRef
     concerned: tuple[str, str, str] | None
     sealed: tuple[str, bytes] | None
+
+
+_Group = tuple[Sequence[_Written], Beside | None]
 
 
 class Ledger:
@@ -81,7 +88,7 @@ class Ledger:
         self._keys = keys
         self._clock = clock
         self._grown: tuple[bytes, Edge] | None = None  # (root, edge) we signed last; only a cache
-        self._writer: GroupWriter[Sequence[_Written], None] = GroupWriter(database, _insert_groups)
+        self._writer: GroupWriter[_Group, None] = GroupWriter(database, _insert_groups)
         self._heads = Loader(database, _latest_note)
 
     def close(self) -> None:
@@ -117,17 +124,23 @@ class Ledger:
         for row in rows:
             store.put_act(tx, row)
 
-    async def record(self, entry: Entry) -> EntryRef:
-        """Write an entry; resolves after the commit that made it durable (the fast lane)."""
+    async def record(self, entry: Entry, beside: Beside | None = None) -> EntryRef:
+        """Write an entry; resolves after the commit that made it durable (the fast lane).
+
+        What `beside` writes commits with it. It runs where many entries are waiting: only writing
+        belongs there. What it raises is raised here, and no other entry suffers from it.
+        """
         written = self._write(entry)
-        await self._writer.submit((written,))
+        await self._writer.submit(((written,), beside))
         return written.ref
 
-    async def record_all(self, entries: Sequence[Entry]) -> list[EntryRef]:
+    async def record_all(
+        self, entries: Sequence[Entry], beside: Beside | None = None
+    ) -> list[EntryRef]:
         """Write several entries, all or none."""
         group = self._write_all(entries)
         if group:
-            await self._writer.submit(group)
+            await self._writer.submit((group, beside))
         return [written.ref for written in group]
 
     def erase(self, tx: Tx, subject: str, by: Actor = SYSTEM) -> int:
@@ -344,9 +357,21 @@ class Ledger:
 _OFFICIAL = ("actor", "actor_name")
 
 
-def _insert_groups(tx: Tx, groups: Sequence[Sequence[_Written]]) -> list[None]:
-    _insert(tx, [written for group in groups for written in group])
-    return [None] * len(groups)
+def _insert_groups(tx: Tx, groups: Sequence[_Group]) -> list[YinzhengError | None]:
+    refused = [_refusal(tx, *group) for group in groups]
+    kept = [group for (group, _), refusal in zip(groups, refused, strict=True) if refusal is None]
+    _insert(tx, [written for group in kept for written in group])
+    return refused
+
+
+def _refusal(tx: Tx, group: Sequence[_Written], beside: Beside | None) -> YinzhengError | None:
+    """Why entries may not be written, as whoever writes beside them says."""
+    if beside is not None:
+        try:
+            beside(tx, [written.ref for written in group])
+        except YinzhengError as refusal:
+            return refusal
+    return None
 
 
 def _insert(tx: Tx, all_written: Sequence[_Written]) -> None:

@@ -10,14 +10,19 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
+import orjson
 import pytest
 from starlette.requests import Request
 
 from certificates.rules import State
+from exchange import Verdict, Verifications
 from exchange.errors import CertificateNotHeld, ShowCodeExpired, ShowCodeUnknown
+from exchange.http import to_json
+from exchange.idempotency import Claim
 from exchange.models import answered_requests, show_codes
 from exchange.quota import KNOWN, UNKNOWN
 from exchange.requests import BatchRequest
@@ -28,6 +33,8 @@ from foundation.errors import Malformed, TooManyRequests, YinzhengError
 from portal.addresses import address_of
 from tests.exchange.conftest import (
     BANKER,
+    FOOD_BASIS,
+    FOOD_INSPECTION,
     INSPECTOR,
     asking,
     house,
@@ -39,7 +46,13 @@ from tests.exchange.departments import bearing, door
 
 __all__ = ["house", "licence", "renderer", "types"]  # fixtures of the exchange's own tests
 
+VERIFY = "/api/v1/verifications"
+WHY = {"purpose": FOOD_INSPECTION, "legal_basis": FOOD_BASIS, "case_ref": "2026-检-0417"}
 ROOMS = ("foundation", "keys", "ledger", "signing", "certificates", "exchange", "portal", "idp")
+
+
+def written(verifications: Verifications, verdict: Verdict) -> bytes:
+    return orjson.dumps(to_json(verifications, verdict))
 
 
 # ── 33: enumeration ──────────────────────────────────────────────────────────────────────────
@@ -404,36 +417,43 @@ def test_50_taking_back_and_opening_at_once_have_one_winner(house, licence):
         assert outcome in {("valid", 0), ("refused", 1)}
 
 
-def test_50_a_claim_that_was_given_up_cannot_be_touched_by_its_ghost(house, licence):
-    """A process sleeps past its minute; another takes the key over; the first wakes up."""
-    api = house.verifications.replays
+def test_50_a_request_that_slept_repeats_what_was_decided_meanwhile(house, licence):
+    """A process decides and sleeps for an hour; another answers the repeat; the first wakes up."""
+    verifications = house.verifications
     asleep, wake = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> bytes:
+    def once(act):
+        write = partial(written, verifications)
+        return verifications.replays.once(INSPECTOR, "key", b"body", act, write)
+
+    async def quick(claim: Claim[Verdict]) -> Verdict:
+        return await verifications.verify(INSPECTOR, asking(licence.number), claim)
+
+    async def slow(claim: Claim[Verdict]) -> Verdict:
         asleep.set()
         await wake.wait()
-        return b"ghost"
+        return await quick(claim)
 
-    async def quick() -> bytes:
-        return b"second"
-
-    async def play() -> tuple[bytes, bool]:
-        first = asyncio.create_task(api.once(INSPECTOR, "key", b"body", slow))
+    async def play() -> list[tuple[bytes, bool]]:
+        first = asyncio.create_task(once(slow))
         await asleep.wait()
-        house.clock.advance(timedelta(seconds=61))
-        await api.once(INSPECTOR, "key", b"body", quick)
+        house.clock.advance(timedelta(hours=1))
+        second = await once(quick)
         wake.set()
-        await first
-        return await api.once(INSPECTOR, "key", b"body", quick)
+        return [second, await first, await once(quick)]
 
-    assert asyncio.run(play()) == (b"second", True)
+    second, first, third = asyncio.run(play())
+
+    assert second[1] is False
+    assert first == third == (second[0], True)
+    assert len(house.looks(licence)) == 1
 
 
 def test_what_is_kept_for_a_day_is_gone_after_it(house, licence):
-    async def answer() -> bytes:
-        return b"personal"
-
-    asyncio.run(house.verifications.replays.once(INSPECTOR, "key", b"body", answer))
+    body = {"number": licence.number, **WHY}
+    headers = bearing(INSPECTOR, **{"idempotency-key": "1"})
+    answer = door(house.verifications, INSPECTOR).post(VERIFY, json=body, headers=headers)
+    assert answer.status_code == 200
     house.verifications.create_show_code(house.holder(licence), licence.identifier)
 
     assert house.verifications.forget_old() == 0
@@ -446,8 +466,8 @@ def test_what_is_kept_for_a_day_is_gone_after_it(house, licence):
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "ключ", "x" * 256, "a\n"])
 def test_an_idempotency_key_is_visible_ascii(house, key):
-    async def act() -> bytes:
+    async def act(_claim: Claim[bytes]) -> bytes:
         return b""
 
     with pytest.raises(Malformed):
-        asyncio.run(house.verifications.replays.once(INSPECTOR, key, b"", act))
+        asyncio.run(house.verifications.replays.once(INSPECTOR, key, b"", act, bytes))

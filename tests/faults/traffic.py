@@ -20,7 +20,7 @@ REASON = {
     "case_ref": "LOAN-2026-0099",
 }
 
-CLAIM_SECONDS = 90.0
+PATIENCE = 90.0
 
 
 @dataclass
@@ -60,22 +60,15 @@ class Traffic:
         return str(response.raise_for_status().json()["receipt_id"])
 
     def resolve(self, key: str) -> str:
-        """The receipt's id behind an unknown outcome. A claim whose process died is free again
-        after a minute; until then the house says that the request is still in flight.
+        """The receipt's id behind an unknown outcome, at once: what was decided is kept with its
+        entry, and what was not decided is decided now.
         """
-        deadline = time.monotonic() + CLAIM_SECONDS
-        while True:
-            try:
-                return self.ask(key)
-            except httpx.HTTPStatusError as problem:
-                if problem.response.status_code != 409 or time.monotonic() > deadline:
-                    raise
-                time.sleep(1.0)
+        return self.ask(key)
 
     def wait_for(self, acknowledgements: int) -> None:
         """Until so many more answers have come."""
         wanted = len(self.history.acknowledged) + acknowledgements
-        deadline = time.monotonic() + CLAIM_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while len(self.history.acknowledged) < wanted:
             assert time.monotonic() < deadline, f"no answers: {self._office.said()}"
             time.sleep(0.05)
