@@ -77,10 +77,12 @@ def in_log(tx: Tx, identifiers: Collection[str]) -> dict[str, StatusAct]:
 def adopt(tx: Tx, now: datetime) -> None:
     """Give every certificate that is without a witness one from the log, in an upgrade.
 
-    A row that says something else than the log stays contradicted, and `fsck` names it.
+    A row that says something else than the log stays contradicted, and `fsck` names it. Raises
+    `Undecryptable` under any key but the house's (a key service may share its database).
     """
     cipher = cipher_of(tx.dialect)
     for found in _chunks(tx):
+        _must_be_the_house(found[0])
         alone = [each for each in found if each.act_ordinal is None]
         logged = in_log(tx, [each.identifier for each in alone])
         acts = [(each, logged.get(each.identifier) or _believed(each, now)) for each in alone]
@@ -126,6 +128,16 @@ def _chunks(tx: Tx) -> Iterator[list[Certificate]]:
     while found := store.after(tx, last, _CHUNK):
         yield found
         last = found[-1].id
+
+
+def _must_be_the_house(certificate: Certificate) -> None:
+    try:
+        _ = certificate.holder_name
+    except Undecryptable:
+        raise Undecryptable(
+            "certificates are here, and this master key opens none of them",
+            next_step="python -m server migrate, with the master key of the house",
+        ) from None
 
 
 def _is_about(

@@ -9,6 +9,8 @@ from sqlalchemy import delete, select, update
 from certificates import acts, store
 from certificates.models import certificates as table
 from certificates.rules import State
+from foundation.database import Database
+from foundation.encryption import FieldCipher, Undecryptable
 from ledger import Entry
 from ledger import store as ledger_store
 from ledger.models import ledger_status_acts
@@ -114,6 +116,18 @@ def test_an_upgrade_does_not_believe_a_row_against_the_log(certificates, databas
 
     assert witnesses(database) == {issued.number: (False, 2), another.number: (True, 1)}
     assert any(issued.identifier in problem for problem in certificates.fsck().problems)
+
+
+def test_an_upgrade_under_another_key_makes_nothing(certificates, database, issued):
+    """A key service on the house's database has a master key of its own, and starts first."""
+    without_witnesses(database)
+    url = database.engine.url.render_as_string(hide_password=False)
+    other = Database(url, FieldCipher(b"o" * 32))
+    with pytest.raises(Undecryptable), other.write() as tx:
+        migrations.fill(tx, "0001", certificates.clock())
+    other.close()
+
+    assert witnesses(database) == {issued.number: (False, None)}
 
 
 def test_later_upgrades_make_no_witness_and_a_new_database_needs_none(
