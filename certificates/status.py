@@ -28,6 +28,7 @@ from urllib.parse import parse_qs
 from sqlalchemy import func, insert, select, update
 
 from certificates.models import certificates, status_changes, status_lists
+from foundation.bounded import Bounded
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
@@ -35,7 +36,6 @@ from foundation.errors import Malformed, NotFound
 from foundation.hot import HotAnswer, HotRequest, HotRoute
 from foundation.lanes import Loader
 from keys import Keys
-from keys.bounded import Bounded
 
 BITS = 2
 SIZE = 1 << 20

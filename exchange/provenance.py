@@ -24,9 +24,9 @@ from sqlalchemy import select
 from certificates.acts import is_witnessed
 from certificates.models import RECORD_FACTS, CertificateRecord
 from exchange.rules import Evidence
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Tx
-from keys.bounded import Bounded
 from signing.models import STOPPED, SealState, seal_states, seal_versions, seals
 
 CAPACITY = 200_000

@@ -21,8 +21,8 @@ from math import ceil
 from threading import Lock
 
 from foundation.actor import Actor, ActorKind
+from foundation.bounded import Bounded
 from foundation.errors import TooManyRequests
-from keys.bounded import Bounded
 
 ASKERS = 100_000  # remembered at once; the one who missed longest ago is forgotten first
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
@@ -30,7 +31,6 @@ from idp.grants import parameter, refresh
 from idp.models import Client, Family, RegisteredClient
 from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
-from keys.bounded import Bounded
 
 JWT_TYPE: Final = "token-introspection+jwt"
 MEDIA_TYPE: Final = f"application/{JWT_TYPE}"

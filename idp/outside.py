@@ -21,13 +21,13 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.deadline import Received
 from foundation.errors import FieldError
 from foundation.outbound import Outbound, OutboundError, place_of
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
-from keys.bounded import Bounded
 from keys.errors import InvalidJws
 from keys.jose import is_jwk, parse_object
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import store
 from keys.algorithms import Algorithm, algorithm
 from keys.backends import Backend, GuardingBackend, Signer
-from keys.bounded import Bounded
 from keys.errors import KeyDamaged, KeyMayNotSign
 from keys.guard import Guard, GuardedKey, Trail
 from keys.jose import jwk_of

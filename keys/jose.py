@@ -28,10 +28,10 @@ from typing import Any, Final, NoReturn, TypeGuard
 
 import orjson
 
+from foundation.bounded import Bounded
 from foundation.canonical import b64url, b64url_decode, canonical
 from foundation.errors import Malformed
 from keys.algorithms import ALGORITHMS, KEY_TYPES, PublicKey, key_type_of
-from keys.bounded import Bounded
 from keys.errors import (
     AlgorithmNotAllowed,
     InvalidJws,

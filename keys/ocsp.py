@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final, Protocol
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
 from keys import der, x509
 from keys.algorithms import algorithm
-from keys.bounded import Bounded
 from keys.models import KeyCertificate, RevocationReason
 
 MAX_REQUEST: Final = 4_096

@@ -21,13 +21,13 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import rules, store
 from keys.algorithms import algorithm as algorithm_row
 from keys.authority import Authority
 from keys.backends import Backend
-from keys.bounded import Bounded
 from keys.custody import Custody
 from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.external_time import TimeSource

@@ -24,13 +24,13 @@ from typing import Final
 
 import structlog
 
+from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.errors import YinzhengError
 from keys import store, wire
 from keys.algorithms import ALGORITHMS, Algorithm
 from keys.backends import Backend
-from keys.bounded import Bounded
 from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
 from keys.guard import Guard, GuardedKey
 from keys.jose import jwk_of

@@ -2,7 +2,7 @@
 
 import threading
 
-from keys.bounded import Bounded
+from foundation.bounded import Bounded
 
 
 def test_the_oldest_entry_goes_first() -> None:
