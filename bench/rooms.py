@@ -28,10 +28,10 @@ from certificates.models import batches
 from certificates.status import choose_slots
 from exchange import Purposes, Verifications
 from foundation.actor import SYSTEM
+from foundation.batching.routes import HotRoute
 from foundation.clock import system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher
-from foundation.hot import HotRoute
 from foundation.jobs import open_jobs
 from idp import Idp
 from keys import Keys

@@ -28,13 +28,13 @@ from urllib.parse import parse_qs
 from sqlalchemy import func, insert, select, update
 
 from certificates.models import certificates, status_changes, status_lists
+from foundation.batching.batching import Loader
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
 from foundation.bounded import Bounded
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed, NotFound
-from foundation.hot import HotAnswer, HotRequest, HotRoute
-from foundation.lanes import Loader
 from keys import Keys
 
 BITS = 2

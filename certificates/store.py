@@ -34,11 +34,11 @@ from certificates.models import (
     renditions,
 )
 from certificates.rules import DraftState, State, masked_name
+from foundation.batching.prepared import KEYS, Prepared
 from foundation.canonical import b64url
 from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
-from foundation.prepared import KEYS, Prepared
 from ledger.models import ledger_status_acts
 
 _OPEN = ("draft", "submitted", "returned", "approved")

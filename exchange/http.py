@@ -23,8 +23,8 @@ from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
 from exchange.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
 from exchange.verification import Verifications
 from foundation.actor import Actor
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, mount
 from foundation.clock import rfc3339
-from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, mount
 
 SCOPE = "certificates.verify"
 NO_STORE = ("cache-control", "no-store")

@@ -26,11 +26,11 @@ from exchange import consent, store
 from exchange.errors import IdempotencyKeyReused, RequestInFlight
 from exchange.store import Kept
 from foundation.actor import Actor
+from foundation.batching.batching import GroupWriter, Loader
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed, YinzhengError
-from foundation.lanes import GroupWriter, Loader
 
 HEADER = "idempotency-key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)

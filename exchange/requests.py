@@ -24,9 +24,9 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from certificates.identifier import as_written
 from exchange.errors import IncompleteVerification
 from exchange.models import OPEN_PURPOSES, VerificationRequest
+from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url
 from foundation.errors import FieldError, Malformed, TooLarge
-from foundation.hot import HotRequest
 
 MAX_DOCUMENT = 10 * 1024 * 1024
 MAX_BODY = MAX_DOCUMENT * 4 // 3 + 65_536  # base64, and room for the rest

@@ -14,8 +14,8 @@ from exchange.models import (
     purposes,
     show_codes,
 )
+from foundation.batching.prepared import KEYS, Prepared
 from foundation.database import Database, Tx, try_advisory_lock
-from foundation.prepared import KEYS, Prepared
 from ledger import EntryRef
 from ledger import store as ledger_store
 from ledger.entries import unseal_openings

@@ -20,8 +20,8 @@ from exchange.requests import read_subscription
 from exchange.subscriptions import Subscriptions
 from exchange.verification import Verifications
 from foundation.actor import Actor
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
 from foundation.clock import rfc3339
-from foundation.hot import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
 
 PATH = "/api/v1/subscriptions"
 _TAGS = ("subscriptions",)

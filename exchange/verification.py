@@ -40,9 +40,9 @@ from exchange.requests import BatchRequest, checked, checked_batch
 from exchange.rules import Evidence
 from exchange.showing import Showing
 from foundation.actor import Actor, ActorKind
+from foundation.batching.batching import Loader
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.lanes import Loader
 from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
 from ledger import EntryRef, Ledger

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from foundation.actor import Actor
+from foundation.batching.batching import Loader
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.hot import HotRequest
-from foundation.lanes import Loader
 from idp import encryption, families, store
 from idp.claims import freshness_of, values_of
 from idp.clients import Clients

@@ -22,12 +22,12 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import Actor
+from foundation.batching.batching import Loader
+from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Malformed, Unavailable
-from foundation.hot import HotRequest
-from foundation.lanes import Loader
 from idp import encryption, registration, store
 from idp.errors import (
     ClientExists,

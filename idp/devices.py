@@ -18,10 +18,10 @@ from typing import Any, Final, Literal
 
 from sqlalchemy.exc import IntegrityError
 
+from foundation.batching.batching import GroupWriter
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from foundation.hot import HotRequest
-from foundation.lanes import GroupWriter
 from idp import device_store, store
 from idp.attempts import Attempts
 from idp.claims import CLAIMS, claims_of

@@ -13,8 +13,8 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from foundation.batching.routes import HotAnswer, json_answer
 from foundation.errors import Malformed, TooLarge
-from foundation.hot import HotAnswer, json_answer
 from idp.dynamic import PATH, Registrations
 from idp.errors import InvalidClientMetadata, InvalidRequest, OAuthError, TokenMissing
 from idp.rendering import NO_STORE, oauth_error

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select, update
 
+from foundation.batching.prepared import KEYS, Prepared, Rows
 from foundation.database import Database, Tx
 from foundation.ids import leading_uuid
-from foundation.prepared import KEYS, Prepared, Rows
 from idp.models import Authorization, Family, revocations, token_families
 
 CLOCK_LEEWAY = timedelta(seconds=60)

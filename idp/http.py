@@ -23,8 +23,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from foundation.errors import TooLarge, YinzhengError
-from foundation.hot import (
+from foundation.batching.routes import (
     HotAnswer,
     HotRequest,
     HotRoute,
@@ -33,6 +32,7 @@ from foundation.hot import (
     parse_form,
     parse_pairs,
 )
+from foundation.errors import TooLarge, YinzhengError
 from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
 from idp.conversation import Decision
 from idp.cookies import Cookies, new_browser_id

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from foundation.batching.batching import Loader
+from foundation.batching.routes import HotAnswer, HotRequest
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
-from foundation.hot import HotAnswer, HotRequest
-from foundation.lanes import Loader
 from idp import encryption, families
 from idp.access import Access, ids_of
 from idp.clients import Clients, read_credentials

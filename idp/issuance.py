@@ -14,11 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 from foundation.actor import ANONYMOUS
+from foundation.batching.batching import GroupWriter
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from foundation.hot import HotRequest
-from foundation.lanes import GroupWriter
 from idp.clients import Clients
 from idp.errors import AuthorizationPending, OAuthError, SlowDown, UnsupportedGrantType
 from idp.grants import authorization_code, client_credentials, device_code, parameter, refresh

@@ -30,9 +30,9 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url
 from foundation.errors import Malformed
-from foundation.hot import HotRequest
 from idp.models import Client
 
 HEADER: Final = "client-cert"

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from foundation.batching.batching import GroupWriter
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.hot import HotRequest
-from foundation.lanes import GroupWriter
 from idp import pushed_store
 from idp.arrival import Arrivals
 from idp.clients import Clients

@@ -6,8 +6,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from foundation.errors import Malformed, TooLarge
-from foundation.hot import (
+from foundation.batching.routes import (
     HotAnswer,
     HotHandler,
     HotRequest,
@@ -16,6 +15,7 @@ from foundation.hot import (
     outage,
     parse_form,
 )
+from foundation.errors import Malformed, TooLarge
 from idp import openapi
 from idp.errors import InvalidRequest, OAuthError
 from idp.resources import REPEATED

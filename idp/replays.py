@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
+from foundation.batching.batching import GroupWriter
 from foundation.database import Database, Tx
-from foundation.lanes import GroupWriter
 from idp.models import replays
 
 

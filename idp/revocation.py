@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from foundation.batching.batching import GroupWriter
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.hot import HotRequest
-from foundation.lanes import GroupWriter
 from idp import families
 from idp.clients import Clients
 from idp.errors import InvalidGrant, InvalidToken, UnsupportedTokenType

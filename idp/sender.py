@@ -15,9 +15,9 @@ that hands out a token or takes one:
 from collections.abc import Mapping
 from typing import Final
 
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database
-from foundation.hot import HotRequest
 from idp import dpop
 from idp.dpop import Nonces, Proof
 from idp.errors import DpopChallenge, InvalidDpopProof, InvalidRequest, InvalidToken, UseDpopNonce

@@ -14,8 +14,8 @@ import hashlib
 from typing import Final
 from urllib.parse import quote
 
+from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
-from foundation.hot import HotRequest
 from idp.clients import Clients, assertion_key
 from idp.errors import RequestSignatureRefused
 from idp.models import Client

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, case, delete, insert, literal, select, update
 
+from foundation.batching.prepared import KEYS, Prepared
 from foundation.database import Database, Tx
-from foundation.prepared import KEYS, Prepared
 from idp.models import (
     Agreement,
     AuthorizationRequest,

@@ -21,8 +21,8 @@ from typing import Final
 import orjson
 from fastapi import APIRouter, Response
 
+from foundation.batching.routes import HotAnswer, HotHandler, HotRequest, HotRoute, mount
 from foundation.canonical import b64url
-from foundation.hot import HotAnswer, HotHandler, HotRequest, HotRoute, mount
 from keys.errors import UnexpectedMediaType
 from keys.service import Keys
 from keys.timestamps import MAX_REQUEST

@@ -14,7 +14,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from foundation.hot import HotAnswer, HotRequest, HotRoute, mount
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, mount
 from ledger.service import Ledger
 from ledger.tiles import TilePath
 

@@ -24,11 +24,11 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
+from foundation.batching.batching import GroupWriter, Loader
 from foundation.chance import Chance, drawn_at_once
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, YinzhengError
-from foundation.lanes import GroupWriter, Loader
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from keys import Keys
 from ledger import store

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, text, update
 
+from foundation.batching.prepared import Rows
 from foundation.database import Database, Tx, try_advisory_lock
-from foundation.prepared import Rows
 from ledger import models
 from ledger.errors import LedgerDamaged
 from ledger.merkle import HASH_BYTES

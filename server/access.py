@@ -5,14 +5,15 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 
 from foundation.actor import Actor
+from foundation.batching.routes import HotRequest, collect_headers, method_of
 from foundation.errors import Refused
-from foundation.hot import HotRequest, collect_headers, method_of
 from idp import Idp
 from server.middleware import streamed_sha256
 
 
 class Access:
-    """Implements `foundation.hot.Require` over the identity provider's access tokens."""
+    """Implements `foundation.batching.routes.Require` over the identity provider's access
+    tokens."""
 
     def __init__(self, idp: Idp) -> None:
         self._idp = idp

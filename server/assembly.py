@@ -25,11 +25,11 @@ import portal
 import signing.http
 from certificates import Batches, Catalogue, Certificates
 from exchange import Purposes, Subscriptions, Verifications
+from foundation.batching.routes import HotRoute
 from foundation.clock import Clock, system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
-from foundation.hot import HotRoute
 from foundation.jobs import open_jobs
 from foundation.outbound import Outbound
 from idp import Idp

@@ -18,8 +18,15 @@ from typing import Any, Final
 
 import structlog
 
+from foundation.batching.routes import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    collect_headers,
+    outage,
+    problem,
+)
 from foundation.errors import Malformed, TooLarge, YinzhengError
-from foundation.hot import HotAnswer, HotRequest, HotRoute, collect_headers, outage, problem
 from server.middleware import (
     Answered,
     is_odd_path,

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from foundation.batching.routes import ASKED_BY, collect_headers, problem
 from foundation.errors import NotFound, YinzhengError
-from foundation.hot import ASKED_BY, collect_headers, problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

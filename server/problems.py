@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from foundation.batching.routes import HotAnswer, outage, problem
 from foundation.database import OUTAGES
 from foundation.errors import (
     Conflict,
@@ -26,7 +27,6 @@ from foundation.errors import (
     TooLarge,
     YinzhengError,
 )
-from foundation.hot import HotAnswer, outage, problem
 from server.hotpath import unexpected
 
 MACHINE_PATHS = (

@@ -24,8 +24,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from foundation.batching.routes import HotRequest, HotRoute
 from foundation.errors import YinzhengError
-from foundation.hot import HotRequest, HotRoute
 from server.hotpath import HotPath, Reply, as_lines, too_large
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of target and fields; of trailers as many

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, File, Response, UploadFile
 
+from foundation.batching.routes import Require
 from foundation.errors import TooLarge
-from foundation.hot import Require
 from signing.foreign import DEPARTMENTS
 from signing.report import to_json
 from signing.service import Signing

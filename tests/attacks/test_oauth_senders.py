@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed
-from foundation.hot import HotRequest
 from idp.errors import TokenRefused
 from idp.mtls import ClientCertificates
 from server.access import Access

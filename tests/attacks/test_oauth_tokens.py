@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from foundation.hot import HotRequest
+from foundation.batching.routes import HotRequest
 from idp.errors import InvalidClientMetadata, InvalidToken
 from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401

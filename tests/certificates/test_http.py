@@ -11,9 +11,9 @@ from fastapi.responses import Response
 
 from certificates.http import hot_routes, router
 from certificates.rules import State
+from foundation.batching.routes import problem
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
-from foundation.hot import problem
 from tests.certificates.conftest import LI, PUBLIC_URL
 
 

@@ -14,9 +14,9 @@ from certificates import status
 from certificates.models import certificates as table
 from certificates.models import status_changes, status_lists
 from certificates.rules import State
+from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url_decode
 from foundation.errors import Malformed, NotFound
-from foundation.hot import HotRequest
 from keys.jose import verify_compact
 from tests.certificates.conftest import LI, PUBLIC_URL
 

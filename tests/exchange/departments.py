@@ -12,12 +12,12 @@ from httpx import Response as Answer
 
 from exchange import Verifications, http
 from foundation.actor import Actor
+from foundation.batching.routes import HotAnswer, HotRequest, problem
 from foundation.errors import Refused, Unauthenticated, YinzhengError
-from foundation.hot import HotAnswer, HotRequest, problem
 
 
 class Bearers:
-    """Implements `foundation.hot.Require`: the bearer text is the client's id."""
+    """Implements `foundation.batching.routes.Require`: the bearer text is the client's id."""
 
     def __init__(self, *actors: Actor) -> None:
         self._actors = {actor.id: actor for actor in actors}

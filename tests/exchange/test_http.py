@@ -11,8 +11,8 @@ import pytest
 from exchange import openapi
 from exchange.http import hot_routes
 from exchange.requests import MAX_BATCH
+from foundation.batching.routes import HotRequest
 from foundation.errors import YinzhengError
-from foundation.hot import HotRequest
 from tests.exchange.conftest import BANKER, FOOD_BASIS, INSPECTOR, LI
 from tests.exchange.departments import Bearers, Door, bearing, door
 

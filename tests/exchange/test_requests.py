@@ -7,8 +7,8 @@ import pytest
 
 from exchange.errors import IncompleteVerification
 from exchange.requests import MAX_DOCUMENT, checked, read_batch, read_request
+from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed, TooLarge
-from foundation.hot import HotRequest
 from tests.exchange.conftest import asking
 
 WHY = {"purpose": "food-inspection", "legal_basis": "law", "case_ref": "7"}

@@ -8,9 +8,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from foundation.actor import SYSTEM
+from foundation.batching.routes import problem
 from foundation.database import Database
 from foundation.errors import YinzhengError
-from foundation.hot import problem
 from idp import Idp
 from idp.http import router
 from ledger import Ledger

@@ -12,8 +12,8 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
+from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url
-from foundation.hot import HotRequest
 from idp.errors import InvalidRequest
 from idp.introspection import Answer, wants_token
 from idp.models import people

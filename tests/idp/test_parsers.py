@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation.batching.routes import HotRequest, parse_pairs
 from foundation.encryption import FieldCipher
 from foundation.errors import Malformed
-from foundation.hot import HotRequest, parse_pairs
 from idp import dpop, outside, request_objects, wishes
 from idp.authorization import check_authorization
 from idp.clients import read_credentials

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from foundation.actor import SYSTEM
-from foundation.hot import HotRequest
+from foundation.batching.routes import HotRequest
 from idp import Idp
 from idp.mtls import ClientCertificates
 from idp.profiles import PROFILES

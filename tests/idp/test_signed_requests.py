@@ -11,7 +11,7 @@ from httpx import Request
 from starlette.requests import Request as ServerRequest
 
 from foundation.actor import SYSTEM
-from foundation.hot import HotRequest
+from foundation.batching.routes import HotRequest
 from idp.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.metadata import written
 from idp.signed_requests import message_of

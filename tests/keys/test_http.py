@@ -10,8 +10,8 @@ from cryptography import x509
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+from foundation.batching.routes import HotRequest, problem
 from foundation.errors import YinzhengError
-from foundation.hot import HotRequest, problem
 from keys import Keys
 from keys.http import hot_routes, router
 from keys.timestamps import MAX_REQUEST

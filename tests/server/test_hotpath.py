@@ -6,8 +6,15 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Response
 
+from foundation.batching.routes import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    json_answer,
+    mount,
+    parse_form,
+)
 from foundation.errors import Conflict, FieldError
-from foundation.hot import HotAnswer, HotRequest, HotRoute, json_answer, mount, parse_form
 from server import problems
 from server.hotpath import HotPath
 from server.middleware import Envelope

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from foundation.hot import HotAnswer, HotRequest, HotRoute
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
 from server import processes
 from server.hotpath import HotPath
 from server.management import Management, Metrics

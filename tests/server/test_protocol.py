@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from foundation.hot import HotAnswer, HotRequest, HotRoute
+from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
 from server.hotpath import HotPath
 from server.middleware import Envelope
 from server.protocol import HotProtocol

@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse
 from typer.testing import CliRunner, Result
 
 from foundation.actor import Actor, ActorKind
+from foundation.batching.routes import problem
 from foundation.canonical import b64url
 from foundation.errors import Conflict, YinzhengError
-from foundation.hot import problem
 from signing import Approval, Seal, commands, http
 from signing.errors import PermitExhausted, UnknownPermit
 from signing.reasons import PASSED, REASONS, reason_for

@@ -20,9 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from foundation.batching.prepared import KEYS, Prepared, Rows
 from foundation.columns import UtcDateTime
 from foundation.database import Database, is_unique_violation
-from foundation.prepared import KEYS, Prepared, Rows
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123_456, tzinfo=UTC)
 EVENING = datetime(2026, 11, 24, 18, tzinfo=UTC)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
 
+from foundation.batching.batching import GroupWriter, Loader
 from foundation.database import Database
-from foundation.lanes import GroupWriter, Loader
 
 numbers = Table(
     "test_numbers",

@@ -1,0 +1,8 @@
+"""The fast lane's tools: requests that wait at the same moment share a read and a commit.
+
+    routes      a request and its answer on the fast lane, and their twins on the ordinary one
+    batching    `Loader` joins look-ups to one query, `GroupWriter` joins writes to one commit
+    prepared    statements compiled once for a batch of any size
+
+Nothing here keeps an answer: what is read is read now, and a write is answered after its COMMIT.
+"""
