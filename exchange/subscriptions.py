@@ -6,7 +6,7 @@
 - Following needs what asking needs (purpose, legal basis, case), is as visible to the holder, and
   ends after a year, with the purpose, or with the program's registration.
 - A notice holds no number, name or status: whoever receives it asks again, under its purpose.
-- It goes to the named address only, by `foundation.outbound` (attack 29).
+- It goes to the named address only, by `foundation.outbound.client` (attack 29).
 - It is signed as a whole (RFC 9421) by the key "exchange.notices" of the key set: a receiver holds
   no secret that could leak or forge, and a key that is withdrawn is refused everywhere at once.
   Each attempt is signed anew; the id in the content stays, so that a receiver can tell a repetition
@@ -53,7 +53,7 @@ from foundation.clock import Clock, rfc3339
 from foundation.database import Database, Tx
 from foundation.errors import FieldError
 from foundation.jobs import OUTBOUND, Jobs
-from foundation.outbound import Outbound, OutboundError, place_of
+from foundation.outbound.client import Outbound, OutboundError, place_of
 from idp import Clients
 from keys import Keys
 from keys.http_signatures import DIGEST, Message, content_digest, sign

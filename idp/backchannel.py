@@ -6,7 +6,7 @@
 - A notice is kept until it is confirmed or given up, so the person can see which services did not
   confirm that they signed them out.
 - The logout token is made when it is sent and lives two minutes; every attempt has a new one.
-- It is sent to the registered address only, by `foundation.outbound`.
+- It is sent to the registered address only, by `foundation.outbound.client`.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from foundation import delivery
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
-from foundation.outbound import Outbound, OutboundError, place_of
+from foundation.outbound.client import Outbound, OutboundError, place_of
 from idp import families
 from idp.clients import Clients
 from idp.errors import LogoutNotConfirmed

@@ -1,7 +1,7 @@
 """What a client keeps at addresses of its own: its keys (`jwks_uri`) and its sector.
 
-Both come through `foundation.outbound`, which talks to no inside of ours (attack 29), and never
-inside a transaction.
+Both come through `foundation.outbound.client`, which talks to no inside of ours (attack 29), and
+never inside a transaction.
 
 - A sector document is read once, at registration (OIDC Core §8.1); `Vouched` says that it was.
 - Keys are read when they are needed and kept for five minutes. A kid we do not know makes us look
@@ -23,9 +23,9 @@ import structlog
 
 from foundation.bounded import Bounded
 from foundation.clock import Clock
-from foundation.deadline import Received
 from foundation.errors import FieldError
-from foundation.outbound import Outbound, OutboundError, place_of
+from foundation.outbound.client import Outbound, OutboundError, place_of
+from foundation.outbound.deadline import Received
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
 from keys.errors import InvalidJws

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
-from foundation.outbound import OutboundRefused, parse_url
+from foundation.outbound.client import OutboundRefused, parse_url
 from idp import encryption
 from idp.claims import CLAIMS, claims_of
 from idp.errors import InvalidClientMetadata

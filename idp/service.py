@@ -14,7 +14,7 @@ from typing import Final
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
-from foundation.outbound import Outbound
+from foundation.outbound.client import Outbound
 from idp import device_store, families, rules, store
 from idp.access import Access
 from idp.arrival import Arrivals

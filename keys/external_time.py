@@ -29,7 +29,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.clock import Clock
-from foundation.deadline import Deadline, Exchanges, Lookups, NoAnswer, Resolve, system_resolver
+from foundation.outbound.deadline import (
+    Deadline,
+    Exchanges,
+    Lookups,
+    NoAnswer,
+    Resolve,
+    system_resolver,
+)
 from keys.algorithms import ALGORITHMS, Algorithm
 from keys.errors import TimestampUnavailable
 

@@ -31,7 +31,7 @@ from foundation.database import Database
 from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
 from foundation.jobs import open_jobs
-from foundation.outbound import Outbound
+from foundation.outbound.client import Outbound
 from idp import Idp
 from idp.mtls import ClientCertificates
 from keys import Keys

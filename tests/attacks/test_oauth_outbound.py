@@ -1,6 +1,7 @@
 """Attack 29 at the identity provider: addresses that a client names and we are made to visit.
 
-What `foundation.outbound` refuses is tested there, name by name; here: that nothing goes past it.
+What `foundation.outbound.client` refuses is tested there, name by name; here: that nothing goes
+past it.
 """
 
 import gzip
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import insert
 
 from foundation.actor import SYSTEM
-from foundation.outbound import Outbound, OutboundFailed
+from foundation.outbound.client import Outbound, OutboundFailed
 from idp import Idp
 from idp.errors import InvalidClientMetadata, LogoutNotConfirmed
 from idp.models import logout_notices
@@ -46,7 +47,7 @@ def provider(database, keys, ledger, clock):
     addresses = {"metadata.internal": "169.254.169.254", "public.example": "93.184.215.14"}
 
     def resolve(host: str, port: int) -> list[str]:
-        from foundation.outbound import system_resolver
+        from foundation.outbound.client import system_resolver
 
         return [addresses[host]] if host in addresses else system_resolver(host, port)
 

@@ -17,7 +17,7 @@ from foundation.clock import system_clock
 from foundation.database import Database
 from foundation.errors import Unavailable
 from foundation.jobs import LANES, OUTBOUND, open_jobs
-from foundation.outbound import Outbound, OutboundFailed, place_of
+from foundation.outbound.client import Outbound, OutboundFailed, place_of
 from keys.errors import TimestampUnavailable
 from keys.external_time import ATTEMPTS, ExternalTimestamps
 from tests.simulators.receiver import Wire

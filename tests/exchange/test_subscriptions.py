@@ -30,7 +30,7 @@ from exchange.errors import (
 from exchange.models import Notice, Subscription, purposes
 from exchange.subscriptions import LIFETIME, TRIED_FOR, USE
 from foundation.actor import SYSTEM, ActorKind
-from foundation.outbound import Outbound
+from foundation.outbound.client import Outbound
 from idp import Client, Idp
 from tests.exchange.conftest import BANKER, FOOD_BUREAU, INSPECTOR, PUBLIC_URL, House, asking
 

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from foundation.jobs import MAX_ATTEMPTS
-from foundation.outbound import Outbound
+from foundation.outbound.client import Outbound
 from idp import Idp
 from idp.backchannel import EVENT
 from idp.errors import InvalidClientMetadata

@@ -16,7 +16,7 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
-from foundation.outbound import Outbound
+from foundation.outbound.client import Outbound
 from idp import Client, Idp
 from idp.errors import InvalidClientMetadata
 from tests.idp.fixtures import app_of

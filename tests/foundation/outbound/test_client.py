@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from foundation.outbound import LONGEST_ANSWER, Outbound, OutboundFailed, OutboundRefused
+from foundation.outbound.client import LONGEST_ANSWER, Outbound, OutboundFailed, OutboundRefused
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 

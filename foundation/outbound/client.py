@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from foundation.coding import NotDecoded, decoded
-from foundation.deadline import (
+from foundation.errors import YinzhengError
+from foundation.outbound.coding import NotDecoded, decoded
+from foundation.outbound.deadline import (
     Deadline,
     Exchanges,
     Lookups,
@@ -34,7 +35,6 @@ from foundation.deadline import (
     Resolve,
     system_resolver,
 )
-from foundation.errors import YinzhengError
 
 __all__ = ["Outbound", "OutboundError", "OutboundFailed", "OutboundRefused", "system_resolver"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.coding import NotDecoded, decoded
+from foundation.outbound.coding import NotDecoded, decoded
 
 TEXT = b'{"keys": []}'
 LONGEST = 1_000
