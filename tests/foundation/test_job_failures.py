@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import exc
 
-from foundation import work
 from foundation.database import Database
 from foundation.errors import TooManyRequests, Unavailable
 from foundation.jobs import (
@@ -16,6 +15,7 @@ from foundation.jobs import (
     is_outside,
     open_jobs,
     wait_after,
+    work,
 )
 from keys.errors import (
     KeyDamaged,

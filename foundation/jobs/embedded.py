@@ -16,7 +16,7 @@ from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, not_, sel
 
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Tx, metadata
-from foundation.work import (
+from foundation.jobs.work import (
     LANES,
     LONGEST_WAIT,
     MOST_LISTED,

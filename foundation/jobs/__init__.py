@@ -19,9 +19,9 @@
 
 from foundation.clock import Clock
 from foundation.database import Database
-from foundation.embedded_jobs import EmbeddedJobs, jobs
-from foundation.postgresql_jobs import PostgresqlJobs, install_engine, is_engine_table
-from foundation.work import (
+from foundation.jobs.embedded import EmbeddedJobs, jobs
+from foundation.jobs.postgresql import PostgresqlJobs, install_engine, is_engine_table
+from foundation.jobs.work import (
     HOUSE,
     LANES,
     LONGEST_WAIT,

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.columns import UtcDateTime
 from foundation.database import Tx, is_unique_violation, metadata
-from foundation.work import (
+from foundation.jobs.work import (
     HOUSE,
     LANES,
     MOST_LISTED,
