@@ -26,8 +26,8 @@ from exchange.decisions import HandedIn
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
 from keys import Keys
+from keys.encoding.jose import VerificationKey, parse_object
 from keys.errors import UnknownKey
-from keys.jose import VerificationKey, parse_object
 from signing.errors import CredentialRefused
 from signing.foreign import PUBLIC, Budget
 from signing.formats import cwt_qr, sd_jwt_vc

@@ -29,7 +29,7 @@ from exchange.errors import (
 from exchange.receipts import FORMAT, REPEATED, SIGNER_NAME, TYP, seconds
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed, YinzhengError
-from keys import jose
+from keys.encoding import jose
 from ledger import Opening, VerifiedProof, VerifierKey, verify_proof
 from ledger.entries import SALT_BYTES
 from ledger.errors import EvidenceInvalid

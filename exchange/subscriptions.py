@@ -56,7 +56,7 @@ from foundation.jobs import OUTBOUND, Jobs
 from foundation.outbound.client import Outbound, OutboundError, place_of
 from idp import Clients
 from keys import Keys
-from keys.http_signatures import DIGEST, Message, content_digest, sign
+from keys.encoding.http_signatures import DIGEST, Message, content_digest, sign
 from ledger import Entry, Ledger
 
 TASK: Final = "exchange.status_notice"

@@ -41,8 +41,13 @@ from idp.mtls import ClientCertificates
 from idp.outside import Outside, Vouched
 from idp.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.replays import Replays
+from keys.encoding.jose import (
+    VerificationKey,
+    unverified_header,
+    verification_key,
+    verify_compact,
+)
 from keys.errors import InvalidJws, MalformedJwk
-from keys.jose import VerificationKey, unverified_header, verification_key, verify_compact
 from ledger import Entry, Ledger
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

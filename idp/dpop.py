@@ -21,8 +21,8 @@ from foundation.canonical import b64url
 from foundation.encryption import FieldCipher
 from idp.errors import InvalidDpopProof, UseDpopNonce
 from idp.profiles import SIGNING_ALGORITHMS
+from keys.encoding.jose import VerificationKey, verification_key, verify_compact
 from keys.errors import InvalidJws, MalformedJwk
-from keys.jose import VerificationKey, verification_key, verify_compact
 
 PROOF_TYPE: Final = "dpop+jwt"
 PROOF_LIFETIME: Final = timedelta(seconds=60)

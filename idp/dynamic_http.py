@@ -18,8 +18,8 @@ from foundation.errors import Malformed, TooLarge
 from idp.dynamic import PATH, Registrations
 from idp.errors import InvalidClientMetadata, InvalidRequest, OAuthError, TokenMissing
 from idp.rendering import NO_STORE, oauth_error
+from keys.encoding.jose import parse_object
 from keys.errors import InvalidJws
-from keys.jose import parse_object
 
 LONGEST_DOCUMENT = 65_536
 

@@ -28,8 +28,8 @@ from foundation.outbound.client import Outbound, OutboundError, place_of
 from foundation.outbound.deadline import Received
 from idp.errors import InvalidClientMetadata
 from idp.models import Client
+from keys.encoding.jose import is_jwk, parse_object
 from keys.errors import InvalidJws
-from keys.jose import is_jwk, parse_object
 
 FRESH: Final = timedelta(minutes=5)
 USABLE: Final = timedelta(hours=1)

@@ -20,8 +20,8 @@ from idp.outside import Vouched
 from idp.profiles import SIGNING_ALGORITHMS, rules_of
 from idp.syntax import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
+from keys.encoding.jose import is_jwk, verification_key
 from keys.errors import MalformedJwk
-from keys.jose import is_jwk, verification_key
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES: Final = frozenset(

@@ -14,8 +14,8 @@ import orjson
 from idp.clients import assertion_key, is_time
 from idp.errors import AuthorizationError
 from idp.models import Client
+from keys.encoding.jose import unverified_header, verify_compact
 from keys.errors import InvalidJws
-from keys.jose import unverified_header, verify_compact
 
 REQUEST_TYPES: Final = ("oauth-authz-req+jwt", "jwt")  # §10.8; without typ: OIDC Core §6.1
 LONGEST_LIFE: Final = timedelta(hours=1)  # FAPI 2.0 Message Signing §5.3.1

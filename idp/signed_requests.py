@@ -20,8 +20,7 @@ from idp.clients import Clients, assertion_key
 from idp.errors import RequestSignatureRefused
 from idp.models import Client
 from idp.replays import Replays
-from keys.errors import MessageSignatureRefused, SignatureReplayed
-from keys.http_signatures import (
+from keys.encoding.http_signatures import (
     Expected,
     Message,
     Verified,
@@ -29,6 +28,7 @@ from keys.http_signatures import (
     claimed_signature,
     verify,
 )
+from keys.errors import MessageSignatureRefused, SignatureReplayed
 
 TAG: Final = "yinzheng-request"
 EXPECTED: Final = Expected(

@@ -21,8 +21,8 @@ from idp import encryption
 from idp.errors import InvalidToken
 from idp.models import Authorization, Client
 from keys import Keys
+from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
 from keys.errors import InvalidJws
-from keys.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
 
 USE: Final = "idp.tokens"
 SIGNATURE_ALGORITHM: Final = "ES256"

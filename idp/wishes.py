@@ -14,8 +14,8 @@ from typing import Any
 from idp.claims import CLAIMS
 from idp.errors import AuthorizationError
 from idp.models import ClaimRequests, Client
+from keys.encoding.jose import parse_object
 from keys.errors import InvalidJws
-from keys.jose import parse_object
 
 
 @dataclass(frozen=True, slots=True)

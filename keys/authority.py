@@ -25,9 +25,10 @@ from sqlalchemy import select
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed
-from keys import revocation_lists, store, x509
-from keys.algorithms import algorithm, spki
+from keys import revocation_lists, store
 from keys.custody import Custody
+from keys.encoding import x509
+from keys.encoding.algorithms import algorithm, spki
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import (
     KeyCertificate,

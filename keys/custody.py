@@ -17,11 +17,11 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import store
-from keys.algorithms import Algorithm, algorithm
 from keys.backends import Backend, GuardingBackend, Signer
+from keys.encoding.algorithms import Algorithm, algorithm
+from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign
 from keys.guard import Guard, GuardedKey, Trail
-from keys.jose import jwk_of
 from keys.models import Key, KeyState, keys
 from keys.policy import KeyPolicy, Request
 from keys.store import StoredKey

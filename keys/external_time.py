@@ -37,7 +37,7 @@ from foundation.outbound.deadline import (
     Resolve,
     system_resolver,
 )
-from keys.algorithms import ALGORITHMS, Algorithm
+from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.errors import TimestampUnavailable
 
 ATTEMPTS: Final = 2

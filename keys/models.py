@@ -29,8 +29,8 @@ from sqlalchemy import (
 
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import metadata
-from keys.algorithms import PublicKey
-from keys.jose import VerificationKey
+from keys.encoding.algorithms import PublicKey
+from keys.encoding.jose import VerificationKey
 from keys.policy import KeyPolicy
 
 

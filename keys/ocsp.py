@@ -20,8 +20,8 @@ from typing import Final, Protocol
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
-from keys import der, x509
-from keys.algorithms import algorithm
+from keys.encoding import der, x509
+from keys.encoding.algorithms import algorithm
 from keys.models import KeyCertificate, RevocationReason
 
 MAX_REQUEST: Final = 4_096

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from keys.x509 import CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN, NON_REPUDIATION
+from keys.encoding.x509 import CRL_SIGN, DIGITAL_SIGNATURE, KEY_CERT_SIGN, NON_REPUDIATION
 
 # Our own arc: a random UUID under 2.25 (X.667), which needs no registration.
 OWN_ARC: Final = "2.25.78684738376090541441742926238556002538"

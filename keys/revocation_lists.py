@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from foundation.database import Tx
-from keys import store, x509
-from keys.algorithms import algorithm, spki
+from keys import store
 from keys.custody import Custody
+from keys.encoding import x509
+from keys.encoding.algorithms import algorithm, spki
 from keys.models import KeyCertificate, RevocationReason, key_crls
 from keys.store import StoredKey
 

@@ -25,14 +25,14 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import rules, store
-from keys.algorithms import algorithm as algorithm_row
 from keys.authority import Authority
 from keys.backends import Backend
 from keys.custody import Custody
+from keys.encoding.algorithms import algorithm as algorithm_row
+from keys.encoding.jose import VerificationKey, assemble, encoded_header
 from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.external_time import TimeSource
 from keys.guard import Trail
-from keys.jose import VerificationKey, assemble, encoded_header
 from keys.models import Key, KeyState, KeyUse, Signature
 from keys.ocsp import OcspResponder
 from keys.policy import Request, SigningOrder

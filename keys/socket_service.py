@@ -29,11 +29,11 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.errors import YinzhengError
 from keys import store, wire
-from keys.algorithms import ALGORITHMS, Algorithm
 from keys.backends import Backend
+from keys.encoding.algorithms import ALGORITHMS, Algorithm
+from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
 from keys.guard import Guard, GuardedKey
-from keys.jose import jwk_of
 from keys.models import destroyed_keys
 
 _CAPACITY: Final = 10_000

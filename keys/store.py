@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, delete, select, update
 from sqlalchemy import func as sql
 
 from foundation.database import Tx
-from keys.jose import public_key_of
+from keys.encoding.jose import public_key_of
 from keys.models import (
     Key,
     KeyCertificate,

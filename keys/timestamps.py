@@ -19,8 +19,8 @@ from typing import Final
 
 from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
-from keys import der, x509
-from keys.algorithms import SHA256_IDENTIFIER, algorithm
+from keys.encoding import der, x509
+from keys.encoding.algorithms import SHA256_IDENTIFIER, algorithm
 from keys.profiles import OWN_ARC
 
 POLICY: Final = f"{OWN_ARC}.2"

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.errors import Malformed
-from keys.algorithms import ALGORITHMS, Algorithm
-from keys.der import (
+from keys.encoding.algorithms import ALGORITHMS, Algorithm
+from keys.encoding.der import (
     explicit,
     integer,
     object_identifier,
@@ -33,7 +33,7 @@ from keys.der import (
     time,
     tlv,
 )
-from keys.x509 import issuer_and_serial
+from keys.encoding.x509 import issuer_and_serial
 
 DATA = object_identifier("1.2.840.113549.1.7.1")
 SIGNED_DATA = object_identifier("1.2.840.113549.1.7.2")

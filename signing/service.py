@@ -18,7 +18,7 @@ from foundation.clock import Clock
 from foundation.database import Tx
 from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
-from keys.algorithms import algorithm
+from keys.encoding.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, foreign, foreign_sealing, rules
 from signing.checks import Judge

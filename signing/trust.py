@@ -24,9 +24,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.canonical import b64url
 from foundation.errors import Malformed
-from keys.algorithms import PublicKey
-from keys.der import integer, object_identifier, read, read_all
-from keys.jose import jwk_of, thumbprint
+from keys.encoding.algorithms import PublicKey
+from keys.encoding.der import integer, object_identifier, read, read_all
+from keys.encoding.jose import jwk_of, thumbprint
 from signing import cms
 
 # What a token may have hashed: authorities and signers choose it freely among the SHA-2 family.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from keys.algorithms import Algorithm, PublicKey
+from keys.encoding.algorithms import Algorithm, PublicKey
 from keys.policy import KeyPolicy, Request
 
 # Signs one whole message, in X.509/CMS form.

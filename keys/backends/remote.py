@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from keys import errors, wire
-from keys.algorithms import Algorithm
 from keys.backends import NewKey, Signer
+from keys.encoding.algorithms import Algorithm
+from keys.encoding.jose import public_key_of
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
-from keys.jose import public_key_of
 from keys.policy import KeyPolicy, Request
 
 ANSWER_WITHIN: Final = 5.0

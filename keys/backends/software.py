@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from foundation.encryption import derive_key
-from keys.algorithms import Algorithm
 from keys.backends import NewKey, Signer
 from keys.backends.files import read_secret
+from keys.encoding.algorithms import Algorithm
+from keys.encoding.jose import jwk_of, thumbprint
 from keys.errors import KeyDamaged, UnsafeMasterKey, UnsafeSecretFile
-from keys.jose import jwk_of, thumbprint
 from keys.policy import KeyPolicy
 
 MASTER_KEY_BYTES = 32

@@ -24,8 +24,8 @@ import cbor2
 from foundation.canonical import b64url_decode
 from foundation.errors import Malformed
 from keys import Keys, KeyState
-from keys.algorithms import ALGORITHMS, Algorithm
-from keys.jose import VerificationKey
+from keys.encoding.algorithms import ALGORITHMS, Algorithm
+from keys.encoding.jose import VerificationKey
 from signing.errors import CredentialRefused
 from signing.formats import base45
 

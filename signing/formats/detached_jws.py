@@ -21,8 +21,8 @@ import orjson
 
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
-from keys.algorithms import ALGORITHMS
-from keys.jose import parse_object
+from keys.encoding.algorithms import ALGORITHMS
+from keys.encoding.jose import parse_object
 from signing.checks import Signed
 from signing.trust import Doubt, key_id, public_key
 

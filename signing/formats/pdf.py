@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from foundation.errors import Malformed, Unavailable
-from keys.der import read
+from keys.encoding.der import read
 from signing import cms
 from signing.errors import PdfNotOurs, SelfCheckFailed
 from signing.formats.pdf_layout import (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from foundation.errors import Malformed
-from keys.der import read
+from keys.encoding.der import read
 
 _BYTE_RANGE = re.compile(rb"/ByteRange\s*\[\s*0{1,10}\s+(\d{1,10})\s+(\d{1,10})\s+(\d{1,10})\s*\]")
 

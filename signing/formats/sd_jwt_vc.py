@@ -28,8 +28,14 @@ import orjson
 
 from foundation.canonical import b64url, b64url_decode
 from keys import Keys, SigningOrder, Trail
+from keys.encoding.jose import (
+    KeyFor,
+    VerificationKey,
+    VerifiedJws,
+    verification_key,
+    verify_compact,
+)
 from keys.errors import InvalidJws, MalformedJwk
-from keys.jose import KeyFor, VerificationKey, VerifiedJws, verification_key, verify_compact
 from signing.errors import CredentialRefused
 from signing.formats.sd_jwt_disclosures import (
     ALWAYS_OPEN,

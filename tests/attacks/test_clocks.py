@@ -10,7 +10,7 @@ from certificates.rules import State
 from certificates.status import LIFETIME
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
-from keys.jose import parse_object
+from keys.encoding.jose import parse_object
 from tests.exchange.conftest import asking, house, licence, renderer, types
 
 __all__ = ["house", "licence", "renderer", "types"]  # fixtures of the exchange's own tests

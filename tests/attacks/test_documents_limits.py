@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from foundation.canonical import b64url
+from keys.encoding.jose import parse_object
 from keys.errors import MalformedJws
-from keys.jose import parse_object
 from portal.errors import PhotoTooLarge
 from portal.pictures import read_qr
 from signing.errors import CredentialRefused

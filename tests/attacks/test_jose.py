@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from foundation.database import Database
 from keys import Keys
-from keys.algorithms import ALGORITHMS, ES256
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ALGORITHMS, ES256
+from keys.encoding.jose import VerifiedSignatures, assemble, jwk_of, verify_compact
 from keys.errors import (
     AlgorithmNotAllowed,
     InvalidJws,
@@ -29,7 +30,6 @@ from keys.errors import (
     UnsupportedHeader,
     UntrustedKey,
 )
-from keys.jose import VerifiedSignatures, assemble, jwk_of, verify_compact
 from tests.simulators.clock import MovableClock
 
 USE = "idp.tokens"

@@ -19,9 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
+from keys.encoding.http_signatures import Expected, Message, content_digest, verify
+from keys.encoding.jose import verification_key
 from keys.errors import MessageSignatureRefused
-from keys.http_signatures import Expected, Message, content_digest, verify
-from keys.jose import verification_key
 from server import sandbox
 from server.visitors import Browser
 from tests.attacks.test_messages import ASKED, register

@@ -14,8 +14,8 @@ from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
 from keys.backends.selection import open_backend
+from keys.encoding.jose import verify_compact
 from keys.errors import NoActiveKey
-from keys.jose import verify_compact
 from keys.models import keys as stored_keys
 from tests.certificates.conftest import LI, PUBLIC_URL, WANG
 from tests.certificates.sealing_office import Office

@@ -17,7 +17,7 @@ from certificates.rules import State
 from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url_decode
 from foundation.errors import Malformed, NotFound
-from keys.jose import verify_compact
+from keys.encoding.jose import verify_compact
 from tests.certificates.conftest import LI, PUBLIC_URL
 
 

@@ -19,9 +19,9 @@ from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.jobs import open_jobs
 from keys import Keys
-from keys.algorithms import Algorithm
 from keys.backends import Signer
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import Algorithm
 from keys.policy import KeyPolicy
 from ledger import Ledger
 from server import records

@@ -15,8 +15,8 @@ from foundation.batching.routes import HotRequest
 from idp.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.metadata import written
 from idp.signed_requests import message_of
-from keys.algorithms import PS256
-from keys.http_signatures import sign
+from keys.encoding.algorithms import PS256
+from keys.encoding.http_signatures import sign
 from server.access import Access
 from tests.idp.test_outside import Shelf, registration, shelf
 from tests.idp.test_outside import world as outgoing_world

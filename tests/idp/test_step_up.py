@@ -9,7 +9,7 @@ from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.errors import InsufficientUserAuthentication
 from idp.step_up import Assurance, demand
 from idp.tokens import VerifiedToken
-from keys.jose import VerificationKey, VerifiedJws
+from keys.encoding.jose import VerificationKey, VerifiedJws
 from tests.idp.world import RelyingParty, World
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

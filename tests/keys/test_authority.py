@@ -16,8 +16,8 @@ from sqlalchemy import select
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys, store
-from keys.algorithms import ALGORITHMS
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ALGORITHMS
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import KeyCertificate, RevocationReason, key_certificates
 from keys.profiles import OAUTH_STATUS_SIGNING, PROFILES

@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from foundation.canonical import b64url
 from foundation.database import Database
 from keys import Keys, Trail
-from keys.algorithms import ES256
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ES256
+from keys.encoding.jose import verify_compact
 from keys.errors import KeyDamaged, KeyMayNotSign, OrderRefused, SigningRateExceeded
-from keys.jose import verify_compact
 from keys.models import key_uses
 from keys.models import keys as stored_keys
 from keys.policy import Request

@@ -11,13 +11,13 @@ import pytest
 
 from foundation.database import Database
 from keys import Keys
-from keys.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.backends import Backend
 from keys.backends.pkcs11 import Pkcs11Backend
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ALGORITHMS, ES256, PS256, RS256
+from keys.encoding.jose import verify_compact
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, UnusableBackend
-from keys.jose import verify_compact
 from keys.models import Key
 from keys.policy import KeyPolicy
 from keys.store import key_by_kid
@@ -265,7 +265,7 @@ def test_a_wrong_pin_is_refused_and_not_shown(token: Token, tmp_path: Path) -> N
     pin.write_text("00000-wrong")
     uri = token.uri(**{"pin-source": f"file:{pin}"})
     program = (
-        "from keys.algorithms import ES256\n"
+        "from keys.encoding.algorithms import ES256\n"
         "from keys.backends.selection import open_backend\n"
         "from keys.policy import KeyPolicy\n"
         f"open_backend({uri!r}, bytes(32)).generate(ES256, KeyPolicy('x', 1))\n"

@@ -17,9 +17,9 @@ import pytest
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys, wire
-from keys.algorithms import ALGORITHMS, ES256
 from keys.backends.remote import RemoteBackend
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ALGORITHMS, ES256
 from keys.errors import (
     KeyDamaged,
     KeyMayNotSign,

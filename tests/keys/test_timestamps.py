@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys
-from keys.algorithms import ALGORITHMS
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import ALGORITHMS
 from keys.timestamps import POLICY
 from tests.simulators.clock import MovableClock
 

@@ -17,8 +17,8 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
 from keys import Keys
-from keys.algorithms import algorithm
 from keys.backends.software import SoftwareBackend
+from keys.encoding.algorithms import algorithm
 from signing import Approval, Seal, SealAct, SealedDocument, Seals, Signing
 from tests.signing.pages import page
 from tests.simulators.clock import MovableClock

@@ -11,8 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import Malformed
-from keys.algorithms import ALGORITHMS, algorithm
-from keys.der import explicit, integer, octet_string, read, read_all, sequence, tlv
+from keys.encoding.algorithms import ALGORITHMS, algorithm
+from keys.encoding.der import (
+    explicit,
+    integer,
+    octet_string,
+    read,
+    read_all,
+    sequence,
+    tlv,
+)
 from signing import Seal, cms
 from signing.trust import Doubt, verify_signer, verify_stamp
 from tests.signing import readers

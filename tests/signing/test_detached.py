@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from foundation.canonical import b64url
 from foundation.errors import Unavailable
-from keys import der
-from keys.algorithms import ALGORITHMS
+from keys.encoding import der
+from keys.encoding.algorithms import ALGORITHMS
 from signing import Approval, Seal, SealedDocument, Validation, cms
 from signing.errors import ContentNotApproved, DocumentTooLarge, FourEyesViolated
 from signing.formats import cades
@@ -301,7 +301,7 @@ def test_a_silent_authority_leaves_a_signature_that_can_be_completed(
 
 def test_the_content_inside_must_be_the_file(house: House, seal: Seal) -> None:
     """A signature with a content of its own says nothing about the file beside it."""
-    from keys.der import explicit, octet_string, sequence
+    from keys.encoding.der import explicit, octet_string, sequence
     from signing import cms
     from tests.signing.test_cms import put_together, taken_apart
 

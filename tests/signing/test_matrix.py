@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.algorithms import ALGORITHMS
+from keys.encoding.algorithms import ALGORITHMS
 from signing import cms
 from signing.formats import pdf_gap
 from tests.signing import readers

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import Unavailable
-from keys.algorithms import ALGORITHMS
+from keys.encoding.algorithms import ALGORITHMS
 from signing import Seal
 from signing.errors import PdfNotOurs, SelfCheckFailed
 from signing.formats import pdf_layout

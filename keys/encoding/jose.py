@@ -31,7 +31,7 @@ import orjson
 from foundation.bounded import Bounded
 from foundation.canonical import b64url, b64url_decode, canonical
 from foundation.errors import Malformed
-from keys.algorithms import ALGORITHMS, KEY_TYPES, PublicKey, key_type_of
+from keys.encoding.algorithms import ALGORITHMS, KEY_TYPES, PublicKey, key_type_of
 from keys.errors import (
     AlgorithmNotAllowed,
     InvalidJws,

@@ -20,7 +20,17 @@ from http_message_signatures import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.algorithms import ALGORITHMS
+from keys.encoding.algorithms import ALGORITHMS
+from keys.encoding.http_signatures import (
+    Expected,
+    Message,
+    claimed_signature,
+    content_digest,
+    sign,
+    signature_base,
+    verify,
+)
+from keys.encoding.jose import VerificationKey, jwk_of, thumbprint
 from keys.errors import (
     ContentDigestMismatch,
     ContentDigestMissing,
@@ -32,16 +42,6 @@ from keys.errors import (
     SignatureMissing,
     SignatureStale,
 )
-from keys.http_signatures import (
-    Expected,
-    Message,
-    claimed_signature,
-    content_digest,
-    sign,
-    signature_base,
-    verify,
-)
-from keys.jose import VerificationKey, jwk_of, thumbprint
 
 NOW = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 URL = "https://id.example.gov.cn/api/v1/verifications?wait=proof"

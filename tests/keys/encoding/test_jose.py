@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keys.algorithms import ALGORITHMS, ES256, Algorithm
-from keys.errors import InvalidJws, MalformedJwk, MalformedJws, UnsupportedHeader, UntrustedKey
-from keys.jose import (
+from keys.encoding.algorithms import ALGORITHMS, ES256, Algorithm
+from keys.encoding.jose import (
     VerificationKey,
     VerifiedSignatures,
     assemble,
@@ -22,6 +21,7 @@ from keys.jose import (
     verification_key,
     verify_compact,
 )
+from keys.errors import InvalidJws, MalformedJwk, MalformedJws, UnsupportedHeader, UntrustedKey
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundation.errors import Malformed
-from keys import der
+from keys.encoding import der
 
 _seconds = st.integers(-600_000_000, 5_000_000_000)
 

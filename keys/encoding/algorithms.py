@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
-from keys.der import NULL, explicit, integer, object_identifier, sequence
+from keys.encoding.der import NULL, explicit, integer, object_identifier, sequence
 from keys.errors import MalformedJwk
 
 # Key objects of any row, as `cryptography` gives them; only a row looks inside.

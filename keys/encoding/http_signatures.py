@@ -30,7 +30,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from foundation.errors import Malformed
-from keys.algorithms import ALGORITHMS
+from keys.encoding.algorithms import ALGORITHMS
+from keys.encoding.jose import VerificationKey
 from keys.errors import (
     ContentDigestMismatch,
     ContentDigestMissing,
@@ -41,7 +42,6 @@ from keys.errors import (
     SignatureMissing,
     SignatureStale,
 )
-from keys.jose import VerificationKey
 
 INPUT: Final = "signature-input"
 SIGNATURE: Final = "signature"

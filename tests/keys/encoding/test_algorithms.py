@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.algorithms import ALGORITHMS, ES256, Algorithm, der_from_raw, raw_from_der
+from keys.encoding.algorithms import ALGORITHMS, ES256, Algorithm, der_from_raw, raw_from_der
+from keys.encoding.jose import jwk_of, public_key_of, thumbprint
 from keys.errors import MalformedJwk
-from keys.jose import jwk_of, public_key_of, thumbprint
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _numbers = st.integers(1, P256_ORDER - 1) | st.integers(1, 2**200) | st.integers(1, 255)

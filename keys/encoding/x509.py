@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from foundation.errors import Malformed
-from keys import der
+from keys.encoding import der
 from keys.models import RevocationReason
 
 DIGITAL_SIGNATURE, NON_REPUDIATION, KEY_CERT_SIGN, CRL_SIGN = 0, 1, 5, 6
