@@ -23,8 +23,8 @@ from bench.rival_pyhanko import PyHanko, validate
 from bench.rooms import Office, Rooms
 from certificates.batch_store import STEP
 from certificates.rendering import Issued
+from keys.custody.signing_policy import Trail
 from keys.encoding.jose import VerificationKey
-from keys.guard import Trail
 from signing.formats import sd_jwt_vc
 from signing.models import Level
 

@@ -30,7 +30,7 @@ most one active key; what signs has been published before; a certificate is neve
 renewed or revoked.
 """
 
-from keys.guard import Trail
+from keys.custody.signing_policy import Trail
 from keys.models import Key, KeyState, KeyUse, Signature
 from keys.policy import Request, SigningOrder
 from keys.service import Keys

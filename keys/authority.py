@@ -25,8 +25,10 @@ from sqlalchemy import select
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed
-from keys import revocation_lists, store
-from keys.custody import Custody
+from keys import revocation_lists
+from keys.custody import store
+from keys.custody.key_stores import Custody
+from keys.custody.store import StoredKey
 from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
 from keys.errors import NoActiveKey, UnknownCertificate
@@ -39,7 +41,6 @@ from keys.models import (
 )
 from keys.ocsp import key_hashes
 from keys.profiles import PROFILES, Profile
-from keys.store import StoredKey
 
 ROOT: Final = "ca.root"
 ISSUING: Final = "ca.issuing"

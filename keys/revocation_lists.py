@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from foundation.database import Tx
-from keys import store
-from keys.custody import Custody
+from keys.custody import store
+from keys.custody.key_stores import Custody
+from keys.custody.store import StoredKey
 from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
 from keys.models import KeyCertificate, RevocationReason, key_crls
-from keys.store import StoredKey
 
 # How long a list is good, and after which time a new one is made.
 _ROOT_LIFE: Final = (timedelta(days=180), timedelta(days=30))

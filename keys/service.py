@@ -24,22 +24,22 @@ import orjson
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys import rules, store
 from keys.authority import Authority
 from keys.backends import Backend
-from keys.custody import Custody
+from keys.custody import rules, store
+from keys.custody.key_stores import Custody
+from keys.custody.rules import Change
+from keys.custody.signing_policy import Trail
+from keys.custody.store import StoredKey
 from keys.encoding.algorithms import algorithm as algorithm_row
 from keys.encoding.jose import VerificationKey, assemble, encoded_header
 from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.external_time import TimeSource
-from keys.guard import Trail
 from keys.models import Key, KeyState, KeyUse, Signature
 from keys.ocsp import OcspResponder
 from keys.policy import Request, SigningOrder
 from keys.responders import Responders
 from keys.rotation import Rotation
-from keys.rules import Change
-from keys.store import StoredKey
 from keys.timestamps import Credential, TimestampAuthority
 
 ACTIVE_FOR: Final = 5.0

@@ -14,8 +14,8 @@ import typer
 from foundation.clock import system_clock
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
+from keys.custody.socket_service import KeyService, SocketServer
 from keys.errors import UnusableBackend
-from keys.socket_service import KeyService, SocketServer
 from server import migrations
 from server.assembly import open_database, open_master_key
 from server.settings import load

@@ -3,7 +3,7 @@
 - This process never holds a private key, nor the master key that would open one; what it stores as
   `handle` opens only over there.
 - The service checks the key's policy and records each use before it answers
-  (`keys.socket_service`), so nothing is checked twice here.
+  (`keys.custody.socket_service`), so nothing is checked twice here.
 - Each thread keeps one connection. A connection that broke since it was last used is replaced once;
   after that, and when no answer comes in time, it is `KeyStoreUnavailable`: nothing was released,
   and asking again is safe. After a silence nobody else waits for a while: they are told at once.
@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from keys import errors, wire
+from keys import errors
 from keys.backends import NewKey, Signer
+from keys.custody import wire
 from keys.encoding.algorithms import Algorithm
 from keys.encoding.jose import public_key_of
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend

@@ -5,8 +5,8 @@ from datetime import timedelta
 import jwt
 import pytest
 
+from keys.custody.rules import policy_for
 from keys.http import _JWKS_MAX_AGE
-from keys.rules import policy_for
 from tests.idp.world import RelyingParty, World
 
 USE = "idp.tokens"

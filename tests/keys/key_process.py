@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foundation.database import Database
 from foundation.encryption import FieldCipher
-from keys.store import uses_made
+from keys.custody.store import uses_made
 
 SEAL = "seal/4711"
 

@@ -15,8 +15,9 @@ from sqlalchemy import select
 
 from foundation.database import Database
 from foundation.errors import Malformed
-from keys import Keys, store
+from keys import Keys
 from keys.backends.software import SoftwareBackend
+from keys.custody import store
 from keys.encoding.algorithms import ALGORITHMS
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import KeyCertificate, RevocationReason, key_certificates

@@ -15,12 +15,12 @@ from keys.backends import Backend
 from keys.backends.pkcs11 import Pkcs11Backend
 from keys.backends.selection import open_backend
 from keys.backends.software import SoftwareBackend
+from keys.custody.store import key_by_kid
 from keys.encoding.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.encoding.jose import verify_compact
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnsafeSecretFile, UnusableBackend
 from keys.models import Key
 from keys.policy import KeyPolicy
-from keys.store import key_by_kid
 from tests.keys.remote_module import RemoteModule, the_remote_module
 from tests.keys.softhsm import Token, the_token
 from tests.simulators.clock import MovableClock

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from foundation.database import Database, is_unique_violation
 from keys import Keys, KeyState
 from keys.backends.software import SoftwareBackend
+from keys.custody.rules import Act
 from keys.encoding.algorithms import ALGORITHMS
 from keys.encoding.jose import verify_compact
 from keys.errors import ActiveKeyExists, KeyDamaged, KeyMayNotSign, NoActiveKey, UnknownKey
 from keys.models import keys as keys_table
-from keys.rules import Act
 from tests.simulators.clock import MovableClock
 
 USE = "idp.tokens"

@@ -16,15 +16,15 @@ from functools import partial
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys import store
 from keys.backends import Backend, GuardingBackend, Signer
+from keys.custody import store
+from keys.custody.signing_policy import Guard, GuardedKey, Trail
+from keys.custody.store import StoredKey
 from keys.encoding.algorithms import Algorithm, algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign
-from keys.guard import Guard, GuardedKey, Trail
 from keys.models import Key, KeyState, keys
 from keys.policy import KeyPolicy, Request
-from keys.store import StoredKey
 
 _CAPACITY = 10_000
 

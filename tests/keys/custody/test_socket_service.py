@@ -16,9 +16,12 @@ import pytest
 
 from foundation.clock import system_clock
 from foundation.database import Database
-from keys import Keys, wire
+from keys import Keys
 from keys.backends.remote import RemoteBackend
 from keys.backends.software import SoftwareBackend
+from keys.custody import wire
+from keys.custody.socket_service import KeyService, SocketServer
+from keys.custody.store import active_key
 from keys.encoding.algorithms import ALGORITHMS, ES256
 from keys.errors import (
     KeyDamaged,
@@ -30,8 +33,6 @@ from keys.errors import (
     UnusableBackend,
 )
 from keys.policy import KeyPolicy, Request
-from keys.socket_service import KeyService, SocketServer
-from keys.store import active_key
 from tests.keys.key_process import SEAL, Process
 from tests.keys.orders import order
 

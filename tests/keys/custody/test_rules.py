@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys.custody.rules import (
+    Act,
+    Change,
+    RotationPolicy,
+    asked_rotation,
+    next_states,
+    policy_for,
+)
 from keys.models import KeyState
-from keys.rules import Act, Change, RotationPolicy, asked_rotation, next_states, policy_for
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -28,12 +28,12 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.errors import YinzhengError
-from keys import store, wire
 from keys.backends import Backend
+from keys.custody import store, wire
+from keys.custody.signing_policy import Guard, GuardedKey
 from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
-from keys.guard import Guard, GuardedKey
 from keys.models import destroyed_keys
 
 _CAPACITY: Final = 10_000
