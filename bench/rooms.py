@@ -35,7 +35,7 @@ from foundation.encryption import FieldCipher
 from foundation.jobs import open_jobs
 from idp import Idp
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from server import records
 from server.access import Access

@@ -25,8 +25,8 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys.authority import Authority
-from keys.backends import Backend
 from keys.custody import rules, store
+from keys.custody.backends import Backend
 from keys.custody.key_stores import Custody
 from keys.custody.rules import Change
 from keys.custody.signing_policy import Trail

@@ -35,8 +35,8 @@ from foundation.outbound.client import Outbound
 from idp import Idp
 from idp.mtls import ClientCertificates
 from keys import Keys
-from keys.backends.selection import open_backend
-from keys.backends.software import SoftwareBackend, load_master_key
+from keys.custody.backends.selection import open_backend
+from keys.custody.backends.software import SoftwareBackend, load_master_key
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.external_time import ExternalTimestamps, TimeSource
 from keys.service import TSA

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from foundation.clock import system_clock
-from keys.backends.selection import open_backend
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.selection import open_backend
+from keys.custody.backends.software import SoftwareBackend
 from keys.custody.socket_service import KeyService, SocketServer
 from keys.errors import UnusableBackend
 from server import migrations

@@ -18,7 +18,7 @@ from foundation.database import Database, metadata
 from foundation.encryption import FieldCipher
 from foundation.jobs import install_engine
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from tests.simulators.clock import MovableClock
 from tests.simulators.postgresql import Cluster, find_binaries
 

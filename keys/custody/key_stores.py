@@ -16,8 +16,8 @@ from functools import partial
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys.backends import Backend, GuardingBackend, Signer
 from keys.custody import store
+from keys.custody.backends import Backend, GuardingBackend, Signer
 from keys.custody.signing_policy import Guard, GuardedKey, Trail
 from keys.custody.store import StoredKey
 from keys.encoding.algorithms import Algorithm, algorithm

@@ -19,8 +19,8 @@ from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database
 from keys import policy as policies
-from keys.backends import Signer
 from keys.custody import store
+from keys.custody.backends import Signer
 from keys.errors import KeyMayNotSign, SigningRateExceeded
 from keys.models import KeyState, KeyUse
 from keys.policy import KeyPolicy, Request

@@ -28,8 +28,8 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.errors import YinzhengError
-from keys.backends import Backend
 from keys.custody import store, wire
+from keys.custody.backends import Backend
 from keys.custody.signing_policy import Guard, GuardedKey
 from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.encoding.jose import jwk_of

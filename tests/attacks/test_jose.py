@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from foundation.database import Database
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS, ES256
 from keys.encoding.jose import VerifiedSignatures, assemble, jwk_of, verify_compact
 from keys.errors import (

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from foundation.database import Database
 from foundation.errors import YinzhengError
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, KeyMayNotSign, UnknownKey
 from keys.http import PUBLISHED_USES
 from keys.models import keys as stored_keys

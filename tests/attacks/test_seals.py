@@ -16,7 +16,7 @@ from certificates.rules import DraftState
 from foundation.database import Database
 from foundation.errors import Refused
 from keys import Keys, Request
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, OrderRefused
 from keys.models import key_uses
 from keys.models import keys as stored_keys

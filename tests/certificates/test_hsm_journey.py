@@ -13,7 +13,7 @@ from sqlalchemy import select
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
-from keys.backends.selection import open_backend
+from keys.custody.backends.selection import open_backend
 from keys.encoding.jose import verify_compact
 from keys.errors import NoActiveKey
 from keys.models import keys as stored_keys

@@ -33,7 +33,7 @@ from foundation.database import Database
 from foundation.errors import YinzhengError
 from foundation.jobs import open_jobs
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from server import records
 from signing.seals import Seals

@@ -19,8 +19,8 @@ from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.jobs import open_jobs
 from keys import Keys
-from keys.backends import Signer
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends import Signer
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import Algorithm
 from keys.policy import KeyPolicy
 from ledger import Ledger

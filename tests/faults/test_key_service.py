@@ -14,7 +14,7 @@ import pytest
 from asn1crypto import tsp
 from sqlalchemy import create_engine, text
 
-from keys.backends.pkcs11 import ANSWER_WITHIN
+from keys.custody.backends.pkcs11 import ANSWER_WITHIN
 from tests.keys.key_process import Process
 from tests.keys.remote_module import RemoteModule, the_remote_module
 from tests.keys.test_timestamps import Answer

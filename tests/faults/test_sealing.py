@@ -19,9 +19,9 @@ from certificates.rules import DraftState
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
-from keys.backends.pkcs11 import Pkcs11Backend
-from keys.backends.remote import RemoteBackend
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.pkcs11 import Pkcs11Backend
+from keys.custody.backends.remote import RemoteBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.external_time import LEFT_ALONE, ExternalTimestamps, TimeSource
 from tests.certificates.conftest import PUBLIC_URL, renderer
 from tests.certificates.sealing_office import Office

@@ -27,7 +27,7 @@ from idp import Idp
 from idp.grants.refresh import GRACE, IDLE_LIFETIME
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from tests.idp.fixtures import app_of
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World

@@ -8,7 +8,7 @@ import pytest
 
 from foundation.database import Database
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from tests.simulators.clock import MovableClock
 
 

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys
-from keys.backends.software import SoftwareBackend
 from keys.custody import store
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import KeyCertificate, RevocationReason, key_certificates

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ES256
 from keys.models import KeyCertificate, RevocationReason, key_ocsp_answers
 from keys.models import keys as stored_keys

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.database import Database, is_unique_violation
 from keys import Keys, KeyState
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.custody.rules import Act
 from keys.encoding.algorithms import ALGORITHMS
 from keys.encoding.jose import verify_compact

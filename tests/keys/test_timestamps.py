@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from foundation.database import Database
 from foundation.errors import Malformed
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS
 from keys.timestamps import POLICY
 from tests.simulators.clock import MovableClock

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from ledger import Entry, Ledger, verify_proof
 from ledger.errors import LedgerDamaged
 from ledger.models import ledger_checkpoints, ledger_entries, ledger_outbox, ledger_tiles

@@ -13,7 +13,7 @@ from foundation.clock import system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from ledger import Entry, Ledger
 
 

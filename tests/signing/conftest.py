@@ -17,7 +17,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import algorithm
 from signing import Approval, Seal, SealAct, SealedDocument, Seals, Signing
 from tests.signing.pages import page

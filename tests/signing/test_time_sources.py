@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.external_time import LEFT_ALONE, ExternalTimestamps
 from signing import Seals, Signing
 from signing.trust import Doubt

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from foundation.canonical import b64url
 from foundation.database import Database
 from keys import Keys, Trail
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ES256
 from keys.encoding.jose import verify_compact
 from keys.errors import KeyDamaged, KeyMayNotSign, OrderRefused, SigningRateExceeded

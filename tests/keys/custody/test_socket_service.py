@@ -17,9 +17,9 @@ import pytest
 from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
-from keys.backends.remote import RemoteBackend
-from keys.backends.software import SoftwareBackend
 from keys.custody import wire
+from keys.custody.backends.remote import RemoteBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.custody.socket_service import KeyService, SocketServer
 from keys.custody.store import active_key
 from keys.encoding.algorithms import ALGORITHMS, ES256

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from keys.backends import Backend
-from keys.backends.remote import RemoteBackend
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends import Backend
+from keys.custody.backends.remote import RemoteBackend
+from keys.custody.backends.software import SoftwareBackend
 from keys.errors import UnusableBackend
 
 
@@ -18,7 +18,7 @@ def _software(uri: str, master_key: bytes) -> Backend:
 def _pkcs11(uri: str, master_key: bytes) -> Backend:
     try:
         # python-pkcs11 is an extra: whoever has no hardware module needs no compiler for it.
-        from keys.backends.pkcs11 import Pkcs11Backend
+        from keys.custody.backends.pkcs11 import Pkcs11Backend
     except ImportError:
         raise UnusableBackend(
             "python-pkcs11 is not installed", next_step="pip install 'yinzheng[hsm]'"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from keys import errors
-from keys.backends import NewKey, Signer
 from keys.custody import wire
+from keys.custody.backends import NewKey, Signer
 from keys.encoding.algorithms import Algorithm
 from keys.encoding.jose import public_key_of
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend

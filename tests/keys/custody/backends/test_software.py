@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from keys.backends.software import SoftwareBackend, load_master_key
+from keys.custody.backends.software import SoftwareBackend, load_master_key
 from keys.encoding.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.errors import KeyDamaged, UnsafeMasterKey
 from keys.policy import KeyPolicy

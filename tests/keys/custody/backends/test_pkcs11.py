@@ -11,10 +11,10 @@ import pytest
 
 from foundation.database import Database
 from keys import Keys
-from keys.backends import Backend
-from keys.backends.pkcs11 import Pkcs11Backend
-from keys.backends.selection import open_backend
-from keys.backends.software import SoftwareBackend
+from keys.custody.backends import Backend
+from keys.custody.backends.pkcs11 import Pkcs11Backend
+from keys.custody.backends.selection import open_backend
+from keys.custody.backends.software import SoftwareBackend
 from keys.custody.store import key_by_kid
 from keys.encoding.algorithms import ALGORITHMS, ES256, PS256, RS256
 from keys.encoding.jose import verify_compact
@@ -266,7 +266,7 @@ def test_a_wrong_pin_is_refused_and_not_shown(token: Token, tmp_path: Path) -> N
     uri = token.uri(**{"pin-source": f"file:{pin}"})
     program = (
         "from keys.encoding.algorithms import ES256\n"
-        "from keys.backends.selection import open_backend\n"
+        "from keys.custody.backends.selection import open_backend\n"
         "from keys.policy import KeyPolicy\n"
         f"open_backend({uri!r}, bytes(32)).generate(ES256, KeyPolicy('x', 1))\n"
     )

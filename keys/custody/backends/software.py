@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from foundation.encryption import derive_key
-from keys.backends import NewKey, Signer
-from keys.backends.files import read_secret
+from keys.custody.backends import NewKey, Signer
+from keys.custody.backends.files import read_secret
 from keys.encoding.algorithms import Algorithm
 from keys.encoding.jose import jwk_of, thumbprint
 from keys.errors import KeyDamaged, UnsafeMasterKey, UnsafeSecretFile

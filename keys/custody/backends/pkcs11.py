@@ -37,8 +37,8 @@ from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 from pkcs11.util.rsa import encode_rsa_public_key
 
-from keys.backends import NewKey, Signer
-from keys.backends.files import read_secret
+from keys.custody.backends import NewKey, Signer
+from keys.custody.backends.files import read_secret
 from keys.encoding.algorithms import RSA_BITS, Algorithm, PublicKey, der_from_raw
 from keys.encoding.jose import jwk_of, thumbprint
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
