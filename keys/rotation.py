@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from foundation.database import Database, Tx
-from keys.authority import Authority
 from keys.custody import rules, store
 from keys.custody.key_stores import Custody
 from keys.custody.rules import Act, Change
 from keys.custody.store import StoredKey
 from keys.errors import NoActiveKey
 from keys.models import Key, KeyState, RevocationReason
+from keys.pki.authority import Authority
 
 Decide = Callable[[Sequence[Key], datetime, rules.RotationPolicy], list[Change]]
 

@@ -24,7 +24,6 @@ import orjson
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys.authority import Authority
 from keys.custody import rules, store
 from keys.custody.backends import Backend
 from keys.custody.key_stores import Custody
@@ -36,9 +35,10 @@ from keys.encoding.jose import VerificationKey, assemble, encoded_header
 from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
 from keys.external_time import TimeSource
 from keys.models import Key, KeyState, KeyUse, Signature
-from keys.ocsp import OcspResponder
+from keys.pki.authority import Authority
+from keys.pki.ocsp import OcspResponder
+from keys.pki.responders import Responders
 from keys.policy import Request, SigningOrder
-from keys.responders import Responders
 from keys.rotation import Rotation
 from keys.timestamps import Credential, TimestampAuthority
 

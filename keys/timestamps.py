@@ -21,7 +21,7 @@ from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
 from keys.encoding import der, x509
 from keys.encoding.algorithms import SHA256_IDENTIFIER, algorithm
-from keys.profiles import OWN_ARC
+from keys.pki.profiles import OWN_ARC
 
 POLICY: Final = f"{OWN_ARC}.2"
 MAX_REQUEST: Final = 4_096

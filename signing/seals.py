@@ -25,7 +25,7 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from keys import Keys
 from keys.models import RevocationReason
-from keys.profiles import PROFILES
+from keys.pki.profiles import PROFILES
 from signing import appearance, rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
 from signing.models import (

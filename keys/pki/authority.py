@@ -25,7 +25,6 @@ from sqlalchemy import select
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed
-from keys import revocation_lists
 from keys.custody import store
 from keys.custody.key_stores import Custody
 from keys.custody.store import StoredKey
@@ -39,8 +38,9 @@ from keys.models import (
     key_certificates,
     keys,
 )
-from keys.ocsp import key_hashes
-from keys.profiles import PROFILES, Profile
+from keys.pki import revocation_lists
+from keys.pki.ocsp import key_hashes
+from keys.pki.profiles import PROFILES, Profile
 
 ROOT: Final = "ca.root"
 ISSUING: Final = "ca.issuing"

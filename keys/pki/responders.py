@@ -12,14 +12,14 @@ from typing import Final
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys.authority import Authority, published_name
 from keys.custody import store
 from keys.custody.key_stores import Custody
 from keys.custody.store import StoredKey
 from keys.errors import UnknownCertificate
 from keys.models import KeyCertificate, KeyState
-from keys.ocsp import GOOD_FOR, Answer, OcspResponder, Responder, Status
-from keys.profiles import PROFILES
+from keys.pki.authority import Authority, published_name
+from keys.pki.ocsp import GOOD_FOR, Answer, OcspResponder, Responder, Status
+from keys.pki.profiles import PROFILES
 
 # An answer is replaced when half of its time is over, so one missed night harms nobody.
 _REPLACED_BEFORE: Final = GOOD_FOR / 2
@@ -28,7 +28,7 @@ _ANSWERING: Final = (KeyState.ACTIVE, KeyState.RETIRING)
 
 
 class Responders:
-    """Implements `keys.ocsp.Sources` over the database."""
+    """Implements `keys.pki.ocsp.Sources` over the database."""
 
     def __init__(
         self, database: Database, custody: Custody, authority: Authority, clock: Clock, name: str

@@ -21,7 +21,7 @@ from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS
 from keys.errors import NoActiveKey, UnknownCertificate
 from keys.models import KeyCertificate, RevocationReason, key_certificates
-from keys.profiles import OAUTH_STATUS_SIGNING, PROFILES
+from keys.pki.profiles import OAUTH_STATUS_SIGNING, PROFILES
 from tests.simulators.clock import MovableClock
 
 BUREAU = {
