@@ -39,7 +39,7 @@ from pyhanko.stamp import StaticStampStyle
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
-from keys.timestamps import TimestampAuthority
+from keys.timestamping.timestamps import TimestampAuthority
 from signing.formats.pdf_layout import Box
 
 FIELD = "Seal"

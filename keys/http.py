@@ -25,7 +25,7 @@ from foundation.batching.routes import HotAnswer, HotHandler, HotRequest, HotRou
 from foundation.canonical import b64url
 from keys.errors import UnexpectedMediaType
 from keys.service import Keys
-from keys.timestamps import MAX_REQUEST
+from keys.timestamping.timestamps import MAX_REQUEST
 
 PUBLISHED_USES: Final = (
     "idp.tokens",

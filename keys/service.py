@@ -33,14 +33,14 @@ from keys.custody.store import StoredKey
 from keys.encoding.algorithms import algorithm as algorithm_row
 from keys.encoding.jose import VerificationKey, assemble, encoded_header
 from keys.errors import ActiveKeyExists, KeyMayNotSign, NoActiveKey, UnknownCertificate, UnknownKey
-from keys.external_time import TimeSource
 from keys.models import Key, KeyState, KeyUse, Signature
 from keys.pki.authority import Authority
 from keys.pki.ocsp import OcspResponder
 from keys.pki.responders import Responders
 from keys.policy import Request, SigningOrder
 from keys.rotation import Rotation
-from keys.timestamps import Credential, TimestampAuthority
+from keys.timestamping.external_time import TimeSource
+from keys.timestamping.timestamps import Credential, TimestampAuthority
 
 ACTIVE_FOR: Final = 5.0
 TSA: Final = "tsa"

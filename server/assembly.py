@@ -38,8 +38,8 @@ from keys import Keys
 from keys.custody.backends.selection import open_backend
 from keys.custody.backends.software import SoftwareBackend, load_master_key
 from keys.errors import NoActiveKey, UnknownCertificate
-from keys.external_time import ExternalTimestamps, TimeSource
 from keys.service import TSA
+from keys.timestamping.external_time import ExternalTimestamps, TimeSource
 from ledger import Ledger
 from server import migrations, problems, records
 from server.access import Access

@@ -19,7 +19,7 @@ from foundation.errors import Unavailable
 from foundation.jobs import LANES, OUTBOUND, open_jobs
 from foundation.outbound.client import Outbound, OutboundFailed, place_of
 from keys.errors import TimestampUnavailable
-from keys.external_time import ATTEMPTS, ExternalTimestamps
+from keys.timestamping.external_time import ATTEMPTS, ExternalTimestamps
 from tests.simulators.receiver import Wire
 from tests.simulators.slow import Mode, SlowServer
 

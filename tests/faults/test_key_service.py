@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from keys.custody.backends.pkcs11 import ANSWER_WITHIN
 from tests.keys.key_process import Process
 from tests.keys.remote_module import RemoteModule, the_remote_module
-from tests.keys.test_timestamps import Answer
+from tests.keys.timestamping.test_timestamps import Answer
 from tests.simulators.office import Office, open_office
 
 PROGRAM = "shili-bank"

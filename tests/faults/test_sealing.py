@@ -22,7 +22,7 @@ from keys import Keys
 from keys.custody.backends.pkcs11 import Pkcs11Backend
 from keys.custody.backends.remote import RemoteBackend
 from keys.custody.backends.software import SoftwareBackend
-from keys.external_time import LEFT_ALONE, ExternalTimestamps, TimeSource
+from keys.timestamping.external_time import LEFT_ALONE, ExternalTimestamps, TimeSource
 from tests.certificates.conftest import PUBLIC_URL, renderer
 from tests.certificates.sealing_office import Office
 from tests.keys.key_process import Process

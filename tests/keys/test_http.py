@@ -14,7 +14,7 @@ from foundation.batching.routes import HotRequest, problem
 from foundation.errors import YinzhengError
 from keys import Keys
 from keys.http import hot_routes, router
-from keys.timestamps import MAX_REQUEST
+from keys.timestamping.timestamps import MAX_REQUEST
 from tests.simulators.clock import MovableClock
 
 QUERY = tsp.TimeStampReq(

@@ -12,7 +12,7 @@ from foundation.clock import system_clock
 from foundation.database import Database
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
-from keys.external_time import LEFT_ALONE, ExternalTimestamps
+from keys.timestamping.external_time import LEFT_ALONE, ExternalTimestamps
 from signing import Seals, Signing
 from signing.trust import Doubt
 from tests.signing.conftest import House

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from foundation.clock import system_clock
 from keys.errors import TimestampUnavailable
-from keys.external_time import ATTEMPTS, LEFT_ALONE, TOLERANCE, ExternalTimestamps
+from keys.timestamping.external_time import ATTEMPTS, LEFT_ALONE, TOLERANCE, ExternalTimestamps
 from tests.simulators.tsa import TimeStampAuthority
 
 pytestmark = pytest.mark.openssl

@@ -19,7 +19,7 @@ from foundation.errors import Malformed
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS
-from keys.timestamps import POLICY
+from keys.timestamping.timestamps import POLICY
 from tests.simulators.clock import MovableClock
 
 DIGEST = hashlib.sha256(b"a licence").digest()

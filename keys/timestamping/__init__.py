@@ -1,0 +1,5 @@
+"""When something existed: RFC 3161 time-stamp tokens.
+
+timestamps      our own authority
+external_time   one outside the house, whose tokens are checked before they are believed
+"""
