@@ -34,7 +34,7 @@ from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from ledger import Entry, Ledger
 from signing.models import Seal, SealState
-from signing.seals import Seals
+from signing.seals.registry import Seals
 
 SEALING = "certificates.seal"
 _CHANGEABLE = (DraftState.DRAFT, DraftState.RETURNED)

@@ -21,7 +21,7 @@ from portal.documents import read_upload
 from portal.language import OFFICE_ZONE, Language
 from portal.problems import Mistake
 from signing import Permit, SealEntry, rules, uses
-from signing.permits import LARGEST_QUOTA
+from signing.seals.permits import LARGEST_QUOTA
 from signing.validation import MAX_DOCUMENT
 
 _TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}

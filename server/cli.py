@@ -25,7 +25,7 @@ import idp.commands
 import keys.commands
 import ledger.commands
 import signing.commands
-import signing.seal_commands
+import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
 from server import demo, job_commands, key_service, logs, migrations, processes, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
@@ -56,7 +56,7 @@ def build() -> typer.Typer:
     keys_app = keys.commands.build(_room(lambda house: house.keys))
     keys_app.command("serve")(key_service.serve)
     app.add_typer(keys_app, name="keys")
-    app.add_typer(signing.seal_commands.build(_room(lambda house: house)), name="seals")
+    app.add_typer(signing.seals.commands.build(_room(lambda house: house)), name="seals")
     app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
     app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
     app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")

@@ -32,7 +32,7 @@ from signing.models import (
     SealWish,
     Validation,
 )
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 
 __all__ = [

@@ -106,7 +106,8 @@ def _free_name(writer: Any) -> str:
 
 
 def _draw(writer: Any, field: Any, picture: bytes) -> None:
-    """Our picture as the field's appearance; it is what `signing.appearance` writes."""
+    """Our picture as the field's appearance; it is what `signing.seals.registry.appearance`
+    writes."""
     from pyhanko.pdf_utils import generic
 
     head, _, stream = picture.partition(b"\nstream\n")

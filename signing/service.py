@@ -28,7 +28,7 @@ from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, looks_sealed
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.trust import Doubt, Trust, certificate_digest
 from signing.validation import must_be_small, validate, validate_detached
 

@@ -18,7 +18,7 @@ from foundation.database import Database
 from keys import Trail
 from signing.formats.pdf_layout import Box
 from signing.models import Approval, Seal, SealedDocument
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 
 USUAL_BOX: Box = (400.0, 100.0, 119.0)  # 42 mm in the lower right of an A4 page

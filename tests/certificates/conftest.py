@@ -12,7 +12,7 @@ from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs
 from server import records
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 
 PUBLIC_URL = "https://yinzheng.test"

@@ -20,7 +20,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from server import records
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 from tests.certificates.conftest import LI, PUBLIC_URL
 from tests.simulators.clock import MovableClock

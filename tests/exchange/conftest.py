@@ -21,7 +21,7 @@ from foundation.jobs import open_jobs
 from keys import Keys
 from ledger import Access, Ledger
 from server import records
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 from tests.simulators.clock import MovableClock
 

@@ -25,7 +25,7 @@ from keys.encoding.algorithms import Algorithm
 from keys.policy import KeyPolicy
 from ledger import Ledger
 from server import records
-from signing.seals import Seals
+from signing.seals.registry import Seals
 from signing.service import Signing
 from tests.exchange.conftest import INSPECTOR, PUBLIC_URL
 from tests.exchange.departments import bearing, door

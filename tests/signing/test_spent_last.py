@@ -16,8 +16,8 @@ from signing.uses import Form, Place, seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
+from tests.signing.seals.test_permits import CLERK, PURPOSE, approve, ask
 from tests.signing.test_foreign_sealing import letter
-from tests.signing.test_permits import CLERK, PURPOSE, approve, ask
 from tests.signing.test_validation import signed_by
 
 HYBRIDS = [hybrids.one_section, hybrids.two_sections]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from signing.errors import FourEyesViolated
-from signing.seal_commands import build
+from signing.seals.commands import build
 from tests.signing.conftest import NAME, OWNER, House
 
 

@@ -20,7 +20,7 @@ from foundation.clock import Clock
 from foundation.database import Database
 from keys.models import RevocationReason
 from signing.models import SealChange, SealEntry, SealKind, SealWish
-from signing.seals import Seals
+from signing.seals.registry import Seals
 
 
 class House(Protocol):

@@ -26,7 +26,7 @@ from foundation.database import Database, Tx, is_unique_violation
 from keys import Keys
 from keys.models import RevocationReason
 from keys.pki.profiles import PROFILES
-from signing import appearance, rules, store
+from signing import rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
 from signing.models import (
     Application,
@@ -41,7 +41,8 @@ from signing.models import (
     seal_versions,
     seals,
 )
-from signing.permits import Permits
+from signing.seals import appearance
+from signing.seals.permits import Permits
 from signing.trust import certificate_digest
 
 # Decides about seals that exist already and are entered from another register.

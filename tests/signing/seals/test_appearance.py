@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from signing import appearance, rules
+from signing import rules
 from signing.errors import GlyphMissing, SealNameRefused
+from signing.seals import appearance
 
 NAME = "临江市市场监督管理局"
 CODE = "3501000012345"
