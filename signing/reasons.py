@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from signing.checks import worst
 from signing.models import Validation
+from signing.trust.checks import worst
 
 Main = Literal["TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED"]
 PASSED: Final = "TOTAL-PASSED"

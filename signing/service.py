@@ -21,15 +21,15 @@ from keys import Keys, SigningOrder, Trail
 from keys.encoding.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, foreign, foreign_sealing, rules
-from signing.checks import Judge
 from signing.errors import PdfNotOurs, SealNotUsableNow
-from signing.evidence import EvidenceSource
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, looks_sealed
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals.registry import Seals
-from signing.trust import Doubt, Trust, certificate_digest
+from signing.trust.certificates import Doubt, Trust, certificate_digest
+from signing.trust.checks import Judge
+from signing.trust.evidence import EvidenceSource
 from signing.validation import must_be_small, validate, validate_detached
 
 _REMEMBERED = 1000

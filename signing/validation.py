@@ -25,7 +25,15 @@ from dataclasses import replace
 from foundation.canonical import b64url
 from foundation.errors import Malformed
 from keys.errors import MalformedJwk
-from signing.checks import (
+from signing.errors import DocumentTooLarge, PdfNotOurs
+from signing.foreign import Examination, ForeignSignature, examine
+from signing.formats import cades, detached_jws, pdf_gap
+from signing.formats.pdf import verify_seal
+from signing.formats.pdf_layout import SealedPdf, looks_sealed, read_sealed
+from signing.formats.pdf_original import attachments
+from signing.models import Check, Format, SignatureFacts, Validation
+from signing.trust.certificates import Doubt, Stamp, common_name, key_id, verify_stamp
+from signing.trust.checks import (
     INTACT,
     Judge,
     Signed,
@@ -36,14 +44,6 @@ from signing.checks import (
     unread,
     worst,
 )
-from signing.errors import DocumentTooLarge, PdfNotOurs
-from signing.foreign import Examination, ForeignSignature, examine
-from signing.formats import cades, detached_jws, pdf_gap
-from signing.formats.pdf import verify_seal
-from signing.formats.pdf_layout import SealedPdf, looks_sealed, read_sealed
-from signing.formats.pdf_original import attachments
-from signing.models import Check, Format, SignatureFacts, Validation
-from signing.trust import Doubt, Stamp, common_name, key_id, verify_stamp
 
 MAX_DOCUMENT = 50 * 1024 * 1024
 MAX_SIGNATURE = 256 * 1024

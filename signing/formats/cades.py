@@ -15,8 +15,8 @@ from datetime import datetime
 
 from foundation.errors import Malformed, Unavailable
 from signing import cms
-from signing.checks import Signed
-from signing.trust import Doubt, stamp_of, verify_signer
+from signing.trust.certificates import Doubt, stamp_of, verify_signer
+from signing.trust.checks import Signed
 
 StampMaker = Callable[[bytes, datetime], bytes]
 

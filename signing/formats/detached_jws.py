@@ -23,8 +23,8 @@ from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
 from keys.encoding.algorithms import ALGORITHMS
 from keys.encoding.jose import parse_object
-from signing.checks import Signed
-from signing.trust import Doubt, key_id, public_key
+from signing.trust.certificates import Doubt, key_id, public_key
+from signing.trust.checks import Signed
 
 TYPE: Final = "jose"
 LONGEST_CHAIN: Final = 5

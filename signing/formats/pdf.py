@@ -26,7 +26,7 @@ from signing.formats.pdf_layout import (
 )
 from signing.formats.pdf_original import Original, read_original
 from signing.models import Level
-from signing.trust import Doubt, Stamp, stamp_of, verify_signer
+from signing.trust.certificates import Doubt, Stamp, stamp_of, verify_signer
 
 StampMaker = Callable[[bytes, datetime], bytes]
 

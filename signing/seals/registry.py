@@ -43,7 +43,7 @@ from signing.models import (
 )
 from signing.seals import appearance
 from signing.seals.permits import Permits
-from signing.trust import certificate_digest
+from signing.trust.certificates import certificate_digest
 
 # Decides about seals that exist already and are entered from another register.
 REGISTER = Actor(ActorKind.SYSTEM, "register", name="seal register")

@@ -17,8 +17,8 @@ import pytest
 from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.errors import Unavailable
 from signing import Seal, Validation, foreign
-from signing.checks import Judge
 from signing.foreign import Budget, examine
+from signing.trust.checks import Judge
 from signing.validation import validate
 from tests.attacks import pdf_edits as edits
 from tests.attacks.test_pdf_bombs import a_million_pages

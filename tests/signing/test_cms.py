@@ -22,7 +22,7 @@ from keys.encoding.der import (
     tlv,
 )
 from signing import Seal, cms
-from signing.trust import Doubt, verify_signer, verify_stamp
+from signing.trust.certificates import Doubt, verify_signer, verify_stamp
 from tests.signing import readers
 from tests.signing.conftest import House
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signing import Validation, examiner
-from signing.checks import Judge, worst
 from signing.foreign import Examination, understood
+from signing.trust.checks import Judge, worst
 from signing.validation import validate
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House

@@ -25,7 +25,7 @@ from signing.errors import ContentNotApproved, DocumentTooLarge, FourEyesViolate
 from signing.formats import cades
 from signing.reasons import etsi
 from signing.report import to_lines
-from signing.trust import Doubt
+from signing.trust.certificates import Doubt
 from tests.signing import readers
 from tests.signing.conftest import House
 

@@ -14,7 +14,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.timestamping.external_time import LEFT_ALONE, ExternalTimestamps
 from signing import Seals, Signing
-from signing.trust import Doubt
+from signing.trust.certificates import Doubt
 from tests.signing.conftest import House
 from tests.simulators.clock import MovableClock
 from tests.simulators.tsa import TimeStampAuthority

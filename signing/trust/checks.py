@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from signing.evidence import covers
 from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
 from signing.models import (
     STOPPED,
@@ -23,7 +22,16 @@ from signing.models import (
     Validation,
 )
 from signing.store import SealThen
-from signing.trust import Doubt, Path, Stamp, Trust, certificate_digest, common_name, key_id
+from signing.trust.certificates import (
+    Doubt,
+    Path,
+    Stamp,
+    Trust,
+    certificate_digest,
+    common_name,
+    key_id,
+)
+from signing.trust.evidence import covers
 
 _CLOCK_SKEW = timedelta(minutes=5)
 
