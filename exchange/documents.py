@@ -29,7 +29,7 @@ from keys import Keys
 from keys.encoding.jose import VerificationKey, parse_object
 from keys.errors import UnknownKey
 from signing.errors import CredentialRefused
-from signing.foreign import PUBLIC, Budget
+from signing.foreign.examination import PUBLIC, Budget
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.models import Check, Validation
 from signing.service import Signing

@@ -47,7 +47,7 @@ from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
 from ledger import EntryRef, Ledger
 from ledger.entries import read_leaf
-from signing.foreign import budget_of
+from signing.foreign.examination import budget_of
 from signing.service import Signing
 
 PROOF_WAIT: Final = 1.0

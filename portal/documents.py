@@ -21,7 +21,7 @@ from portal.problems import Mistake
 from portal.verify import CheckLine
 from portal.views import own
 from signing import Check, Validation
-from signing.foreign import budget_of
+from signing.foreign.examination import budget_of
 from signing.models import CheckName, SignatureFacts
 from signing.reasons import etsi, reason_for
 from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE

@@ -14,7 +14,7 @@ import orjson
 import typer
 
 from foundation.errors import Conflict
-from signing.foreign import OWN
+from signing.foreign.examination import OWN
 from signing.report import to_json, to_lines
 from signing.uses import USUAL_BOX, Form, Place, Rooms, seal_under_permit
 

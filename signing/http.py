@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, File, Response, UploadFile
 
 from foundation.batching.routes import Require
 from foundation.errors import TooLarge
-from signing.foreign import DEPARTMENTS
+from signing.foreign.examination import DEPARTMENTS
 from signing.report import to_json
 from signing.service import Signing
 from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE

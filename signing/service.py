@@ -20,8 +20,9 @@ from foundation.errors import Malformed
 from keys import Keys, SigningOrder, Trail
 from keys.encoding.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
-from signing import cms, foreign, foreign_sealing, rules
+from signing import cms, rules
 from signing.errors import PdfNotOurs, SealNotUsableNow
+from signing.foreign import examination, sealing
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import PdfSealer, completed
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, looks_sealed
@@ -108,9 +109,9 @@ class Signing:
         evidence = NO_EVIDENCE
         if level == "B-LT" and time.ours:
             evidence = EvidenceSource(self._keys, seal.use).at(now)
-        data, reached = foreign_sealing.seal(
+        data, reached = sealing.seal(
             pdf,
-            foreign_sealing.Place(seal.name, seal.picture, box, page, reason, evidence),
+            sealing.Place(seal.name, seal.picture, box, page, reason, evidence),
             cms.SignerTemplate.of(chain, row),
             self._signer(seal, approval.order(now, purpose=reason), trail),
             None if level == "B-B" else time.stamp,
@@ -131,17 +132,17 @@ class Signing:
             stamped = self._completed(data, now)
         except (Doubt, Malformed) as problem:
             raise PdfNotOurs(f"the seal is not intact: {problem}") from None
-        found = self.validate_pdf(stamped, foreign.OWN)
+        found = self.validate_pdf(stamped, examination.OWN)
         level = found.level or "B-B"
         return SealedDocument(stamped, level, found.digest, found.kid, now, level == "B-B")
 
     def _completed(self, data: bytes, now: datetime) -> bytes:
         if looks_sealed(data):
             return completed(data, self._keys.time.stamp, now)
-        found = self.validate(data, budget=foreign.OWN)
+        found = self.validate(data, budget=examination.OWN)
         if found.seal is None or not _is_intact(found):
             raise PdfNotOurs("not a document that a seal of this house is on, or it was changed")
-        return foreign_sealing.completed(data, self._keys.time.stamp, now)
+        return sealing.completed(data, self._keys.time.stamp, now)
 
     def seal_file(
         self,
@@ -184,7 +185,7 @@ class Signing:
             raise rules.stopped(seal) from None
 
     def validate(
-        self, data: bytes, signature: bytes = b"", budget: foreign.Budget = foreign.PUBLIC
+        self, data: bytes, signature: bytes = b"", budget: examination.Budget = examination.PUBLIC
     ) -> Validation:
         """Answer what is known about a document, or about a file and the signature beside it.
 
@@ -194,9 +195,11 @@ class Signing:
         judge = Judge(self._anchors(), self.seals.then, self._clock())
         if signature:
             return validate_detached(data, signature, judge)
-        return validate(data, judge, partial(foreign.examine, budget=budget))
+        return validate(data, judge, partial(examination.examine, budget=budget))
 
-    def validate_pdf(self, data: bytes, budget: foreign.Budget = foreign.PUBLIC) -> Validation:
+    def validate_pdf(
+        self, data: bytes, budget: examination.Budget = examination.PUBLIC
+    ) -> Validation:
         """`validate` for a document that carries its seal."""
         return self.validate(data, budget=budget)
 

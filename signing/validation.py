@@ -26,7 +26,7 @@ from foundation.canonical import b64url
 from foundation.errors import Malformed
 from keys.errors import MalformedJwk
 from signing.errors import DocumentTooLarge, PdfNotOurs
-from signing.foreign import Examination, ForeignSignature, examine
+from signing.foreign.examination import Examination, ForeignSignature, examine
 from signing.formats import cades, detached_jws, pdf_gap
 from signing.formats.pdf import verify_seal
 from signing.formats.pdf_layout import SealedPdf, looks_sealed, read_sealed

@@ -16,16 +16,21 @@ import pytest
 
 from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.errors import Unavailable
-from signing import Seal, Validation, foreign
-from signing.foreign import Budget, examine
+from signing import Seal, Validation
+from signing.foreign import examination
+from signing.foreign.examination import Budget, examine
 from signing.trust.checks import Judge
 from signing.validation import validate
 from tests.attacks import pdf_edits as edits
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing.conftest import KEEPER, House, house, seal, sealed  # noqa: F401
-from tests.signing.test_foreign_sealing import letter, seal_it
+from tests.signing.foreign.test_sealing import letter, seal_it
 
-BUDGETS = {"public": foreign.PUBLIC, "departments": foreign.DEPARTMENTS, "own": foreign.OWN}
+BUDGETS = {
+    "public": examination.PUBLIC,
+    "departments": examination.DEPARTMENTS,
+    "own": examination.OWN,
+}
 
 
 @pytest.fixture
@@ -56,15 +61,15 @@ def test_55_strangers_uploads_stop_neither_departments_nor_sealing(
     seal: Seal,
     busy: Callable[[Budget], None],
 ) -> None:
-    busy(foreign.PUBLIC)
+    busy(examination.PUBLIC)
 
     with pytest.raises(Unavailable) as refused:
         house.signing.validate(letter())
-    found = house.signing.validate(letter(), budget=foreign.DEPARTMENTS)
+    found = house.signing.validate(letter(), budget=examination.DEPARTMENTS)
     document = seal_it(house, seal, letter())
     completed = house.signing.complete_pdf(document.data, now=house.clock())
 
-    assert refused.value.retry_after == foreign.RETRY_AFTER
+    assert refused.value.retry_after == examination.RETRY_AFTER
     assert found.check("integrity").code == "not_sealed"
     assert (document.level, completed.level) == ("B-LT", "B-LT")
 
@@ -75,10 +80,10 @@ def test_55_departments_do_not_stop_sealing_and_sealing_stops_nobody(
     seal: Seal,
     busy: Callable[[Budget], None],
 ) -> None:
-    busy(foreign.DEPARTMENTS)
+    busy(examination.DEPARTMENTS)
     assert seal_it(house, seal, letter()).level == "B-LT"
 
-    busy(foreign.OWN)
+    busy(examination.OWN)
     with pytest.raises(Unavailable):
         seal_it(house, seal, letter())
     assert house.signing.validate(letter()).check("integrity").code == "not_sealed"
@@ -121,10 +126,10 @@ def test_55_the_public_budget_is_for_all_who_work_for_no_department() -> None:
     citizen = Actor(ActorKind.PERSON, "chen", subjects=frozenset({"chen"}))
     officer = replace(KEEPER, roles=frozenset({"drafter"}))
 
-    assert foreign.budget_of(ANONYMOUS) is foreign.PUBLIC
-    assert foreign.budget_of(citizen) is foreign.PUBLIC
-    assert foreign.budget_of(officer) is foreign.DEPARTMENTS
-    assert foreign.PUBLIC.niceness > foreign.DEPARTMENTS.niceness > foreign.OWN.niceness
+    assert examination.budget_of(ANONYMOUS) is examination.PUBLIC
+    assert examination.budget_of(citizen) is examination.PUBLIC
+    assert examination.budget_of(officer) is examination.DEPARTMENTS
+    assert examination.PUBLIC.niceness > examination.DEPARTMENTS.niceness > examination.OWN.niceness
 
 
 # --- 56: a revision that nobody finishes reading ----------------------------------------------

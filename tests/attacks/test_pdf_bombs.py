@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 
 from foundation.errors import Unavailable
-from signing import examiner, preparer
-from signing.foreign import Budget, examine
+from signing.foreign import examiner, preparer
+from signing.foreign.examination import Budget, examine
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House, house, seal, sealed  # noqa: F401
 from tests.signing.pages import page

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from signing import foreign
-from signing.foreign import Examination
+from signing.foreign import examination
+from signing.foreign.examination import Examination
 from signing.reasons import REASONS
 from tests.attacks import pdf_edits
 from tests.portal.conftest import Browse, Licence
@@ -99,7 +99,7 @@ def test_56_no_change_was_found_is_only_said_where_something_was_compared(
     """Attack: a file that nobody finishes reading, shown as one in which nothing was changed."""
     too_large = Examination(error="too_complex", detail="reading the file takes too long")
     with monkeypatch.context() as limits:
-        limits.setattr(foreign, "examined", lambda *_arguments: too_large)
+        limits.setattr(examination, "examined", lambda *_arguments: too_large)
         page = ask(browse(language=language), plain())
     assert 'class="verdict care"' in page.html
     assert words in page.text
@@ -114,13 +114,13 @@ def test_no_change_is_said_of_a_file_that_was_compared(browse: Browse, stranger)
 
 def test_55_a_full_public_budget_is_told_and_when_to_come_again(browse: Browse, monkeypatch):
     surfer, officer = browse(), browse("wang")
-    monkeypatch.setattr(foreign.PUBLIC, "patience", 0.05)
+    monkeypatch.setattr(examination.PUBLIC, "patience", 0.05)
     with ExitStack() as reading:
-        for _ in range(foreign.PUBLIC.at_once):
-            reading.enter_context(foreign.PUBLIC.turn())
+        for _ in range(examination.PUBLIC.at_once):
+            reading.enter_context(examination.PUBLIC.turn())
         refused = [ask(surfer, plain()), by_file(surfer, plain())]
         served = [ask(officer, plain()), by_file(officer, plain())]
     for page in refused:
         assert page.status == 503
-        assert page.answer.headers["retry-after"] == str(foreign.RETRY_AFTER)
+        assert page.answer.headers["retry-after"] == str(examination.RETRY_AFTER)
     assert [page.status for page in served] == [200, 200]

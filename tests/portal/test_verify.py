@@ -12,7 +12,7 @@ from portal.verify import TONES
 from tests.portal.conftest import Browse, Licence
 from tests.portal.surfer import Page, Surfer
 from tests.portal.test_citizen import picture_of_code
-from tests.signing.test_foreign_sealing import letter
+from tests.signing.foreign.test_sealing import letter
 
 
 def by_number(surfer: Surfer, number: str) -> Page:

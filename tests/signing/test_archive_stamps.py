@@ -19,7 +19,7 @@ from signing import Seal
 from signing.models import Validation
 from tests.signing import readers
 from tests.signing.conftest import House
-from tests.signing.test_foreign_sealing import letter, seal_it
+from tests.signing.foreign.test_sealing import letter, seal_it
 from tests.signing.test_validation import plain, signed_by
 
 DIGESTS = ["sha256", "sha384", "sha512"]

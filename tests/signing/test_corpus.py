@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signing import Validation, examiner
-from signing.foreign import Examination, understood
+from signing import Validation
+from signing.foreign import examiner
+from signing.foreign.examination import Examination, understood
 from signing.trust.checks import Judge, worst
 from signing.validation import validate
 from tests.attacks import pdf_edits as edits

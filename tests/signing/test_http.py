@@ -23,7 +23,7 @@ from signing.errors import PermitExhausted, UnknownPermit
 from signing.reasons import PASSED, REASONS, reason_for
 from tests.exchange.departments import Bearers, Door, bearing
 from tests.signing.conftest import KEEPER, House
-from tests.signing.test_foreign_sealing import letter
+from tests.signing.foreign.test_sealing import letter
 
 AGENCY = Actor(ActorKind.CLIENT, "agency-1", name="agency", roles=frozenset({http.SCOPE}))
 NOBODY = Actor(ActorKind.CLIENT, "nobody", name="nobody", roles=frozenset())

@@ -10,14 +10,15 @@ from pyhanko.sign import SimpleSigner
 
 from foundation.errors import Unavailable, YinzhengError
 from keys.errors import KeyStoreUnavailable
-from signing import Seal, foreign_sealing
+from signing import Seal
 from signing.errors import DocumentNotSealable, SealNotUsable, SelfCheckFailed
+from signing.foreign import sealing as foreign_sealing
 from signing.uses import Form, Place, seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
+from tests.signing.foreign.test_sealing import letter
 from tests.signing.seals.test_permits import CLERK, PURPOSE, approve, ask
-from tests.signing.test_foreign_sealing import letter
 from tests.signing.test_validation import signed_by
 
 HYBRIDS = [hybrids.one_section, hybrids.two_sections]

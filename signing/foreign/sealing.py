@@ -26,7 +26,7 @@ from typing import Any
 from foundation.errors import Malformed, Unavailable
 from signing import cms
 from signing.errors import DocumentNotSealable, SelfCheckFailed
-from signing.foreign import OWN, examined
+from signing.foreign.examination import OWN, examined
 from signing.formats import pdf_gap
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, Evidence
 from signing.models import Level
