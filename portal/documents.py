@@ -1,8 +1,9 @@
 """Any signed document: is it sealed, by whom, when, and is it still what was sealed?
 
 What a certificate is worth today is asked on /verify; this page reads what the file itself proves,
-also of files that no register of ours knows. Reasons come from `signing.reasons`, in the reader's
-language; nothing but a validation without a doubt is ever green. The file is not kept.
+also of files that no register of ours knows. Reasons come from
+`signing.validation.service.reasons`, in the reader's language; nothing but a validation without a
+doubt is ever green. The file is not kept.
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from portal.views import own
 from signing import Check, Validation
 from signing.foreign.examination import budget_of
 from signing.models import CheckName, SignatureFacts
-from signing.reasons import etsi, reason_for
-from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE
+from signing.validation.reasons import etsi, reason_for
+from signing.validation.service import MAX_DOCUMENT, MAX_SIGNATURE
 
 _TONES: Mapping[str, str] = {"valid": "good", "unknown": "care", "invalid": "bad"}
 _CHECK_TONES: Mapping[str, str] = {"pass": "good", "fail": "bad", "unknown": "plain"}

@@ -22,7 +22,7 @@ from portal.language import OFFICE_ZONE, Language
 from portal.problems import Mistake
 from signing import Permit, SealEntry, rules, uses
 from signing.seals.permits import LARGEST_QUOTA
-from signing.validation import MAX_DOCUMENT
+from signing.validation.service import MAX_DOCUMENT
 
 _TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}
 _ENDINGS = {uses.Form.PDF: "-sealed.pdf", uses.Form.CMS: ".p7s", uses.Form.JWS: ".jws"}

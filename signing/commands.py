@@ -15,8 +15,8 @@ import typer
 
 from foundation.errors import Conflict
 from signing.foreign.examination import OWN
-from signing.report import to_json, to_lines
 from signing.uses import USUAL_BOX, Form, Place, Rooms, seal_under_permit
+from signing.validation.report import to_json, to_lines
 
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
 

@@ -16,9 +16,9 @@ from fastapi import APIRouter, Depends, File, Response, UploadFile
 from foundation.batching.routes import Require
 from foundation.errors import TooLarge
 from signing.foreign.examination import DEPARTMENTS
-from signing.report import to_json
 from signing.service import Signing
-from signing.validation import MAX_DOCUMENT, MAX_SIGNATURE
+from signing.validation.report import to_json
+from signing.validation.service import MAX_DOCUMENT, MAX_SIGNATURE
 
 SCOPE = "certificates.verify"
 

@@ -31,7 +31,7 @@ from signing.seals.registry import Seals
 from signing.trust.certificates import Doubt, Trust, certificate_digest
 from signing.trust.checks import Judge
 from signing.trust.evidence import EvidenceSource
-from signing.validation import must_be_small, validate, validate_detached
+from signing.validation.service import must_be_small, validate, validate_detached
 
 _REMEMBERED = 1000
 

@@ -31,7 +31,7 @@ from signing.formats import pdf_gap
 from signing.formats.pdf_layout import NO_EVIDENCE, Box, Evidence
 from signing.models import Level
 from signing.trust.certificates import Doubt, verify_signer
-from signing.validation import foreign_integrity
+from signing.validation.service import foreign_integrity
 
 _PROGRAM = Path(__file__).with_name("preparer.py")
 WALL_SECONDS = 60.0

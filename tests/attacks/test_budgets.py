@@ -20,7 +20,7 @@ from signing import Seal, Validation
 from signing.foreign import examination
 from signing.foreign.examination import Budget, examine
 from signing.trust.checks import Judge
-from signing.validation import validate
+from signing.validation.service import validate
 from tests.attacks import pdf_edits as edits
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing.conftest import KEEPER, House, house, seal, sealed  # noqa: F401

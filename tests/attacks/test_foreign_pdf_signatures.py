@@ -23,12 +23,12 @@ from pyhanko.sign.validation.dss import DocumentSecurityStore
 from signing import Seal
 from signing.foreign import examiner
 from signing.foreign.examination import ForeignSignature
-from signing.validation import foreign_integrity
+from signing.validation.service import foreign_integrity
 from tests.signing.conftest import House, house, seal, stranger  # noqa: F401
 from tests.signing.foreign.test_sealing import letter, seal_it
 from tests.signing.pages import page
 from tests.signing.test_corpus import Court
-from tests.signing.test_validation import signed_by
+from tests.signing.validation.test_service import signed_by
 
 Writer = IncrementalPdfFileWriter
 NAME = generic.pdf_name

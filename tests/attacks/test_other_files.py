@@ -31,7 +31,7 @@ from tests.exchange.conftest import (
 from tests.signing.conftest import stranger
 from tests.signing.foreign.test_sealing import letter, seal_it
 from tests.signing.pages import page
-from tests.signing.test_validation import signed_by
+from tests.signing.validation.test_service import signed_by
 
 __all__ = ["house", "licence", "renderer", "stranger", "types"]  # fixtures of others' tests
 

@@ -20,7 +20,7 @@ from signing.models import Validation
 from tests.signing import readers
 from tests.signing.conftest import House
 from tests.signing.foreign.test_sealing import letter, seal_it
-from tests.signing.test_validation import plain, signed_by
+from tests.signing.validation.test_service import plain, signed_by
 
 DIGESTS = ["sha256", "sha384", "sha512"]
 

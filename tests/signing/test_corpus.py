@@ -11,7 +11,7 @@ from signing import Validation
 from signing.foreign import examiner
 from signing.foreign.examination import Examination, understood
 from signing.trust.checks import Judge, worst
-from signing.validation import validate
+from signing.validation.service import validate
 from tests.attacks import pdf_edits as edits
 from tests.signing.conftest import House
 from tests.signing.corpus import mutants

@@ -23,9 +23,9 @@ from keys.encoding.algorithms import ALGORITHMS
 from signing import Approval, Seal, SealedDocument, Validation, cms
 from signing.errors import ContentNotApproved, DocumentTooLarge, FourEyesViolated
 from signing.formats import cades
-from signing.reasons import etsi
-from signing.report import to_lines
 from signing.trust.certificates import Doubt
+from signing.validation.reasons import etsi
+from signing.validation.report import to_lines
 from tests.signing import readers
 from tests.signing.conftest import House
 

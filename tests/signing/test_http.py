@@ -20,7 +20,7 @@ from foundation.canonical import b64url
 from foundation.errors import Conflict, YinzhengError
 from signing import Approval, Seal, commands, http
 from signing.errors import PermitExhausted, UnknownPermit
-from signing.reasons import PASSED, REASONS, reason_for
+from signing.validation.reasons import PASSED, REASONS, reason_for
 from tests.exchange.departments import Bearers, Door, bearing
 from tests.signing.conftest import KEEPER, House
 from tests.signing.foreign.test_sealing import letter

@@ -19,7 +19,7 @@ from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
 from tests.signing.foreign.test_sealing import letter
 from tests.signing.seals.test_permits import CLERK, PURPOSE, approve, ask
-from tests.signing.test_validation import signed_by
+from tests.signing.validation.test_service import signed_by
 
 HYBRIDS = [hybrids.one_section, hybrids.two_sections]
 

@@ -23,7 +23,7 @@ from signing.errors import (
     PdfNotOurs,
 )
 from signing.models import Level
-from signing.validation import MAX_DOCUMENT
+from signing.validation.service import MAX_DOCUMENT
 from tests.attacks.test_pdf_bombs import (
     a_million_pages,
     a_table_that_is_its_own_predecessor,
@@ -31,7 +31,7 @@ from tests.attacks.test_pdf_bombs import (
 from tests.signing import readers
 from tests.signing.conftest import House
 from tests.signing.pages import page
-from tests.signing.test_validation import signed_by
+from tests.signing.validation.test_service import signed_by
 
 BOX = (400.0, 100.0, 119.0)
 LEVELS: tuple[Level, ...] = ("B-B", "B-T", "B-LT")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from signing.models import Check, SignatureFacts, Validation
-from signing.reasons import etsi, reason_for
+from signing.validation.reasons import etsi, reason_for
 
 
 def to_json(validation: Validation) -> dict[str, Any]:
