@@ -14,21 +14,22 @@ from keys.errors import MalformedJws
 from portal.errors import PhotoTooLarge
 from portal.pictures import read_qr
 from signing.errors import CredentialRefused
-from signing.formats import base45, cwt_qr, sd_jwt_vc
+from signing.formats import sd_jwt_vc
+from signing.formats.cwt_qr import base45, code
 from tests.signing.conftest import House, house  # noqa: F401
 
 USE = "certificates.qr"
 
 
 def qr(content: bytes) -> str:
-    return cwt_qr.PREFIX + base45.encode(zlib.compress(content, 9))
+    return code.PREFIX + base45.encode(zlib.compress(content, 9))
 
 
 def refusal(house: House, text: str) -> str:
     house.keys.ensure(USE)
-    key_for = cwt_qr.trusted(house.keys, USE)
+    key_for = code.trusted(house.keys, USE)
     with pytest.raises(CredentialRefused) as refused:
-        cwt_qr.verify(text, key_for=key_for, now=house.clock())
+        code.verify(text, key_for=key_for, now=house.clock())
     return refused.value.reason
 
 
@@ -36,8 +37,8 @@ def test_a_code_that_inflates_to_a_gigabyte_is_refused_after_sixteen_kilobytes(
     house: House,
 ) -> None:
     packed = zlib.compress(bytes(2_000_000), 9)
-    text = cwt_qr.PREFIX + base45.encode(packed)
-    assert len(text) < cwt_qr.LONGEST
+    text = code.PREFIX + base45.encode(packed)
+    assert len(text) < code.LONGEST
     began = time.process_time()
 
     assert refusal(house, text) == "too_large"
@@ -45,7 +46,7 @@ def test_a_code_that_inflates_to_a_gigabyte_is_refused_after_sixteen_kilobytes(
 
 
 def test_a_text_longer_than_any_code_is_not_even_decoded(house: House) -> None:
-    assert refusal(house, cwt_qr.PREFIX + "0" * 100_000_000) == "not_a_qr_text"
+    assert refusal(house, code.PREFIX + "0" * 100_000_000) == "not_a_qr_text"
 
 
 @pytest.mark.parametrize("claimed", [b"\x9a\x3b\x9a\xca\x00", b"\x5b" + b"\xff" * 8, b"\xbf"])
@@ -59,9 +60,9 @@ def signed_payload(house: House, payload: bytes) -> str:
     """Our own key signs whatever it is: the payload's limits must hold by themselves."""
     house.keys.ensure(USE)
     key = house.keys.active(USE)
-    protected = cwt_qr._protected(cwt_qr.ALGORITHMS[key.algorithm], cwt_qr.short_id(key.kid))
-    signature = house.keys.sign(USE, cwt_qr._to_be_signed(protected, payload)).value
-    parts = (cwt_qr._bytes(protected), b"\xa0", cwt_qr._bytes(payload), cwt_qr._bytes(signature))
+    protected = code._protected(code.ALGORITHMS[key.algorithm], code.short_id(key.kid))
+    signature = house.keys.sign(USE, code._to_be_signed(protected, payload)).value
+    parts = (code._bytes(protected), b"\xa0", code._bytes(payload), code._bytes(signature))
     return qr(b"\xd2\x84" + b"".join(parts))
 
 
@@ -74,7 +75,7 @@ def test_values_nested_deeply_in_a_code_are_refused(house: House, depth: int) ->
 
 
 def test_a_huge_number_in_a_code_is_refused(house: House) -> None:
-    bignum = cbor2.dumps({1: "a", 6: 0, cwt_qr.CLAIMS: {"n": 1 << 20_000}}, canonical=True)
+    bignum = cbor2.dumps({1: "a", 6: 0, code.CLAIMS: {"n": 1 << 20_000}}, canonical=True)
 
     assert refusal(house, signed_payload(house, bignum)) == "cwt_malformed"
 

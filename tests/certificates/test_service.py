@@ -32,7 +32,8 @@ from certificates.service import Certificates
 from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.encryption import subject_of
 from foundation.errors import Invalid, Malformed
-from signing.formats import cwt_qr, sd_jwt_vc
+from signing.formats import sd_jwt_vc
+from signing.formats.cwt_qr import code as cwt_qr
 from signing.service import Signing
 from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, PUBLIC_URL, STRANGER, WANG
 

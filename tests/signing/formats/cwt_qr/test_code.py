@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from foundation.errors import Malformed
 from keys import Keys
 from signing.errors import CredentialRefused
-from signing.formats import base45, cwt_qr
+from signing.formats.cwt_qr import base45, code
 from tests.signing.conftest import House
 
 USE = "certificates.qr"
@@ -29,29 +29,29 @@ def keys(house: House) -> Keys:
 @pytest.fixture
 def text(house: House, keys: Keys) -> str:
     now = house.clock()
-    return cwt_qr.issue(keys, USE, CLAIMS, iss="agency", iat=now, exp=now + timedelta(days=30))
+    return code.issue(keys, USE, CLAIMS, iss="agency", iat=now, exp=now + timedelta(days=30))
 
 
 def refused(house: House, text: str, **more: Any) -> str:
-    arguments = {"key_for": cwt_qr.trusted(house.keys, USE), "now": house.clock()} | more
+    arguments = {"key_for": code.trusted(house.keys, USE), "now": house.clock()} | more
     with pytest.raises(CredentialRefused) as refusal:
-        cwt_qr.verify(text, **arguments)
+        code.verify(text, **arguments)
     return refusal.value.reason
 
 
 def packed(signed: bytes) -> str:
-    return cwt_qr.PREFIX + base45.encode(zlib.compress(signed))
+    return code.PREFIX + base45.encode(zlib.compress(signed))
 
 
 def unpacked(text: str) -> bytes:
-    return zlib.decompress(base45.decode(text.removeprefix(cwt_qr.PREFIX)))
+    return zlib.decompress(base45.decode(text.removeprefix(code.PREFIX)))
 
 
 def signed_by_hand(
     keys: Keys, payload: bytes, protect: Callable[[bytes], bytes] = lambda header: header
 ) -> str:
     """A correctly signed text around any payload and header."""
-    kid = cwt_qr.short_id(keys.active(USE).kid)
+    kid = code.short_id(keys.active(USE).kid)
     header = protect(cbor2.dumps({1: -7, 4: kid}, canonical=True))
     signature = keys.sign(USE, cbor2.dumps(["Signature1", header, b"", payload])).value
     return packed(cbor2.dumps(cbor2.CBORTag(18, [header, {}, payload, signature])))
@@ -59,11 +59,11 @@ def signed_by_hand(
 
 def content(house: House, **more: Any) -> dict[Any, Any]:
     at = int(house.clock().timestamp())
-    return {1: "agency", 6: at, cwt_qr.CLAIMS: CLAIMS} | more
+    return {1: "agency", 6: at, code.CLAIMS: CLAIMS} | more
 
 
 def test_a_text_verifies_and_says_what_was_issued(house: House, text: str) -> None:
-    verified = cwt_qr.verify(text, key_for=cwt_qr.trusted(house.keys, USE), now=house.clock())
+    verified = code.verify(text, key_for=code.trusted(house.keys, USE), now=house.clock())
 
     assert verified.claims == CLAIMS
     assert verified.iss == "agency"
@@ -84,9 +84,7 @@ def test_a_text_is_a_cose_sign1_that_others_can_read(keys: Keys, text: str) -> N
 def test_a_hand_made_text_verifies_when_it_is_what_we_would_write(house: House, keys: Keys) -> None:
     text = signed_by_hand(keys, cbor2.dumps(content(house), canonical=True))
 
-    assert (
-        cwt_qr.verify(text, key_for=cwt_qr.trusted(keys, USE), now=house.clock()).claims == CLAIMS
-    )
+    assert code.verify(text, key_for=code.trusted(keys, USE), now=house.clock()).claims == CLAIMS
 
 
 def test_an_expired_text_is_refused(house: House, text: str) -> None:
@@ -100,13 +98,13 @@ def test_a_text_from_the_future_is_refused(house: House, text: str) -> None:
 def test_a_key_of_another_use_is_not_trusted(house: House, text: str) -> None:
     house.keys.ensure("other")
 
-    assert refused(house, text, key_for=cwt_qr.trusted(house.keys, "other")) == "untrusted_key"
+    assert refused(house, text, key_for=code.trusted(house.keys, "other")) == "untrusted_key"
 
 
 def test_a_text_stays_valid_while_its_key_is_retiring(house: House, text: str) -> None:
     house.keys.rotate(USE, at_once=True)
 
-    assert cwt_qr.verify(text, key_for=cwt_qr.trusted(house.keys, USE), now=house.clock())
+    assert code.verify(text, key_for=code.trusted(house.keys, USE), now=house.clock())
 
 
 @pytest.mark.parametrize("place", range(0, 300, 7))
@@ -185,7 +183,7 @@ def test_hostile_texts_are_refused_by_name(house: House, keys: Keys, text: str) 
             "cwt_malformed",
         ),
         "no issuer": (
-            signed_by_hand(keys, cbor2.dumps({6: 1, cwt_qr.CLAIMS: {}}, canonical=True)),
+            signed_by_hand(keys, cbor2.dumps({6: 1, code.CLAIMS: {}}, canonical=True)),
             "cwt_malformed",
         ),
         "a boolean time": (
@@ -204,7 +202,7 @@ def test_hostile_texts_are_refused_by_name(house: House, keys: Keys, text: str) 
             signed_by_hand(
                 keys,
                 cbor2.dumps(
-                    content(house) | {cwt_qr.CLAIMS: {"x": cbor2.CBORTag(35, "(a+)+")}},
+                    content(house) | {code.CLAIMS: {"x": cbor2.CBORTag(35, "(a+)+")}},
                     canonical=True,
                 ),
             ),
@@ -213,14 +211,14 @@ def test_hostile_texts_are_refused_by_name(house: House, keys: Keys, text: str) 
         "a float": (
             signed_by_hand(
                 keys,
-                cbor2.dumps(content(house) | {cwt_qr.CLAIMS: {"x": 1.5}}, canonical=True),
+                cbor2.dumps(content(house) | {code.CLAIMS: {"x": 1.5}}, canonical=True),
             ),
             "cwt_malformed",
         ),
         "too deep": (
             signed_by_hand(
                 keys,
-                cbor2.dumps(content(house) | {cwt_qr.CLAIMS: {"x": deep}}, canonical=True),
+                cbor2.dumps(content(house) | {code.CLAIMS: {"x": deep}}, canonical=True),
             ),
             "cwt_malformed",
         ),
@@ -232,14 +230,14 @@ def test_hostile_texts_are_refused_by_name(house: House, keys: Keys, text: str) 
 def test_claims_that_cannot_be_written_plainly_are_refused(house: House, keys: Keys) -> None:
     for odd in ({"x": 1.5}, {"x": house.clock()}, {1.5: "x"}, {"x": 1 << 70}):
         with pytest.raises(CredentialRefused):
-            cwt_qr.issue(keys, USE, odd, iss="a", iat=house.clock())
+            code.issue(keys, USE, odd, iss="a", iat=house.clock())
 
 
 def test_what_does_not_fit_into_a_qr_code_is_refused(house: House, keys: Keys) -> None:
     import secrets
 
     with pytest.raises(CredentialRefused) as refusal:
-        cwt_qr.issue(keys, USE, {"x": secrets.token_bytes(4000)}, iss="a", iat=house.clock())
+        code.issue(keys, USE, {"x": secrets.token_bytes(4000)}, iss="a", iat=house.clock())
     assert refusal.value.reason == "too_long"
 
 

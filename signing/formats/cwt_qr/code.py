@@ -27,7 +27,7 @@ from keys import Keys, KeyState
 from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.encoding.jose import VerificationKey
 from signing.errors import CredentialRefused
-from signing.formats import base45
+from signing.formats.cwt_qr import base45
 
 PREFIX: Final = "YZ1:"
 CLAIMS: Final = -65_537  # the first number of the private-use range (RFC 8392 §9.1)
