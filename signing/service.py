@@ -24,8 +24,8 @@ from signing import cms, rules
 from signing.errors import PdfNotOurs, SealNotUsableNow
 from signing.foreign import examination, sealing
 from signing.formats import cades, detached_jws
-from signing.formats.pdf import PdfSealer, completed
-from signing.formats.pdf_layout import NO_EVIDENCE, Box, looks_sealed
+from signing.formats.pdf.layout import NO_EVIDENCE, Box, looks_sealed
+from signing.formats.pdf.sealer import PdfSealer, completed
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals.registry import Seals
 from signing.trust.certificates import Doubt, Trust, certificate_digest

@@ -16,7 +16,7 @@ from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Database
 from keys import Trail
-from signing.formats.pdf_layout import Box
+from signing.formats.pdf.layout import Box
 from signing.models import Approval, Seal, SealedDocument
 from signing.seals.registry import Seals
 from signing.service import Signing

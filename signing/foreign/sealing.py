@@ -27,8 +27,8 @@ from foundation.errors import Malformed, Unavailable
 from signing import cms
 from signing.errors import DocumentNotSealable, SelfCheckFailed
 from signing.foreign.examination import OWN, examined
-from signing.formats import pdf_gap
-from signing.formats.pdf_layout import NO_EVIDENCE, Box, Evidence
+from signing.formats.pdf import gap as pdf_gap
+from signing.formats.pdf.layout import NO_EVIDENCE, Box, Evidence
 from signing.models import Level
 from signing.trust.certificates import Doubt, verify_signer
 from signing.validation.service import foreign_integrity

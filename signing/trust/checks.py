@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
+from signing.formats.pdf.layout import NO_EVIDENCE, Evidence
 from signing.models import (
     STOPPED,
     Check,

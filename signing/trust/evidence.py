@@ -20,7 +20,7 @@ from foundation.errors import Unavailable
 from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
 from signing.errors import SealNotUsableNow
-from signing.formats.pdf_layout import NO_EVIDENCE, Evidence
+from signing.formats.pdf.layout import NO_EVIDENCE, Evidence
 
 _KEPT = timedelta(minutes=5)
 _SKEW = timedelta(minutes=5)

@@ -27,10 +27,11 @@ from foundation.errors import Malformed
 from keys.errors import MalformedJwk
 from signing.errors import DocumentTooLarge, PdfNotOurs
 from signing.foreign.examination import Examination, ForeignSignature, examine
-from signing.formats import cades, detached_jws, pdf_gap
-from signing.formats.pdf import verify_seal
-from signing.formats.pdf_layout import SealedPdf, looks_sealed, read_sealed
-from signing.formats.pdf_original import attachments
+from signing.formats import cades, detached_jws
+from signing.formats.pdf import gap as pdf_gap
+from signing.formats.pdf.layout import SealedPdf, looks_sealed, read_sealed
+from signing.formats.pdf.original import attachments
+from signing.formats.pdf.sealer import verify_seal
 from signing.models import Check, Format, SignatureFacts, Validation
 from signing.trust.certificates import Doubt, Stamp, common_name, key_id, verify_stamp
 from signing.trust.checks import (

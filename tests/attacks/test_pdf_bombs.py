@@ -205,7 +205,7 @@ def test_only_so_many_files_are_read_at_once_and_who_comes_then_is_told() -> Non
 
 def test_a_name_tree_of_attachments_that_inflates_is_left_out() -> None:
     """Our own reader inflates attachments of files it verified, and stops at four megabytes."""
-    from signing.formats.pdf_original import _inflated
+    from signing.formats.pdf.original import _inflated
 
     body = flate(b" " * (64 << 20)).replace(b">>\nstream", b">>\nstream", 1)
 

@@ -14,7 +14,7 @@ from foundation.errors import Unavailable
 from keys.models import RevocationReason
 from signing import Seal
 from signing.errors import PdfNotOurs, SealNotUsable
-from signing.formats.pdf_layout import read_sealed
+from signing.formats.pdf.layout import read_sealed
 from signing.models import Level
 from tests.signing import readers
 from tests.signing.conftest import House

@@ -15,7 +15,7 @@ from foundation.errors import Malformed, Unavailable
 from keys.encoding.der import read
 from signing import cms
 from signing.errors import PdfNotOurs, SelfCheckFailed
-from signing.formats.pdf_layout import (
+from signing.formats.pdf.layout import (
     NO_EVIDENCE,
     Box,
     Evidence,
@@ -24,7 +24,7 @@ from signing.formats.pdf_layout import (
     compose,
     read_sealed,
 )
-from signing.formats.pdf_original import Original, read_original
+from signing.formats.pdf.original import Original, read_original
 from signing.models import Level
 from signing.trust.certificates import Doubt, Stamp, stamp_of, verify_signer
 

@@ -14,9 +14,9 @@ from foundation.errors import Unavailable
 from keys.encoding.algorithms import ALGORITHMS
 from signing import Seal
 from signing.errors import PdfNotOurs, SelfCheckFailed
-from signing.formats import pdf_layout
-from signing.formats.pdf_layout import read_sealed
-from signing.formats.pdf_original import read_original
+from signing.formats.pdf import layout
+from signing.formats.pdf.layout import read_sealed
+from signing.formats.pdf.original import read_original
 from tests.signing import readers
 from tests.signing.conftest import BOX, House
 from tests.signing.pages import page
@@ -150,9 +150,9 @@ def test_a_seal_that_cannot_be_read_back_never_leaves(
     house: House, seal: Seal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault in composing (here: a byte that nobody asked for) is noticed before it is shown."""
-    filled = pdf_layout.Section.filled
+    filled = layout.Section.filled
     monkeypatch.setattr(
-        pdf_layout.Section, "filled", lambda self, signature: filled(self, signature) + b"%\n"
+        layout.Section, "filled", lambda self, signature: filled(self, signature) + b"%\n"
     )
 
     with pytest.raises(SelfCheckFailed):

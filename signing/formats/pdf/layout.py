@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from signing.errors import PdfNotOurs
-from signing.formats.pdf_original import Original, read_original
+from signing.formats.pdf.original import Original, read_original
 
 _NUMBER = rb"(-?\d{1,7}(?:\.\d{1,9})?)"
 _MEDIA_BOX = re.compile(rb"/MediaBox\[%b\]" % b" ".join([_NUMBER] * 4))
