@@ -25,7 +25,7 @@ from certificates.batch_store import STEP
 from certificates.rendering import Issued
 from keys.custody.signing_policy import Trail
 from keys.encoding.jose import VerificationKey
-from signing.formats import sd_jwt_vc
+from signing.formats.sd_jwt_vc import credential
 from signing.models import Level
 
 STOCK, TUNED, ALONE = "pyHanko", "pyHanko tuned", "one by one"
@@ -212,7 +212,7 @@ def _repeat(work: Callable[[], object]) -> Callable[[], object]:
 
 def _issue(rooms: Rooms) -> str:
     now = datetime.now(UTC)
-    return sd_jwt_vc.issue(
+    return credential.issue(
         rooms.keys,
         CREDENTIAL_USE,
         vct="https://bench.yinzheng.test/vct",
@@ -226,7 +226,7 @@ def _issue(rooms: Rooms) -> str:
 
 
 def _disclosed(text: str, trusted: Callable[[Any], VerificationKey | None]) -> frozenset[str]:
-    answer = sd_jwt_vc.verify(text, key_for=trusted, now=datetime.now(UTC))
+    answer = credential.verify(text, key_for=trusted, now=datetime.now(UTC))
     if len(answer.disclosed) != len(CLAIMS):
         raise RowFailed("a claim was lost")
     return answer.disclosed

@@ -39,8 +39,8 @@ from foundation.encryption import FieldCipher, subject_of
 from keys import Keys, Trail
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from ledger import Entry, Ledger, StatusAct
-from signing.formats import sd_jwt_vc
 from signing.formats.cwt_qr import code as cwt_qr
+from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
 from signing.models import Approval, Seal, SealedDocument
 from signing.rules import must_be_usable, stopped
 from signing.service import Signing

@@ -30,8 +30,8 @@ from keys.encoding.jose import VerificationKey, parse_object
 from keys.errors import UnknownKey
 from signing.errors import CredentialRefused
 from signing.foreign.examination import PUBLIC, Budget
-from signing.formats import sd_jwt_vc
 from signing.formats.cwt_qr import code as cwt_qr
+from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
 from signing.models import Check, Validation
 from signing.service import Signing
 

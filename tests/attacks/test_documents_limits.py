@@ -14,8 +14,8 @@ from keys.errors import MalformedJws
 from portal.errors import PhotoTooLarge
 from portal.pictures import read_qr
 from signing.errors import CredentialRefused
-from signing.formats import sd_jwt_vc
 from signing.formats.cwt_qr import base45, code
+from signing.formats.sd_jwt_vc import credential
 from tests.signing.conftest import House, house  # noqa: F401
 
 USE = "certificates.qr"
@@ -85,12 +85,12 @@ def test_json_nested_deeply_in_a_disclosure_is_refused(house: House, depth: int)
     house.keys.ensure(USE)
     deep = '["s","n",' + '{"a":' * depth + "1" + "}" * depth + "]"
     disclosure = b64url(deep.encode())
-    digest = sd_jwt_vc.digest_of(disclosure.encode())
+    digest = credential.digest_of(disclosure.encode())
     body = {"vct": "x", "iat": 0, "_sd": [digest]}
     text = f"{house.keys.jws(USE, body, typ='dc+sd-jwt')}~{disclosure}~"
 
     with pytest.raises(CredentialRefused) as refused:
-        sd_jwt_vc.verify(text, key_for=house.keys.trusted(USE), now=house.clock())
+        credential.verify(text, key_for=house.keys.trusted(USE), now=house.clock())
 
     assert refused.value.reason in {"too_deep", "disclosure_malformed", "not_an_sd_jwt"}
 
@@ -101,7 +101,7 @@ def test_json_nested_deeply_in_a_payload_is_refused(house: House) -> None:
     text = house.keys.jws(USE, payload, typ="dc+sd-jwt") + "~"
 
     with pytest.raises(CredentialRefused):
-        sd_jwt_vc.verify(text, key_for=house.keys.trusted(USE), now=house.clock())
+        credential.verify(text, key_for=house.keys.trusted(USE), now=house.clock())
 
 
 def png_claiming(width: int, height: int) -> bytes:

@@ -32,8 +32,8 @@ from certificates.service import Certificates
 from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.encryption import subject_of
 from foundation.errors import Invalid, Malformed
-from signing.formats import sd_jwt_vc
 from signing.formats.cwt_qr import code as cwt_qr
+from signing.formats.sd_jwt_vc import credential
 from signing.service import Signing
 from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, PUBLIC_URL, STRANGER, WANG
 
@@ -71,7 +71,7 @@ def test_a_draft_becomes_a_sealed_certificate(certificates, issued, ledger, seal
 
 
 def test_the_credential_verifies_and_says_what_was_approved(issued, keys, clock):
-    verified = sd_jwt_vc.verify(
+    verified = credential.verify(
         issued.credential,
         key_for=keys.trusted(_use_of(issued)),
         now=clock(),

@@ -37,7 +37,7 @@ from keys.encoding.jose import (
 )
 from keys.errors import InvalidJws, MalformedJwk
 from signing.errors import CredentialRefused
-from signing.formats.sd_jwt_disclosures import (
+from signing.formats.sd_jwt_vc.disclosures import (
     ALWAYS_OPEN,
     RESERVED,
     Processing,

@@ -1,0 +1,5 @@
+"""SD-JWT VC credentials, `dc+sd-jwt` (draft-ietf-oauth-sd-jwt-vc, RFC 9901).
+
+credential    issues and verifies
+disclosures   salted claims: made, hashed, matched
+"""
