@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from certificates.catalogue import CertificateType
+from certificates.catalogue.fields import as_date, check, complete, free_number, normalise
 from certificates.columns import PLACE, ColumnMapping, UnknownColumn, find
-from certificates.fields import as_date, check, complete, free_number, normalise
 from certificates.rules import State
 from certificates.sheets import Record, Sheet, as_text, is_guess, read_sheet, spoiled, strangeness
 

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from certificates import fields as field_rules
 from certificates import identifier as identifiers
 from certificates.catalogue import CertificateType
+from certificates.catalogue import fields as field_rules
+from certificates.catalogue.fields import as_date
 from certificates.errors import InvalidFields, MissingGlyph
-from certificates.fields import as_date
 from certificates.models import Content, Draft, new_id
 from certificates.rendering import Renderer
 from certificates.rules import DraftState, civil_date

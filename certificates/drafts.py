@@ -14,6 +14,7 @@ from typing import Any
 
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
+from certificates.catalogue.fields import MAX_NOTE, checked_note
 from certificates.drafting import (
     checked_fields,
     content_of,
@@ -22,7 +23,6 @@ from certificates.drafting import (
     subject_of_draft,
 )
 from certificates.errors import ContentChanged, DraftNotFound, NoSeal, NumberTaken, WrongState
-from certificates.fields import MAX_NOTE, checked_note
 from certificates.models import Content, Draft
 from certificates.register import Register
 from certificates.rendering import Renderer

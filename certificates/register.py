@@ -14,8 +14,8 @@ from typing import Any
 
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
+from certificates.catalogue.fields import invisible
 from certificates.errors import CertificateNotFound, StillInForce
-from certificates.fields import invisible
 from certificates.fsck import RegisterFsck, RegisterReport
 from certificates.identifier import as_written
 from certificates.issuing import name_index

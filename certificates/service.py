@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from certificates import acts, rules, store
 from certificates.catalogue import Catalogue
+from certificates.catalogue.fields import checked_note
 from certificates.completing import Completion
 from certificates.drafts import SEALING, Drafts, returned, sealing_key, wrong_state
 from certificates.errors import (
@@ -29,7 +30,6 @@ from certificates.errors import (
     NumberTaken,
     WrongState,
 )
-from certificates.fields import checked_note
 from certificates.issuing import Issuer, Made, Order
 from certificates.models import Certificate, Draft
 from certificates.register import unknown_certificate

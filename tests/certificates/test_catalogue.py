@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from certificates import catalogue
-from certificates import fields as field_rules
 from certificates.catalogue import LANGUAGES, Catalogue, read
+from certificates.catalogue import fields as field_rules
 from certificates.errors import InvalidCatalogue, UnknownType
 
 FOLDER = Path(catalogue.__file__).parent

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from certificates import fields as field_rules
+from certificates.catalogue import fields as field_rules
 from certificates.identifier import mod_11_10
 from tests.certificates.conftest import AUTHORITY, FOOD, PERMIT
 
