@@ -19,8 +19,8 @@ from bench import Asked, Row, inprocess
 from bench.harness import scratch
 from bench.registers import ISSUER
 from bench.rooms import CHUNK, Office, Rooms
-from certificates.issuing import Order
-from certificates.rendering import TEMPLATES, Issued, open_fonts, page_data
+from certificates.issuing.making import Order
+from certificates.issuing.rendering import TEMPLATES, Issued, open_fonts, page_data
 from certificates.status import Slot, choose_slots
 from keys import Trail
 from signing.models import SealedDocument

@@ -21,9 +21,9 @@ import idp.http
 import keys.http
 import ledger.http
 from certificates import Catalogue, Certificates, CertificateType
-from certificates.drafting import content_of
 from certificates.identifier import compose, new_serial, organisation_check
-from certificates.issuing import Made, Order
+from certificates.issuing.drafting import content_of
+from certificates.issuing.making import Made, Order
 from certificates.models import batches
 from certificates.status import choose_slots
 from exchange import Purposes, Verifications

@@ -22,7 +22,7 @@ from bench.registers import ISSUER
 from bench.rival_pyhanko import PyHanko, validate
 from bench.rooms import Office, Rooms
 from certificates.batch_store import STEP
-from certificates.rendering import Issued
+from certificates.issuing.rendering import Issued
 from keys.custody.signing_policy import Trail
 from keys.encoding.jose import VerificationKey
 from signing.formats.sd_jwt_vc import credential

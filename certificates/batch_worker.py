@@ -15,9 +15,9 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from certificates import batch_store, store
-from certificates.drafting import content_of
 from certificates.errors import ContentChanged, LayoutOverflow, MissingGlyph
-from certificates.issuing import Made, Order
+from certificates.issuing.drafting import content_of
+from certificates.issuing.making import Made, Order
 from certificates.models import Content
 from certificates.rules import State
 from certificates.service import Certificates

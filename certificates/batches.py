@@ -26,7 +26,6 @@ from certificates.batch_worker import BatchWorker, entry
 from certificates.catalogue import CertificateType
 from certificates.catalogue.fields import checked_note
 from certificates.columns import ColumnMapping, mapping_named, mappings, waivers
-from certificates.drafting import content_of
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
@@ -34,6 +33,7 @@ from certificates.errors import (
     LayoutOverflow,
     MissingGlyph,
 )
+from certificates.issuing.drafting import content_of
 from certificates.models import batch_chunks, batch_rows, batches, new_id
 from certificates.service import Certificates
 from certificates.sheets import confirm_encoding, write_sheet

@@ -18,7 +18,7 @@ from certificates.catalogue.fields import invisible
 from certificates.errors import CertificateNotFound, StillInForce
 from certificates.fsck import RegisterFsck, RegisterReport
 from certificates.identifier import as_written
-from certificates.issuing import name_index
+from certificates.issuing.making import name_index
 from certificates.models import Certificate, Listing
 from certificates.rules import State
 from foundation.actor import Actor

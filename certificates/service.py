@@ -19,8 +19,6 @@ from sqlalchemy.exc import IntegrityError
 from certificates import acts, rules, store
 from certificates.catalogue import Catalogue
 from certificates.catalogue.fields import checked_note
-from certificates.completing import Completion
-from certificates.drafts import SEALING, Drafts, returned, sealing_key, wrong_state
 from certificates.errors import (
     ContentChanged,
     DraftNotFound,
@@ -30,10 +28,12 @@ from certificates.errors import (
     NumberTaken,
     WrongState,
 )
-from certificates.issuing import Issuer, Made, Order
+from certificates.issuing.completing import Completion
+from certificates.issuing.drafts import SEALING, Drafts, returned, sealing_key, wrong_state
+from certificates.issuing.making import Issuer, Made, Order
+from certificates.issuing.rendering import Renderer
 from certificates.models import Certificate, Draft
 from certificates.register import unknown_certificate
-from certificates.rendering import Renderer
 from certificates.rules import DraftState, State
 from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import SYSTEM, Actor

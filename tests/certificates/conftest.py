@@ -7,7 +7,7 @@ import pytest
 from certificates.batches import Batches
 from certificates.catalogue import Catalogue
 from certificates.identifier import organisation_check, resident_check
-from certificates.rendering import Renderer
+from certificates.issuing.rendering import Renderer
 from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs

@@ -6,9 +6,9 @@ from sqlalchemy import func, select
 
 from certificates import Certificates
 from certificates.catalogue import Catalogue
+from certificates.issuing.rendering import Renderer
 from certificates.models import certificates as certificate_rows
 from certificates.models import renditions
-from certificates.rendering import Renderer
 from certificates.rules import DraftState
 from foundation.clock import system_clock
 from foundation.database import Database

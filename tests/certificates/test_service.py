@@ -24,9 +24,9 @@ from certificates.errors import (
     StillInForce,
     WrongState,
 )
+from certificates.issuing.rendering import Renderer
 from certificates.models import certificates as table
 from certificates.models import drafts
-from certificates.rendering import Renderer
 from certificates.rules import DraftState, State, state_at
 from certificates.service import Certificates
 from foundation.actor import ANONYMOUS, Actor, ActorKind
@@ -258,7 +258,7 @@ def test_fields_changed_after_approval_are_not_sealed(certificates, approved, da
 def test_a_template_swapped_between_approval_and_sealing_is_refused(
     approved, database, keys, seals, ledger, jobs, clock, types, tmp_path
 ):
-    from certificates.rendering import TEMPLATES
+    from certificates.issuing.rendering import TEMPLATES
 
     for path in TEMPLATES.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -9,8 +9,8 @@ import pytest
 
 from certificates.catalogue import Catalogue
 from certificates.identifier import organisation_check, resident_check
+from certificates.issuing.rendering import Renderer
 from certificates.models import Certificate
-from certificates.rendering import Renderer
 from certificates.rules import State
 from certificates.service import Certificates
 from exchange import Purposes, Verdict, VerificationRequest, Verifications

@@ -13,7 +13,7 @@ from certificates.rules import REASONS, State
 from foundation.actor import Actor, ActorKind
 from portal.pictures import qr_svg
 from server import sandbox
-from tests.certificates.test_rendering import words_of
+from tests.certificates.issuing.test_rendering import words_of
 from tests.idp.proofs import Prover
 from tests.idp.world import challenge
 from tests.portal.conftest import Browse, issue, permit_fields

@@ -8,7 +8,7 @@ import pytest
 
 import portal.bulk
 from certificates.batches import ISSUING
-from certificates.drafts import SEALING
+from certificates.issuing.drafts import SEALING
 from keys.errors import KeyStoreUnavailable
 from tests.portal.conftest import Browse
 from tests.portal.surfer import Page

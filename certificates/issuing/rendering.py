@@ -36,7 +36,7 @@ from certificates.errors import LayoutOverflow, MissingGlyph
 from certificates.models import Content
 from foundation.errors import YinzhengError
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parents[1] / "templates"
 _UNDRAWABLE = re.compile(r"the text `\"(?P<text>.*)\"` could not be displayed", re.DOTALL)
 _ESCAPE = re.compile(r"\\u\{([0-9a-fA-F]+)\}")
 

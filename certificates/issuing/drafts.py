@@ -15,17 +15,17 @@ from typing import Any
 from certificates import rules, store
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.catalogue.fields import MAX_NOTE, checked_note
-from certificates.drafting import (
+from certificates.errors import ContentChanged, DraftNotFound, NoSeal, NumberTaken, WrongState
+from certificates.issuing.drafting import (
     checked_fields,
     content_of,
     entry_about,
     new_draft,
     subject_of_draft,
 )
-from certificates.errors import ContentChanged, DraftNotFound, NoSeal, NumberTaken, WrongState
+from certificates.issuing.rendering import Renderer
 from certificates.models import Content, Draft
 from certificates.register import Register
-from certificates.rendering import Renderer
 from certificates.rules import DraftState
 from foundation.actor import Actor
 from foundation.clock import Clock

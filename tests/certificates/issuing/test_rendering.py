@@ -11,8 +11,8 @@ import zxingcpp
 from PIL import Image
 
 from certificates.errors import LayoutOverflow, MissingGlyph
+from certificates.issuing.rendering import Issued, Renderer, page_data, written_period
 from certificates.models import Content
-from certificates.rendering import Issued, Renderer, page_data, written_period
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 UNASSIGNED = "\U000323ae"  # a rare character that no font here has
@@ -222,7 +222,7 @@ def test_a_wallet_calls_the_credential_of_a_sandbox_a_specimen(page, name):
 
 
 def test_a_changed_template_has_another_hash(renderer, tmp_path):
-    from certificates.rendering import TEMPLATES
+    from certificates.issuing.rendering import TEMPLATES
 
     for path in TEMPLATES.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -21,6 +21,7 @@ import orjson
 from certificates import acts, store
 from certificates.catalogue import CertificateType
 from certificates.errors import ContentChanged
+from certificates.issuing.rendering import Issued, Renderer
 from certificates.models import (
     FIELDS,
     HOLDER_CODE,
@@ -29,7 +30,6 @@ from certificates.models import (
     digest_of_record,
     new_id,
 )
-from certificates.rendering import Issued, Renderer
 from certificates.rules import REASONS, STATES, State, ends, starts
 from certificates.status import Slot, record_change
 from foundation.actor import Actor, ActorKind

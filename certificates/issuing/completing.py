@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from certificates import store
-from certificates.issuing import Made
+from certificates.issuing.making import Made
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx

@@ -13,8 +13,8 @@ from certificates.catalogue import CertificateType
 from certificates.catalogue import fields as field_rules
 from certificates.catalogue.fields import as_date
 from certificates.errors import InvalidFields, MissingGlyph
+from certificates.issuing.rendering import Renderer
 from certificates.models import Content, Draft, new_id
-from certificates.rendering import Renderer
 from certificates.rules import DraftState, civil_date
 from foundation.actor import Actor
 from foundation.encryption import FieldCipher, subject_of
