@@ -21,7 +21,7 @@ from bench.registers import ISSUER
 from bench.rooms import CHUNK, Office, Rooms
 from certificates.issuing.making import Order
 from certificates.issuing.rendering import TEMPLATES, Issued, open_fonts, page_data
-from certificates.status import Slot, choose_slots
+from certificates.register.status import Slot, choose_slots
 from keys import Trail
 from signing.models import SealedDocument
 

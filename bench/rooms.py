@@ -25,7 +25,7 @@ from certificates.identifier import compose, new_serial, organisation_check
 from certificates.issuing.drafting import content_of
 from certificates.issuing.making import Made, Order
 from certificates.models import batches
-from certificates.status import choose_slots
+from certificates.register.status import choose_slots
 from exchange import Purposes, Verifications
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRoute

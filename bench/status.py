@@ -23,7 +23,7 @@ from bench.registers import ISSUER, registers
 from bench.rooms import AUTHORITY, AUTHORITY_NAME, Rooms
 from certificates import State
 from certificates.models import certificates, status_changes, status_lists
-from certificates.status import SIZE, get
+from certificates.register.status import SIZE, get
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url_decode
 from foundation.clock import system_clock

@@ -14,15 +14,16 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from certificates import batch_store, store
+from certificates import batch_store
 from certificates.errors import ContentChanged, LayoutOverflow, MissingGlyph
 from certificates.issuing.drafting import content_of
 from certificates.issuing.making import Made, Order
 from certificates.models import Content
+from certificates.register import store
+from certificates.register.status import Slot, choose_slots
 from certificates.rules import State
 from certificates.service import Certificates
 from certificates.sheets import is_guess
-from certificates.status import Slot, choose_slots
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
 from ledger import Entry

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert
 
-from certificates import batch_store, rules, store
+from certificates import batch_store, rules
 from certificates import identifier as identifiers
 from certificates.batch import KEPT, CheckedRow, DryRun, dry_run
 from certificates.batch_store import Batch, Progress, StrangeRow, wrong_state
@@ -35,6 +35,7 @@ from certificates.errors import (
 )
 from certificates.issuing.drafting import content_of
 from certificates.models import batch_chunks, batch_rows, batches, new_id
+from certificates.register import store
 from certificates.service import Certificates
 from certificates.sheets import confirm_encoding, write_sheet
 from foundation.actor import Actor

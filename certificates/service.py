@@ -16,7 +16,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from certificates import acts, rules, store
+from certificates import rules
 from certificates.catalogue import Catalogue
 from certificates.catalogue.fields import checked_note
 from certificates.errors import (
@@ -33,9 +33,10 @@ from certificates.issuing.drafts import SEALING, Drafts, returned, sealing_key, 
 from certificates.issuing.making import Issuer, Made, Order
 from certificates.issuing.rendering import Renderer
 from certificates.models import Certificate, Draft
-from certificates.register import unknown_certificate
+from certificates.register import acts, store
+from certificates.register.service import unknown_certificate
+from certificates.register.status import Slot, StatusLists, choose_slots, record_change
 from certificates.rules import DraftState, State
-from certificates.status import Slot, StatusLists, choose_slots, record_change
 from foundation.actor import SYSTEM, Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation

@@ -21,8 +21,8 @@ from operator import attrgetter
 import orjson
 from sqlalchemy import select
 
-from certificates.acts import is_witnessed
 from certificates.models import RECORD_FACTS, CertificateRecord
+from certificates.register.acts import is_witnessed
 from exchange.rules import Evidence
 from foundation.bounded import Bounded
 from foundation.clock import Clock

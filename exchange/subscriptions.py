@@ -25,7 +25,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import delete, insert, select
 
-from certificates import store as certificate_store
+from certificates.register import store as certificate_store
 from certificates.service import Certificates
 from exchange.decisions import Decision
 from exchange.errors import (

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from certificates import store
 from certificates.issuing.making import Made
+from certificates.register import store
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx

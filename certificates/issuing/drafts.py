@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from certificates import rules, store
+from certificates import rules
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.catalogue.fields import MAX_NOTE, checked_note
 from certificates.errors import ContentChanged, DraftNotFound, NoSeal, NumberTaken, WrongState
@@ -25,7 +25,8 @@ from certificates.issuing.drafting import (
 )
 from certificates.issuing.rendering import Renderer
 from certificates.models import Content, Draft
-from certificates.register import Register
+from certificates.register import store
+from certificates.register.service import Register
 from certificates.rules import DraftState
 from foundation.actor import Actor
 from foundation.clock import Clock

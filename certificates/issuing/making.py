@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from certificates import acts, store
 from certificates.catalogue import CertificateType
 from certificates.errors import ContentChanged
 from certificates.issuing.rendering import Issued, Renderer
@@ -30,8 +29,9 @@ from certificates.models import (
     digest_of_record,
     new_id,
 )
+from certificates.register import acts, store
+from certificates.register.status import Slot, record_change
 from certificates.rules import REASONS, STATES, State, ends, starts
-from certificates.status import Slot, record_change
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
 from foundation.database import Tx

@@ -20,12 +20,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from certificates import acts
+from certificates.register import acts
 from foundation.clock import Clock, system_clock
 from foundation.database import Database, Tx, wait_for_advisory_lock
 
 HERE = Path(__file__).parent
-_STATUS_ACTS = "0003"  # adds the table that `certificates.acts.adopt` fills from the log
+_STATUS_ACTS = "0003"  # adds the table that `certificates.register.acts.adopt` fills from the log
 
 
 def upgrade(database: Database, clock: Clock = system_clock) -> None:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from certificates.models import certificates
+from certificates.register.status import LIFETIME
 from certificates.rules import State
-from certificates.status import LIFETIME
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
 from keys.encoding.jose import parse_object

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
 from pyhanko.sign import SimpleSigner
 
-from certificates import store as certificate_store
+from certificates.register import store as certificate_store
 from foundation.actor import ANONYMOUS
 from foundation.canonical import b64url, b64url_decode
 from tests.exchange.conftest import (

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from certificates import Catalogue, Certificates, State
-from certificates.status import get
+from certificates.register.status import get
 from foundation.canonical import b64url_decode
 from foundation.database import Database
 from foundation.encryption import FieldCipher

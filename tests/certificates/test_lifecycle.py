@@ -25,9 +25,9 @@ from sqlalchemy import select
 
 from certificates.models import certificates as certificates_table
 from certificates.models import drafts
+from certificates.register.status import get, read_bits
 from certificates.rules import REASONS, STATES, TRANSITIONS, State
 from certificates.service import Certificates
-from certificates.status import get, read_bits
 from foundation.actor import Actor
 from foundation.database import Database
 from foundation.errors import YinzhengError

@@ -2,9 +2,9 @@
 
 import pytest
 
-from certificates import acts, store
 from certificates.batch_store import counts, failures, latest, page, waiting
-from certificates.status import _Bits, _catch_up, _draw, _versions
+from certificates.register import acts, store
+from certificates.register.status import _Bits, _catch_up, _draw, _versions
 from tests.certificates.conftest import LI
 from tests.plans import must_use_an_index, statements
 

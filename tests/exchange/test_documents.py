@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from certificates import store as certificate_store
+from certificates.register import store as certificate_store
 from certificates.rules import State
 from exchange import documents
 from exchange.errors import ShowCodeExpired, ShowCodeUnknown

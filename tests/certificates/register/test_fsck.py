@@ -11,8 +11,8 @@ from certificates.models import (
     status_changes,
     status_lists,
 )
+from certificates.register.status import Slot, record_change
 from certificates.rules import State
-from certificates.status import Slot, record_change
 from ledger.models import ledger_entries, ledger_outbox
 from tests.certificates.conftest import FOOD, LI, WANG
 from tests.certificates.test_batches import CHICAGO, few, written

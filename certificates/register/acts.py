@@ -15,11 +15,11 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Row
 
-from certificates import store
 from certificates.errors import StatusContradicted
 from certificates.models import Certificate
+from certificates.register import store
+from certificates.register.status import Slot, record_change
 from certificates.rules import STATES, State, starts, state_at
-from certificates.status import Slot, record_change
 from foundation.actor import SYSTEM
 from foundation.columns import cipher_of
 from foundation.database import Tx

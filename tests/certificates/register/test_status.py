@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from certificates import status
 from certificates.models import certificates as table
 from certificates.models import status_changes, status_lists
+from certificates.register import status
 from certificates.rules import State
 from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url_decode

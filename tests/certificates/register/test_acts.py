@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select, update
 
-from certificates import acts, store
 from certificates.models import certificates as table
+from certificates.register import acts, store
 from certificates.rules import State
 from foundation.database import Database
 from foundation.encryption import FieldCipher, Undecryptable

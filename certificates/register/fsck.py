@@ -21,7 +21,6 @@ from typing import Any
 
 from sqlalchemy import Table, and_, exists, func, select
 
-from certificates import acts, store
 from certificates.catalogue import Catalogue
 from certificates.identifier import parse
 from certificates.models import (
@@ -33,8 +32,9 @@ from certificates.models import (
     status_changes,
     status_lists,
 )
+from certificates.register import acts, store
+from certificates.register.status import get, read_bits
 from certificates.rules import STATES
-from certificates.status import get, read_bits
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import Undecryptable
