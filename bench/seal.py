@@ -21,7 +21,7 @@ from bench.harness import Measured, RowFailed, not_measured, scratch
 from bench.registers import ISSUER
 from bench.rival_pyhanko import PyHanko, validate
 from bench.rooms import Office, Rooms
-from certificates.batch_store import STEP
+from certificates.bulk.store import STEP
 from certificates.issuing.rendering import Issued
 from keys.custody.signing_policy import Trail
 from keys.encoding.jose import VerificationKey

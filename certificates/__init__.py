@@ -23,8 +23,8 @@ becomes at most one certificate; whoever opens a certificate in office leaves an
 holder can read; a change of state is public when the call returns.
 """
 
-from certificates.batch_store import Batch, Progress
-from certificates.batches import Batches
+from certificates.bulk.batches import Batches
+from certificates.bulk.store import Batch, Progress
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.models import Certificate, CertificateRecord, Content, Draft, Listing
 from certificates.rules import DraftState, State

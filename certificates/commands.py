@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from certificates.batch_store import Batch, Progress, StrangeRow
-from certificates.batches import Batches
+from certificates.bulk.batches import Batches
+from certificates.bulk.sheets import plain
+from certificates.bulk.store import Batch, Progress, StrangeRow
 from certificates.rules import REASONS, STATES, State
 from certificates.service import Certificates
-from certificates.sheets import plain
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import Jobs
 

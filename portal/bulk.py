@@ -19,10 +19,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from certificates import Batch, CertificateType, Progress
-from certificates.batch import RowError
-from certificates.columns import UnknownColumn
+from certificates.bulk.columns import UnknownColumn
+from certificates.bulk.dry_run import RowError
+from certificates.bulk.sheets import MAX_BYTES
 from certificates.errors import EncodingNotConfirmed, InvalidCatalogue, UnknownColumns
-from certificates.sheets import MAX_BYTES
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
 from foundation.jobs import Trouble

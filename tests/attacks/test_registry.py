@@ -8,6 +8,7 @@ import multiprocessing
 import pytest
 from sqlalchemy import select, update
 
+from certificates.bulk.sheets import safe_cell, write_sheet
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
@@ -22,7 +23,6 @@ from certificates.errors import (
 from certificates.models import certificates as certificates_table
 from certificates.models import drafts
 from certificates.rules import State
-from certificates.sheets import safe_cell, write_sheet
 from foundation.actor import ANONYMOUS, SYSTEM, Actor, ActorKind
 from foundation.errors import Invalid, Refused, YinzhengError
 from tests.certificates import rivals

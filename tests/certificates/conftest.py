@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certificates.batches import Batches
+from certificates.bulk.batches import Batches
 from certificates.catalogue import Catalogue
 from certificates.identifier import organisation_check, resident_check
 from certificates.issuing.rendering import Renderer

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from certificates.commands import build
 from certificates.errors import BatchNotFound, EncodingNotConfirmed, UnknownColumns
 from certificates.models import certificates
+from tests.certificates.bulk.test_batches import CHICAGO, SAMPLE, few, written
 from tests.certificates.conftest import AUTHORITY
-from tests.certificates.test_batches import CHICAGO, SAMPLE, few, written
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import pytest
 from sqlalchemy import update
 
+from certificates.bulk.sheets import decode, is_guess, strangeness
 from certificates.errors import ContentChanged, EncodingNotConfirmed
 from certificates.models import batches as table
-from certificates.sheets import decode, is_guess, strangeness
+from tests.certificates.bulk.test_batches import few as rows_of_the_register
+from tests.certificates.bulk.test_batches import upload, written
+from tests.certificates.bulk.test_columns import KIND, entries_of
 from tests.certificates.conftest import FOOD, LI, WANG
-from tests.certificates.test_batches import few as rows_of_the_register
-from tests.certificates.test_batches import upload, written
-from tests.certificates.test_columns import KIND, entries_of
 
 FOREIGN = [  # a name, and the encoding in which another office wrote it
     ("PEÑA GROCERY", "windows-1252"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from certificates.batch_store import counts, failures, latest, page, waiting
+from certificates.bulk.store import counts, failures, latest, page, waiting
 from certificates.register import acts, store
 from certificates.register.status import _Bits, _catch_up, _draw, _versions
 from tests.certificates.conftest import LI

@@ -9,8 +9,8 @@ from sqlalchemy import update
 from certificates.rules import DraftState
 from keys.models import KeyState
 from keys.models import keys as key_rows
+from tests.certificates.bulk.test_batches import few, upload, written
 from tests.certificates.conftest import FOOD, LI, WANG
-from tests.certificates.test_batches import few, upload, written
 
 Repair = Callable[[], object]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 import portal.bulk
-from certificates.batches import ISSUING
+from certificates.bulk.batches import ISSUING
 from certificates.issuing.drafts import SEALING
 from keys.errors import KeyStoreUnavailable
 from tests.portal.conftest import Browse

@@ -15,8 +15,8 @@ from ledger import Entry
 from ledger import store as ledger_store
 from ledger.models import ledger_status_acts
 from server import migrations
+from tests.certificates.bulk.test_batches import few, run_through, written
 from tests.certificates.conftest import FOOD, LI, WANG
-from tests.certificates.test_batches import few, run_through, written
 
 
 def witnesses(database):

@@ -14,8 +14,8 @@ from certificates.models import (
 from certificates.register.status import Slot, record_change
 from certificates.rules import State
 from ledger.models import ledger_entries, ledger_outbox
+from tests.certificates.bulk.test_batches import CHICAGO, few, written
 from tests.certificates.conftest import FOOD, LI, WANG
-from tests.certificates.test_batches import CHICAGO, few, written
 
 
 @pytest.fixture

@@ -18,14 +18,16 @@ from typing import Any
 
 from sqlalchemy import Row, insert
 
-from certificates import batch_store, rules
 from certificates import identifier as identifiers
-from certificates.batch import KEPT, CheckedRow, DryRun, dry_run
-from certificates.batch_store import Batch, Progress, StrangeRow, wrong_state
-from certificates.batch_worker import BatchWorker, entry
+from certificates import rules
+from certificates.bulk import store as batch_store
+from certificates.bulk.columns import ColumnMapping, mapping_named, mappings, waivers
+from certificates.bulk.dry_run import KEPT, CheckedRow, DryRun, dry_run
+from certificates.bulk.sheets import confirm_encoding, write_sheet
+from certificates.bulk.store import Batch, Progress, StrangeRow, wrong_state
+from certificates.bulk.worker import BatchWorker, entry
 from certificates.catalogue import CertificateType
 from certificates.catalogue.fields import checked_note
-from certificates.columns import ColumnMapping, mapping_named, mappings, waivers
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
@@ -37,7 +39,6 @@ from certificates.issuing.drafting import content_of
 from certificates.models import batch_chunks, batch_rows, batches, new_id
 from certificates.register import store
 from certificates.service import Certificates
-from certificates.sheets import confirm_encoding, write_sheet
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Tx

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
-from certificates import batch_store
+from certificates.bulk import store as batch_store
+from certificates.bulk.sheets import is_guess
 from certificates.errors import ContentChanged, LayoutOverflow, MissingGlyph
 from certificates.issuing.drafting import content_of
 from certificates.issuing.making import Made, Order
@@ -23,7 +24,6 @@ from certificates.register import store
 from certificates.register.status import Slot, choose_slots
 from certificates.rules import State
 from certificates.service import Certificates
-from certificates.sheets import is_guess
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
 from ledger import Entry

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select, update
 
-from certificates.batch import KEPT, CheckedRow, RowError, RowNotice, doubtful
-from certificates.columns import UnknownColumn
+from certificates.bulk.columns import UnknownColumn
+from certificates.bulk.dry_run import KEPT, CheckedRow, RowError, RowNotice, doubtful
+from certificates.bulk.sheets import is_guess
 from certificates.errors import WrongState
 from certificates.models import batch_chunks, batch_rows, batches, certificates
 from certificates.rules import State
-from certificates.sheets import is_guess
 from foundation.canonical import digest
 from foundation.database import Tx
 

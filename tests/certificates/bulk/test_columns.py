@@ -3,15 +3,15 @@
 import pytest
 from sqlalchemy import select, update
 
-from certificates.columns import find, read_mapping
+from certificates.bulk.columns import find, read_mapping
+from certificates.bulk.sheets import letters, read_sheet, spoiled
 from certificates.errors import BatchHasErrors, ContentChanged, UnknownColumns
 from certificates.models import batch_rows
 from certificates.models import batches as table
-from certificates.sheets import letters, read_sheet, spoiled
 from ledger.entries import read_leaf
 from ledger.models import ledger_entries
+from tests.certificates.bulk.test_batches import CHICAGO, SAMPLE, few, told, upload, written
 from tests.certificates.conftest import FOOD, LI, WANG
-from tests.certificates.test_batches import CHICAGO, SAMPLE, few, told, upload, written
 
 KIND = "food-business-licence"
 

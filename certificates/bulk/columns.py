@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from certificates.bulk.sheets import Sheet, letters, plain
 from certificates.catalogue import LANGUAGES, CertificateType
 from certificates.errors import InvalidCatalogue, UnknownColumns
-from certificates.sheets import Sheet, letters, plain
 
 MAPPINGS = Path(__file__).parent / "mappings"
 PLACE = re.compile(r"\{([^{}]+)\}")

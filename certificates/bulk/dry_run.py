@@ -15,11 +15,19 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from certificates.bulk.columns import PLACE, ColumnMapping, UnknownColumn, find
+from certificates.bulk.sheets import (
+    Record,
+    Sheet,
+    as_text,
+    is_guess,
+    read_sheet,
+    spoiled,
+    strangeness,
+)
 from certificates.catalogue import CertificateType
 from certificates.catalogue.fields import as_date, check, complete, free_number, normalise
-from certificates.columns import PLACE, ColumnMapping, UnknownColumn, find
 from certificates.rules import State
-from certificates.sheets import Record, Sheet, as_text, is_guess, read_sheet, spoiled, strangeness
 
 STRANGE = 5  # rows by which people judge whether an encoding was guessed well
 KEPT = 1000  # errors and notices kept per batch; the count is always exact

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from certificates import Catalogue, batch
+from certificates import Catalogue
+from certificates.bulk import dry_run
+from certificates.bulk.sheets import MAX_BYTES, read_sheet, safe_cell
 from certificates.catalogue import read
 from certificates.errors import (
     BatchHasErrors,
@@ -29,7 +31,6 @@ from certificates.errors import (
 from certificates.models import batch_rows
 from certificates.models import certificates as table
 from certificates.rules import State
-from certificates.sheets import MAX_BYTES, read_sheet, safe_cell
 from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, STRANGER, WANG
 from tests.certificates.test_catalogue import FOLDER
 
@@ -312,7 +313,7 @@ def test_a_mapping_of_another_type_is_refused(batches):
     ],
 )
 def test_dates_are_read_only_in_the_form_of_the_mapping(text, form, expected):
-    assert batch.read_date(text, form) == expected
+    assert dry_run.read_date(text, form) == expected
 
 
 # ── four eyes ────────────────────────────────────────────────────────────────────────────────

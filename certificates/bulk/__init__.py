@@ -1,0 +1,9 @@
+"""A register from a file: dry run, second officer, resumable issue.
+
+sheets    CSV as offices write it: encodings, separators, spreadsheet habits
+columns   which column is which field, which are ignored or waived
+dry_run   each row checked like a draft; errors by row, column and rule
+batches   `Batches`: upload → submit → approve → issue
+store     the tables of batches and the questions to them
+worker    issues rows in the background, each once
+"""
