@@ -35,7 +35,7 @@ from exchange.models import (
     VerificationRequest,
 )
 from exchange.purposes import Purposes
-from exchange.receipt_check import VerifiedReceipt, verify_receipt
+from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.subscriptions import Subscriptions
 from exchange.verification import Verifications
 

@@ -23,7 +23,7 @@ from exchange import rules
 from exchange.errors import ReceiptInvalid
 from exchange.http import to_json
 from exchange.models import PUBLIC_CHECK, Verdict, VerificationRequest
-from exchange.receipt_check import VerifiedReceipt, verify_receipt
+from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.verification import Verifications
 from foundation.actor import Actor, ActorKind
 

@@ -21,7 +21,7 @@ from typing import Final
 from certificates.identifier import ROOT
 from certificates.models import Certificate
 from certificates.service import Certificates
-from exchange import consent, documents, receipts, store
+from exchange import consent, documents, store
 from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
 from exchange.errors import ReceiptNotFound
 from exchange.idempotency import Claim, Replays
@@ -36,6 +36,7 @@ from exchange.models import (
 from exchange.provenance import Provenance
 from exchange.purposes import Purposes
 from exchange.quota import Quota
+from exchange.receipts import writing
 from exchange.requests import BatchRequest, checked, checked_batch
 from exchange.rules import Evidence
 from exchange.showing import Showing
@@ -221,7 +222,8 @@ class Verifications:
     # ── receipts ─────────────────────────────────────────────────────────────────────────────
 
     def receipt_file(self, receipt_id: str, actor: Actor | None = None) -> dict[str, object]:
-        """The receipt file of an answer: see `exchange/receipts.py`. Raises `ReceiptNotFound`.
+        """The receipt file of an answer: see `exchange/receipts/writing.py`. Raises
+        `ReceiptNotFound`.
 
         With `actor`, only the department (or the client) that asked finds it. A single receipt has
         the id of its ledger entry. It repeats a past answer and says nothing newer.
@@ -229,9 +231,9 @@ class Verifications:
         written, claims = self._written(receipt_id)
         if actor and not _asked_by(actor, written[0]):
             raise ReceiptNotFound("there is no such receipt of your department")
-        return receipts.write_file(
+        return writing.write_file(
             self._sign(claims),
-            [(receipts.for_asker(ref), self._ledger.proof(ref.id)) for ref in written],
+            [(writing.for_asker(ref), self._ledger.proof(ref.id)) for ref in written],
             certificates=self._certificate_chain(),
             ledger_keys=[str(key) for key in self._ledger.verifier_keys()],
         )
@@ -241,7 +243,7 @@ class Verifications:
         waited = 0.0
         while True:
             file = await asyncio.to_thread(self.receipt_file, receipt_id, actor)
-            if receipts.is_proved(file) or waited >= PROOF_WAIT:
+            if writing.is_proved(file) or waited >= PROOF_WAIT:
                 return file
             await asyncio.sleep(_PROOF_STEP)
             waited += _PROOF_STEP
@@ -321,17 +323,17 @@ class Verifications:
         return replace(_unsigned(request, decision, now, ref), receipt=receipt)
 
     def _single_claims(self, ref: EntryRef) -> bytes:
-        return receipts.single_claims(ref, issuer=self.issuer, log=self._ledger.origin)
+        return writing.single_claims(ref, issuer=self.issuer, log=self._ledger.origin)
 
     def _batch_claims(self, receipt_id: str, refs: Sequence[EntryRef]) -> bytes:
-        return receipts.batch_claims(receipt_id, refs, issuer=self.issuer, log=self._ledger.origin)
+        return writing.batch_claims(receipt_id, refs, issuer=self.issuer, log=self._ledger.origin)
 
     def _sign(self, claims: bytes) -> str:
         try:
-            return self._keys.jws(receipts.KEY_USE, claims, typ=receipts.TYP)
+            return self._keys.jws(writing.KEY_USE, claims, typ=writing.TYP)
         except NoActiveKey:
-            self._keys.ensure(receipts.KEY_USE)
-            return self._keys.jws(receipts.KEY_USE, claims, typ=receipts.TYP)
+            self._keys.ensure(writing.KEY_USE)
+            return self._keys.jws(writing.KEY_USE, claims, typ=writing.TYP)
 
     def _written(self, receipt_id: str) -> tuple[list[EntryRef], bytes]:
         """The entries behind a receipt, and what it says of them. Raises `ReceiptNotFound`."""
@@ -352,15 +354,15 @@ class Verifications:
 
     def _certificate_chain(self) -> list[str]:
         """PEM certificates of the key that signs receipts, up to the root; made when missing."""
-        self._keys.ensure(receipts.KEY_USE)
-        subject = {"common_name": receipts.SIGNER_NAME}
+        self._keys.ensure(writing.KEY_USE)
+        subject = {"common_name": writing.SIGNER_NAME}
         try:
-            chain = self._keys.chain(receipts.KEY_USE)
+            chain = self._keys.chain(writing.KEY_USE)
         except UnknownCertificate:
             with self._database.write() as tx:
-                self._keys.authority.certificate_for(tx, receipts.KEY_USE, "receipt", subject)
-            chain = self._keys.chain(receipts.KEY_USE)
-        return [receipts.to_pem(der) for der in chain]
+                self._keys.authority.certificate_for(tx, writing.KEY_USE, "receipt", subject)
+            chain = self._keys.chain(writing.KEY_USE)
+        return [writing.to_pem(der) for der in chain]
 
 
 _NO_EVIDENCE = Evidence()

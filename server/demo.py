@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from exchange import verify_receipt
-from exchange.receipts import to_pem
+from exchange.receipts.writing import to_pem
 from foundation.actor import SYSTEM
 from foundation.errors import Refused
 from server import migrations, processes, sandbox

@@ -14,7 +14,7 @@ from certificates.models import Certificate
 from certificates.rules import State
 from certificates.service import Certificates
 from exchange import Purposes, Verdict, VerificationRequest, Verifications
-from exchange.receipts import to_pem
+from exchange.receipts.writing import to_pem
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
 from foundation.jobs import open_jobs

@@ -14,7 +14,8 @@ from datetime import datetime
 
 from certificates.catalogue import Catalogue
 from certificates.service import Certificates
-from exchange import Purposes, Verifications, receipts
+from exchange import Purposes, Verifications
+from exchange.receipts import writing
 from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.jobs import open_jobs
@@ -45,7 +46,7 @@ class FallibleStore(SoftwareBackend):
         sign = super().signer(algorithm, kid, policy, handle)
 
         def signing(message: bytes) -> bytes:
-            if policy.use == receipts.KEY_USE:
+            if policy.use == writing.KEY_USE:
                 self.fault()
             return sign(message)
 

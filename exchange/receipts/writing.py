@@ -19,7 +19,7 @@ A receipt file stands alone::
 A batch has one receipt over all its entries: the Merkle root (RFC 6962) of their leaf hashes.
 Whoever shows a receipt on may leave openings out; what is left out stays unknown, not unproved.
 
-How such a file is checked says `exchange/receipt_check.py`.
+How such a file is checked says `exchange/receipts/checking.py`.
 
 Standards: RFC 7515 (JWS), RFC 6962 §2.1 (tree), c2sp.org/tlog-proof.
 """

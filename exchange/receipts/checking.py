@@ -26,7 +26,7 @@ from exchange.errors import (
     ReceiptProofInvalid,
     ReceiptSignatureInvalid,
 )
-from exchange.receipts import FORMAT, REPEATED, SIGNER_NAME, TYP, seconds
+from exchange.receipts.writing import FORMAT, REPEATED, SIGNER_NAME, TYP, seconds
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed, YinzhengError
 from keys.encoding import jose

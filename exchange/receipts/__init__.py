@@ -1,0 +1,5 @@
+"""Signed answers that can be proved years later.
+
+writing    what a receipt says, and the file with its proofs
+checking   `verify_receipt`: the file alone, without asking anybody
+"""
