@@ -36,7 +36,7 @@ from exchange.models import (
 )
 from exchange.purposes import Purposes
 from exchange.receipts.checking import VerifiedReceipt, verify_receipt
-from exchange.subscriptions import Subscriptions
+from exchange.subscriptions.service import Subscriptions
 from exchange.verification import Verifications
 
 __all__ = [

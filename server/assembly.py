@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 
 import certificates.http
 import exchange.http
-import exchange.subscriptions_http
+import exchange.subscriptions.http
 import idp.http
 import keys.http
 import ledger.http
@@ -142,7 +142,7 @@ class House:
             *idp.http.hot_routes(self.idp),
             *certificates.http.hot_routes(self.certificates),
             *exchange.http.hot_routes(self.verifications, self.access),
-            *exchange.subscriptions_http.hot_routes(
+            *exchange.subscriptions.http.hot_routes(
                 self.subscriptions, self.verifications, self.access
             ),
         ]
@@ -154,7 +154,7 @@ class House:
             idp.http.router(self.idp),
             certificates.http.router(self.certificates),
             exchange.http.router(self.verifications, self.access),
-            exchange.subscriptions_http.router(self.subscriptions, self.verifications, self.access),
+            exchange.subscriptions.http.router(self.subscriptions, self.verifications, self.access),
             signing.http.router(self.signing, self.access),
         ]
 

@@ -28,7 +28,7 @@ from exchange.errors import (
     UnusableAddress,
 )
 from exchange.models import Notice, Subscription, purposes
-from exchange.subscriptions import LIFETIME, TRIED_FOR, USE
+from exchange.subscriptions.service import LIFETIME, TRIED_FOR, USE
 from foundation.actor import SYSTEM, ActorKind
 from foundation.outbound.client import Outbound
 from idp import Client, Idp

@@ -17,7 +17,7 @@ from exchange import openapi
 from exchange.http import NO_STORE, SCOPE, private, to_json
 from exchange.models import Notice, Subscription
 from exchange.requests import read_subscription
-from exchange.subscriptions import Subscriptions
+from exchange.subscriptions.service import Subscriptions
 from exchange.verification import Verifications
 from foundation.actor import Actor
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
