@@ -37,7 +37,7 @@ from exchange.models import (
 from exchange.purposes import Purposes
 from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.subscriptions.service import Subscriptions
-from exchange.verification import Verifications
+from exchange.verification.service import Verifications
 
 __all__ = [
     "HOLDER_SHOW",

@@ -24,7 +24,7 @@ from exchange.errors import ReceiptInvalid
 from exchange.http import to_json
 from exchange.models import PUBLIC_CHECK, Verdict, VerificationRequest
 from exchange.receipts.checking import VerifiedReceipt, verify_receipt
-from exchange.verification import Verifications
+from exchange.verification.service import Verifications
 from foundation.actor import Actor, ActorKind
 
 Room = Callable[[], AbstractContextManager[Verifications]]

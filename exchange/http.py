@@ -18,10 +18,10 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from exchange import openapi
-from exchange.idempotency import HEADER, Claim
 from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
-from exchange.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
-from exchange.verification import Verifications
+from exchange.verification.idempotency import HEADER, Claim
+from exchange.verification.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
+from exchange.verification.service import Verifications
 from foundation.actor import Actor
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, mount
 from foundation.clock import rfc3339

@@ -16,9 +16,9 @@ from fastapi import APIRouter, Depends, Response
 from exchange import openapi
 from exchange.http import NO_STORE, SCOPE, private, to_json
 from exchange.models import Notice, Subscription
-from exchange.requests import read_subscription
 from exchange.subscriptions.service import Subscriptions
-from exchange.verification import Verifications
+from exchange.verification.requests import read_subscription
+from exchange.verification.service import Verifications
 from foundation.actor import Actor
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
 from foundation.clock import rfc3339

@@ -27,7 +27,6 @@ from sqlalchemy import delete, insert, select
 
 from certificates.register import store as certificate_store
 from certificates.service import Certificates
-from exchange.decisions import Decision
 from exchange.errors import (
     NothingToFollow,
     NoticeNotConfirmed,
@@ -46,7 +45,8 @@ from exchange.models import (
     subscriptions,
 )
 from exchange.rules import SILENT
-from exchange.verification import Verifications
+from exchange.verification.decisions import Decision
+from exchange.verification.service import Verifications
 from foundation import delivery
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock, rfc3339

@@ -22,10 +22,10 @@ from certificates.rules import State
 from exchange import Verdict, Verifications
 from exchange.errors import CertificateNotHeld, ShowCodeExpired, ShowCodeUnknown
 from exchange.http import to_json
-from exchange.idempotency import Claim
 from exchange.models import answered_requests, show_codes
-from exchange.quota import KNOWN, UNKNOWN
-from exchange.requests import BatchRequest
+from exchange.verification.idempotency import Claim
+from exchange.verification.quota import KNOWN, UNKNOWN
+from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS, ActorKind
 from foundation.canonical import b64url
 from foundation.database import wait_for_advisory_lock

@@ -11,7 +11,7 @@ from sqlalchemy import Table, delete, select, update
 from certificates.errors import StatusContradicted
 from certificates.models import certificates, status_changes, status_lists
 from certificates.rules import State
-from exchange.requests import BatchRequest
+from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from ledger.entries import certificate_index
 from ledger.models import ledger_accesses, ledger_status_acts

@@ -20,7 +20,7 @@ from exchange.errors import (
     ReceiptNotFound,
     ShowCodeExpired,
 )
-from exchange.requests import BatchRequest
+from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from foundation.canonical import b64url_decode
 from ledger import Entry

@@ -19,7 +19,7 @@ from certificates.rules import State
 from exchange import verify_receipt
 from exchange.errors import ReceiptInvalid, ReceiptNotFound
 from exchange.receipts.writing import KEY_USE, TYP
-from exchange.requests import BatchRequest
+from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from foundation.canonical import b64url, b64url_decode
 from keys.policy import SigningOrder

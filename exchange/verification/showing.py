@@ -24,11 +24,11 @@ from sqlalchemy import Row
 from certificates.models import Certificate
 from certificates.service import Certificates
 from exchange import consent, store
-from exchange.decisions import Decision, Found, decide, entry_of, verdict_of
 from exchange.errors import CertificateNotHeld
-from exchange.idempotency import Claim
 from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest
-from exchange.quota import Quota
+from exchange.verification.decisions import Decision, Found, decide, entry_of, verdict_of
+from exchange.verification.idempotency import Claim
+from exchange.verification.quota import Quota
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx

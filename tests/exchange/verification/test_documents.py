@@ -8,8 +8,8 @@ import pytest
 
 from certificates.register import store as certificate_store
 from certificates.rules import State
-from exchange import documents
 from exchange.errors import ShowCodeExpired, ShowCodeUnknown
+from exchange.verification import documents
 from foundation.actor import ANONYMOUS
 from tests.exchange.conftest import BANKER, INSPECTOR, LI, PUBLIC_URL, asking
 

@@ -13,7 +13,7 @@ from certificates.rules import State
 from exchange import Verifications, verify_receipt
 from exchange.http import hot_routes
 from exchange.models import answered_requests, batch_receipts
-from exchange.requests import read_batch
+from exchange.verification.requests import read_batch
 from foundation.batching.routes import HotRequest
 from foundation.database import try_advisory_lock
 from foundation.errors import YinzhengError

@@ -21,10 +21,8 @@ from typing import Final
 from certificates.identifier import ROOT
 from certificates.models import Certificate
 from certificates.service import Certificates
-from exchange import consent, documents, store
-from exchange.decisions import KIND, Decision, Found, HandedIn, decide, entry_of, verdict_of
+from exchange import consent, store
 from exchange.errors import ReceiptNotFound
-from exchange.idempotency import Claim, Replays
 from exchange.models import (
     HOLDER_SHOW,
     PUBLIC_CHECK,
@@ -33,13 +31,24 @@ from exchange.models import (
     Verdict,
     VerificationRequest,
 )
-from exchange.provenance import Provenance
 from exchange.purposes import Purposes
-from exchange.quota import Quota
 from exchange.receipts import writing
-from exchange.requests import BatchRequest, checked, checked_batch
 from exchange.rules import Evidence
-from exchange.showing import Showing
+from exchange.verification import documents
+from exchange.verification.decisions import (
+    KIND,
+    Decision,
+    Found,
+    HandedIn,
+    decide,
+    entry_of,
+    verdict_of,
+)
+from exchange.verification.idempotency import Claim, Replays
+from exchange.verification.provenance import Provenance
+from exchange.verification.quota import Quota
+from exchange.verification.requests import BatchRequest, checked, checked_batch
+from exchange.verification.showing import Showing
 from foundation.actor import Actor, ActorKind
 from foundation.batching.batching import Loader
 from foundation.clock import Clock

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from exchange.errors import IncompleteVerification
-from exchange.requests import MAX_DOCUMENT, checked, read_batch, read_request
+from exchange.verification.requests import MAX_DOCUMENT, checked, read_batch, read_request
 from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed, TooLarge
 from tests.exchange.conftest import asking

@@ -22,7 +22,7 @@ from cryptography import x509
 from certificates.models import CertificateRecord
 from certificates.rules import starts
 from exchange import rules
-from exchange.decisions import HandedIn
+from exchange.verification.decisions import HandedIn
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
 from keys import Keys

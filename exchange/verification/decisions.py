@@ -31,8 +31,8 @@ import orjson
 from certificates.models import CertificateRecord
 from exchange import rules
 from exchange.models import OPEN_PURPOSES, Purpose, Verdict, VerificationRequest
-from exchange.requests import asked_text
 from exchange.rules import Assessment, Evidence, Outcome
+from exchange.verification.requests import asked_text
 from foundation.actor import Actor
 from ledger import Entry, EntryRef
 from signing.models import Check
@@ -88,7 +88,8 @@ class Decision:
 
     @property
     def is_miss(self) -> bool:
-        """Whether it tells a guesser something about the register (`exchange/quota.py`)."""
+        """Whether it tells a guesser something about the register
+        (`exchange/verification/quota.py`)."""
         return self.assessment.outcome in rules.GUESSED and not self.of_form
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from certificates.models import FIELDS, certificates
 from certificates.rules import State
 from exchange import VerificationRequest
-from exchange.requests import BatchRequest
+from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from tests.exchange.conftest import BANKER, FOOD, FOOD_BASIS, INSPECTOR, LI, PERMIT, asking
 
