@@ -15,16 +15,17 @@ from foundation.batching.batching import Loader
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import encryption, families, store
-from idp.claims import freshness_of, values_of
+from idp import families, store
 from idp.clients import Clients
-from idp.errors import InsufficientScope, InvalidToken, TokenMissing
 from idp.models import Client, Family, Person, RegisteredClient
-from idp.profiles import SIGNING_ALGORITHMS
+from idp.protocol import encryption
+from idp.protocol.claims import freshness_of, values_of
+from idp.protocol.errors import InsufficientScope, InvalidToken, TokenMissing
+from idp.protocol.profiles import SIGNING_ALGORITHMS
+from idp.protocol.subjects import subject_for
 from idp.sender import Senders
 from idp.signed_requests import SignedRequests
 from idp.step_up import Assurance, demand
-from idp.subjects import subject_for
 from idp.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
 

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from idp import resources, wishes
-from idp.claims import claims_of
-from idp.errors import AuthorizationError
+from idp import wishes
 from idp.models import AuthorizationRequest, Client
-from idp.profiles import must_push, rules_of
+from idp.protocol import resources
+from idp.protocol.claims import claims_of
+from idp.protocol.errors import AuthorizationError
+from idp.protocol.profiles import must_push, rules_of
+from idp.protocol.syntax import CODE_CHALLENGE, SCOPE, error_parameters
 from idp.rules import Refused
-from idp.syntax import CODE_CHALLENGE, SCOPE, error_parameters
 
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER: Final = 4096

@@ -24,9 +24,9 @@ from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
 from foundation.outbound.client import Outbound, OutboundError, place_of
 from idp import families
 from idp.clients import Clients
-from idp.errors import LogoutNotConfirmed
 from idp.models import Client, Person, Session, logout_notices
-from idp.subjects import subject_for
+from idp.protocol.errors import LogoutNotConfirmed
+from idp.protocol.subjects import subject_for
 from idp.tokens import Tokens
 from ledger import Entry, Ledger
 

@@ -28,18 +28,19 @@ from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Malformed, Unavailable
-from idp import encryption, registration, store
-from idp.errors import (
+from idp import registration, store
+from idp.models import AuthMethod, Client, RegisteredClient
+from idp.mtls import ClientCertificates
+from idp.outside import Outside, Vouched
+from idp.protocol import encryption
+from idp.protocol.errors import (
     ClientExists,
     ClientNotFound,
     InvalidClient,
     InvalidClientMetadata,
     InvalidRequest,
 )
-from idp.models import AuthMethod, Client, RegisteredClient
-from idp.mtls import ClientCertificates
-from idp.outside import Outside, Vouched
-from idp.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
+from idp.protocol.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.replays import Replays
 from keys.encoding.jose import (
     VerificationKey,

@@ -28,15 +28,15 @@ from foundation.database import Database, Tx
 from foundation.ids import uuid7
 from idp import families, pushed_store, rules, store
 from idp.arrival import Arrivals
-from idp.claims import CLAIMS
 from idp.clients import Clients
-from idp.errors import InteractionElsewhere, InteractionNotFound
 from idp.families import StoredCode
 from idp.grants.authorization_code import CODE_LIFETIME, new_code
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
+from idp.protocol.claims import CLAIMS
+from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
+from idp.protocol.subjects import subject_for
 from idp.pushed import reference_hash
 from idp.rules import Consent, Granted, Login, Refused
-from idp.subjects import subject_for
 from ledger import Entry, Ledger
 
 INTERACTION_LIFETIME: Final = timedelta(hours=1)

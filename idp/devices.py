@@ -24,11 +24,11 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from idp import device_store, store
 from idp.attempts import Attempts
-from idp.claims import CLAIMS, claims_of
 from idp.clients import Clients
 from idp.device_store import DeviceRequest, StoredDevice
 from idp.grants import device_code
 from idp.models import Agreement, Authorization, Client, Session, Texts
+from idp.protocol.claims import CLAIMS, claims_of
 from ledger import Entry, Ledger
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"

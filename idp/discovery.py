@@ -7,11 +7,11 @@ encoded once.
 from collections.abc import Sequence
 from typing import Any
 
-from idp import encryption
-from idp.acr import ACR_PASSWORD
-from idp.claims import CLAIMS, SCOPE_CLAIMS
 from idp.models import LOCALES
-from idp.profiles import SIGNING_ALGORITHMS
+from idp.protocol import encryption
+from idp.protocol.acr import ACR_PASSWORD
+from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
+from idp.protocol.profiles import SIGNING_ALGORITHMS
 from idp.tokens import SIGNATURE_ALGORITHM
 
 AUTH_METHODS = (

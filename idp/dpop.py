@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from foundation.canonical import b64url
 from foundation.encryption import FieldCipher
-from idp.errors import InvalidDpopProof, UseDpopNonce
-from idp.profiles import SIGNING_ALGORITHMS
+from idp.protocol.errors import InvalidDpopProof, UseDpopNonce
+from idp.protocol.profiles import SIGNING_ALGORITHMS
 from keys.encoding.jose import VerificationKey, verification_key, verify_compact
 from keys.errors import InvalidJws, MalformedJwk
 

@@ -21,9 +21,9 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp import metadata, store
 from idp.clients import Clients
-from idp.errors import InvalidRequest, InvalidToken
 from idp.metadata import Bounds
 from idp.models import SELF_REGISTERED, Client, initial_access_tokens, registrations
+from idp.protocol.errors import InvalidRequest, InvalidToken
 from ledger import Entry, Ledger
 
 PATH: Final = "/oauth/register"

@@ -16,7 +16,12 @@ from starlette.responses import Response
 from foundation.batching.routes import HotAnswer, json_answer
 from foundation.errors import Malformed, TooLarge
 from idp.dynamic import PATH, Registrations
-from idp.errors import InvalidClientMetadata, InvalidRequest, OAuthError, TokenMissing
+from idp.protocol.errors import (
+    InvalidClientMetadata,
+    InvalidRequest,
+    OAuthError,
+    TokenMissing,
+)
 from idp.rendering import NO_STORE, oauth_error
 from keys.encoding.jose import parse_object
 from keys.errors import InvalidJws

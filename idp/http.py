@@ -36,15 +36,15 @@ from foundation.errors import TooLarge, YinzhengError
 from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
 from idp.conversation import Decision
 from idp.cookies import Cookies, new_browser_id
-from idp.errors import (
+from idp.protocol.errors import (
     AuthorizationRefused,
     AuthorizationRequestOver,
     InvalidRequest,
     InvalidToken,
     OAuthError,
 )
+from idp.protocol.resources import REPEATED
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
-from idp.resources import REPEATED
 from idp.rules import Consent, Granted, Login, Refused
 from idp.service import ConfirmLogout, Idp
 

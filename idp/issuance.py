@@ -20,13 +20,18 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from idp.clients import Clients
-from idp.errors import AuthorizationPending, OAuthError, SlowDown, UnsupportedGrantType
 from idp.grants import authorization_code, client_credentials, device_code, parameter, refresh
 from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
 from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
 from idp.models import Client, Family
+from idp.protocol.errors import (
+    AuthorizationPending,
+    OAuthError,
+    SlowDown,
+    UnsupportedGrantType,
+)
+from idp.protocol.subjects import subject_for
 from idp.sender import Confirmation, Senders
-from idp.subjects import subject_for
 from idp.tokens import Grant, Tokens
 from ledger import Entry, Ledger
 

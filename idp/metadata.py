@@ -2,7 +2,8 @@
 
 - Names are RFC 7591's. `client_name` may carry a language ("client_name#en", §2.2); without one it
   stands for every language that has no text of its own. `claims` lists the personal data that may
-  be asked, `profile` picks a row of `idp/profiles.py` (the strictest that fits, when absent).
+  be asked, `profile` picks a row of `idp/protocol/profiles.py` (the strictest that fits, when
+  absent).
 - What is not known is ignored, null is the same as absent (§2).
 - Department, purpose, and the most that may be asked come from the initial access token, never
   from the program that registers.
@@ -15,10 +16,10 @@ from typing import Any, Final
 import msgspec
 
 from foundation.errors import FieldError
-from idp.claims import claims_of
-from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client, Profile, Texts
-from idp.profiles import SIGNING_ALGORITHMS
+from idp.protocol.claims import claims_of
+from idp.protocol.errors import InvalidClientMetadata
+from idp.protocol.profiles import SIGNING_ALGORITHMS
 from idp.tokens import SIGNATURE_ALGORITHM
 
 # Decided by the initial access token, or by an officer only: never by the program itself.

@@ -18,9 +18,9 @@ from foundation.codes import as_written, is_passport, is_resident_number
 from foundation.database import Database, Tx, wait_for_advisory_lock
 from foundation.encryption import FieldCipher, subject_of
 from idp import device_store, families, number_store, store
-from idp.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
 from idp.models import Person
 from idp.number_store import Account
+from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
 from idp.sessions import Sessions
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger

@@ -26,8 +26,8 @@ from foundation.clock import Clock
 from foundation.errors import FieldError
 from foundation.outbound.client import Outbound, OutboundError, place_of
 from foundation.outbound.deadline import Received
-from idp.errors import InvalidClientMetadata
 from idp.models import Client
+from idp.protocol.errors import InvalidClientMetadata
 from keys.encoding.jose import is_jwk, parse_object
 from keys.errors import InvalidJws
 

@@ -17,7 +17,6 @@ from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
 from idp import number_store, store
 from idp.authenticators.password import LONGEST, SHORTEST, Passwords
-from idp.errors import IdentityNumberTaken, PersonExists
 from idp.models import LOCALES, Person
 from idp.numbers import (
     hold_numbers,
@@ -26,6 +25,7 @@ from idp.numbers import (
     number_subject,
     own_subject,
 )
+from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.tokens import PERSON_PREFIX
 from ledger import Entry, Ledger
 

@@ -22,8 +22,8 @@ from idp import pushed_store
 from idp.arrival import Arrivals
 from idp.clients import Clients
 from idp.dpop import Proof
-from idp.errors import AuthorizationError, InvalidRequest
 from idp.models import AuthorizationRequest, Client
+from idp.protocol.errors import AuthorizationError, InvalidRequest
 from idp.rules import Refused
 from idp.sender import Senders
 from idp.store import sha256

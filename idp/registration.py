@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
 from foundation.outbound.client import OutboundRefused, parse_url
-from idp import encryption
-from idp.claims import CLAIMS, claims_of
-from idp.errors import InvalidClientMetadata
 from idp.models import LOCALES, Client
 from idp.mtls import registered_certificates
 from idp.outside import Vouched
-from idp.profiles import SIGNING_ALGORITHMS, rules_of
-from idp.syntax import SCOPE, redirect_uri_problem
+from idp.protocol import encryption
+from idp.protocol.claims import CLAIMS, claims_of
+from idp.protocol.errors import InvalidClientMetadata
+from idp.protocol.profiles import SIGNING_ALGORITHMS, rules_of
+from idp.protocol.syntax import SCOPE, redirect_uri_problem
 from idp.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.encoding.jose import is_jwk, verification_key
 from keys.errors import MalformedJwk

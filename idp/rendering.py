@@ -17,8 +17,8 @@ from foundation.batching.routes import (
 )
 from foundation.errors import Malformed, TooLarge
 from idp import openapi
-from idp.errors import InvalidRequest, OAuthError
-from idp.resources import REPEATED
+from idp.protocol.errors import InvalidRequest, OAuthError
+from idp.protocol.resources import REPEATED
 
 NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 LONGEST_BODY: Final = 16_384

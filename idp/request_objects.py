@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from idp.clients import assertion_key, is_time
-from idp.errors import AuthorizationError
 from idp.models import Client
+from idp.protocol.errors import AuthorizationError
 from keys.encoding.jose import unverified_header, verify_compact
 from keys.errors import InvalidJws
 

@@ -17,9 +17,9 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp import families
 from idp.clients import Clients
-from idp.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
 from idp.grants import parameter, refresh
 from idp.models import Client, Family
+from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
 from idp.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from idp.acr import acr_reaches, acr_satisfies
-from idp.claims import CLAIMS, claims_of
 from idp.models import Authorization, AuthorizationRequest, Client, Session
-from idp.syntax import error_parameters, with_query
+from idp.protocol.acr import acr_reaches, acr_satisfies
+from idp.protocol.claims import CLAIMS, claims_of
+from idp.protocol.syntax import error_parameters, with_query
 
 PATIENCE: Final = timedelta(minutes=5)
 

@@ -20,10 +20,16 @@ from foundation.clock import Clock
 from foundation.database import Database
 from idp import dpop
 from idp.dpop import Nonces, Proof
-from idp.errors import DpopChallenge, InvalidDpopProof, InvalidRequest, InvalidToken, UseDpopNonce
 from idp.models import Client
 from idp.mtls import ClientCertificates
-from idp.profiles import SIGNING_ALGORITHMS, needs_proof
+from idp.protocol.errors import (
+    DpopChallenge,
+    InvalidDpopProof,
+    InvalidRequest,
+    InvalidToken,
+    UseDpopNonce,
+)
+from idp.protocol.profiles import SIGNING_ALGORITHMS, needs_proof
 from idp.replays import Replays
 
 Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)

@@ -18,12 +18,12 @@ from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp import device_store, families, store
-from idp.acr import acr_of
 from idp.attempts import Attempts
 from idp.authenticators import password as password_authenticator
 from idp.authenticators.password import Passwords
 from idp.backchannel import Notices
 from idp.models import Person, Session
+from idp.protocol.acr import acr_of
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from idp.clients import Clients, assertion_key
-from idp.errors import RequestSignatureRefused
 from idp.models import Client
+from idp.protocol.errors import RequestSignatureRefused
 from idp.replays import Replays
 from keys.encoding.http_signatures import (
     Expected,

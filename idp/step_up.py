@@ -9,8 +9,8 @@ What a resource wants is an `Assurance`; `demand` compares it with what the toke
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from idp.acr import acr_reaches
-from idp.errors import InsufficientUserAuthentication
+from idp.protocol.acr import acr_reaches
+from idp.protocol.errors import InsufficientUserAuthentication
 from idp.tokens import VerifiedToken
 
 

@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from foundation.canonical import b64url
-from idp import encryption
-from idp.errors import InvalidToken
 from idp.models import Authorization, Client
+from idp.protocol import encryption
+from idp.protocol.errors import InvalidToken
 from keys import Keys
 from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
 from keys.errors import InvalidJws

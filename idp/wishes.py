@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from idp.claims import CLAIMS
-from idp.errors import AuthorizationError
 from idp.models import ClaimRequests, Client
+from idp.protocol.claims import CLAIMS
+from idp.protocol.errors import AuthorizationError
 from keys.encoding.jose import parse_object
 from keys.errors import InvalidJws
 

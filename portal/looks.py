@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from foundation.actor import Actor, ActorKind
-from idp.claims import CLAIMS
+from idp.protocol.claims import CLAIMS
 from ledger import Access
 from portal.desk import Desk
 from portal.language import Language

@@ -7,7 +7,7 @@ one transaction. Nothing here knows HTTP. A new grant type is one file and one l
 
 from collections.abc import Mapping
 
-from idp.errors import InvalidRequest
+from idp.protocol.errors import InvalidRequest
 
 
 def parameter(form: Mapping[str, str], name: str) -> str:

@@ -19,13 +19,19 @@ from typing import Any
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp import families, resources, store
-from idp.claims import recent_enough, values_of
-from idp.errors import InvalidGrant, InvalidRequest, InvalidTarget, UnauthorizedClient
+from idp import families, store
 from idp.families import StoredCode
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family, Person
-from idp.syntax import CODE_VERIFIER
+from idp.protocol import resources
+from idp.protocol.claims import recent_enough, values_of
+from idp.protocol.errors import (
+    InvalidGrant,
+    InvalidRequest,
+    InvalidTarget,
+    UnauthorizedClient,
+)
+from idp.protocol.syntax import CODE_VERIFIER
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"

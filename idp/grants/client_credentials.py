@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from idp import resources
-from idp.claims import SCOPE_CLAIMS
-from idp.errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.models import Client
-from idp.syntax import SCOPE
+from idp.protocol import resources
+from idp.protocol.claims import SCOPE_CLAIMS
+from idp.protocol.errors import InvalidScope, InvalidTarget, UnauthorizedClient
+from idp.protocol.syntax import SCOPE
 from idp.tokens import Grant
 
 GRANT_TYPE = "client_credentials"

@@ -15,10 +15,13 @@ from enum import StrEnum
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
-from idp import device_store, families, resources, store
-from idp.claims import claims_of
+from idp import device_store, families, store
 from idp.device_store import DeviceRequest, StoredDevice
-from idp.errors import (
+from idp.grants import parameter, refresh
+from idp.models import Authorization, Client, Family
+from idp.protocol import resources
+from idp.protocol.claims import claims_of
+from idp.protocol.errors import (
     AccessDenied,
     AuthorizationPending,
     ExpiredToken,
@@ -29,9 +32,7 @@ from idp.errors import (
     SlowDown,
     UnauthorizedClient,
 )
-from idp.grants import parameter, refresh
-from idp.models import Authorization, Client, Family
-from idp.syntax import SCOPE
+from idp.protocol.syntax import SCOPE
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"

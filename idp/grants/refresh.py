@@ -19,11 +19,17 @@ from enum import StrEnum
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
-from idp import families, resources
-from idp.errors import InvalidGrant, InvalidScope, InvalidTarget, UnauthorizedClient
+from idp import families
 from idp.grants import parameter
 from idp.models import Client, Family
-from idp.syntax import SCOPE
+from idp.protocol import resources
+from idp.protocol.errors import (
+    InvalidGrant,
+    InvalidScope,
+    InvalidTarget,
+    UnauthorizedClient,
+)
+from idp.protocol.syntax import SCOPE
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "refresh_token"

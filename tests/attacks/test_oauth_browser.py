@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from foundation.actor import SYSTEM
 from idp import Authenticated, Cookies
-from idp.errors import InteractionElsewhere
+from idp.protocol.errors import InteractionElsewhere
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import ISSUER, LOGGED_OUT_URI, PASSWORD, REDIRECT_URI, RelyingParty, World
 

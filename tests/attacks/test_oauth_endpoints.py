@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from foundation.actor import SYSTEM
 from idp import DeviceRejected, DeviceView, Rejected, backchannel
 from idp.clients import ASSERTION_TYPE, assertion_key
-from idp.errors import InvalidClientMetadata
+from idp.protocol.errors import InvalidClientMetadata
 from tests.attacks.test_oauth_tokens import api_answers
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import ISSUER, PASSWORD, PURPOSE, RelyingParty, World, public_jwk

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed
-from idp.errors import TokenRefused
 from idp.mtls import ClientCertificates
+from idp.protocol.errors import TokenRefused
 from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Certificate, Prover, authority, certificate

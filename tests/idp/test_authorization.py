@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from idp import Consent, Granted, Login, Refused
-from idp.errors import InteractionElsewhere, InteractionNotFound
+from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
 
 

@@ -14,7 +14,7 @@ from foundation.jobs import MAX_ATTEMPTS
 from foundation.outbound.client import Outbound
 from idp import Idp
 from idp.backchannel import EVENT
-from idp.errors import InvalidClientMetadata
+from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.world import ISSUER, RelyingParty, World
 
 
@@ -200,8 +200,8 @@ def deliver(world: World, idp: Idp | None = None) -> None:
     """What the job engine does, without its waiting: every notice once."""
     from sqlalchemy import select
 
-    from idp.errors import LogoutNotConfirmed
     from idp.models import logout_notices
+    from idp.protocol.errors import LogoutNotConfirmed
 
     with world.database.read() as tx:
         ids = tx.execute(select(logout_notices.c.id)).scalars().all()

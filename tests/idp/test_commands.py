@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from foundation.errors import Invalid
 from idp.commands import build
-from idp.errors import ClientNotFound
 from idp.models import people
+from idp.protocol.errors import ClientNotFound
 from tests.idp.world import PASSWORD, PURPOSE, REDIRECT_URI, World
 
 

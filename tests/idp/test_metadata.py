@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from idp import Idp
-from idp.claims import CLAIMS
 from idp.clients import ASSERTION_TYPE
-from idp.errors import InvalidClientMetadata
 from idp.mtls import ClientCertificates
+from idp.protocol.claims import CLAIMS
+from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.proofs import Certificate, authority, certificate
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 

@@ -10,8 +10,13 @@ from foundation.codes import resident_check
 from foundation.encryption import subject_of
 from foundation.errors import Invalid
 from idp import Authenticated, Rejected
-from idp.errors import IdentityNumberTaken, NoCollision, PersonNotFound, TwoPeopleNeeded
 from idp.models import people
+from idp.protocol.errors import (
+    IdentityNumberTaken,
+    NoCollision,
+    PersonNotFound,
+    TwoPeopleNeeded,
+)
 from tests.idp.world import PASSWORD, World
 
 MARKET = "11990000MB1A0001XD"

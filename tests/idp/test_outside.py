@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from foundation.actor import SYSTEM
 from foundation.outbound.client import Outbound
 from idp import Client, Idp
-from idp.errors import InvalidClientMetadata
+from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.fixtures import app_of
 from tests.idp.world import ISSUER, PASSWORD, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
 

@@ -17,16 +17,16 @@ from idp import dpop, outside, request_objects, wishes
 from idp.authorization import check_authorization
 from idp.clients import read_credentials
 from idp.dpop import Nonces, same_url
-from idp.errors import (
+from idp.models import AuthorizationRequest, Client
+from idp.mtls import ClientCertificates
+from idp.openapi import AUTHORIZATION
+from idp.protocol.errors import (
     AuthorizationError,
     InvalidClient,
     InvalidClientMetadata,
     InvalidDpopProof,
 )
-from idp.models import AuthorizationRequest, Client
-from idp.mtls import ClientCertificates
-from idp.openapi import AUTHORIZATION
-from idp.resources import REPEATED
+from idp.protocol.resources import REPEATED
 from idp.rules import Refused
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, challenge, public_jwk
 

@@ -8,7 +8,7 @@ from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
 from idp import Idp
 from idp.mtls import ClientCertificates
-from idp.profiles import PROFILES
+from idp.protocol.profiles import PROFILES
 from server.access import Access
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate

@@ -10,8 +10,8 @@ from foundation.errors import Invalid
 from idp import Authenticated, Rejected
 from idp.attempts import FREE_FAILURES, wait_after
 from idp.authenticators.password import Passwords
-from idp.errors import PersonExists
 from idp.models import idp_sessions, people
+from idp.protocol.errors import PersonExists
 from tests.idp.world import LOGGED_OUT_URI, PASSWORD, RelyingParty, World
 
 

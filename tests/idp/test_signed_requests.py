@@ -12,8 +12,8 @@ from starlette.requests import Request as ServerRequest
 
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
-from idp.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.metadata import written
+from idp.protocol.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.signed_requests import message_of
 from keys.encoding.algorithms import PS256
 from keys.encoding.http_signatures import sign

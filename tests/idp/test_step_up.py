@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
-from idp.errors import InsufficientUserAuthentication
+from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
+from idp.protocol.errors import InsufficientUserAuthentication
 from idp.step_up import Assurance, demand
 from idp.tokens import VerifiedToken
 from keys.encoding.jose import VerificationKey, VerifiedJws

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from foundation.actor import SYSTEM
-from idp.acr import ACR_PASSWORD, ACR_TWO_FACTORS
+from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
 
 

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Client, Idp, Person
-from idp.profiles import must_push, needs_proof
+from idp.protocol.profiles import must_push, needs_proof
 from idp.service import Authenticated
 from tests.idp.proofs import Certificate, Prover
 from tests.simulators.clock import MovableClock

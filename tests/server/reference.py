@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from idp.claims import SCOPE_CLAIMS
-from idp.profiles import PROFILES
+from idp.protocol.claims import SCOPE_CLAIMS
+from idp.protocol.profiles import PROFILES
 from server import cli, sandbox
 from server.assembly import House
 from server.settings import PREFIX, Settings

@@ -16,11 +16,11 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from idp.claims import CLAIMS
 from idp.grants import refresh
 from idp.grants.authorization_code import CODE_LIFETIME
 from idp.models import Client
-from idp.profiles import must_push
+from idp.protocol.claims import CLAIMS
+from idp.protocol.profiles import must_push
 from idp.registration import check
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
-from idp.errors import InvalidClientMetadata
+from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
 ALGORITHMS = ["ECDH-ES", "ECDH-ES+A256KW", "A256GCM"]
