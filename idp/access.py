@@ -15,7 +15,6 @@ from foundation.batching.batching import Loader
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import families, store
 from idp.clients import Clients
 from idp.models import Client, Family, Person, RegisteredClient
 from idp.protocol import encryption
@@ -26,6 +25,7 @@ from idp.protocol.subjects import subject_for
 from idp.sender import Senders
 from idp.signed_requests import SignedRequests
 from idp.step_up import Assurance, demand
+from idp.store import families, people_and_sessions
 from idp.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
 
@@ -176,7 +176,9 @@ class Access:
         if known is None:
             known = self._clients.known(tx, list({each.client_id for each in wanted}))
         grown = families.families(tx, ids)
-        people = store.persons(tx, {each.authorization.person_id for each in grown.values()})
+        people = people_and_sessions.persons(
+            tx, {each.authorization.person_id for each in grown.values()}
+        )
         standings: dict[TokenIds, Standing] = {}
         for each in wanted:
             jti, family_id, client_id = each

@@ -26,10 +26,9 @@ from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.ids import uuid7
-from idp import families, pushed_store, rules, store
+from idp import rules
 from idp.arrival import Arrivals
 from idp.clients import Clients
-from idp.families import StoredCode
 from idp.grants.authorization_code import CODE_LIFETIME, new_code
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.protocol.claims import CLAIMS
@@ -37,6 +36,8 @@ from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from idp.protocol.subjects import subject_for
 from idp.pushed import reference_hash
 from idp.rules import Consent, Granted, Login, Refused
+from idp.store import families, people_and_sessions, pushed
+from idp.store.families import StoredCode
 from ledger import Entry, Ledger
 
 INTERACTION_LIFETIME: Final = timedelta(hours=1)
@@ -111,7 +112,7 @@ class Conversation:
                 return checked
             interaction_id = secrets.token_urlsafe(32)
             self._add(tx, interaction_id, checked, browser)
-            session = store.session(tx, session_id, now, hold=True)
+            session = people_and_sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, checked, client, session)
 
     def _begin_pushed(
@@ -129,8 +130,11 @@ class Conversation:
         interaction_id = self._interaction_of(reference, browser)
         with self._database.write() as tx:
             # 1. to 3.
-            stored = pushed_store.find(tx, reference, client.client_id)
-            begun = stored is not None and store.interaction(tx, interaction_id) is not None
+            stored = pushed.find(tx, reference, client.client_id)
+            begun = (
+                stored is not None
+                and people_and_sessions.interaction(tx, interaction_id) is not None
+            )
             if stored is None or stored.used or (not begun and stored.expires_at <= now):
                 refused = Refused(
                     "invalid_request_uri",
@@ -143,7 +147,7 @@ class Conversation:
             request = replace(stored.request, created_at=now, pushed=reference)
             self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True)
+            session = people_and_sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def _interaction_of(self, reference: str, browser: str | None) -> str:
@@ -155,8 +159,10 @@ class Conversation:
         self, tx: Tx, interaction_id: str, request: AuthorizationRequest, browser: str | None
     ) -> None:
         expires_at = request.created_at + INTERACTION_LIFETIME
-        owner = store.sha256(browser or "")
-        store.add_interaction(self._database, tx, interaction_id, request, owner, expires_at)
+        owner = people_and_sessions.sha256(browser or "")
+        people_and_sessions.add_interaction(
+            self._database, tx, interaction_id, request, owner, expires_at
+        )
 
     def resume(
         self, interaction_id: str, session_id: str | None, browser: str | None = None
@@ -165,7 +171,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True)
+            session = people_and_sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def interaction(
@@ -175,7 +181,7 @@ class Conversation:
         now = self._clock()
         with self._database.read() as tx:
             request, client, row = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now)
+            session = people_and_sessions.session(tx, session_id, now)
             step, _ = self._next(tx, interaction_id, request, client, session)
         essential = rules.essential_claims(request)
         return Interaction(
@@ -205,7 +211,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = store.session(tx, session_id, now, hold=True)
+            session = people_and_sessions.session(tx, session_id, now, hold=True)
             asked = rules.asked(request)
             step = rules.decide(
                 request, client, session, asked, subject=self._subject(client, session),
@@ -214,7 +220,7 @@ class Conversation:
             if session is None or isinstance(step, Login | Refused):
                 return step or Login(interaction_id)
             if not granted:
-                store.finish_interaction(tx, interaction_id, now)
+                people_and_sessions.finish_interaction(tx, interaction_id, now)
                 refused = rules.denied(request, client, self._issuer)
                 self._refuse(tx, client, refused, session.person)
                 return refused
@@ -231,7 +237,7 @@ class Conversation:
         self, tx: Tx, interaction_id: str, browser: str | None
     ) -> tuple[AuthorizationRequest, Client, Row[Any]]:
         """The pending request, if it is still open and belongs to this browser."""
-        found = store.interaction(tx, interaction_id)
+        found = people_and_sessions.interaction(tx, interaction_id)
         if found is None:
             raise InteractionNotFound(
                 "this sign-in request is not known",
@@ -245,7 +251,7 @@ class Conversation:
                 next_step="go back to the service you came from and start again",
                 client_uri=client.way_back if client else "",
             )
-        if not secrets.compare_digest(row.browser_hash, store.sha256(browser or "")):
+        if not secrets.compare_digest(row.browser_hash, people_and_sessions.sha256(browser or "")):
             raise InteractionElsewhere(
                 "this sign-in request was begun in another browser",
                 next_step="open the service in this browser and start again",
@@ -284,7 +290,9 @@ class Conversation:
         """What still stands between the request and its code, and what the person agreed to."""
         agreement = None
         if session is not None:
-            agreement = store.agreement(tx, session.person.id, client.client_id, hold=hold)
+            agreement = people_and_sessions.agreement(
+                tx, session.person.id, client.client_id, hold=hold
+            )
         step = rules.decide(
             request,
             client,
@@ -314,7 +322,7 @@ class Conversation:
     ) -> Granted | Refused:
         """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207)."""
         now = self._clock()
-        if request.pushed and not pushed_store.use(tx, request.pushed, interaction_id):
+        if request.pushed and not pushed.use(tx, request.pushed, interaction_id):
             refused = rules.used_before(request, client, self._issuer)
             self._refuse(tx, client, refused, session.person)
             return refused
@@ -324,11 +332,11 @@ class Conversation:
             id=name,
             client_id=client.client_id,
             authorization=rules.authorization_of(request, session, allowed),
-            code_hash=store.sha256(code),
+            code_hash=people_and_sessions.sha256(code),
             expires_at=now + CODE_LIFETIME,
         )
         families.add_code(tx, StoredCode(family, request.redirect_uri, request.code_challenge))
-        store.finish_interaction(tx, interaction_id, now)
+        people_and_sessions.finish_interaction(tx, interaction_id, now)
         state = () if request.state is None else (("state", request.state),)
         return Granted(
             request.redirect_uri,
@@ -339,7 +347,9 @@ class Conversation:
     def _remember(
         self, tx: Tx, person: Person, client: Client, agreement: Agreement, now: datetime
     ) -> None:
-        store.remember_agreement(self._database, tx, person.id, client.client_id, agreement, now)
+        people_and_sessions.remember_agreement(
+            self._database, tx, person.id, client.client_id, agreement, now
+        )
         entry = Entry(
             kind="idp.consent_granted",
             actor=person.actor,

@@ -22,13 +22,13 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from idp import device_store, store
-from idp.attempts import Attempts
 from idp.clients import Clients
-from idp.device_store import DeviceRequest, StoredDevice
 from idp.grants import device_code
 from idp.models import Agreement, Authorization, Client, Session, Texts
 from idp.protocol.claims import CLAIMS, claims_of
+from idp.store import devices, people_and_sessions
+from idp.store.attempts import Attempts
+from idp.store.devices import DeviceRequest, StoredDevice
 from ledger import Entry, Ledger
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
@@ -147,7 +147,7 @@ class Devices:
             if claims is not None:
                 released &= frozenset(claims)
             authorization = authorization_of(device.request, session, released)
-            device_store.answer(tx, device.device_hash, authorization if allowed else None, now)
+            devices.answer(tx, device.device_hash, authorization if allowed else None, now)
             if allowed:
                 self._remember(tx, session, client, device.request, released, now)
             self._append(tx, session, client, allowed, released if allowed else (), now)
@@ -162,10 +162,10 @@ class Devices:
         expires_at = request.created_at + device_code.LIFETIME
         while True:
             user_code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
-            hashes = store.sha256(code), self._hash(user_code)
+            hashes = people_and_sessions.sha256(code), self._hash(user_code)
             try:
                 with tx.begin_nested():
-                    device_store.add(tx, *hashes, request, device_code.INTERVAL, expires_at)
+                    devices.add(tx, *hashes, request, device_code.INTERVAL, expires_at)
             except IntegrityError as error:
                 if not is_unique_violation(error):
                     raise
@@ -173,7 +173,7 @@ class Devices:
                 return code, shown(user_code)
 
     def _session(self, tx: Tx, session_id: str | None) -> Session | None:
-        return store.session(tx, session_id, self._clock(), hold=True)
+        return people_and_sessions.session(tx, session_id, self._clock(), hold=True)
 
     def _find(
         self, tx: Tx, session: Session, user_code: str
@@ -183,11 +183,11 @@ class Devices:
         key = self._attempts.key(session.person.username)
         if wait := self._attempts.begin(tx, key, now):
             return DeviceRejected("too_many_attempts", wait)
-        device = device_store.by_user_code(tx, self._hash(normal(user_code)), now)
+        device = devices.by_user_code(tx, self._hash(normal(user_code)), now)
         client = self._clients.find(tx, device.request.client_id) if device else None
         if device is None or client is None:
             return DeviceRejected("unknown_code")
-        if not device_store.claim(tx, device.device_hash, session.person.id):
+        if not devices.claim(tx, device.device_hash, session.person.id):
             return DeviceRejected("unknown_code")
         self._attempts.take_back(tx, key)
         return device, client
@@ -205,7 +205,7 @@ class Devices:
         now: datetime,
     ) -> None:
         """Among the person's consents, where it can be withdrawn; what they had agreed to stays."""
-        before = store.agreement(tx, session.person.id, client.client_id)
+        before = people_and_sessions.agreement(tx, session.person.id, client.client_id)
         asked = frozenset(request.scopes) | frozenset(claims_of(request.scopes))
         agreement = Agreement(
             frozenset(request.scopes) | (before.scopes if before else frozenset()),
@@ -213,7 +213,9 @@ class Devices:
             asked | (before.answered if before else frozenset()),
         )
         person = session.person.id
-        store.remember_agreement(self._database, tx, person, client.client_id, agreement, now)
+        people_and_sessions.remember_agreement(
+            self._database, tx, person, client.client_id, agreement, now
+        )
 
     def _append(
         self,

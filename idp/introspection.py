@@ -23,7 +23,6 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
-from idp import families
 from idp.access import Access, ids_of
 from idp.clients import Clients, read_credentials
 from idp.grants import parameter, refresh
@@ -31,6 +30,7 @@ from idp.models import Client, Family, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
+from idp.store import families
 from idp.tokens import Tokens, VerifiedToken
 
 JWT_TYPE: Final = "token-introspection+jwt"

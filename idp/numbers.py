@@ -17,11 +17,11 @@ from foundation.clock import Clock
 from foundation.codes import as_written, is_passport, is_resident_number
 from foundation.database import Database, Tx, wait_for_advisory_lock
 from foundation.encryption import FieldCipher, subject_of
-from idp import device_store, families, number_store, store
 from idp.models import Person
-from idp.number_store import Account
 from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
 from idp.sessions import Sessions
+from idp.store import devices, families, numbers, people_and_sessions
+from idp.store.numbers import Account
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 
@@ -74,7 +74,7 @@ class Numbers:
         while self._is_any_unsettled():
             with self._database.write() as tx:
                 hold_numbers(tx)
-                accounts = number_store.unsettled(tx, SETTLED_AT_ONCE)
+                accounts = numbers.unsettled(tx, SETTLED_AT_ONCE)
                 for account in accounts:
                     self._settle(tx, account)
             settled += len(accounts)
@@ -83,8 +83,8 @@ class Numbers:
     def collisions(self) -> list[tuple[Person, Person]]:
         """Every suspended account, each with the one that has its number for now."""
         with self._database.read() as tx:
-            waiting = [each.person for each in number_store.colliding(tx)]
-            kept = store.persons(tx, list({each.collides_with for each in waiting}))
+            waiting = [each.person for each in numbers.colliding(tx)]
+            kept = people_and_sessions.persons(tx, list({each.collides_with for each in waiting}))
         return [(each, kept[each.collides_with]) for each in waiting]
 
     def resolve(self, keep: str, other: str, *, by: str, approved_by: str) -> Person:
@@ -111,9 +111,9 @@ class Numbers:
             if not lost.collides_with:
                 self._suspend(tx, lost, kept, officers[0].actor)
             if lost.kind == "officer":
-                number_store.point_to(tx, lost, kept)
+                numbers.point_to(tx, lost, kept)
             else:
-                number_store.give_up(tx, lost)
+                numbers.give_up(tx, lost)
             # 4.
             subject = self._give(tx, kept, number)
             entry = Entry(
@@ -129,11 +129,11 @@ class Numbers:
 
     def _is_any_unsettled(self) -> bool:
         with self._database.read() as tx:
-            return bool(number_store.unsettled(tx, 1))
+            return bool(numbers.unsettled(tx, 1))
 
     def _settle(self, tx: Tx, account: Account) -> None:
         person = account.person
-        holder = number_store.by_number(tx, number_index(self._database.cipher, person.id_number))
+        holder = numbers.by_number(tx, number_index(self._database.cipher, person.id_number))
         if holder is not None and holder.age < account.age:
             self._suspend(tx, person, holder.person, SYSTEM)
             return
@@ -144,16 +144,16 @@ class Numbers:
     def _give(self, tx: Tx, person: Person, number: str) -> str:
         cipher = self._database.cipher
         subject = number_subject(cipher, number)
-        number_store.give(tx, person, number, number_index(cipher, number), subject)
+        numbers.give(tx, person, number, number_index(cipher, number), subject)
         return subject
 
     def _suspend(self, tx: Tx, person: Person, kept: Person, by: Actor) -> None:
         """End whatever the account has open, and take away the pseudonym that it shares."""
         now = self._clock()
-        for session in store.sessions_of(tx, person, now):
+        for session in people_and_sessions.sessions_of(tx, person, now):
             self._sessions.close(tx, session, "suspended")
         families.end_codes(tx, now, "suspended", person_id=person.id)
-        device_store.take_back(tx, person.id, lambda _: True, now)
+        devices.take_back(tx, person.id, lambda _: True, now)
         offline = [each.id for each in families.live_families(tx, person_id=person.id)]
         families.revoke_families(
             self._database, tx, offline, "suspended", now, ACCESS_TOKEN_LIFETIME
@@ -167,11 +167,11 @@ class Numbers:
             private={"person": person.id, "kept": kept.id},
         )
         self._ledger.append(tx, entry)
-        number_store.suspend(tx, person, kept, own_subject(self._database.cipher, person.id), now)
+        numbers.suspend(tx, person, kept, own_subject(self._database.cipher, person.id), now)
 
 
 def _known(tx: Tx, username: str) -> Person:
-    known = store.account(tx, username.casefold())
+    known = people_and_sessions.account(tx, username.casefold())
     if known is None:
         raise PersonNotFound("nobody has this user name", next_step="idp people list")
     return known[0]

@@ -15,7 +15,6 @@ from foundation.codes import as_written, is_organisation_code
 from foundation.database import Database, is_unique_violation
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
-from idp import number_store, store
 from idp.authenticators.password import LONGEST, SHORTEST, Passwords
 from idp.models import LOCALES, Person
 from idp.numbers import (
@@ -26,6 +25,7 @@ from idp.numbers import (
     own_subject,
 )
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
+from idp.store import numbers, people_and_sessions
 from idp.tokens import PERSON_PREFIX
 from ledger import Entry, Ledger
 
@@ -98,17 +98,17 @@ class People:
 
     def find(self, username: str) -> Person | None:
         with self._database.read() as tx:
-            known = store.account(tx, username.casefold())
+            known = people_and_sessions.account(tx, username.casefold())
         return None if known is None else known[0]
 
     def all(self) -> list[Person]:
         with self._database.read() as tx:
-            return store.all_people(tx)
+            return people_and_sessions.all_people(tx)
 
     def names(self, ids: Collection[str]) -> dict[str, str]:
         """The names of people by their ids; who is not known is left out."""
         with self._database.read() as tx:
-            return {each.id: each.name for each in store.persons(tx, ids).values()}
+            return {each.id: each.name for each in people_and_sessions.persons(tx, ids).values()}
 
     def _store(self, person: Person, password_hash: str | None, by: Actor) -> None:
         now = self._clock()
@@ -118,7 +118,7 @@ class People:
             with self._database.write() as tx:
                 if index is not None:
                     hold_numbers(tx)
-                store.add_person(tx, person, password_hash, index, now)
+                people_and_sessions.add_person(tx, person, password_hash, index, now)
                 details = {"person_kind": person.kind, "roles": " ".join(sorted(person.roles))}
                 entry = Entry(
                     kind="idp.person_added",
@@ -136,7 +136,7 @@ class People:
     def _taken(self, index: str | None) -> PersonExists | IdentityNumberTaken:
         """Which of the two that are given once was given before?"""
         with self._database.read() as tx:
-            if index is not None and number_store.by_number(tx, index):
+            if index is not None and numbers.by_number(tx, index):
                 return IdentityNumberTaken(
                     "this identity number has an account",
                     next_step="an officer's account names the citizen's account instead",

@@ -18,7 +18,6 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import pushed_store
 from idp.arrival import Arrivals
 from idp.clients import Clients
 from idp.dpop import Proof
@@ -26,7 +25,8 @@ from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError, InvalidRequest
 from idp.rules import Refused
 from idp.sender import Senders
-from idp.store import sha256
+from idp.store import pushed
+from idp.store.people_and_sessions import sha256
 from ledger import Entry, Ledger
 
 REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
@@ -99,7 +99,7 @@ class PushedRequests:
         for each in items:
             if each.request is not None:
                 expires_at = each.now + LIFETIME
-                pushed_store.add(tx, each.id_hash, each.request, expires_at)
+                pushed.add(tx, each.id_hash, each.request, expires_at)
             elif each.refused is not None:
                 self._ledger.append(tx, _refusal(each.client, each.refused, each.now))
         return [None] * len(items)

@@ -15,11 +15,11 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import families
 from idp.clients import Clients
 from idp.grants import parameter, refresh
 from idp.models import Client, Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
+from idp.store import families
 from idp.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 

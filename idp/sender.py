@@ -30,7 +30,7 @@ from idp.protocol.errors import (
     UseDpopNonce,
 )
 from idp.protocol.profiles import SIGNING_ALGORITHMS, needs_proof
-from idp.replays import Replays
+from idp.store.replays import Replays
 
 Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
 

@@ -15,7 +15,7 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound.client import Outbound
-from idp import device_store, families, rules, store
+from idp import rules
 from idp.access import Access
 from idp.arrival import Arrivals
 from idp.authenticators.password import Passwords
@@ -38,12 +38,13 @@ from idp.numbers import Numbers
 from idp.outside import Outside
 from idp.people import People
 from idp.pushed import PushedRequests
-from idp.replays import Replays
 from idp.revocation import Revocations
 from idp.rules import Refused
 from idp.sender import Senders
 from idp.sessions import Rejected, Sessions, SignedIn
 from idp.signed_requests import SignedRequests
+from idp.store import devices, families, people_and_sessions
+from idp.store.replays import Replays
 from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
 from ledger import Entry, Ledger
@@ -223,7 +224,7 @@ class Idp:
         now = self._clock()
         with self._database.write() as tx:
             client = self.clients.find(tx, client_id)
-            session = store.session(tx, session_id, now)
+            session = people_and_sessions.session(tx, session_id, now)
             checked = rules.check_logout(params, hint, client, session)
             if isinstance(checked, Refused):
                 self._ledger.append(tx, refusal(client, checked, now))
@@ -233,17 +234,19 @@ class Idp:
                     self.sessions.close(tx, session, "signed_out_by_client")
                 return LoggedOut(checked.redirect_to)
             logout_id = secrets.token_urlsafe(32)
-            store.add_logout(tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME)
+            people_and_sessions.add_logout(
+                tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME
+            )
             return ConfirmLogout(logout_id)
 
     def finish_logout(self, logout_id: str | None, session_id: str | None) -> str | None:
         """The person confirmed. Answers where the client wants them back, if anywhere."""
         now = self._clock()
         with self._database.write() as tx:
-            session = store.session(tx, session_id, now)
+            session = people_and_sessions.session(tx, session_id, now)
             if session is not None:
                 self.sessions.close(tx, session, "signed_out")
-            return store.take_logout(tx, logout_id, now) if logout_id else None
+            return people_and_sessions.take_logout(tx, logout_id, now) if logout_id else None
 
     def session(self, session_id: str | None) -> Session | None:
         """The live session behind a cookie value."""
@@ -257,7 +260,7 @@ class Idp:
     def consents(self, person: Person) -> list[ConsentGiven]:
         """What the person has allowed, newest first."""
         with self._database.read() as tx:
-            rows = store.consents_of(tx, person.id)
+            rows = people_and_sessions.consents_of(tx, person.id)
             known = self.clients.known(tx, [row.client_id for row in rows])
         return [
             ConsentGiven(
@@ -271,10 +274,10 @@ class Idp:
         """Take a consent back: every token the client holds for the person ends now."""
         now = self._clock()
         with self._database.write() as tx:
-            withdrawn = store.withdraw_consent(tx, person.id, client_id)
+            withdrawn = people_and_sessions.withdraw_consent(tx, person.id, client_id)
             mine = {"client_id": client_id, "person_id": person.id}
             families.end_codes(tx, now, "consent_withdrawn", **mine)
-            device_store.take_back(
+            devices.take_back(
                 tx, person.id, lambda device: device.request.client_id == client_id, now
             )
             held = families.live_families(tx, **mine)
@@ -307,7 +310,7 @@ class Idp:
         gone = 0
         while True:
             with self._database.write() as tx:
-                deleted = store.sweep(tx, self._clock(), SWEPT_AT_ONCE)
+                deleted = people_and_sessions.sweep(tx, self._clock(), SWEPT_AT_ONCE)
             gone += deleted
             if deleted == 0:
                 return gone

@@ -19,7 +19,7 @@ from foundation.clock import Clock
 from idp.clients import Clients, assertion_key
 from idp.models import Client
 from idp.protocol.errors import RequestSignatureRefused
-from idp.replays import Replays
+from idp.store.replays import Replays
 from keys.encoding.http_signatures import (
     Expected,
     Message,

@@ -19,8 +19,6 @@ from typing import Any
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp import families, store
-from idp.families import StoredCode
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family, Person
 from idp.protocol import resources
@@ -32,6 +30,8 @@ from idp.protocol.errors import (
     UnauthorizedClient,
 )
 from idp.protocol.syntax import CODE_VERIFIER
+from idp.store import families, people_and_sessions
+from idp.store.families import StoredCode
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"
@@ -118,7 +118,7 @@ def check(
     return CodeRequest(
         client,
         families.family_in(code),
-        store.sha256(code),
+        people_and_sessions.sha256(code),
         redirect_uri,
         challenge,
         now,
@@ -273,7 +273,7 @@ def _with_claims(
     }
     if not asked:
         return results
-    people = store.persons(tx, asked)
+    people = people_and_sessions.persons(tx, asked)
     return [
         replace(result, claims=_claims(result.family.authorization, people, now))
         if isinstance(result, Redeemed)

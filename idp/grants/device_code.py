@@ -15,8 +15,6 @@ from enum import StrEnum
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
-from idp import device_store, families, store
-from idp.device_store import DeviceRequest, StoredDevice
 from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family
 from idp.protocol import resources
@@ -33,6 +31,8 @@ from idp.protocol.errors import (
     UnauthorizedClient,
 )
 from idp.protocol.syntax import SCOPE
+from idp.store import devices, families, people_and_sessions
+from idp.store.devices import DeviceRequest, StoredDevice
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -123,7 +123,7 @@ def check(
     if GRANT_TYPE not in client.grant_types:
         raise UnauthorizedClient("the client is not registered for the device grant")
     jkt = confirmation.get("jkt", "")
-    return Poll(client, store.sha256(parameter(form, "device_code")), now, jkt)
+    return Poll(client, people_and_sessions.sha256(parameter(form, "device_code")), now, jkt)
 
 
 def judge(poll: Poll, device: StoredDevice | None) -> Verdict:
@@ -153,7 +153,7 @@ def judge(poll: Poll, device: StoredDevice | None) -> Verdict:
 
 def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | NotAllowed]:
     """Apply a batch of polls. The first of several with the same code is the one that counts."""
-    stored = device_store.devices(tx, {poll.device_hash for poll in polls})
+    stored = devices.devices(tx, {poll.device_hash for poll in polls})
     verdicts = []
     seen: set[str] = set()
     for poll in polls:
@@ -163,7 +163,7 @@ def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | 
         verdicts.append(verdict)
     _remember(tx, polls, verdicts)
     good = {p.device_hash for p, v in zip(polls, verdicts, strict=True) if v is Verdict.GOOD}
-    taken = device_store.take(tx, good)
+    taken = devices.take(tx, good)
     results: list[Allowed | NotAllowed] = []
     for poll, verdict in zip(polls, verdicts, strict=True):
         device = stored.get(poll.device_hash)
@@ -182,7 +182,7 @@ def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[Verdict]) -> Non
     for poll, verdict in zip(polls, verdicts, strict=True):
         if verdict in (Verdict.PENDING, Verdict.SLOW):
             more = INTERVAL if verdict is Verdict.SLOW else 0
-            device_store.polled(tx, poll.device_hash, poll.now, more)
+            devices.polled(tx, poll.device_hash, poll.now, more)
 
 
 def _grow(cipher: FieldCipher, poll: Poll, authorization: Authorization) -> Allowed:

@@ -13,9 +13,10 @@ from sqlalchemy import event
 
 from foundation.actor import SYSTEM
 from foundation.database import Database
-from idp import DeviceAnswered, DeviceView, families
+from idp import DeviceAnswered, DeviceView
 from idp.grants import authorization_code, refresh
 from idp.protocol.errors import InvalidToken
+from idp.store import families
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.test_registration import BOUNDS, DOCUMENT
 from tests.idp.world import PASSWORD, RelyingParty, World

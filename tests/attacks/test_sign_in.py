@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from idp import Authenticated, Rejected
-from idp.attempts import FREE_FAILURES, LONGEST_WAIT
 from idp.models import sign_in_attempts
+from idp.store.attempts import FREE_FAILURES, LONGEST_WAIT
 from tests.idp.fixtures import app, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PASSWORD, World
 

@@ -17,11 +17,11 @@ import jwt
 
 from foundation.actor import SYSTEM
 from foundation.ids import uuid7
-from idp.families import StoredCode, add_code
 from idp.grants.authorization_code import challenge_of, new_code
 from idp.metadata import Bounds
 from idp.models import Authorization, Family
-from idp.store import sha256
+from idp.store.families import StoredCode, add_code
+from idp.store.people_and_sessions import sha256
 from tests.clients.conftest import HERE, PURPOSE, REDIRECT_URI, Site, key_pair
 
 LOGGED_OUT_URI = "https://food.example.gov.cn/bye"

@@ -2,14 +2,14 @@
 
 import pytest
 
-from idp import families, number_store, store
+from idp.store import families, numbers, people_and_sessions
 from tests.idp.world import PASSWORD, World
 from tests.plans import everything, must_use_an_index, plan, statements
 
 QUERIES = {
-    "clients": lambda tx: store.client_rows(tx, ["a", "b", "c"]),
-    "people": lambda tx: store.persons(tx, ["a"]),
-    "a number": lambda tx: number_store.by_number(tx, "a"),
+    "clients": lambda tx: people_and_sessions.client_rows(tx, ["a", "b", "c"]),
+    "people": lambda tx: people_and_sessions.persons(tx, ["a"]),
+    "a number": lambda tx: numbers.by_number(tx, "a"),
     "codes": lambda tx: families.codes(tx, ["a", "b"]),
     "families": lambda tx: families.families(tx, ["a"]),
     "families that refresh": lambda tx: families.families(tx, ["a", "b"], lock=True),
@@ -25,7 +25,7 @@ def test_a_hot_query_scans_no_table(database, name):
 
 
 def test_whether_a_number_waits_is_a_look_into_an_index_that_is_empty(database):
-    [(statement, parameters)] = statements(database, lambda tx: number_store.unsettled(tx, 1))
+    [(statement, parameters)] = statements(database, lambda tx: numbers.unsettled(tx, 1))
 
     told = plan(database, statement, parameters)
     assert "ix_people_unsettled" in told

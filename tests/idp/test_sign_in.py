@@ -8,10 +8,10 @@ from sqlalchemy import select, update
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
 from idp import Authenticated, Rejected
-from idp.attempts import FREE_FAILURES, wait_after
 from idp.authenticators.password import Passwords
 from idp.models import idp_sessions, people
 from idp.protocol.errors import PersonExists
+from idp.store.attempts import FREE_FAILURES, wait_after
 from tests.idp.world import LOGGED_OUT_URI, PASSWORD, RelyingParty, World
 
 

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Final
 
 from foundation.database import Database, Tx
-from idp import store
+from idp.store import people_and_sessions
 
 FREE_FAILURES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=15)
@@ -45,7 +45,7 @@ class Attempts:
         """The seconds to wait as it looks without a lock: enough to spare a slow hash, never enough
         to judge an attempt by.
         """
-        return left_after(*store.attempts(tx, key, now), now)
+        return left_after(*people_and_sessions.attempts(tx, key, now), now)
 
     def hold(self, tx: Tx, key: str, now: datetime) -> int:
         """The seconds to wait; whoever else tries this name waits until this transaction ends.
@@ -53,11 +53,11 @@ class Attempts:
         What is counted or forgotten in the same transaction is what makes a thousand attempts in
         parallel no better than one by one.
         """
-        return left_after(*store.hold_attempts(self._database, tx, key, now), now)
+        return left_after(*people_and_sessions.hold_attempts(self._database, tx, key, now), now)
 
     def failed(self, tx: Tx, key: str, now: datetime) -> None:
         """One failure more, on a counter that is held."""
-        store.count_failure(tx, key, now)
+        people_and_sessions.count_failure(tx, key, now)
 
     def begin(self, tx: Tx, key: str, now: datetime) -> int:
         """Count an attempt as failed before it is looked at in the same transaction; answers the
@@ -72,7 +72,7 @@ class Attempts:
         """The attempt was right, but says nothing about the failures before it: only its own count
         goes. Otherwise a code of one's own would buy five free guesses at another's.
         """
-        store.take_back_failure(tx, key)
+        people_and_sessions.take_back_failure(tx, key)
 
     def succeeded(self, tx: Tx, key: str) -> None:
-        store.forget_failures(tx, key)
+        people_and_sessions.forget_failures(tx, key)
