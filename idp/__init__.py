@@ -29,7 +29,7 @@ and the person agreed to; every token, sign-in and refusal is in the ledger.
 """
 
 from idp.backchannel import LogoutNotice
-from idp.clients import ClientRegistration, Clients
+from idp.clients.service import ClientRegistration, Clients
 from idp.conversation import ClaimView, Interaction
 from idp.cookies import Cookies
 from idp.devices import DeviceAnswered, DeviceRejected, DeviceView

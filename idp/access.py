@@ -15,7 +15,7 @@ from foundation.batching.batching import Loader
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.models import Client, Family, Person, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.claims import freshness_of, values_of

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from idp import request_objects
 from idp.authorization import check_authorization
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError
 from idp.rules import Refused

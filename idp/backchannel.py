@@ -22,7 +22,7 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
 from foundation.outbound.client import Outbound, OutboundError, place_of
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.models import Client, Person, Session, logout_notices
 from idp.protocol.errors import LogoutNotConfirmed
 from idp.protocol.subjects import subject_for

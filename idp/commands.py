@@ -18,7 +18,7 @@ import typer
 
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
-from idp.metadata import Bounds
+from idp.clients.metadata import Bounds
 from idp.models import LOCALES, Client, Person, RegisteredClient
 from idp.service import Idp
 

@@ -28,7 +28,7 @@ from foundation.database import Database, Tx
 from foundation.ids import uuid7
 from idp import rules
 from idp.arrival import Arrivals
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.grants.authorization_code import CODE_LIFETIME, new_code
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.protocol.claims import CLAIMS

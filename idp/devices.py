@@ -22,7 +22,7 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.grants import device_code
 from idp.models import Agreement, Authorization, Client, Session, Texts
 from idp.protocol.claims import CLAIMS, claims_of

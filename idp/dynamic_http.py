@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from foundation.batching.routes import HotAnswer, json_answer
 from foundation.errors import Malformed, TooLarge
-from idp.dynamic import PATH, Registrations
+from idp.clients.dynamic_registration import PATH, Registrations
 from idp.protocol.errors import (
     InvalidClientMetadata,
     InvalidRequest,

@@ -24,7 +24,7 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
 from idp.access import Access, ids_of
-from idp.clients import Clients, read_credentials
+from idp.clients.service import Clients, read_credentials
 from idp.grants import parameter, refresh
 from idp.models import Client, Family, RegisteredClient
 from idp.protocol import encryption

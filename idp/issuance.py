@@ -19,7 +19,7 @@ from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.grants import authorization_code, client_credentials, device_code, parameter, refresh
 from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
 from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest

@@ -19,7 +19,7 @@ from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.arrival import Arrivals
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.dpop import Proof
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError, InvalidRequest

@@ -15,7 +15,7 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp.clients import Clients
+from idp.clients.service import Clients
 from idp.grants import parameter, refresh
 from idp.models import Client, Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType

@@ -19,9 +19,9 @@ from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database
 from idp import dpop
+from idp.clients.mtls import ClientCertificates
 from idp.dpop import Nonces, Proof
 from idp.models import Client
-from idp.mtls import ClientCertificates
 from idp.protocol.errors import (
     DpopChallenge,
     InvalidDpopProof,

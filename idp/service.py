@@ -20,7 +20,10 @@ from idp.access import Access
 from idp.arrival import Arrivals
 from idp.authenticators.password import Passwords
 from idp.backchannel import Notices
-from idp.clients import Clients
+from idp.clients.dynamic_registration import Registrations
+from idp.clients.mtls import ClientCertificates
+from idp.clients.remote_metadata import Outside
+from idp.clients.service import Clients
 from idp.conversation import (
     INTERACTION_LIFETIME,
     Conversation,
@@ -29,13 +32,10 @@ from idp.conversation import (
     refusal,
 )
 from idp.devices import Devices
-from idp.dynamic import Registrations
 from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Client, Person, Session
-from idp.mtls import ClientCertificates
 from idp.numbers import Numbers
-from idp.outside import Outside
 from idp.people import People
 from idp.pushed import PushedRequests
 from idp.revocation import Revocations

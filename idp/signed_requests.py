@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
-from idp.clients import Clients, assertion_key
+from idp.clients.service import Clients, assertion_key
 from idp.models import Client
 from idp.protocol.errors import RequestSignatureRefused
 from idp.store.replays import Replays

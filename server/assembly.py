@@ -33,7 +33,7 @@ from foundation.errors import Refused
 from foundation.jobs import open_jobs
 from foundation.outbound.client import Outbound
 from idp import Idp
-from idp.mtls import ClientCertificates
+from idp.clients.mtls import ClientCertificates
 from keys import Keys
 from keys.custody.backends.selection import open_backend
 from keys.custody.backends.software import SoftwareBackend, load_master_key

@@ -17,8 +17,8 @@ from foundation.outbound.client import Outbound, OutboundFailed
 from idp import Idp
 from idp.models import logout_notices
 from idp.protocol.errors import InvalidClientMetadata, LogoutNotConfirmed
+from tests.idp.clients.test_remote_metadata import registration, shelf  # noqa: F401
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.test_outside import registration, shelf  # noqa: F401
 from tests.idp.world import ISSUER, PASSWORD
 
 NO_ADDRESS = [

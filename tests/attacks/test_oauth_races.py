@@ -17,8 +17,8 @@ from idp import DeviceAnswered, DeviceView
 from idp.grants import authorization_code, refresh
 from idp.protocol.errors import InvalidToken
 from idp.store import families
+from tests.idp.clients.test_registration import BOUNDS, DOCUMENT
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.test_registration import BOUNDS, DOCUMENT
 from tests.idp.world import PASSWORD, RelyingParty, World
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.actor import SYSTEM
-from idp.metadata import Bounds
+from idp.clients.metadata import Bounds
 from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PURPOSE, World, public_jwk

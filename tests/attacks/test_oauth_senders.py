@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed
-from idp.mtls import ClientCertificates
+from idp.clients.mtls import ClientCertificates
 from idp.protocol.errors import TokenRefused
 from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401

@@ -17,8 +17,8 @@ import jwt
 
 from foundation.actor import SYSTEM
 from foundation.ids import uuid7
+from idp.clients.metadata import Bounds
 from idp.grants.authorization_code import challenge_of, new_code
-from idp.metadata import Bounds
 from idp.models import Authorization, Family
 from idp.store.families import StoredCode, add_code
 from idp.store.people_and_sessions import sha256

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from foundation.actor import SYSTEM
-from idp.metadata import Bounds
+from idp.clients.metadata import Bounds
 from tests.clients.conftest import PURPOSE, REDIRECT_URI, Flows, Site, Visitor, key_pair
 from tests.idp.proofs import authority, certificate
 from tests.simulators.tls_proxy import TlsProxy

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from foundation.batching.routes import HotRequest, parse_pairs
 from foundation.encryption import FieldCipher
 from foundation.errors import Malformed
-from idp import dpop, outside, request_objects, wishes
+from idp import dpop, request_objects, wishes
 from idp.authorization import check_authorization
-from idp.clients import read_credentials
+from idp.clients import remote_metadata
+from idp.clients.mtls import ClientCertificates
+from idp.clients.service import read_credentials
 from idp.dpop import Nonces, same_url
 from idp.models import AuthorizationRequest, Client
-from idp.mtls import ClientCertificates
 from idp.openapi import AUTHORIZATION
 from idp.protocol.errors import (
     AuthorizationError,
@@ -151,7 +152,7 @@ def test_any_request_of_a_known_client_is_checked_or_goes_back_with_an_error(par
 @given(st.binary(max_size=60))
 def test_a_sector_document_is_a_list_with_our_address_or_refused(document: bytes):
     with pytest.raises(InvalidClientMetadata):
-        outside.check_sector(document, PARTY)
+        remote_metadata.check_sector(document, PARTY)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["resource", "scope"]), st.text("ab", max_size=3))))

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from idp.clients.registration import check
 from idp.models import Client
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS, acr_of, acr_satisfies
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
 from idp.protocol.syntax import redirect_uri_problem, with_query
-from idp.registration import check
 from tests.idp.world import PURPOSE, REDIRECT_URI
 
 

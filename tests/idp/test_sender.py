@@ -7,7 +7,7 @@ import pytest
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
 from idp import Idp
-from idp.mtls import ClientCertificates
+from idp.clients.mtls import ClientCertificates
 from idp.protocol.profiles import PROFILES
 from server.access import Access
 from tests.idp.fixtures import app_of

@@ -12,14 +12,14 @@ from starlette.requests import Request as ServerRequest
 
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
-from idp.metadata import written
+from idp.clients.metadata import written
 from idp.protocol.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.signed_requests import message_of
 from keys.encoding.algorithms import PS256
 from keys.encoding.http_signatures import sign
 from server.access import Access
-from tests.idp.test_outside import Shelf, registration, shelf
-from tests.idp.test_outside import world as outgoing_world
+from tests.idp.clients.test_remote_metadata import Shelf, registration, shelf
+from tests.idp.clients.test_remote_metadata import world as outgoing_world
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
 __all__ = ["outgoing_world", "shelf"]  # fixtures: a provider that may talk to a client's server

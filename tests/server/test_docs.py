@@ -16,12 +16,12 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from idp.clients.registration import check
 from idp.grants import refresh
 from idp.grants.authorization_code import CODE_LIFETIME
 from idp.models import Client
 from idp.protocol.claims import CLAIMS
 from idp.protocol.profiles import must_push
-from idp.registration import check
 from idp.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
 from server.assembly import House, opened

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
 from foundation.outbound.client import OutboundRefused, parse_url
+from idp.clients.mtls import registered_certificates
+from idp.clients.remote_metadata import Vouched
 from idp.models import LOCALES, Client
-from idp.mtls import registered_certificates
-from idp.outside import Vouched
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.protocol.errors import InvalidClientMetadata

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.actor import SYSTEM
-from idp import metadata, registration
-from idp.metadata import Bounds
+from idp.clients import metadata, registration
+from idp.clients.metadata import Bounds
 from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
 

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from idp import Idp
-from idp.clients import ASSERTION_TYPE
-from idp.mtls import ClientCertificates
+from idp.clients.mtls import ClientCertificates
+from idp.clients.service import ASSERTION_TYPE
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.proofs import Certificate, authority, certificate

@@ -19,9 +19,9 @@ from sqlalchemy import ColumnElement, insert, select, update
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp import metadata
-from idp.clients import Clients
-from idp.metadata import Bounds
+from idp.clients import metadata
+from idp.clients.metadata import Bounds
+from idp.clients.service import Clients
 from idp.models import SELF_REGISTERED, Client, initial_access_tokens, registrations
 from idp.protocol.errors import InvalidRequest, InvalidToken
 from idp.store import people_and_sessions

@@ -28,10 +28,10 @@ from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Malformed, Unavailable
-from idp import registration
+from idp.clients import registration
+from idp.clients.mtls import ClientCertificates
+from idp.clients.remote_metadata import Outside, Vouched
 from idp.models import AuthMethod, Client, RegisteredClient
-from idp.mtls import ClientCertificates
-from idp.outside import Outside, Vouched
 from idp.protocol import encryption
 from idp.protocol.errors import (
     ClientExists,
