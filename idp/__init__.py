@@ -28,10 +28,11 @@ revoked is refused from that commit on; a client learns no more than its registe
 and the person agreed to; every token, sign-in and refusal is in the ledger.
 """
 
-from idp.backchannel import LogoutNotice
+from idp.accounts.backchannel import LogoutNotice
+from idp.accounts.cookies import Cookies
+from idp.accounts.sessions import Rejected
 from idp.clients.service import ClientRegistration, Clients
 from idp.conversation import ClaimView, Interaction
-from idp.cookies import Cookies
 from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.models import Client, Person, Session
 from idp.rules import Consent, Granted, Login, Refused
@@ -42,7 +43,6 @@ from idp.service import (
     Idp,
     LoggedOut,
 )
-from idp.sessions import Rejected
 
 __all__ = [
     "Authenticated",

@@ -34,8 +34,8 @@ from foundation.batching.routes import (
 )
 from foundation.errors import TooLarge, YinzhengError
 from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
+from idp.accounts.cookies import Cookies, new_browser_id
 from idp.conversation import Decision
-from idp.cookies import Cookies, new_browser_id
 from idp.protocol.errors import (
     AuthorizationRefused,
     AuthorizationRequestOver,

@@ -17,9 +17,12 @@ from foundation.jobs import Jobs, open_jobs
 from foundation.outbound.client import Outbound
 from idp import rules
 from idp.access import Access
+from idp.accounts.backchannel import Notices
+from idp.accounts.numbers import Numbers
+from idp.accounts.people import People
+from idp.accounts.sessions import Rejected, Sessions, SignedIn
 from idp.arrival import Arrivals
 from idp.authenticators.password import Passwords
-from idp.backchannel import Notices
 from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import Outside
@@ -35,13 +38,10 @@ from idp.devices import Devices
 from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Client, Person, Session
-from idp.numbers import Numbers
-from idp.people import People
 from idp.pushed import PushedRequests
 from idp.revocation import Revocations
 from idp.rules import Refused
 from idp.sender import Senders
-from idp.sessions import Rejected, Sessions, SignedIn
 from idp.signed_requests import SignedRequests
 from idp.store import devices, families, people_and_sessions
 from idp.store.replays import Replays

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import HTTPConnection
 
-from idp.cookies import Cookies, new_browser_id
+from idp.accounts.cookies import Cookies, new_browser_id
 from portal import language, session
 from portal.forms import show_invisible
 from portal.language import CODES, Language, Languages

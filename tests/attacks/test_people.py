@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
+from idp.accounts.numbers import number_index
 from idp.models import people
-from idp.numbers import number_index
 from idp.protocol.errors import IdentityNumberTaken
 from tests.idp.fixtures import app, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PASSWORD, RelyingParty, World

@@ -1,7 +1,7 @@
 """one account for each identity number
 
 The index of numbers is keyed, so no revision can fill it: the identity provider does, with the
-field cipher, before it answers its first request (`idp.numbers.settle`).
+field cipher, before it answers its first request (`idp.accounts.numbers.settle`).
 """
 
 import sqlalchemy as sa

@@ -17,9 +17,9 @@ from foundation.clock import Clock
 from foundation.codes import as_written, is_passport, is_resident_number
 from foundation.database import Database, Tx, wait_for_advisory_lock
 from foundation.encryption import FieldCipher, subject_of
+from idp.accounts.sessions import Sessions
 from idp.models import Person
 from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
-from idp.sessions import Sessions
 from idp.store import devices, families, numbers, people_and_sessions
 from idp.store.numbers import Account
 from idp.tokens import ACCESS_TOKEN_LIFETIME

@@ -13,7 +13,7 @@ import pytest
 from foundation.jobs import MAX_ATTEMPTS
 from foundation.outbound.client import Outbound
 from idp import Idp
-from idp.backchannel import EVENT
+from idp.accounts.backchannel import EVENT
 from idp.protocol.errors import InvalidClientMetadata
 from tests.idp.world import ISSUER, RelyingParty, World
 

@@ -15,15 +15,15 @@ from foundation.codes import as_written, is_organisation_code
 from foundation.database import Database, is_unique_violation
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
-from idp.authenticators.password import LONGEST, SHORTEST, Passwords
-from idp.models import LOCALES, Person
-from idp.numbers import (
+from idp.accounts.numbers import (
     hold_numbers,
     is_identity_number,
     number_index,
     number_subject,
     own_subject,
 )
+from idp.authenticators.password import LONGEST, SHORTEST, Passwords
+from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.store import numbers, people_and_sessions
 from idp.tokens import PERSON_PREFIX
