@@ -17,12 +17,12 @@ from foundation.jobs import Jobs, open_jobs
 from foundation.outbound.client import Outbound
 from idp import rules
 from idp.access import Access
+from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
 from idp.accounts.sessions import Rejected, Sessions, SignedIn
 from idp.arrival import Arrivals
-from idp.authenticators.password import Passwords
 from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import Outside

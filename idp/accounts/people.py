@@ -15,6 +15,7 @@ from foundation.codes import as_written, is_organisation_code
 from foundation.database import Database, is_unique_violation
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
+from idp.accounts.authenticators.password import LONGEST, SHORTEST, Passwords
 from idp.accounts.numbers import (
     hold_numbers,
     is_identity_number,
@@ -22,7 +23,6 @@ from idp.accounts.numbers import (
     number_subject,
     own_subject,
 )
-from idp.authenticators.password import LONGEST, SHORTEST, Passwords
 from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.store import numbers, people_and_sessions

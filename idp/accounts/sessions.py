@@ -17,9 +17,9 @@ from typing import Final, Literal
 from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from idp.accounts.authenticators import password as password_authenticator
+from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
-from idp.authenticators import password as password_authenticator
-from idp.authenticators.password import Passwords
 from idp.models import Person, Session
 from idp.protocol.acr import acr_of
 from idp.store import devices, families, people_and_sessions

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
 from idp import Authenticated, Rejected
-from idp.authenticators.password import Passwords
+from idp.accounts.authenticators.password import Passwords
 from idp.models import idp_sessions, people
 from idp.protocol.errors import PersonExists
 from idp.store.attempts import FREE_FAILURES, wait_after
