@@ -31,11 +31,11 @@ and the person agreed to; every token, sign-in and refusal is in the ledger.
 from idp.accounts.backchannel import LogoutNotice
 from idp.accounts.cookies import Cookies
 from idp.accounts.sessions import Rejected
+from idp.authorize.interaction import ClaimView, Interaction
+from idp.authorize.rules import Consent, Granted, Login, Refused
 from idp.clients.service import ClientRegistration, Clients
-from idp.conversation import ClaimView, Interaction
 from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.models import Client, Person, Session
-from idp.rules import Consent, Granted, Login, Refused
 from idp.service import (
     Authenticated,
     ConfirmLogout,

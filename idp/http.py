@@ -33,9 +33,11 @@ from foundation.batching.routes import (
     parse_pairs,
 )
 from foundation.errors import TooLarge, YinzhengError
-from idp import cors, discovery, dynamic_http, endpoints, form_post, openapi
+from idp import cors, discovery, dynamic_http, endpoints, openapi
 from idp.accounts.cookies import Cookies, new_browser_id
-from idp.conversation import Decision
+from idp.authorize import form_post
+from idp.authorize.interaction import Decision
+from idp.authorize.rules import Consent, Granted, Login, Refused
 from idp.protocol.errors import (
     AuthorizationRefused,
     AuthorizationRequestOver,
@@ -45,7 +47,6 @@ from idp.protocol.errors import (
 )
 from idp.protocol.resources import REPEATED
 from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
-from idp.rules import Consent, Granted, Login, Refused
 from idp.service import ConfirmLogout, Idp
 
 Parameters = dict[str, str]

@@ -15,32 +15,32 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound.client import Outbound
-from idp import rules
 from idp.access import Access
 from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
 from idp.accounts.sessions import Rejected, Sessions, SignedIn
-from idp.arrival import Arrivals
-from idp.clients.dynamic_registration import Registrations
-from idp.clients.mtls import ClientCertificates
-from idp.clients.remote_metadata import Outside
-from idp.clients.service import Clients
-from idp.conversation import (
+from idp.authorize import rules
+from idp.authorize.interaction import (
     INTERACTION_LIFETIME,
     Conversation,
     Decision,
     Interaction,
     refusal,
 )
+from idp.authorize.pushed import PushedRequests
+from idp.authorize.request_intake import Arrivals
+from idp.authorize.rules import Refused
+from idp.clients.dynamic_registration import Registrations
+from idp.clients.mtls import ClientCertificates
+from idp.clients.remote_metadata import Outside
+from idp.clients.service import Clients
 from idp.devices import Devices
 from idp.introspection import Introspection
 from idp.issuance import Issuance
 from idp.models import Client, Person, Session
-from idp.pushed import PushedRequests
 from idp.revocation import Revocations
-from idp.rules import Refused
 from idp.sender import Senders
 from idp.signed_requests import SignedRequests
 from idp.store import devices, families, people_and_sessions

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 
 from idp import Authenticated, Interaction, Rejected
-from idp.conversation import Decision
+from idp.authorize.interaction import Decision
 from idp.http import render as render_decision
 from portal import forms, problems
 from portal.desk import Desk, Form

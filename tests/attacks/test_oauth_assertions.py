@@ -7,9 +7,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.idp.authorize.test_pushed import signing  # noqa: F401
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Prover, certificate
-from tests.idp.test_pushed import signing  # noqa: F401
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
 OWN = {"grant_type": "client_credentials"}

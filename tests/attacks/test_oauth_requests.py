@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from idp import Granted, Refused
+from tests.idp.authorize.test_pushed import signing, strict  # noqa: F401
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Prover
-from tests.idp.test_pushed import signing, strict  # noqa: F401
 from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
 
 

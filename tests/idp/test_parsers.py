@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from foundation.batching.routes import HotRequest, parse_pairs
 from foundation.encryption import FieldCipher
 from foundation.errors import Malformed
-from idp import dpop, request_objects, wishes
-from idp.authorization import check_authorization
+from idp import dpop
+from idp.authorize import claims_request, request_objects
+from idp.authorize.authorization import check_authorization
+from idp.authorize.rules import Refused
 from idp.clients import remote_metadata
 from idp.clients.mtls import ClientCertificates
 from idp.clients.service import read_credentials
@@ -28,7 +30,6 @@ from idp.protocol.errors import (
     InvalidDpopProof,
 )
 from idp.protocol.resources import REPEATED
-from idp.rules import Refused
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, challenge, public_jwk
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -122,7 +123,7 @@ def test_wishes_are_read_or_refused(value):
     given_ = {"claims": json.dumps(value)}
 
     try:
-        read = wishes.read(given_, PARTY, ("openid",), None)
+        read = claims_request.read(given_, PARTY, ("openid",), None)
     except AuthorizationError:
         return
     assert set(read.userinfo) | set(read.id_token) <= set(PARTY.claims)

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from idp import wishes
+from idp.authorize import claims_request
+from idp.authorize.rules import Refused
 from idp.models import AuthorizationRequest, Client
 from idp.protocol import resources
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import AuthorizationError
 from idp.protocol.profiles import must_push, rules_of
 from idp.protocol.syntax import CODE_CHALLENGE, SCOPE, error_parameters
-from idp.rules import Refused
 
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER: Final = 4096
@@ -75,7 +75,7 @@ def check_authorization(
         response_mode = _response_mode(given, client)  # 5
         code_challenge = _code_challenge(given, client)  # 6
         scopes = _scopes(given, client)  # 7
-        wished = wishes.read(given, client, scopes, hint)  # 8
+        wished = claims_request.read(given, client, scopes, hint)  # 8
         return AuthorizationRequest(
             client_id=client.client_id,
             redirect_uri=redirect_uri,
@@ -197,7 +197,7 @@ def _scopes(given: Mapping[str, str], client: Client) -> tuple[str, ...]:
         raise AuthorizationError(
             "invalid_scope", f"the client is not registered for the scope {beyond[0]}"
         )
-    wishes.refuse_beyond_purpose(claims_of(scopes), client)
+    claims_request.refuse_beyond_purpose(claims_of(scopes), client)
     return scopes
 
 

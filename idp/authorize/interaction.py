@@ -26,16 +26,16 @@ from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.ids import uuid7
-from idp import rules
-from idp.arrival import Arrivals
+from idp.authorize import rules
+from idp.authorize.pushed import reference_hash
+from idp.authorize.request_intake import Arrivals
+from idp.authorize.rules import Consent, Granted, Login, Refused
 from idp.clients.service import Clients
 from idp.grants.authorization_code import CODE_LIFETIME, new_code
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from idp.protocol.subjects import subject_for
-from idp.pushed import reference_hash
-from idp.rules import Consent, Granted, Login, Refused
 from idp.store import families, people_and_sessions, pushed
 from idp.store.families import StoredCode
 from ledger import Entry, Ledger

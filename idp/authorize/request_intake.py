@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from idp import request_objects
-from idp.authorization import check_authorization
+from idp.authorize import request_objects
+from idp.authorize.authorization import check_authorization
+from idp.authorize.rules import Refused
 from idp.clients.service import Clients
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError
-from idp.rules import Refused
 from idp.tokens import Tokens
 
 

@@ -18,12 +18,12 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp.arrival import Arrivals
+from idp.authorize.request_intake import Arrivals
+from idp.authorize.rules import Refused
 from idp.clients.service import Clients
 from idp.dpop import Proof
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError, InvalidRequest
-from idp.rules import Refused
 from idp.sender import Senders
 from idp.store import pushed
 from idp.store.people_and_sessions import sha256
