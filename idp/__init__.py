@@ -34,7 +34,6 @@ from idp.accounts.sessions import Rejected
 from idp.authorize.interaction import ClaimView, Interaction
 from idp.authorize.rules import Consent, Granted, Login, Refused
 from idp.clients.service import ClientRegistration, Clients
-from idp.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.models import Client, Person, Session
 from idp.service import (
     Authenticated,
@@ -43,6 +42,7 @@ from idp.service import (
     Idp,
     LoggedOut,
 )
+from idp.token.devices import DeviceAnswered, DeviceRejected, DeviceView
 
 __all__ = [
     "Authenticated",

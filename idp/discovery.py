@@ -12,7 +12,7 @@ from idp.protocol import encryption
 from idp.protocol.acr import ACR_PASSWORD
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
 from idp.protocol.profiles import SIGNING_ALGORITHMS
-from idp.tokens import SIGNATURE_ALGORITHM
+from idp.token.tokens import SIGNATURE_ALGORITHM
 
 AUTH_METHODS = (
     "client_secret_basic",

@@ -31,7 +31,7 @@ from idp.protocol import encryption
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
 from idp.store import families
-from idp.tokens import Tokens, VerifiedToken
+from idp.token.tokens import Tokens, VerifiedToken
 
 JWT_TYPE: Final = "token-introspection+jwt"
 MEDIA_TYPE: Final = f"application/{JWT_TYPE}"

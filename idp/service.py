@@ -36,16 +36,16 @@ from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import Outside
 from idp.clients.service import Clients
-from idp.devices import Devices
 from idp.introspection import Introspection
-from idp.issuance import Issuance
 from idp.models import Client, Person, Session
-from idp.revocation import Revocations
-from idp.sender import Senders
 from idp.signed_requests import SignedRequests
 from idp.store import devices, families, people_and_sessions
 from idp.store.replays import Replays
-from idp.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
+from idp.token.devices import Devices
+from idp.token.endpoint import Issuance
+from idp.token.revocation import Revocations
+from idp.token.sender_constraint import Senders
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
 from ledger import Entry, Ledger
 

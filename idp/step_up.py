@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from idp.protocol.acr import acr_reaches
 from idp.protocol.errors import InsufficientUserAuthentication
-from idp.tokens import VerifiedToken
+from idp.token.tokens import VerifiedToken
 
 
 @dataclass(frozen=True, slots=True)

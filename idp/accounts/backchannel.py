@@ -27,7 +27,7 @@ from idp.models import Client, Person, Session, logout_notices
 from idp.protocol.errors import LogoutNotConfirmed
 from idp.protocol.subjects import subject_for
 from idp.store import families
-from idp.tokens import Tokens
+from idp.token.tokens import Tokens
 from ledger import Entry, Ledger
 
 TASK: Final = "idp.logout_notice"

@@ -22,7 +22,7 @@ from idp.models import Person
 from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
 from idp.store import devices, families, numbers, people_and_sessions
 from idp.store.numbers import Account
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 
 SETTLED_AT_ONCE: Final = 100

@@ -26,7 +26,7 @@ from idp.accounts.numbers import (
 from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.store import numbers, people_and_sessions
-from idp.tokens import PERSON_PREFIX
+from idp.token.tokens import PERSON_PREFIX
 from ledger import Entry, Ledger
 
 

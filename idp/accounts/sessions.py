@@ -24,7 +24,7 @@ from idp.models import Person, Session
 from idp.protocol.acr import acr_of
 from idp.store import devices, families, people_and_sessions
 from idp.store.attempts import Attempts
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 
 SESSION_LIFETIME: Final = timedelta(hours=8)

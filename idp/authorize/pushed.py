@@ -21,12 +21,12 @@ from foundation.database import Database, Tx
 from idp.authorize.request_intake import Arrivals
 from idp.authorize.rules import Refused
 from idp.clients.service import Clients
-from idp.dpop import Proof
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError, InvalidRequest
-from idp.sender import Senders
 from idp.store import pushed
 from idp.store.people_and_sessions import sha256
+from idp.token.dpop import Proof
+from idp.token.sender_constraint import Senders
 from ledger import Entry, Ledger
 
 REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"

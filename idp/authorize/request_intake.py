@@ -17,7 +17,7 @@ from idp.authorize.rules import Refused
 from idp.clients.service import Clients
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError
-from idp.tokens import Tokens
+from idp.token.tokens import Tokens
 
 
 class Arrivals:

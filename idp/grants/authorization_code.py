@@ -32,7 +32,7 @@ from idp.protocol.errors import (
 from idp.protocol.syntax import CODE_VERIFIER
 from idp.store import families, people_and_sessions
 from idp.store.families import StoredCode
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"
 CODE_LIFETIME = timedelta(seconds=60)  # FAPI 2.0 §5.3.2.1: at most 60 seconds

@@ -7,7 +7,7 @@ from idp.protocol import resources
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.protocol.syntax import SCOPE
-from idp.tokens import Grant
+from idp.token.tokens import Grant
 
 GRANT_TYPE = "client_credentials"
 

@@ -3,7 +3,7 @@
 - `check_authorization` reads what the device asks for; `check`, `judge` and `redeem` are its polls.
 - A poll that comes too early slows the device down by five seconds, for good (§3.5).
 - What was allowed is handed out once: the DELETE … RETURNING decides, across processes.
-- How the person finds and answers a request is in `idp/devices.py`.
+- How the person finds and answers a request is in `idp/token/devices.py`.
 """
 
 import secrets
@@ -33,7 +33,7 @@ from idp.protocol.errors import (
 from idp.protocol.syntax import SCOPE
 from idp.store import devices, families, people_and_sessions
 from idp.store.devices import DeviceRequest, StoredDevice
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL = 5  # seconds between two polls, and what a hasty one adds (RFC 8628 §3.5)

@@ -30,7 +30,7 @@ from idp.protocol.errors import (
 )
 from idp.protocol.syntax import SCOPE
 from idp.store import families
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "refresh_token"
 GRACE = timedelta(seconds=10)

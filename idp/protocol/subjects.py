@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from foundation.encryption import FieldCipher
 from idp.models import Client
-from idp.tokens import PERSON_PREFIX
+from idp.token.tokens import PERSON_PREFIX
 
 
 def subject_for(cipher: FieldCipher, client: Client, person_id: str) -> str:

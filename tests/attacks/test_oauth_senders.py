@@ -16,7 +16,7 @@ from idp.protocol.errors import TokenRefused
 from server.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Certificate, Prover, authority, certificate
-from tests.idp.test_sender import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
+from tests.idp.token.test_sender_constraint import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World, public_jwk
 
 API = "/api/v1/verifications"
@@ -382,7 +382,7 @@ def test_24_without_a_named_hop_no_certificate_is_ever_seen(world: World):
 
 
 def test_24_a_named_hop_without_an_authority_vouches_for_no_name(behind_a_proxy: World):
-    from tests.idp.test_sender import CA
+    from tests.idp.token.test_sender_constraint import CA
 
     shown = certificate("bureau.example.gov.cn", CA)
     party = with_certificate(
@@ -415,7 +415,7 @@ def test_24_a_name_is_worth_nothing_without_an_authority_of_ours(behind_a_proxy:
 
 
 def test_24_a_certificate_of_our_authority_with_another_name_is_another_client(behind_a_proxy):
-    from tests.idp.test_sender import CA
+    from tests.idp.token.test_sender_constraint import CA
 
     party = with_certificate(
         behind_a_proxy, certificate("clinic.example.gov.cn", CA),
@@ -447,7 +447,7 @@ def test_24_a_self_signed_certificate_is_the_registered_one_to_the_last_bit(behi
 
 @pytest.mark.parametrize("registered", ["tls_client_auth_san_dns", "tls_client_auth_san_uri"])
 def test_24_another_alternative_name_is_another_client(behind_a_proxy: World, registered: str):
-    from tests.idp.test_sender import CA
+    from tests.idp.token.test_sender_constraint import CA
 
     shown = certificate("bureau.example.gov.cn", CA, dns="clinic.example.gov.cn")
     party = with_certificate(
@@ -459,7 +459,7 @@ def test_24_another_alternative_name_is_another_client(behind_a_proxy: World, re
 
 
 def test_24_an_expired_certificate_proves_nothing(behind_a_proxy: World):
-    from tests.idp.test_sender import CA
+    from tests.idp.token.test_sender_constraint import CA
 
     for made in (certificate("b", CA, days=30), certificate("b", days=30)):
         client_id = "by-name" if made.certificate.issuer != made.certificate.subject else "by-key"

@@ -25,7 +25,7 @@ from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Idp
 from idp.grants.refresh import GRACE, IDLE_LIFETIME
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger

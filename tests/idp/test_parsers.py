@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from foundation.batching.routes import HotRequest, parse_pairs
 from foundation.encryption import FieldCipher
 from foundation.errors import Malformed
-from idp import dpop
 from idp.authorize import claims_request, request_objects
 from idp.authorize.authorization import check_authorization
 from idp.authorize.rules import Refused
 from idp.clients import remote_metadata
 from idp.clients.mtls import ClientCertificates
 from idp.clients.service import read_credentials
-from idp.dpop import Nonces, same_url
 from idp.models import AuthorizationRequest, Client
 from idp.openapi import AUTHORIZATION
 from idp.protocol.errors import (
@@ -30,6 +28,8 @@ from idp.protocol.errors import (
     InvalidDpopProof,
 )
 from idp.protocol.resources import REPEATED
+from idp.token import dpop
+from idp.token.dpop import Nonces, same_url
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, challenge, public_jwk
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -22,7 +22,7 @@ from idp.grants.authorization_code import CODE_LIFETIME
 from idp.models import Client
 from idp.protocol.claims import CLAIMS
 from idp.protocol.profiles import must_push
-from idp.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
 from server.assembly import House, opened
 from server.demo import Story

@@ -20,7 +20,7 @@ from idp.grants import parameter, refresh
 from idp.models import Client, Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
 from idp.store import families
-from idp.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 
 FOREIGN = "the token was issued to another client"

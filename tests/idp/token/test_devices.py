@@ -7,7 +7,7 @@ import pytest
 
 from foundation.actor import SYSTEM
 from idp import DeviceAnswered, DeviceRejected, DeviceView
-from idp.devices import ALPHABET, normal
+from idp.token.devices import ALPHABET, normal
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

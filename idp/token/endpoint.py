@@ -31,8 +31,8 @@ from idp.protocol.errors import (
     UnsupportedGrantType,
 )
 from idp.protocol.subjects import subject_for
-from idp.sender import Confirmation, Senders
-from idp.tokens import Grant, Tokens
+from idp.token.sender_constraint import Confirmation, Senders
+from idp.token.tokens import Grant, Tokens
 from ledger import Entry, Ledger
 
 Form = Mapping[str, str]

@@ -18,9 +18,7 @@ from typing import Final
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database
-from idp import dpop
 from idp.clients.mtls import ClientCertificates
-from idp.dpop import Nonces, Proof
 from idp.models import Client
 from idp.protocol.errors import (
     DpopChallenge,
@@ -31,6 +29,8 @@ from idp.protocol.errors import (
 )
 from idp.protocol.profiles import SIGNING_ALGORITHMS, needs_proof
 from idp.store.replays import Replays
+from idp.token import dpop
+from idp.token.dpop import Nonces, Proof
 
 Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
 
