@@ -25,10 +25,10 @@ from foundation.actor import SYSTEM
 from foundation.clock import system_clock
 from foundation.ids import uuid7
 from idp import Client
-from idp.grants.authorization_code import challenge_of, new_code
 from idp.models import Authorization, Family
 from idp.store.families import StoredCode, add_code
 from idp.store.people_and_sessions import sha256
+from idp.token.grants.authorization_code import challenge_of, new_code
 
 RIVAL = ROOT / "bench" / "rivals" / "oidc-provider"
 RESOURCE = "urn:bench:api"

@@ -31,13 +31,13 @@ from idp.authorize.pushed import reference_hash
 from idp.authorize.request_intake import Arrivals
 from idp.authorize.rules import Consent, Granted, Login, Refused
 from idp.clients.service import Clients
-from idp.grants.authorization_code import CODE_LIFETIME, new_code
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from idp.protocol.subjects import subject_for
 from idp.store import families, people_and_sessions, pushed
 from idp.store.families import StoredCode
+from idp.token.grants.authorization_code import CODE_LIFETIME, new_code
 from ledger import Entry, Ledger
 
 INTERACTION_LIFETIME: Final = timedelta(hours=1)

@@ -23,12 +23,12 @@ from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from idp.clients.service import Clients
-from idp.grants import device_code
 from idp.models import Agreement, Authorization, Client, Session, Texts
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.store import devices, people_and_sessions
 from idp.store.attempts import Attempts
 from idp.store.devices import DeviceRequest, StoredDevice
+from idp.token.grants import device_code
 from ledger import Entry, Ledger
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"

@@ -20,9 +20,6 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from idp.clients.service import Clients
-from idp.grants import authorization_code, client_credentials, device_code, parameter, refresh
-from idp.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
-from idp.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
 from idp.models import Client, Family
 from idp.protocol.errors import (
     AuthorizationPending,
@@ -31,6 +28,9 @@ from idp.protocol.errors import (
     UnsupportedGrantType,
 )
 from idp.protocol.subjects import subject_for
+from idp.token.grants import authorization_code, client_credentials, device_code, parameter, refresh
+from idp.token.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
+from idp.token.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
 from idp.token.sender_constraint import Confirmation, Senders
 from idp.token.tokens import Grant, Tokens
 from ledger import Entry, Ledger

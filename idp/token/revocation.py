@@ -16,10 +16,10 @@ from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients
-from idp.grants import parameter, refresh
 from idp.models import Client, Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
 from idp.store import families
+from idp.token.grants import parameter, refresh
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 

@@ -108,9 +108,9 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
     """The second half of §4.8.2: a challenge stripped on the way must not go unnoticed."""
     from datetime import UTC, datetime, timedelta
 
-    from idp.grants.authorization_code import CodeRequest, Verdict, challenge_of, judge
     from idp.models import Authorization, Client, Family
     from idp.store.families import StoredCode
+    from idp.token.grants.authorization_code import CodeRequest, Verdict, challenge_of, judge
     from tests.idp.world import PURPOSE
 
     now = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ from sqlalchemy import event
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import DeviceAnswered, DeviceView
-from idp.grants import authorization_code, refresh
 from idp.protocol.errors import InvalidToken
 from idp.store import families
+from idp.token.grants import authorization_code, refresh
 from tests.idp.clients.test_registration import BOUNDS, DOCUMENT
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PASSWORD, RelyingParty, World

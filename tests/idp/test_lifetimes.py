@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Idp
-from idp.grants.refresh import GRACE, IDLE_LIFETIME
+from idp.token.grants.refresh import GRACE, IDLE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from idp.grants.refresh import GRACE
+from idp.token.grants.refresh import GRACE
 from tests.idp.world import ISSUER, RelyingParty, World, basic
 
 

@@ -17,11 +17,11 @@ import yaml
 from typer.testing import CliRunner
 
 from idp.clients.registration import check
-from idp.grants import refresh
-from idp.grants.authorization_code import CODE_LIFETIME
 from idp.models import Client
 from idp.protocol.claims import CLAIMS
 from idp.protocol.profiles import must_push
+from idp.token.grants import refresh
+from idp.token.grants.authorization_code import CODE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
 from server.assembly import House, opened

@@ -15,7 +15,6 @@ from enum import StrEnum
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
-from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family
 from idp.protocol import resources
 from idp.protocol.claims import claims_of
@@ -33,6 +32,7 @@ from idp.protocol.errors import (
 from idp.protocol.syntax import SCOPE
 from idp.store import devices, families, people_and_sessions
 from idp.store.devices import DeviceRequest, StoredDevice
+from idp.token.grants import parameter, refresh
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -19,7 +19,6 @@ from enum import StrEnum
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
-from idp.grants import parameter
 from idp.models import Client, Family
 from idp.protocol import resources
 from idp.protocol.errors import (
@@ -30,6 +29,7 @@ from idp.protocol.errors import (
 )
 from idp.protocol.syntax import SCOPE
 from idp.store import families
+from idp.token.grants import parameter
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "refresh_token"

@@ -19,7 +19,6 @@ from typing import Any
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp.grants import parameter, refresh
 from idp.models import Authorization, Client, Family, Person
 from idp.protocol import resources
 from idp.protocol.claims import recent_enough, values_of
@@ -32,6 +31,7 @@ from idp.protocol.errors import (
 from idp.protocol.syntax import CODE_VERIFIER
 from idp.store import families, people_and_sessions
 from idp.store.families import StoredCode
+from idp.token.grants import parameter, refresh
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 
 GRANT_TYPE = "authorization_code"
