@@ -15,7 +15,6 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound.client import Outbound
-from idp.access import Access
 from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
 from idp.accounts.numbers import Numbers
@@ -36,9 +35,10 @@ from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import Outside
 from idp.clients.service import Clients
-from idp.introspection import Introspection
 from idp.models import Client, Person, Session
-from idp.signed_requests import SignedRequests
+from idp.resource.access import Access
+from idp.resource.introspection import Introspection
+from idp.resource.signed_requests import SignedRequests
 from idp.store import devices, families, people_and_sessions
 from idp.store.replays import Replays
 from idp.token.devices import Devices

@@ -14,9 +14,9 @@ from joserfc.jwk import ECKey
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url
-from idp.introspection import Answer, wants_token
 from idp.models import people
 from idp.protocol.errors import InvalidRequest
+from idp.resource.introspection import Answer, wants_token
 from tests.idp.world import ISSUER, RelyingParty, World, basic, public_jwk
 
 JWT_ANSWER = "application/token-introspection+jwt"

@@ -23,12 +23,12 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
-from idp.access import Access, ids_of
 from idp.clients.service import Clients, read_credentials
 from idp.models import Client, Family, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
+from idp.resource.access import Access, ids_of
 from idp.store import families
 from idp.token.grants import parameter, refresh
 from idp.token.tokens import Tokens, VerifiedToken

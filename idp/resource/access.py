@@ -22,8 +22,8 @@ from idp.protocol.claims import freshness_of, values_of
 from idp.protocol.errors import InsufficientScope, InvalidToken, TokenMissing
 from idp.protocol.profiles import SIGNING_ALGORITHMS
 from idp.protocol.subjects import subject_for
-from idp.signed_requests import SignedRequests
-from idp.step_up import Assurance, demand
+from idp.resource.signed_requests import SignedRequests
+from idp.resource.step_up import Assurance, demand
 from idp.store import families, people_and_sessions
 from idp.token.sender_constraint import Senders
 from idp.token.tokens import Tokens, VerifiedToken

@@ -14,7 +14,7 @@ from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
 from idp.clients.metadata import written
 from idp.protocol.errors import InvalidClientMetadata, RequestSignatureRefused
-from idp.signed_requests import message_of
+from idp.resource.signed_requests import message_of
 from keys.encoding.algorithms import PS256
 from keys.encoding.http_signatures import sign
 from server.access import Access

@@ -7,7 +7,7 @@ import pytest
 
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.protocol.errors import InsufficientUserAuthentication
-from idp.step_up import Assurance, demand
+from idp.resource.step_up import Assurance, demand
 from idp.token.tokens import VerifiedToken
 from keys.encoding.jose import VerificationKey, VerifiedJws
 from tests.idp.world import RelyingParty, World
