@@ -17,7 +17,7 @@ from sqlalchemy import insert
 
 import certificates.http
 import exchange.http
-import idp.http
+import idp.web.routes
 import keys.http
 import ledger.http
 from certificates import Catalogue, Certificates, CertificateType
@@ -94,7 +94,7 @@ class Rooms:
         return [
             *keys.http.hot_routes(self.keys),
             *ledger.http.hot_routes(self.ledger),
-            *idp.http.hot_routes(self.idp),
+            *idp.web.routes.hot_routes(self.idp),
             *certificates.http.hot_routes(self.certificates),
             *exchange.http.hot_routes(self.verifications, Access(self.idp)),
         ]

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 
 from idp import Authenticated, Interaction, Rejected
 from idp.authorize.interaction import Decision
-from idp.http import render as render_decision
+from idp.web.routes import render as render_decision
 from portal import forms, problems
 from portal.desk import Desk, Form
 from portal.problems import Mistake

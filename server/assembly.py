@@ -18,7 +18,7 @@ from fastapi import APIRouter, FastAPI
 import certificates.http
 import exchange.http
 import exchange.subscriptions.http
-import idp.http
+import idp.web.routes
 import keys.http
 import ledger.http
 import portal
@@ -139,7 +139,7 @@ class House:
         return [
             *keys.http.hot_routes(self.keys),
             *ledger.http.hot_routes(self.ledger),
-            *idp.http.hot_routes(self.idp),
+            *idp.web.routes.hot_routes(self.idp),
             *certificates.http.hot_routes(self.certificates),
             *exchange.http.hot_routes(self.verifications, self.access),
             *exchange.subscriptions.http.hot_routes(
@@ -151,7 +151,7 @@ class House:
         return [
             keys.http.router(self.keys),
             ledger.http.router(self.ledger),
-            idp.http.router(self.idp),
+            idp.web.routes.router(self.idp),
             certificates.http.router(self.certificates),
             exchange.http.router(self.verifications, self.access),
             exchange.subscriptions.http.router(self.subscriptions, self.verifications, self.access),

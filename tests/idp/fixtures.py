@@ -12,7 +12,7 @@ from foundation.batching.routes import problem
 from foundation.database import Database
 from foundation.errors import YinzhengError
 from idp import Idp
-from idp.http import router
+from idp.web.routes import router
 from ledger import Ledger
 from tests.idp.world import ISSUER, PASSWORD, Http, RelyingParty, World
 

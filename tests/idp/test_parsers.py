@@ -20,7 +20,6 @@ from idp.clients import remote_metadata
 from idp.clients.mtls import ClientCertificates
 from idp.clients.service import read_credentials
 from idp.models import AuthorizationRequest, Client
-from idp.openapi import AUTHORIZATION
 from idp.protocol.errors import (
     AuthorizationError,
     InvalidClient,
@@ -30,6 +29,7 @@ from idp.protocol.errors import (
 from idp.protocol.resources import REPEATED
 from idp.token import dpop
 from idp.token.dpop import Nonces, same_url
+from idp.web.openapi import AUTHORIZATION
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, challenge, public_jwk
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -16,9 +16,9 @@ from foundation.batching.routes import (
     parse_form,
 )
 from foundation.errors import Malformed, TooLarge
-from idp import openapi
 from idp.protocol.errors import InvalidRequest, OAuthError
 from idp.protocol.resources import REPEATED
+from idp.web import openapi
 
 NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 LONGEST_BODY: Final = 16_384

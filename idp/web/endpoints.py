@@ -8,10 +8,10 @@ POST /oauth/device        fast lane    RFC 8628; the person's page is the portal
 from collections.abc import Mapping
 
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, json_answer
-from idp import cors
-from idp.rendering import NO_STORE, by_form, route
 from idp.resource import introspection
 from idp.service import Idp
+from idp.web import cors
+from idp.web.rendering import NO_STORE, by_form, route
 
 
 def hot_routes(idp: Idp) -> list[HotRoute]:

@@ -22,7 +22,7 @@ from idp.protocol.errors import (
     OAuthError,
     TokenMissing,
 )
-from idp.rendering import NO_STORE, oauth_error
+from idp.web.rendering import NO_STORE, oauth_error
 from keys.encoding.jose import parse_object
 from keys.errors import InvalidJws
 

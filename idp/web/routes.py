@@ -33,7 +33,6 @@ from foundation.batching.routes import (
     parse_pairs,
 )
 from foundation.errors import TooLarge, YinzhengError
-from idp import cors, discovery, dynamic_http, endpoints, openapi
 from idp.accounts.cookies import Cookies, new_browser_id
 from idp.authorize import form_post
 from idp.authorize.interaction import Decision
@@ -46,8 +45,9 @@ from idp.protocol.errors import (
     OAuthError,
 )
 from idp.protocol.resources import REPEATED
-from idp.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 from idp.service import ConfirmLogout, Idp
+from idp.web import cors, discovery, dynamic_http, endpoints, openapi
+from idp.web.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 
 Parameters = dict[str, str]
 

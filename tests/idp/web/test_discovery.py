@@ -32,6 +32,6 @@ def test_it_promises_no_flow_that_is_refused(world: World):
 
 
 def _routes(world: World):
-    from idp.http import router
+    from idp.web.routes import router
 
     return router(world.idp).routes
