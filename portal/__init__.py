@@ -38,8 +38,8 @@ from portal import (
     signin,
     verify,
 )
-from portal.desk import Desk
-from portal.house import House
+from portal.frame.page_context import Desk
+from portal.frame.site import House
 
 __all__ = ["Desk", "House", "build", "open_desk"]
 

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from certificates.identifier import organisation_check
 from foundation.errors import NotFound
-from portal.desk import Desk
+from portal.frame.page_context import Desk
 
 EXAMPLE_TYPE = "food-business-licence"
 EXAMPLE_PURPOSE = "food-inspection"

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from idp import DeviceAnswered, DeviceRejected, DeviceView, Session
-from portal import forms, problems
-from portal.desk import Desk, Form
-from portal.errors import SignInNeeded
+from portal.frame import forms, problems
+from portal.frame.errors import SignInNeeded
+from portal.frame.page_context import Desk, Form
 
 
 def router(desk: Desk) -> APIRouter:

@@ -14,13 +14,13 @@ from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
 from foundation.errors import Invalid, TooLarge
-from portal import problems
-from portal.desk import Desk, Form, upload
-from portal.errors import FileNeeded
-from portal.language import Language
-from portal.problems import Mistake
+from portal.frame import problems
+from portal.frame.errors import FileNeeded
+from portal.frame.language import Language
+from portal.frame.page_context import Desk, Form, upload
+from portal.frame.problems import Mistake
+from portal.frame.views import own
 from portal.verify import CheckLine
-from portal.views import own
 from signing import Check, Validation
 from signing.foreign.examination import budget_of
 from signing.models import CheckName, SignatureFacts

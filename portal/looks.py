@@ -12,8 +12,8 @@ from types import MappingProxyType
 from foundation.actor import Actor, ActorKind
 from idp.protocol.claims import CLAIMS
 from ledger import Access
-from portal.desk import Desk
-from portal.language import Language
+from portal.frame.language import Language
+from portal.frame.page_context import Desk
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from starlette.datastructures import FormData
 
 from certificates import CertificateType, Draft
 from foundation.errors import Conflict, Invalid, YinzhengError
-from portal import forms, problems, troubles
-from portal.desk import Desk, Form
-from portal.language import Language
-from portal.problems import Mistake
-from portal.views import facts, own
+from portal import troubles
+from portal.frame import forms, problems
+from portal.frame.language import Language
+from portal.frame.page_context import Desk, Form
+from portal.frame.problems import Mistake
+from portal.frame.views import facts, own
 
 QUEUE = 50
 _MINE = {"draft", "returned", "submitted", "approved"}

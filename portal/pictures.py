@@ -12,7 +12,7 @@ import zxingcpp
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
-from portal.errors import PhotoTooLarge, PhotoUnreadable, PhotoWithoutCode
+from portal.frame.errors import PhotoTooLarge, PhotoUnreadable, PhotoWithoutCode
 
 MAX_PHOTO_BYTES = 8 * 1024 * 1024
 MAX_PHOTO_PIXELS = 20_000_000

@@ -8,8 +8,8 @@ from fastapi.responses import Response
 from sqlalchemy import text
 
 from foundation.errors import NotFound
-from portal.desk import Desk
-from portal.views import own
+from portal.frame.page_context import Desk
+from portal.frame.views import own
 
 # Statement pages: the sections each one has, in order. The words are in the catalogues.
 STATEMENTS = {

@@ -16,10 +16,10 @@ from foundation.actor import Actor
 from foundation.database import Tx
 from foundation.errors import Conflict, Invalid, NotFound, Refused, YinzhengError
 from keys.models import RevocationReason
-from portal import forms, problems
-from portal.desk import Desk, Form
-from portal.language import Language
-from portal.problems import Mistake
+from portal.frame import forms, problems
+from portal.frame.language import Language
+from portal.frame.page_context import Desk, Form
+from portal.frame.problems import Mistake
 from signing import SealEntry, SealKind, Seals, SealState, SealWish
 
 # What a keeper may do next, by the state of the seal; deciding waits for an application.

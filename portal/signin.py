@@ -14,10 +14,10 @@ from starlette.datastructures import FormData
 from idp import Authenticated, Interaction, Rejected
 from idp.authorize.interaction import Decision
 from idp.web.routes import render as render_decision
-from portal import forms, problems
-from portal.desk import Desk, Form
-from portal.problems import Mistake
-from portal.session import safe_return
+from portal.frame import forms, problems
+from portal.frame.page_context import Desk, Form
+from portal.frame.problems import Mistake
+from portal.frame.session import safe_return
 
 HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"

@@ -3,7 +3,7 @@
 from typing import Final
 
 from foundation.jobs import Trouble
-from portal.language import Language
+from portal.frame.language import Language
 
 _WHY: Final = {
     "key_store_unavailable": "keys",

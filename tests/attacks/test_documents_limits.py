@@ -11,7 +11,7 @@ import pytest
 from foundation.canonical import b64url
 from keys.encoding.jose import parse_object
 from keys.errors import MalformedJws
-from portal.errors import PhotoTooLarge
+from portal.frame.errors import PhotoTooLarge
 from portal.pictures import read_qr
 from signing.errors import CredentialRefused
 from signing.formats.cwt_qr import base45, code

@@ -30,7 +30,7 @@ from foundation.actor import ANONYMOUS, ActorKind
 from foundation.canonical import b64url
 from foundation.database import wait_for_advisory_lock
 from foundation.errors import Malformed, TooManyRequests, YinzhengError
-from portal.addresses import address_of
+from portal.frame.addresses import address_of
 from tests.exchange.conftest import (
     BANKER,
     FOOD_BASIS,

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from portal.language import CODES
+from portal.frame.language import CODES
 from tests.portal.conftest import ORIGIN, Browse, issue, permit_fields
 from tests.portal.sources import PACKAGE
 from tests.portal.surfer import Page, Surfer

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 import portal
-from portal.session import form_token
+from portal.frame.session import form_token
 from tests.portal.conftest import ORIGIN, Browse, Licence, issue, permit_fields
 from tests.portal.surfer import Page, Surfer
 from tests.portal.test_signin import authorize

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from foundation.clock import system_clock
-from portal.session import form_token
+from portal.frame.session import form_token
 from server import sandbox
 from tests.portal.conftest import Browse
 from tests.portal.surfer import Page, Surfer

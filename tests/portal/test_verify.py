@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from exchange import rules
-from portal.language import Languages
+from portal.frame.language import Languages
 from portal.pictures import MAX_PHOTO_PIXELS, read_qr
 from portal.verify import TONES
 from tests.portal.conftest import Browse, Licence

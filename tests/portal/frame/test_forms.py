@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal import forms
+from portal.frame import forms
 
 
 @pytest.mark.parametrize(

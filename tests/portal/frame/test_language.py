@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 from markupsafe import Markup
 
-from portal.language import CODES, Languages, placeholders
+from portal.frame.language import CODES, Languages, placeholders
 from portal.public import STATEMENTS
 from tests.portal.sources import dotted_names, families
 

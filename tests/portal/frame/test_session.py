@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from portal.errors import ForeignForm
-from portal.session import check_form, form_token, safe_return, token_matches
+from portal.frame.errors import ForeignForm
+from portal.frame.session import check_form, form_token, safe_return, token_matches
 
 ORIGIN = "https://yinzheng.test"
 PATH = "/staff/drafts"

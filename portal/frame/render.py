@@ -20,11 +20,11 @@ from markupsafe import Markup
 from starlette.requests import HTTPConnection
 
 from idp.accounts.cookies import Cookies, new_browser_id
-from portal import language, session
-from portal.forms import show_invisible
-from portal.language import CODES, Language, Languages
+from portal.frame import language, session
+from portal.frame.forms import show_invisible
+from portal.frame.language import CODES, Language, Languages
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 _YEAR = 365 * 24 * 3600
 
 

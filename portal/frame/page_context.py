@@ -16,13 +16,13 @@ from starlette.datastructures import FormData, UploadFile
 from foundation.actor import ANONYMOUS
 from foundation.errors import Malformed, YinzhengError
 from idp import Cookies, Interaction
-from portal import problems, session
-from portal.addresses import address_of
-from portal.errors import OfficeNeeded, SignInNeeded
-from portal.house import House
-from portal.language import Language, Languages
-from portal.render import Pages
-from portal.session import Visitor
+from portal.frame import problems, session
+from portal.frame.addresses import address_of
+from portal.frame.errors import OfficeNeeded, SignInNeeded
+from portal.frame.language import Language, Languages
+from portal.frame.render import Pages
+from portal.frame.session import Visitor
+from portal.frame.site import House
 
 MAX_FIELDS = 200
 MAX_FILES = 2  # a document and the signature beside it
@@ -87,7 +87,7 @@ class Desk:
         return visitor
 
     def address(self, request: Request) -> str:
-        """Where the visitor sits; see `portal/addresses.py`."""
+        """Where the visitor sits; see `portal/frame/addresses.py`."""
         return address_of(request, self._proxies)
 
     def accept(self, request: Request, form: FormData) -> None:

@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from certificates import Certificate, CertificateType, Listing
 from certificates.rules import State, civil_date, state_at
-from portal.language import Language
+from portal.frame.language import Language
 
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
 _CODES = frozenset({"code", "organisation-code", "resident-number"})

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from markupsafe import Markup
 
 from foundation.errors import FieldError, YinzhengError
-from portal.language import Language
+from portal.frame.language import Language
 
 
 @dataclass(frozen=True, slots=True)

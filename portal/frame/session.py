@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from foundation.actor import ANONYMOUS, Actor
-from portal.errors import ForeignForm
+from portal.frame.errors import ForeignForm
 
 FIELD = "form_token"
 

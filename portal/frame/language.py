@@ -1,8 +1,9 @@
 """Three languages, each written by hand: simplified Chinese, traditional Chinese, English.
 
 Sentences live in `locale/*.po` and are read once at start; there is no compile step. A message id
-is a stable name ("verify.title"), never a sentence. Invariants (tests/portal/test_language.py holds
-them): every id exists in all three files, with the same placeholders.
+is a stable name ("verify.title"), never a sentence. Invariants
+(tests/portal/frame/test_language.py holds them): every id exists in all three files, with the same
+placeholders.
 
 A sentence is text, not markup: it is escaped when it is said, and so is every value put into it.
 The language of a page is, in this order, `?lang=`, the cookie, the `ui_locales` of the service that
@@ -25,7 +26,7 @@ COOKIE = "yz_lang"
 # Clock times on pages are Beijing time, and say so where the zone could matter.
 OFFICE_ZONE = timezone(timedelta(hours=8), "UTC+8")
 
-_HERE = Path(__file__).parent / "locale"
+_HERE = Path(__file__).parents[1] / "locale"
 _KNOWN = (
     # code, html lang, own name, Babel locale, catalogue file
     ("zh-Hans", "zh-CN", "简体中文", "zh_Hans_CN", "zh_Hans.po"),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from foundation.errors import FieldError, Invalid, TooManyRequests, YinzhengError
-from portal import problems
-from portal.language import Languages
+from portal.frame import problems
+from portal.frame.language import Languages
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 LANGUAGES = {language.code: language for language in Languages.read()}
