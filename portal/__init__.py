@@ -26,7 +26,6 @@ from fastapi import APIRouter
 
 from portal import (
     bulk,
-    citizen,
     developers,
     device,
     documents,
@@ -38,6 +37,7 @@ from portal import (
     signin,
     verify,
 )
+from portal.citizen import pages as citizen
 from portal.frame.page_context import Desk
 from portal.frame.site import House
 

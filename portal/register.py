@@ -13,12 +13,12 @@ from fastapi.responses import Response
 from certificates import Certificate, State
 from certificates.rules import REASONS, TRANSITIONS
 from foundation.errors import Conflict, Invalid, NotFound, YinzhengError
-from portal.citizen import pdf_answer
+from portal.citizen.access_history import look
+from portal.citizen.pages import pdf_answer
 from portal.frame import forms, problems
 from portal.frame.page_context import Desk, Form
 from portal.frame.problems import Mistake
 from portal.frame.views import card, facts, general_facts
-from portal.looks import look
 
 PER_PAGE = 50
 SHORTEST_QUERY = 2

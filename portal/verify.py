@@ -19,13 +19,13 @@ from fastapi.responses import Response
 
 from exchange import PUBLIC_CHECK, Verdict, VerificationRequest, is_show_code
 from foundation.errors import Invalid, TooLarge
+from portal.citizen.pictures import MAX_PHOTO_BYTES, read_qr
 from portal.frame import forms, problems
 from portal.frame.errors import FileNeeded
 from portal.frame.language import Language
 from portal.frame.page_context import Desk, Form, upload
 from portal.frame.problems import Mistake
 from portal.frame.views import Fact, facts, own
-from portal.pictures import MAX_PHOTO_BYTES, read_qr
 
 CODE_PREFIX = "YZ1:"
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024

@@ -11,8 +11,8 @@ import pytest
 from foundation.canonical import b64url
 from keys.encoding.jose import parse_object
 from keys.errors import MalformedJws
+from portal.citizen.pictures import read_qr
 from portal.frame.errors import PhotoTooLarge
-from portal.pictures import read_qr
 from signing.errors import CredentialRefused
 from signing.formats.cwt_qr import base45, code
 from signing.formats.sd_jwt_vc import credential

@@ -9,9 +9,9 @@ import pytest
 from exchange.models import show_codes
 from foundation.database import Tx
 from ledger.models import ledger_accesses
+from tests.portal.citizen.test_pages import shown_code
 from tests.portal.conftest import Browse, Licence, app, browse, house, permit  # noqa: F401
 from tests.portal.surfer import Page, Surfer
-from tests.portal.test_citizen import shown_code
 
 HOLDER = "陈静怡"
 MACHINES = {

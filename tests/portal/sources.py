@@ -41,6 +41,6 @@ def families() -> frozenset[str]:
 
 
 def _ledger_kinds() -> frozenset[str]:
-    from portal.looks import LOOKS
+    from portal.citizen.access_history import LOOKS
 
     return LOOKS

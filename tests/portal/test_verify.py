@@ -6,12 +6,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 from exchange import rules
+from portal.citizen.pictures import MAX_PHOTO_PIXELS, read_qr
 from portal.frame.language import Languages
-from portal.pictures import MAX_PHOTO_PIXELS, read_qr
 from portal.verify import TONES
+from tests.portal.citizen.test_pages import picture_of_code
 from tests.portal.conftest import Browse, Licence
 from tests.portal.surfer import Page, Surfer
-from tests.portal.test_citizen import picture_of_code
 from tests.signing.foreign.test_sealing import letter
 
 

@@ -17,12 +17,12 @@ from fastapi.responses import Response, StreamingResponse
 from certificates import Certificate
 from foundation.actor import Actor
 from ledger import Access
+from portal.citizen.access_history import Look, look
+from portal.citizen.pictures import qr_svg
 from portal.frame.forms import sheet_cell
 from portal.frame.language import OFFICE_ZONE, Language
 from portal.frame.page_context import Desk, Form
 from portal.frame.views import card, effective_state, facts, general_facts
-from portal.looks import Look, look
-from portal.pictures import qr_svg
 
 SOON = timedelta(days=60)
 WARNED = timedelta(days=30)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from certificates.rules import REASONS, State
 from foundation.actor import Actor, ActorKind
-from portal.pictures import qr_svg
+from portal.citizen.pictures import qr_svg
 from server import sandbox
 from tests.certificates.issuing.test_rendering import words_of
 from tests.idp.proofs import Prover
