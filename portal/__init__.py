@@ -25,21 +25,16 @@ secrets; what is not yours looks like what does not exist.
 from fastapi import APIRouter
 
 from portal import (
-    bulk,
     developers,
     device,
-    documents,
-    officer,
-    permits,
     public,
-    register,
-    seals,
     signin,
     verify,
 )
 from portal.citizen import pages as citizen
 from portal.frame.page_context import Desk
 from portal.frame.site import House
+from portal.officer import bulk, documents, drafts, permits, register, seals
 
 __all__ = ["Desk", "House", "build", "open_desk"]
 
@@ -53,7 +48,7 @@ def build(house: House, desk: Desk | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
     desk = desk or Desk(house)
     pages = APIRouter(include_in_schema=False)
-    staff = (officer, register, permits, seals, bulk)  # permits lie below a seal's address
+    staff = (drafts, register, permits, seals, bulk)  # permits lie below a seal's address
     for room in (public, signin, device, citizen, *staff, verify, documents, developers):
         pages.include_router(room.router(desk))
     return pages

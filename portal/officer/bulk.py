@@ -26,11 +26,11 @@ from certificates.errors import EncodingNotConfirmed, InvalidCatalogue, UnknownC
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
 from foundation.jobs import Trouble
-from portal import troubles
 from portal.frame import forms, problems
 from portal.frame.language import Language
 from portal.frame.page_context import Desk, Form, upload
 from portal.frame.problems import Mistake
+from portal.officer import troubles
 
 PER_PAGE = 50
 SAMPLE = 20  # rows a page of a batch shows

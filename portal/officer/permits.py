@@ -15,11 +15,11 @@ from fastapi.responses import Response
 
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Refused, TooLarge
-from portal.documents import read_upload
 from portal.frame import forms, problems
 from portal.frame.language import OFFICE_ZONE, Language
 from portal.frame.page_context import Desk, Form, upload
 from portal.frame.problems import Mistake
+from portal.officer.documents import read_upload
 from signing import Permit, SealEntry, rules, uses
 from signing.seals.permits import LARGEST_QUOTA
 from signing.validation.service import MAX_DOCUMENT

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 import pytest
 
-import portal.bulk
+import portal.officer.bulk
 from certificates.bulk.batches import ISSUING
 from certificates.issuing.drafts import SEALING
 from keys.errors import KeyStoreUnavailable
 from tests.portal.conftest import Browse
+from tests.portal.officer.test_bulk import submitted as batch_submitted
+from tests.portal.officer.test_drafts import submitted
 from tests.portal.surfer import Page
-from tests.portal.test_bulk import submitted as batch_submitted
-from tests.portal.test_officer import submitted
 
 AWAY = KeyStoreUnavailable("the module is silent", retry_after=5)
 
@@ -76,7 +76,7 @@ def test_what_is_not_tried_again_by_itself_says_whom_to_tell(
 
 
 def test_a_batch_that_waits_says_why(house, browse: Browse, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(portal.bulk, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(portal.officer.bulk, "LOOK_FOR", 0.0)
     path = batch_submitted(browse("adams"))
     approver = browse("baker")
     with failing(house, ISSUING, AWAY):

@@ -15,12 +15,12 @@ from starlette.datastructures import FormData
 
 from certificates import CertificateType, Draft
 from foundation.errors import Conflict, Invalid, YinzhengError
-from portal import troubles
 from portal.frame import forms, problems
 from portal.frame.language import Language
 from portal.frame.page_context import Desk, Form
 from portal.frame.problems import Mistake
 from portal.frame.views import facts, own
+from portal.officer import troubles
 
 QUEUE = 50
 _MINE = {"draft", "returned", "submitted", "approved"}
