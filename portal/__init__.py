@@ -25,16 +25,15 @@ secrets; what is not yours looks like what does not exist.
 from fastapi import APIRouter
 
 from portal import (
-    developers,
     device,
-    public,
     signin,
-    verify,
 )
 from portal.citizen import pages as citizen
 from portal.frame.page_context import Desk
 from portal.frame.site import House
 from portal.officer import bulk, documents, drafts, permits, register, seals
+from portal.public import developers, verify
+from portal.public import pages as public
 
 __all__ = ["Desk", "House", "build", "open_desk"]
 

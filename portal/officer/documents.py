@@ -20,7 +20,7 @@ from portal.frame.language import Language
 from portal.frame.page_context import Desk, Form, upload
 from portal.frame.problems import Mistake
 from portal.frame.views import own
-from portal.verify import CheckLine
+from portal.public.verify import CheckLine
 from signing import Check, Validation
 from signing.foreign.examination import budget_of
 from signing.models import CheckName, SignatureFacts

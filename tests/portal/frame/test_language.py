@@ -7,7 +7,7 @@ import pytest
 from markupsafe import Markup
 
 from portal.frame.language import CODES, Languages, placeholders
-from portal.public import STATEMENTS
+from portal.public.pages import STATEMENTS
 from tests.portal.sources import dotted_names, families
 
 LANGUAGES = Languages.read()

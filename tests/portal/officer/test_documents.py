@@ -10,8 +10,8 @@ from signing.foreign.examination import Examination
 from signing.validation.reasons import REASONS
 from tests.attacks import pdf_edits
 from tests.portal.conftest import Browse, Licence
+from tests.portal.public.test_verify import by_file
 from tests.portal.surfer import Page, Surfer
-from tests.portal.test_verify import by_file
 from tests.signing.conftest import stranger  # noqa: F401
 from tests.signing.validation.test_service import plain, signed_by
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from exchange import rules
 from portal.citizen.pictures import MAX_PHOTO_PIXELS, read_qr
 from portal.frame.language import Languages
-from portal.verify import TONES
+from portal.public.verify import TONES
 from tests.portal.citizen.test_pages import picture_of_code
 from tests.portal.conftest import Browse, Licence
 from tests.portal.surfer import Page, Surfer

@@ -8,7 +8,7 @@ import pytest
 
 from foundation.actor import SYSTEM
 from idp import Client
-from portal import developers
+from portal.public import developers
 from server import sandbox
 from tests.portal.conftest import ORIGIN, Browse
 
