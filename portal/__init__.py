@@ -24,16 +24,13 @@ secrets; what is not yours looks like what does not exist.
 
 from fastapi import APIRouter
 
-from portal import (
-    device,
-    signin,
-)
 from portal.citizen import pages as citizen
 from portal.frame.page_context import Desk
 from portal.frame.site import House
 from portal.officer import bulk, documents, drafts, permits, register, seals
 from portal.public import developers, verify
 from portal.public import pages as public
+from portal.signing_in import device, signin
 
 __all__ = ["Desk", "House", "build", "open_desk"]
 

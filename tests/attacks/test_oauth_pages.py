@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.portal.conftest import Browse, app, browse, house  # noqa: F401
-from tests.portal.test_device import asked, kiosk  # noqa: F401
-from tests.portal.test_signin import authorize, enter
+from tests.portal.signing_in.test_device import asked, kiosk  # noqa: F401
+from tests.portal.signing_in.test_signin import authorize, enter
 
 EVIL = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 PASSWORD = {"username": "lin", "password": "yinzheng-sandbox"}

@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 import portal
 from portal.frame.session import form_token
 from tests.portal.conftest import ORIGIN, Browse, Licence, issue, permit_fields
+from tests.portal.signing_in.test_signin import authorize
 from tests.portal.surfer import Page, Surfer
-from tests.portal.test_signin import authorize
 
 NOBODY, CITIZEN, HOLDER, CLERK, FOREIGN = "", "lin", "chen", "zhao", "wang"
 EVERYONE = "everyone"  # also who is not signed in
@@ -23,7 +23,9 @@ PERSON = "person"  # whoever is signed in
 HOLDS = "holds"  # whose certificate it is
 OFFICE = "office"  # any officer of any department
 MINE = "mine"  # officers of the department whose thing it is
-INTERACTION = "interaction"  # the browser that began this sign-in: tests/portal/test_signin.py
+INTERACTION = (
+    "interaction"  # the browser that began this sign-in: tests/portal/signing_in/test_signin.py
+)
 
 RIGHTS = {
     "GET /": EVERYONE,

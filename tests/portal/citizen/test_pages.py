@@ -17,8 +17,8 @@ from tests.certificates.issuing.test_rendering import words_of
 from tests.idp.proofs import Prover
 from tests.idp.world import challenge
 from tests.portal.conftest import Browse, issue, permit_fields
+from tests.portal.signing_in.test_signin import allow, authorize
 from tests.portal.surfer import Page, Surfer
-from tests.portal.test_signin import allow, authorize
 
 BANK = Actor(
     ActorKind.CLIENT,
