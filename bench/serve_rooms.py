@@ -1,8 +1,8 @@
 """Serve the rooms of a folder through the product's own fast-lane door, and nothing behind it.
 
 `python -m bench.serve_rooms FOLDER PORT ISSUER [DATABASE_URL]`: one process, one event loop, the
-web server configured as `server/processes.py` does. Pages, the framework and background work are
-left out: no measured request reaches them.
+web server configured as `server/running/processes.py` does. Pages, the framework and background
+work are left out: no measured request reaches them.
 """
 
 import sys
@@ -14,9 +14,9 @@ import uvicorn
 
 from bench.rooms import Rooms
 from server.hotpath import HotPath
-from server.management import Metrics
-from server.processes import collect_rarely
 from server.protocol import HotProtocol
+from server.running.management import Metrics
+from server.running.processes import collect_rarely
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:

@@ -44,10 +44,10 @@ from ledger import Ledger
 from server import migrations, problems, records
 from server.access import Access
 from server.hotpath import HotPath
-from server.management import Management, Metrics
 from server.middleware import Envelope
+from server.running.management import Management, Metrics
+from server.running.worker import Worker
 from server.settings import Settings
-from server.worker import Worker
 from signing import Seals, Signing
 
 TITLE = "Yinzheng"

@@ -27,8 +27,9 @@ import ledger.commands
 import signing.commands
 import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
-from server import demo, job_commands, key_service, logs, migrations, processes, sandbox
+from server import demo, job_commands, key_service, migrations, sandbox
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
+from server.running import logs, processes
 from server.settings import Settings, load
 
 REFUSED = 5

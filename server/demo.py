@@ -20,8 +20,9 @@ from exchange import verify_receipt
 from exchange.receipts.writing import to_pem
 from foundation.actor import SYSTEM
 from foundation.errors import Refused
-from server import migrations, processes, sandbox
+from server import migrations, sandbox
 from server.assembly import House, open_database, open_master_key, opened
+from server.running import processes
 from server.settings import Settings
 from server.visitors import Browser, Program, RelyingParty, Surprise, photograph
 

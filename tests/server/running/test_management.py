@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server import sandbox
 from server.assembly import House, opened
-from server.management import Metrics
+from server.running.management import Metrics
 from server.settings import Settings
 
 
@@ -48,7 +48,7 @@ def test_a_process_that_stops_is_not_ready_and_says_so(house: House) -> None:
 
 
 def test_a_part_that_fails_is_named_without_what_it_said(house: House, tmp_path: Path) -> None:
-    from server.management import Management
+    from server.running.management import Management
 
     def broken() -> str:
         raise RuntimeError("password=hunter2")

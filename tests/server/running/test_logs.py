@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from server import logs
+from server.running import logs
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
-from server import processes
 from server.hotpath import HotPath
-from server.management import Management, Metrics
+from server.running import processes
+from server.running.management import Management, Metrics
 from server.settings import Settings
 from tests.simulators.office import PATIENCE, Office, free_port, open_office
 from tests.simulators.postgresql import Cluster
