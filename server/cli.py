@@ -27,9 +27,10 @@ import ledger.commands
 import signing.commands
 import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
-from server import demo, job_commands, key_service, migrations, sandbox
+from server import job_commands, key_service, migrations
 from server.assembly import House, OldSchema, open_database, open_master_key, opened
 from server.running import logs, processes
+from server.sandbox import demo, seeds
 from server.settings import Settings, load
 
 REFUSED = 5
@@ -105,7 +106,7 @@ def serve(
         raise typer.Exit(processes.supervise(settings))
     with opened(settings) as house:
         if settings.mode == "sandbox":
-            sandbox.seed(house)
+            seeds.seed(house)
         run_house(house, index=max(child, 0))
 
 
@@ -201,7 +202,7 @@ def demo_command(
 def sandbox_command() -> None:
     """Load the made-up people and departments."""
     with opened(load()) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
     typer.echo("the sandbox people are here; the README names them")
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import sandbox
-from server.demo import FOOD, TYPE
-from server.visitors import Browser, Program
+from server.sandbox import seeds
+from server.sandbox.demo import FOOD, TYPE
+from server.sandbox.visitors import Browser, Program
 from tests.simulators.office import PATIENCE, Office, open_office
 from tests.simulators.officers import identifier_of, sealed, submitted
 
@@ -64,11 +64,11 @@ def test_28_no_page_can_be_put_into_a_frame_of_somebody_else(office: Office, pat
 
 
 def test_28_the_consent_page_cannot_be_framed_either(office: Office) -> None:
-    client = sandbox.SERVICES
+    client = seeds.SERVICES
     query = {
         "response_type": "code",
         "client_id": client.client_id,
-        "redirect_uri": sandbox.CALLBACK,
+        "redirect_uri": seeds.CALLBACK,
         "scope": "openid profile",
         "state": "s",
         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
@@ -76,7 +76,7 @@ def test_28_the_consent_page_cannot_be_framed_either(office: Office) -> None:
     }
     browser = Browser(office.origin)
     page = browser.open("/oauth/authorize", **query)
-    consent = page.send("/signin/", {"username": "long", "password": sandbox.PASSWORD})
+    consent = page.send("/signin/", {"username": "long", "password": seeds.PASSWORD})
 
     assert consent.path.startswith("/consent/")
     assert "frame-ancestors 'none'" in consent.response.headers["content-security-policy"]
@@ -218,8 +218,8 @@ def test_36_the_same_header_sent_once_is_read_so_that_the_refusals_mean_somethin
 @pytest.fixture(scope="module")
 def officers(office: Office) -> Iterator[tuple[Browser, Browser]]:
     wang, li = Browser(office.origin), Browser(office.origin)
-    wang.sign_in("wang", sandbox.PASSWORD)
-    li.sign_in("li", sandbox.PASSWORD)
+    wang.sign_in("wang", seeds.PASSWORD)
+    li.sign_in("li", seeds.PASSWORD)
     yield wang, li
     wang.close()
     li.close()

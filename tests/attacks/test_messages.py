@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from server import sandbox
-from server.visitors import Program
+from server.sandbox import seeds
+from server.sandbox.visitors import Program
 from tests.simulators.department import ALWAYS, TAG, WITH_CONTENT, Department
 from tests.simulators.office import Office, open_office
 
@@ -48,8 +48,8 @@ def register(office: Office, department: Department) -> None:
         "client_id": department.client_id,
         "name": {"zh-Hans": "检查系统", "zh-Hant": "檢查系統", "en": "Inspections"},
         "purpose": {"zh-Hans": "检查", "zh-Hant": "檢查", "en": "Inspect"},
-        "organisation": sandbox.MARKET.code,
-        "organisation_name": sandbox.MARKET.name,
+        "organisation": seeds.MARKET.code,
+        "organisation_name": seeds.MARKET.name,
         "profile": "standard",
         "token_endpoint_auth_method": "client_secret_basic",
         "grant_types": ["client_credentials"],

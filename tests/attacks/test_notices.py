@@ -22,8 +22,8 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algor
 from keys.encoding.http_signatures import Expected, Message, content_digest, verify
 from keys.encoding.jose import verification_key
 from keys.errors import MessageSignatureRefused
-from server import sandbox
-from server.visitors import Browser
+from server.sandbox import seeds
+from server.sandbox.visitors import Browser
 from tests.attacks.test_messages import ASKED, register
 from tests.simulators.department import Department
 from tests.simulators.office import Office, open_office
@@ -65,7 +65,7 @@ class Story:
         self.office, self.wire = office, wire
         drafter, self.officer = Browser(office.origin), Browser(office.origin)
         for browser, name in ((drafter, "wang"), (self.officer, "li")):
-            who = {"username": name, "password": sandbox.PASSWORD}
+            who = {"username": name, "password": seeds.PASSWORD}
             browser.open("/signin").send("/signin", who)
         self.identifier = sealed(drafter, self.officer)
         drafter.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.visitors import Browser, RelyingParty, Surprise
+from server.sandbox.visitors import Browser, RelyingParty, Surprise
 from tests.clients.conftest import PASSWORD, REDIRECT_URI, Site
 
 USER = "chen-jingyi"

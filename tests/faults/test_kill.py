@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server import sandbox
-from server.visitors import Browser, Program
+from server.sandbox import seeds
+from server.sandbox.visitors import Browser, Program
 from tests.faults.traffic import Traffic
 from tests.simulators.office import Office
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def officer(office: Office, name: str) -> Browser:
     browser = Browser(office.origin)
-    browser.sign_in(name, sandbox.PASSWORD)
+    browser.sign_in(name, seeds.PASSWORD)
     return browser
 
 

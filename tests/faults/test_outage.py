@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import sandbox
-from server.visitors import Browser, Program
+from server.sandbox import seeds
+from server.sandbox.visitors import Browser, Program
 from tests.simulators.office import PATIENCE, open_office
 from tests.simulators.postgresql import Cluster
 
@@ -49,7 +49,7 @@ def test_an_outage_is_answered_with_503_on_every_kind_of_route_and_leaves_one_li
         secret = office.new_secret("shili-bank")
         bank = Program(office.origin, "shili-bank", secret)
         chen = Browser(office.origin)
-        chen.sign_in("chen", sandbox.PASSWORD)
+        chen.sign_in("chen", seeds.PASSWORD)
         form = chen.open("/verify").forms[0].values
         log = tmp_path / "serve.log"
         basic = httpx.BasicAuth("shili-bank", secret)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from server.visitors import Program
+from server.sandbox.visitors import Program
 from tests.faults.traffic import Traffic
 from tests.simulators.office import open_office
 from tests.simulators.postgresql import Cluster

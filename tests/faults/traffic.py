@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from server.visitors import Program
+from server.sandbox.visitors import Program
 from tests.simulators.office import Office
 
 REASON = {

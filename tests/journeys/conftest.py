@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.demo import Story
+from server.sandbox.demo import Story
 from tests.simulators.office import Office, open_office
 
 

@@ -17,8 +17,8 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from server import sandbox
-from server.visitors import Browser, Page, Program, photograph
+from server.sandbox import seeds
+from server.sandbox.visitors import Browser, Page, Program, photograph
 from tests.simulators.office import PATIENCE, Office
 
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
@@ -81,8 +81,8 @@ class Register:
 @pytest.fixture(scope="module")
 def officers(office: Office) -> Iterator[tuple[Browser, Browser]]:
     adams, baker = Browser(office.origin), Browser(office.origin)
-    adams.sign_in("adams", sandbox.PASSWORD)
-    baker.sign_in("baker", sandbox.PASSWORD)
+    adams.sign_in("adams", seeds.PASSWORD)
+    baker.sign_in("baker", seeds.PASSWORD)
     yield adams, baker
     adams.close()
     baker.close()

@@ -8,9 +8,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from server import sandbox
-from server.demo import CASE, FOOD, Story
-from server.visitors import Browser, RelyingParty
+from server.sandbox import seeds
+from server.sandbox.demo import CASE, FOOD, Story
+from server.sandbox.visitors import Browser, RelyingParty
 from tests.simulators.office import Office
 from tests.simulators.officers import sealed
 
@@ -22,7 +22,7 @@ def browser(office: Office) -> Iterator[Callable[[str], Browser]]:
 
     def signed_in(username: str) -> Browser:
         opened.append(Browser(office.origin))
-        opened[-1].sign_in(username, sandbox.PASSWORD)
+        opened[-1].sign_in(username, seeds.PASSWORD)
         return opened[-1]
 
     yield signed_in
@@ -41,8 +41,8 @@ def test_who_is_signed_in_does_not_sign_in_again_for_the_next_service(
     office: Office, browser: Callable[[str], Browser]
 ) -> None:
     chen = browser("chen")
-    client = sandbox.SERVICES
-    party = RelyingParty(office.origin, client.client_id, sandbox.CALLBACK, "openid")
+    client = seeds.SERVICES
+    party = RelyingParty(office.origin, client.client_id, seeds.CALLBACK, "openid")
 
     signed_in = party.sign_in(chen, "chen", "this password is never asked for")
 
@@ -70,7 +70,7 @@ def test_a_citizen_shows_a_licence_by_a_code_that_opens_once(
     second = other.open(link).send(at, {})
 
     assert first.tone == "good"
-    assert sandbox.RESTAURANT.name in first.text
+    assert seeds.RESTAURANT.name in first.text
     assert (again.status, again.text) == (200, first.text)  # as often as this browser likes
     assert (second.status, second.tone) == (410, "")
     stranger.close()

@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from server.demo import Story
-from server.visitors import Browser
+from server.sandbox.demo import Story
+from server.sandbox.visitors import Browser
 from tests.simulators.office import Office
 
 

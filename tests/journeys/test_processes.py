@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from server.demo import Story
+from server.sandbox.demo import Story
 from tests.simulators.office import HERE, Office, free_port
 from tests.simulators.postgresql import Cluster
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from server import sandbox
 from server.assembly import House, opened
+from server.sandbox import seeds
 from server.settings import Settings
 from tests.portal.surfer import Page, Surfer
 
@@ -22,7 +22,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             patch.delenv(name)
         settings = Settings(data_dir=tmp_path_factory.mktemp("house"), public_url=ORIGIN)
     with opened(settings) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         worker = house.worker()
         worker.start()
         yield house
@@ -54,7 +54,7 @@ def browse(app) -> Iterator[Browse]:
         surfer.close()
 
 
-def sign_in(surfer: Surfer, username: str, password: str = sandbox.PASSWORD) -> Page:
+def sign_in(surfer: Surfer, username: str, password: str = seeds.PASSWORD) -> Page:
     page = surfer.send(surfer.get("/signin"), "/signin", username=username, password=password)
     assert page.status == 200, page.text
     return page
@@ -89,11 +89,11 @@ def issue(house: House, drafter: str, approver: str, kind: str, fields: dict[str
 def permit_fields(**changes: str) -> dict[str, str]:
     """What Chen's residence permit says; the register gives it its number."""
     return {
-        "holder_name": sandbox.CHEN.name,
+        "holder_name": seeds.CHEN.name,
         "sex": "female",
         "ethnic_group": "汉",
         "birth_date": "1990-03-07",
-        "resident_number": sandbox.CHEN.id_number,
+        "resident_number": seeds.CHEN.id_number,
         "registered_address": "示例省邻市海滨路8号",
         "residence_address": "示例市平江路17号3幢201室",
     } | changes

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import uvicorn
 
-from server import sandbox
 from server.assembly import House, opened
+from server.sandbox import seeds
 from server.settings import Settings
 
 
@@ -24,7 +24,7 @@ def serving(folder: Path, *, working: bool = True) -> Iterator[House]:
     # "localhost", not the number: passkeys and cameras want a name they trust.
     origin = f"http://localhost:{listener.getsockname()[1]}"
     with opened(Settings(data_dir=folder, public_url=origin)) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         worker = house.worker()
         if working:
             worker.start()

@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from certificates.rules import REASONS, State
 from foundation.actor import SYSTEM
-from server import sandbox
 from server.assembly import House
+from server.sandbox import seeds
 from tests.portal.conftest import Licence, issue, permit_fields
 from tests.portal.live import serving
 from tests.portal.service import two_origins
@@ -86,7 +86,7 @@ def sign_in(page: Page, username: str) -> None:
 
 def fill_in(page: Page, username: str) -> None:
     page.fill("#username", username)
-    page.fill("#password", sandbox.PASSWORD)
+    page.fill("#password", seeds.PASSWORD)
     page.click("#submit")
 
 
@@ -124,8 +124,8 @@ def begin(page: Page, state: str, **changes: str) -> None:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code",
-        "client_id": sandbox.SERVICES.client_id,
-        "redirect_uri": sandbox.CALLBACK,
+        "client_id": seeds.SERVICES.client_id,
+        "redirect_uri": seeds.CALLBACK,
         "scope": "openid profile",
         "prompt": "consent",
         "state": state,
@@ -148,7 +148,7 @@ def service(live: House) -> Iterator[tuple[str, str]]:
     """A service whose portal sends its people on to an application of another origin."""
     with two_origins() as (portal, application):
         client = replace(
-            sandbox.SERVICES,
+            seeds.SERVICES,
             client_id="two-origins",
             profile="standard",
             token_endpoint_auth_method="client_secret_basic",
@@ -230,7 +230,7 @@ def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and
     zhao.locator("#errors a").click()
     expect(zhao.locator("#resident_number")).to_be_focused()
     assert zhao.locator("[name=residence_address]").input_value() == "示例市平江路17号3幢201室"
-    zhao.fill("[name=resident_number]", sandbox.CHEN.id_number)
+    zhao.fill("[name=resident_number]", seeds.CHEN.id_number)
     zhao.get_by_role("button", name="Preview").click()
     picture = zhao.locator(".page-image")
     expect(picture).to_have_js_property("complete", True)

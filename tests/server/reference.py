@@ -12,8 +12,9 @@ import typer
 
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.profiles import PROFILES
-from server import cli, sandbox
+from server import cli
 from server.assembly import House
+from server.sandbox import seeds
 from server.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -47,10 +48,10 @@ def settings() -> Iterator[str]:
 
 def people() -> Iterator[str]:
     """The sandbox people."""
-    names = {each.code: each.name for each in sandbox.DEPARTMENTS}
+    names = {each.code: each.name for each in seeds.DEPARTMENTS}
     yield "| sign in as | who | may |"
     yield "|---|---|---|"
-    for each in (*sandbox.CITIZENS, *sandbox.OFFICERS):
+    for each in (*seeds.CITIZENS, *seeds.OFFICERS):
         acts_for = "".join(f", acts for {names[code]}" for code in each.represents)
         who = (
             f"{each.name}, {names[each.department]}"
@@ -64,8 +65,8 @@ def clients() -> Iterator[str]:
     """The sandbox programs and what they may ask."""
     yield "| client | whose | may ask for |"
     yield "|---|---|---|"
-    for each in sandbox.CLIENTS:
-        purposes = sorted({p for owner, _, p in sandbox.GRANTS if owner == each.organisation})
+    for each in seeds.CLIENTS:
+        purposes = sorted({p for owner, _, p in seeds.GRANTS if owner == each.organisation})
         what = ", ".join(purposes) if "certificates.verify" in each.scopes else "sign-in"
         yield f"| `{each.client_id}` | {each.organisation_name} | {what} |"
 

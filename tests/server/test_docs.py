@@ -25,7 +25,7 @@ from idp.token.grants.authorization_code import CODE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
 from server.assembly import House, opened
-from server.demo import Story
+from server.sandbox.demo import Story
 from server.settings import Settings
 from tests.server.reference import ROOT, all_tables, filled, pages
 

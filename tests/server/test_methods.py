@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server import sandbox
 from server.assembly import House, opened
+from server.sandbox import seeds
 from server.settings import Settings
 
 FAST = (
@@ -34,7 +34,7 @@ OF_THIS_ANSWER = ("x-request-id", "date", "set-cookie")
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with opened(Settings(data_dir=tmp_path_factory.mktemp("methods"))) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         yield house
 
 

@@ -8,8 +8,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
-from server import sandbox
 from server.assembly import House, opened
+from server.sandbox import seeds
 from server.settings import Settings
 
 ORIGIN = "http://localhost:8000"
@@ -37,7 +37,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             patch.delenv(name)
         chosen = Settings(data_dir=tmp_path_factory.mktemp("house"), public_url=ORIGIN)
     with opened(chosen) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         yield house
 
 

@@ -2,8 +2,8 @@
 
 import time
 
-from server.demo import FOOD, TYPE
-from server.visitors import Browser
+from server.sandbox.demo import FOOD, TYPE
+from server.sandbox.visitors import Browser
 from tests.simulators.office import PATIENCE
 
 REGISTER = "/staff/certificates/"

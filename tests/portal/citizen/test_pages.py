@@ -12,7 +12,7 @@ from PIL import Image
 from certificates.rules import REASONS, State
 from foundation.actor import Actor, ActorKind
 from portal.citizen.pictures import qr_svg
-from server import sandbox
+from server.sandbox import seeds
 from tests.certificates.issuing.test_rendering import words_of
 from tests.idp.proofs import Prover
 from tests.idp.world import challenge
@@ -24,8 +24,8 @@ BANK = Actor(
     ActorKind.CLIENT,
     "shili-bank",
     name="示例银行信贷系统",
-    organisation=sandbox.BANK.code,
-    organisation_name=sandbox.BANK.name,
+    organisation=seeds.BANK.code,
+    organisation_name=seeds.BANK.name,
     roles=frozenset({"certificates.verify"}),
 )
 
@@ -84,10 +84,10 @@ def redeem(surfer: Surfer, prover: Prover, code: str) -> int:
     """What the service does with its code; answers the status."""
     form = {
         "grant_type": "authorization_code",
-        "client_id": sandbox.SERVICES.client_id,
+        "client_id": seeds.SERVICES.client_id,
         "code": code,
         "code_verifier": "v" * 43,
-        "redirect_uri": sandbox.CALLBACK,
+        "redirect_uri": seeds.CALLBACK,
     }
     for _ in range(2):  # a service that has no nonce yet is given one and asks again
         proof = prover.proof("POST", surfer.origin + "/oauth/token")

@@ -6,7 +6,7 @@ import pytest
 
 from foundation.clock import system_clock
 from portal.frame.session import form_token
-from server import sandbox
+from server.sandbox import seeds
 from tests.portal.conftest import Browse
 from tests.portal.surfer import Page, Surfer
 from tests.signing.pages import page as a_pdf
@@ -17,7 +17,7 @@ PURPOSE = "2026 年度年检通知"
 @pytest.fixture
 def seal(house) -> str:
     """The address of the police department's seal."""
-    return f"/staff/seals/{house.seals.for_owner(sandbox.POLICE.code)[0].id}"
+    return f"/staff/seals/{house.seals.for_owner(seeds.POLICE.code)[0].id}"
 
 
 def ask(surfer: Surfer, seal: str, **changes: str) -> Page:
@@ -179,7 +179,7 @@ def test_permits_are_found_from_the_seal_and_listed(browse: Browse, seal: str):
 
 def test_a_permit_of_another_seal_is_not_there(browse: Browse, seal: str, house):
     path = ask(browse("zhao"), seal).path
-    other = house.seals.for_owner(sandbox.CHICAGO.code)[0].id
+    other = house.seals.for_owner(seeds.CHICAGO.code)[0].id
     elsewhere = f"/staff/seals/{other}/permits/{path.rpartition('/')[2]}"
 
     assert browse("baker").get(elsewhere).status == 404

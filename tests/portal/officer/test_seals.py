@@ -2,7 +2,7 @@
 
 import itertools
 
-from server import sandbox
+from server.sandbox import seeds
 from tests.portal.conftest import Browse, permit_fields
 from tests.portal.surfer import Page, Surfer
 
@@ -12,7 +12,7 @@ _codes = itertools.count(9_900_010_000_100)
 def apply(surfer: Surfer, **changes: str) -> Page:
     """Type, look at the drawing, and apply for exactly that."""
     typed = {
-        "name": sandbox.POLICE.name,
+        "name": seeds.POLICE.name,
         "kind": "business",
         "line": "证照专用章",
         "code": str(next(_codes)),
@@ -40,7 +40,7 @@ def active_seal(drafter: Surfer, keeper: Surfer) -> str:
 
 def test_a_seal_is_drawn_before_anybody_applies(browse: Browse):
     surfer = browse("zhao")
-    typed = {"name": sandbox.POLICE.name, "kind": "statutory", "code": str(next(_codes))}
+    typed = {"name": seeds.POLICE.name, "kind": "statutory", "code": str(next(_codes))}
     page = surfer.send(
         surfer.get("/staff/seals/new"), "/staff/seals/new", ("then", "preview"), **typed
     )
@@ -124,7 +124,7 @@ def test_the_same_code_is_not_taken_twice(browse: Browse):
 
 def test_a_suspended_only_seal_stops_drafting_with_a_sentence(house, browse: Browse):
     keeper, drafter = browse("baker"), browse("adams")
-    seal = house.seals.for_owner(sandbox.CHICAGO.code)[0]
+    seal = house.seals.for_owner(seeds.CHICAGO.code)[0]
     path = f"/staff/seals/{seal.id}"
     step(keeper, path, "suspend", reason="Audit")
     page = drafter.get("/staff/drafts/new?type=residence-permit")

@@ -9,7 +9,7 @@ import pytest
 from foundation.actor import SYSTEM
 from idp import Client
 from portal.public import developers
-from server import sandbox
+from server.sandbox import seeds
 from tests.portal.conftest import ORIGIN, Browse
 
 
@@ -62,9 +62,9 @@ def test_the_page_lists_every_operation_of_the_description(house, browse: Browse
 
 def test_the_sandbox_people_are_listed_with_the_password_they_have(browse: Browse):
     page = browse().get("/developers")
-    assert developers.SANDBOX_PASSWORD == sandbox.PASSWORD
-    assert developers.SANDBOX_CLIENT in {each.client_id for each in sandbox.CLIENTS}
-    for person in (*sandbox.CITIZENS, *sandbox.OFFICERS):
+    assert developers.SANDBOX_PASSWORD == seeds.PASSWORD
+    assert developers.SANDBOX_CLIENT in {each.client_id for each in seeds.CLIENTS}
+    for person in (*seeds.CITIZENS, *seeds.OFFICERS):
         assert person.username in page.text
     assert "people" in page.ids
     assert "/developers#people" in browse().get("/signin").links

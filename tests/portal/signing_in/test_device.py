@@ -10,8 +10,8 @@ from sqlalchemy import insert
 from foundation.actor import SYSTEM
 from idp import Client
 from idp.models import logout_notices
-from server import sandbox
 from server.assembly import House
+from server.sandbox import seeds
 from tests.portal.conftest import ORIGIN, Browse
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -96,7 +96,7 @@ def test_the_address_leads_through_the_sign_in_page_and_back(browse: Browse, ask
     surfer = browse()
 
     page = surfer.get(asked["verification_uri_complete"].removeprefix(ORIGIN))
-    page = surfer.send(page, "/signin", username="lin", password=sandbox.PASSWORD)
+    page = surfer.send(page, "/signin", username="lin", password=seeds.PASSWORD)
 
     assert page.path.startswith("/device")
 

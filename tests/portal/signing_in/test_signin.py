@@ -8,11 +8,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from foundation.actor import SYSTEM
-from server import sandbox
+from server.sandbox import seeds
 from tests.portal.conftest import Browse, sign_in
 from tests.portal.surfer import Page, Surfer, query
 
-CLIENT = sandbox.SERVICES.client_id
+CLIENT = seeds.SERVICES.client_id
 SERVICE = "http://127.0.0.1:8765/"  # where its people come from
 
 
@@ -23,7 +23,7 @@ def authorize(surfer: Surfer, state: str, **changes: str) -> Page:
     asked = {
         "response_type": "code",
         "client_id": CLIENT,
-        "redirect_uri": sandbox.CALLBACK,
+        "redirect_uri": seeds.CALLBACK,
         "scope": "openid profile",
         "prompt": "consent",
         "state": state,
@@ -35,12 +35,12 @@ def authorize(surfer: Surfer, state: str, **changes: str) -> Page:
 
 
 def enter(surfer: Surfer, page: Page, username: str = "lin") -> Page:
-    return surfer.send(page, page.path, username=username, password=sandbox.PASSWORD)
+    return surfer.send(page, page.path, username=username, password=seeds.PASSWORD)
 
 
 def allow(surfer: Surfer, page: Page, *claims: str) -> dict[str, str]:
     surfer.send(page, page.path, ("decision", "allow"), claim=list(claims))
-    assert surfer.left.startswith(sandbox.CALLBACK)
+    assert surfer.left.startswith(seeds.CALLBACK)
     return query(surfer.left)
 
 
@@ -172,7 +172,7 @@ def test_the_name_the_service_knows_stands_in_the_form_and_any_other_may_sign_in
 def test_a_refused_form_leads_back_to_the_service(browse: Browse):
     surfer = browse()
     page = authorize(surfer, "stale")
-    refused = surfer.post(page.path, {"username": "lin", "password": sandbox.PASSWORD})
+    refused = surfer.post(page.path, {"username": "lin", "password": seeds.PASSWORD})
     assert refused.status == 403
     assert SERVICE in refused.links
 
@@ -283,7 +283,7 @@ def test_what_is_missing_is_named_at_its_field(browse: Browse):
 
 
 def test_too_many_tries_name_the_time_of_the_next_one(house, browse: Browse):
-    house.idp.people.add("hasty", "何急", sandbox.PASSWORD, by=SYSTEM)
+    house.idp.people.add("hasty", "何急", seeds.PASSWORD, by=SYSTEM)
     surfer = browse()
     for _ in range(12):
         page = surfer.send(

@@ -8,16 +8,16 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server import sandbox
 from server.assembly import House, opened
 from server.running.management import Metrics
+from server.sandbox import seeds
 from server.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with opened(Settings(data_dir=tmp_path_factory.mktemp("managed"))) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         yield house
 
 

@@ -4,8 +4,9 @@
     → the citizen sees who looked → revoke → verify again → check the ledger
 
 The house is a real one with the sandbox people; everything the story does, it does as a visitor
-(`server/visitors.py`). Two things only are taken from inside, by whoever tells the story: a fresh
-secret for the bank's program (secrets are made here and shown once) and the ledger's own check.
+(`server/sandbox/visitors.py`). Two things only are taken from inside, by whoever tells the story:
+a fresh secret for the bank's program (secrets are made here and shown once) and the ledger's own
+check.
 """
 
 import threading
@@ -20,11 +21,12 @@ from exchange import verify_receipt
 from exchange.receipts.writing import to_pem
 from foundation.actor import SYSTEM
 from foundation.errors import Refused
-from server import migrations, sandbox
+from server import migrations
 from server.assembly import House, open_database, open_master_key, opened
 from server.running import processes
+from server.sandbox import seeds
+from server.sandbox.visitors import Browser, Program, RelyingParty, Surprise, photograph
 from server.settings import Settings
-from server.visitors import Browser, Program, RelyingParty, Surprise, photograph
 
 BANK = "shili-bank"
 TYPE = "food-business-licence"
@@ -34,9 +36,9 @@ OPENING = 10.0  # seconds for the house to open its door
 SEALING = 30.0  # seconds until an approved licence is sealed
 
 FOOD = {
-    "operator_name": sandbox.RESTAURANT.name,
-    "organisation_code": sandbox.RESTAURANT.code,
-    "legal_representative": sandbox.CHEN.name,
+    "operator_name": seeds.RESTAURANT.name,
+    "organisation_code": seeds.RESTAURANT.code,
+    "legal_representative": seeds.CHEN.name,
     "registered_address": "示例市老城区观前街141号",
     "business_premises": "示例市老城区太监弄72号",
     "business_form": "catering",
@@ -50,7 +52,7 @@ def run(settings: Settings, *, once: bool) -> int:
         raise Refused("the demo needs the sandbox people", next_step="YINZHENG_MODE=sandbox")
     _migrate(settings)
     with opened(settings) as house:
-        sandbox.seed(house)
+        seeds.seed(house)
         return _serve_and_walk(house, once=once)
 
 
@@ -125,10 +127,10 @@ def _tell(console: Console, number: int, name: str, step: Callable[[], str]) -> 
 
 
 def _invitation(origin: str) -> str:
-    people = "  ".join(each.username for each in (*sandbox.CITIZENS, *sandbox.OFFICERS))
+    people = "  ".join(each.username for each in (*seeds.CITIZENS, *seeds.OFFICERS))
     return (
         f"  Look around: [bold]{origin}[/]  ·  verify anything: {origin}/verify\n"
-        f"  Sign in as {people}\n  with the password [bold]{sandbox.PASSWORD}[/]\n"
+        f"  Sign in as {people}\n  with the password [bold]{seeds.PASSWORD}[/]\n"
     )
 
 
@@ -195,18 +197,18 @@ class Story:
         return "the house answers, and says who it is"
 
     def sign_in(self) -> str:
-        client = sandbox.SERVICES
+        client = seeds.SERVICES
         scope = "openid profile"
-        party = RelyingParty(self.origin, client.client_id, sandbox.CALLBACK, scope)
+        party = RelyingParty(self.origin, client.client_id, seeds.CALLBACK, scope)
         try:
-            signed_in = party.sign_in(self.chen, "chen", sandbox.PASSWORD)
-            expect(party.userinfo(signed_in.access_token)["name"], sandbox.CHEN.name, "the name")
+            signed_in = party.sign_in(self.chen, "chen", seeds.PASSWORD)
+            expect(party.userinfo(signed_in.access_token)["name"], seeds.CHEN.name, "the name")
         finally:
             party.close()
-        return f"{sandbox.CHEN.name}, by code and PKCE; the ID token holds for PyJWT too"
+        return f"{seeds.CHEN.name}, by code and PKCE; the ID token holds for PyJWT too"
 
     def write_the_draft(self) -> str:
-        self.wang.sign_in("wang", sandbox.PASSWORD)
+        self.wang.sign_in("wang", seeds.PASSWORD)
         page = self.wang.open("/staff/drafts/new", type=TYPE)
         page = page.send("/staff/drafts", {"then": "preview", **FOOD})
         if not page.path.endswith("/preview"):
@@ -214,7 +216,7 @@ class Story:
         self.draft = page.path.split("/")[3]
         picture = self.wang.download(f"/staff/drafts/{self.draft}/preview.png")
         page.send(f"/staff/drafts/{self.draft}/submit", {})
-        return f"王敏 drafts for {sandbox.RESTAURANT.name}, sees the page ({len(picture):,} bytes)"
+        return f"王敏 drafts for {seeds.RESTAURANT.name}, sees the page ({len(picture):,} bytes)"
 
     def refuse_two_eyes(self) -> str:
         page = self.wang.open(f"/staff/review/{self.draft}")
@@ -222,7 +224,7 @@ class Story:
         return "王敏 finds no way to approve what she drafted"
 
     def approve(self) -> str:
-        self.li.sign_in("li", sandbox.PASSWORD)
+        self.li.sign_in("li", seeds.PASSWORD)
         page = self.li.open(f"/staff/review/{self.draft}")
         action = f"/staff/review/{self.draft}/approve"
         digest = page.form(action).values["content_digest"]
@@ -278,10 +280,10 @@ class Story:
 
     def see_who_looked(self) -> str:
         page = self.chen.open("/me/access")
-        for words in (sandbox.BANK.name, CASE, self.reason["legal_basis"]):
+        for words in (seeds.BANK.name, CASE, self.reason["legal_basis"]):
             if words not in page.text:
-                raise Surprise(f"{sandbox.CHEN.name} does not see {words}")
-        return f"{sandbox.CHEN.name} reads: {sandbox.BANK.name}, {CASE}, why, and which fields"
+                raise Surprise(f"{seeds.CHEN.name} does not see {words}")
+        return f"{seeds.CHEN.name} reads: {seeds.BANK.name}, {CASE}, why, and which fields"
 
     def forge(self) -> str:
         at = len(self.pdf) // 3

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from server.visitors import Program
+from server.sandbox.visitors import Program
 
 
 class Slow(BaseHTTPRequestHandler):
