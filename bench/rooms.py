@@ -38,7 +38,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from server import records
-from server.access import Access
+from server.web.access import Access
 from signing import Seal, Seals, Signing
 from signing.models import Approval
 

@@ -13,10 +13,10 @@ from typing import Any
 import uvicorn
 
 from bench.rooms import Rooms
-from server.hotpath import HotPath
-from server.protocol import HotProtocol
 from server.running.management import Metrics
 from server.running.processes import collect_rarely
+from server.web.hotpath import HotPath
+from server.web.protocol import HotProtocol
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:

@@ -41,13 +41,14 @@ from keys.errors import NoActiveKey, UnknownCertificate
 from keys.service import TSA
 from keys.timestamping.external_time import ExternalTimestamps, TimeSource
 from ledger import Ledger
-from server import migrations, problems, records
-from server.access import Access
-from server.hotpath import HotPath
-from server.middleware import Envelope
+from server import migrations, records
 from server.running.management import Management, Metrics
 from server.running.worker import Worker
 from server.settings import Settings
+from server.web import problems
+from server.web.access import Access
+from server.web.hotpath import HotPath
+from server.web.middleware import Envelope
 from signing import Seals, Signing
 
 TITLE = "Yinzheng"

@@ -1,8 +1,8 @@
 """The fast lane's request and answer: plain values, so that one handler serves two doors.
 
-Door one is the pure-ASGI dispatcher in front of the framework (`server/hotpath.py`); door two is
-the FastAPI twin that `mount` registers, which OpenAPI and ordinary tests see. Both hand the handler
-the same `HotRequest` and send the same `HotAnswer`, byte for byte.
+Door one is the pure-ASGI dispatcher in front of the framework (`server/web/hotpath.py`); door two
+is the FastAPI twin that `mount` registers, which OpenAPI and ordinary tests see. Both hand the
+handler the same `HotRequest` and send the same `HotAnswer`, byte for byte.
 
 A handler may raise any `YinzhengError`; the doors turn it into RFC 9457 problem details. OAuth
 endpoints answer their own RFC 6749 errors and never let one rise.
@@ -99,7 +99,7 @@ def method_of(request: Request) -> str:
 
 
 class Require(Protocol):
-    """Who asks, and may they? Implemented over access tokens by `server/access.py`."""
+    """Who asks, and may they? Implemented over access tokens by `server/web/access.py`."""
 
     def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
         """A FastAPI dependency that answers the `Actor` of the request's access token."""

@@ -2,7 +2,7 @@
 
 A sign-in form hangs on the browser's cookie, not on a session, so that several tabs can sign in at
 the same time. After a POST the browser may be sent to a client of another origin, which may send it
-further: `server/middleware.py` says what that means for the policy of these pages.
+further: `server/web/middleware.py` says what that means for the policy of these pages.
 """
 
 from typing import Any

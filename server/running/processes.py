@@ -20,10 +20,10 @@ import uvicorn
 import uvloop
 
 from foundation.errors import Conflict
-from server.protocol import HotProtocol
 from server.running.management import Management
 from server.running.worker import Worker
 from server.settings import Settings
+from server.web.protocol import HotProtocol
 
 DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 10

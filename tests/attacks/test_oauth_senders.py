@@ -13,7 +13,7 @@ from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed
 from idp.clients.mtls import ClientCertificates
 from idp.protocol.errors import TokenRefused
-from server.access import Access
+from server.web.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Certificate, Prover, authority, certificate
 from tests.idp.token.test_sender_constraint import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
-from server.access import Access
+from server.web.access import Access
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import certificate
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk

@@ -17,7 +17,7 @@ from idp.protocol.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.resource.signed_requests import message_of
 from keys.encoding.algorithms import PS256
 from keys.encoding.http_signatures import sign
-from server.access import Access
+from server.web.access import Access
 from tests.idp.clients.test_remote_metadata import Shelf, registration, shelf
 from tests.idp.clients.test_remote_metadata import world as outgoing_world
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk

@@ -9,7 +9,7 @@ from foundation.batching.routes import HotRequest
 from idp import Idp
 from idp.clients.mtls import ClientCertificates
 from idp.protocol.profiles import PROFILES
-from server.access import Access
+from server.web.access import Access
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
@@ -264,7 +264,7 @@ def test_the_ordinary_lane_sees_the_certificate_as_the_fast_one_does(behind_a_pr
     from fastapi import Depends, FastAPI
 
     from foundation.actor import Actor
-    from server.access import Access
+    from server.web.access import Access
     from tests.idp.world import Http
 
     party = behind_a_proxy.client(tls_client_certificate_bound_access_tokens=True)

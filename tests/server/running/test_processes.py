@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
-from server.hotpath import HotPath
 from server.running import processes
 from server.running.management import Management, Metrics
 from server.settings import Settings
+from server.web.hotpath import HotPath
 from tests.simulators.office import PATIENCE, Office, free_port, open_office
 from tests.simulators.postgresql import Cluster
 

@@ -27,7 +27,7 @@ from foundation.errors import (
     TooLarge,
     YinzhengError,
 )
-from server.hotpath import unexpected
+from server.web.hotpath import unexpected
 
 MACHINE_PATHS = (
     "/api/",

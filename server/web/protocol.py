@@ -26,7 +26,7 @@ from uvicorn.server import ServerState
 
 from foundation.batching.routes import HotRequest, HotRoute
 from foundation.errors import YinzhengError
-from server.hotpath import HotPath, Reply, as_lines, too_large
+from server.web.hotpath import HotPath, Reply, as_lines, too_large
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of target and fields; of trailers as many
 MOST_FIELDS: Final = 100

@@ -15,9 +15,9 @@ from foundation.batching.routes import (
     parse_form,
 )
 from foundation.errors import Conflict, FieldError
-from server import problems
-from server.hotpath import HotPath
-from server.middleware import Envelope
+from server.web import problems
+from server.web.hotpath import HotPath
+from server.web.middleware import Envelope
 
 
 async def echo(request: HotRequest) -> HotAnswer:

@@ -6,7 +6,7 @@ nothing is left out: body limits, duplicate headers, security headers, error map
 Every handler is also mounted as a FastAPI route; a test asserts that both doors answer the same.
 
 As an ASGI application it serves under any web server. Under ours most requests come an even shorter
-way (`server/protocol.py`), which asks `find` and `reply` and leaves out ASGI.
+way (`server/web/protocol.py`), which asks `find` and `reply` and leaves out ASGI.
 """
 
 import re
@@ -27,7 +27,7 @@ from foundation.batching.routes import (
     problem,
 )
 from foundation.errors import Malformed, TooLarge, YinzhengError
-from server.middleware import (
+from server.web.middleware import (
     Answered,
     is_odd_path,
     new_request_id,

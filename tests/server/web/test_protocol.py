@@ -14,10 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
-from server.hotpath import HotPath
-from server.middleware import Envelope
-from server.protocol import HotProtocol
-from tests.server.test_hotpath import ROUTES, framework
+from server.web.hotpath import HotPath
+from server.web.middleware import Envelope
+from server.web.protocol import HotProtocol
+from tests.server.web.test_hotpath import ROUTES, framework
 
 PROMPTLY: list[asyncio.Task | None] = []
 ARRIVED = threading.Event()

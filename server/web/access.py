@@ -8,7 +8,7 @@ from foundation.actor import Actor
 from foundation.batching.routes import HotRequest, collect_headers, method_of
 from foundation.errors import Refused
 from idp import Idp
-from server.middleware import streamed_sha256
+from server.web.middleware import streamed_sha256
 
 
 class Access:
