@@ -125,6 +125,9 @@ class _Together:
 class HotProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the short way; the application must be a `HotPath`."""
 
+    # Beside uvicorn's own names: an object with more than thirty in its dictionary no longer shares
+    # its keys, and every access costs more.
+    __slots__ = ("_dated", "_fed", "_hot", "_mixed", "_passed", "_stopped")
     cycle: Any  # of the latest request: an `_Exchange`, or uvicorn's own
 
     def __init__(
@@ -138,6 +141,7 @@ class HotProtocol(HttpToolsProtocol):
         self._stopped = self._mixed = False
         self._passed = True
         self._fed = 0
+        self._dated: tuple[list[tuple[bytes, bytes]] | None, bytes] = (None, b"")
         if not isinstance(self.app, HotPath):
             raise TypeError("this protocol is for a HotPath")
         self._hot = self.app
@@ -145,12 +149,18 @@ class HotProtocol(HttpToolsProtocol):
     # ── called by the transport ──────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         if self._passed:
-            self._passed, self._fed = False, 0
-        self._fed += len(data)
+            self._passed = False
+            self._fed = len(data)
+        else:
+            self._fed += len(data)
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as stopped:
+                self._feed_without_wish(memoryview(data)[stopped.args[0] :])
         except HttpParserError as problem:
             self._turn_away(problem.__context__)
         else:
@@ -168,17 +178,16 @@ class HotProtocol(HttpToolsProtocol):
             self._write(self._hot.refusal("none", "", cause), b"connection: close\r\n")
             self.transport.set_protocol(_Deaf(self))
 
-    def _feed(self, data: bytes) -> None:
-        """Let the parser read. It stops behind the head of a request that wishes for an upgrade."""
-        left = memoryview(data)
+    def _feed_without_wish(self, left: memoryview) -> None:
+        """The parser stopped behind a head that wishes for an upgrade; `left` came after it."""
         while True:
+            head = self._without_wish()
+            self.parser = _new_parser(self)
+            self.parser.feed_data(head)
             try:
                 self.parser.feed_data(left)
             except HttpParserUpgrade as stopped:
                 left = left[stopped.args[0] :]
-                head = self._without_wish()
-                self.parser = _new_parser(self)
-                self.parser.feed_data(head)
             else:
                 return
 
@@ -209,7 +218,7 @@ class HotProtocol(HttpToolsProtocol):
         ):
             raise HeadTooLarge
         if self.parser.should_upgrade():
-            self._stopped = True  # `_feed` hears of it next
+            self._stopped = True  # `data_received` hears of it next
             return
         exchange = self._short_way()
         if exchange is not None:
@@ -296,7 +305,11 @@ class HotProtocol(HttpToolsProtocol):
 
     def _write(self, reply: Reply, ends: bytes, *, head_alone: bool = False) -> None:
         status = STATUS_LINE[reply.status]
-        dated = as_lines(self.server_state.default_headers)
+        given, dated = self._dated
+        if given is not self.server_state.default_headers:  # uvicorn's are new each second
+            given = self.server_state.default_headers
+            dated = as_lines(given)
+            self._dated = given, dated
         length = b"content-length: %d\r\n" % len(reply.body)
         name = b"x-request-id: %b\r\n\r\n" % reply.request_id
         content = b"" if head_alone else reply.body
