@@ -31,6 +31,7 @@ from foundation.columns import JsonText, UtcDateTime
 from foundation.database import metadata
 from keys.encoding.algorithms import PublicKey
 from keys.encoding.jose import VerificationKey
+from keys.encoding.x509 import RevocationReason
 from keys.policy import KeyPolicy
 
 
@@ -41,18 +42,6 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     RETIRING = "retiring"
     RETIRED = "retired"
-
-
-class RevocationReason(StrEnum):
-    """CRLReason names of RFC 5280 §5.3.1 that we use."""
-
-    UNSPECIFIED = "unspecified"
-    KEY_COMPROMISE = "key_compromise"
-    CA_COMPROMISE = "ca_compromise"
-    AFFILIATION_CHANGED = "affiliation_changed"
-    SUPERSEDED = "superseded"
-    CESSATION_OF_OPERATION = "cessation_of_operation"
-    PRIVILEGE_WITHDRAWN = "privilege_withdrawn"
 
 
 @dataclass(frozen=True)

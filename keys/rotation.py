@@ -12,8 +12,9 @@ from keys.custody import rules, store
 from keys.custody.key_stores import Custody
 from keys.custody.rules import Act, Change
 from keys.custody.store import StoredKey
+from keys.encoding.x509 import RevocationReason
 from keys.errors import NoActiveKey
-from keys.models import Key, KeyState, RevocationReason
+from keys.models import Key, KeyState
 from keys.pki.authority import Authority
 
 Decide = Callable[[Sequence[Key], datetime, rules.RotationPolicy], list[Change]]

@@ -24,13 +24,13 @@ from signing import cms, rules
 from signing.errors import PdfNotOurs, SealNotUsableNow
 from signing.foreign import examination, sealing
 from signing.formats import cades, detached_jws
-from signing.formats.pdf.layout import NO_EVIDENCE, Box, looks_sealed
+from signing.formats.pdf.layout import Box, looks_sealed
 from signing.formats.pdf.sealer import PdfSealer, completed
 from signing.models import Approval, Level, Seal, SealedDocument, Validation
 from signing.seals.registry import Seals
 from signing.trust.certificates import Doubt, Trust, certificate_digest
 from signing.trust.checks import Judge
-from signing.trust.evidence import EvidenceSource
+from signing.trust.evidence import NO_EVIDENCE, EvidenceSource
 from signing.validation.service import must_be_small, validate, validate_detached
 
 _REMEMBERED = 1000

@@ -31,6 +31,7 @@ from certificates.models import (
 )
 from certificates.register import acts, store
 from certificates.register.status import Slot, record_change
+from certificates.register.store import name_index
 from certificates.rules import REASONS, STATES, State, ends, starts
 from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
@@ -316,11 +317,6 @@ def _must_be_what_was_approved(order: Order) -> None:
             "the content is not the one that was approved",
             next_step="return the draft, look at it again and submit it once more",
         )
-
-
-def name_index(cipher: FieldCipher, name: str) -> str:
-    """Blind index to find a holder by exact name, without regard to case and spaces."""
-    return cipher.blind_index("".join(name.split()).casefold(), "certificates.name_index")
 
 
 def _renditions(made: Made) -> list[dict[str, Any]]:

@@ -17,10 +17,10 @@ from certificates.catalogue import Catalogue, CertificateType
 from certificates.catalogue.fields import invisible
 from certificates.errors import CertificateNotFound, StillInForce
 from certificates.identifier import as_written
-from certificates.issuing.making import name_index
 from certificates.models import Certificate, Listing
 from certificates.register import store
 from certificates.register.fsck import RegisterFsck, RegisterReport
+from certificates.register.store import name_index
 from certificates.rules import State
 from foundation.actor import Actor
 from foundation.clock import Clock

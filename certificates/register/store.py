@@ -41,6 +41,12 @@ from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from ledger.models import ledger_status_acts
 
+
+def name_index(cipher: FieldCipher, name: str) -> str:
+    """Blind index to find a holder by exact name, without regard to case and spaces."""
+    return cipher.blind_index("".join(name.split()).casefold(), "certificates.name_index")
+
+
 _OPEN = ("draft", "submitted", "returned", "approved")
 
 # Columns in the order of the fields of `Certificate`. Times come as they are stored and are turned

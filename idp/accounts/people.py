@@ -25,8 +25,8 @@ from idp.accounts.numbers import (
 )
 from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
+from idp.protocol.subjects import PERSON_PREFIX
 from idp.store import numbers, people_and_sessions
-from idp.token.tokens import PERSON_PREFIX
 from ledger import Entry, Ledger
 
 

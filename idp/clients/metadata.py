@@ -19,8 +19,7 @@ from foundation.errors import FieldError
 from idp.models import LOCALES, Client, Profile, Texts
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import InvalidClientMetadata
-from idp.protocol.profiles import SIGNING_ALGORITHMS
-from idp.token.tokens import SIGNATURE_ALGORITHM
+from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 
 # Decided by the initial access token, or by an officer only: never by the program itself.
 _GIVEN: Final = frozenset(

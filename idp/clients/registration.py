@@ -17,9 +17,9 @@ from idp.models import LOCALES, Client
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.protocol.errors import InvalidClientMetadata
-from idp.protocol.profiles import SIGNING_ALGORITHMS, rules_of
+from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS, rules_of
+from idp.protocol.subjects import PERSON_PREFIX
 from idp.protocol.syntax import SCOPE, redirect_uri_problem
-from idp.token.tokens import PERSON_PREFIX, SIGNATURE_ALGORITHM
 from keys.encoding.jose import is_jwk, verification_key
 from keys.errors import MalformedJwk
 

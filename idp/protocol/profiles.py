@@ -16,6 +16,9 @@ from typing import Final
 
 from idp.models import AuthMethod, Client, Profile
 
+SIGNATURE_ALGORITHM: Final = "ES256"
+
+
 SIGNING_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")  # FAPI 2.0 §5.4.1, for every profile
 CERTIFICATE_METHODS: Final[tuple[AuthMethod, ...]] = (
     "tls_client_auth",

@@ -5,11 +5,13 @@ of the client's redirect URIs), so two services cannot find out that they serve 
 Both begin with "p_", which no client_id may (RFC 9700 §4.15).
 """
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from foundation.encryption import FieldCipher
 from idp.models import Client
-from idp.token.tokens import PERSON_PREFIX
+
+PERSON_PREFIX: Final = "p_"
 
 
 def subject_for(cipher: FieldCipher, client: Client, person_id: str) -> str:

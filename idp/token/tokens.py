@@ -25,11 +25,9 @@ from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, veri
 from keys.errors import InvalidJws
 
 USE: Final = "idp.tokens"
-SIGNATURE_ALGORITHM: Final = "ES256"
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
-PERSON_PREFIX: Final = "p_"
 _LIFETIME_SECONDS: Final = int(ACCESS_TOKEN_LIFETIME.total_seconds())
 
 

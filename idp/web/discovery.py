@@ -11,8 +11,7 @@ from idp.models import LOCALES
 from idp.protocol import encryption
 from idp.protocol.acr import ACR_PASSWORD
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
-from idp.protocol.profiles import SIGNING_ALGORITHMS
-from idp.token.tokens import SIGNATURE_ALGORITHM
+from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 
 AUTH_METHODS = (
     "client_secret_basic",

@@ -10,12 +10,12 @@ from sqlalchemy import func as sql
 
 from foundation.database import Tx
 from keys.encoding.jose import public_key_of
+from keys.encoding.x509 import RevocationReason
 from keys.models import (
     Key,
     KeyCertificate,
     KeyState,
     KeyUse,
-    RevocationReason,
     destroyed_keys,
     key_authority_hashes,
     key_certificates,

@@ -30,14 +30,9 @@ from keys.custody.key_stores import Custody
 from keys.custody.store import StoredKey
 from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
+from keys.encoding.x509 import RevocationReason
 from keys.errors import NoActiveKey, UnknownCertificate
-from keys.models import (
-    KeyCertificate,
-    RevocationReason,
-    key_authority_hashes,
-    key_certificates,
-    keys,
-)
+from keys.models import KeyCertificate, key_authority_hashes, key_certificates, keys
 from keys.pki import revocation_lists
 from keys.pki.ocsp import key_hashes
 from keys.pki.profiles import PROFILES, Profile

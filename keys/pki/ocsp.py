@@ -22,7 +22,8 @@ from foundation.clock import Clock
 from foundation.errors import Malformed, YinzhengError
 from keys.encoding import der, x509
 from keys.encoding.algorithms import algorithm
-from keys.models import KeyCertificate, RevocationReason
+from keys.encoding.x509 import RevocationReason
+from keys.models import KeyCertificate
 
 MAX_REQUEST: Final = 4_096
 MAX_QUESTIONS: Final = 10

@@ -13,7 +13,8 @@ from keys.custody.key_stores import Custody
 from keys.custody.store import StoredKey
 from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
-from keys.models import KeyCertificate, RevocationReason, key_crls
+from keys.encoding.x509 import RevocationReason
+from keys.models import KeyCertificate, key_crls
 
 # How long a list is good, and after which time a new one is made.
 _ROOT_LIFE: Final = (timedelta(days=180), timedelta(days=30))

@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from foundation.actor import Actor
 from foundation.database import Tx
 from foundation.errors import Conflict, Invalid, NotFound, Refused, YinzhengError
-from keys.models import RevocationReason
+from keys.encoding.x509 import RevocationReason
 from portal.frame import forms, problems
 from portal.frame.language import Language
 from portal.frame.page_context import Desk, Form

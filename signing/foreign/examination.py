@@ -23,7 +23,7 @@ from typing import Any
 
 from foundation.actor import Actor
 from foundation.errors import Unavailable
-from signing.formats.pdf.layout import NO_EVIDENCE, Evidence
+from signing.trust.evidence import NO_EVIDENCE, Evidence
 
 _PROGRAM = Path(__file__).with_name("examiner.py")
 WALL_SECONDS = 30.0

@@ -18,7 +18,7 @@ from rich.table import Table
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database
-from keys.models import RevocationReason
+from keys.encoding.x509 import RevocationReason
 from signing.models import SealChange, SealEntry, SealKind, SealWish
 from signing.seals.registry import Seals
 

@@ -24,7 +24,7 @@ from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from keys import Keys
-from keys.models import RevocationReason
+from keys.encoding.x509 import RevocationReason
 from keys.pki.profiles import PROFILES
 from signing import rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists

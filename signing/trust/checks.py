@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from signing.formats.pdf.layout import NO_EVIDENCE, Evidence
 from signing.models import (
     STOPPED,
     Check,
@@ -31,7 +30,7 @@ from signing.trust.certificates import (
     common_name,
     key_id,
 )
-from signing.trust.evidence import covers
+from signing.trust.evidence import NO_EVIDENCE, Evidence, covers
 
 _CLOCK_SKEW = timedelta(minutes=5)
 

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -20,7 +21,22 @@ from foundation.errors import Unavailable
 from keys import Keys
 from keys.errors import NoActiveKey, UnknownCertificate
 from signing.errors import SealNotUsableNow
-from signing.formats.pdf.layout import NO_EVIDENCE, Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verifier needs years later, when nobody answers any more: DER certificates of both
+    paths (seal and time-stamp) and the revocation lists of every authority on them."""
+
+    certificates: tuple[bytes, ...] = ()
+    lists: tuple[bytes, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.certificates)
+
+
+NO_EVIDENCE = Evidence()
+
 
 _KEPT = timedelta(minutes=5)
 _SKEW = timedelta(minutes=5)

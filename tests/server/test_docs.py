@@ -186,7 +186,7 @@ def test_the_operations_page_names_the_settings_of_the_first_start() -> None:
 def test_the_error_codes_of_the_operations_page_are_codes_of_errors() -> None:
     text = (ROOT / "docs/operations.md").read_text().split("## When something is wrong")[1]
     named = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    source = "".join(path.read_text() for path in ROOT.glob("[!.t]*/*.py"))
+    source = "".join(path.read_text() for path in ROOT.glob("[!.t]*/**/*.py"))
 
     assert named
     assert all(f'code = "{code}"' in source for code in named)

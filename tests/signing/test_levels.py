@@ -11,7 +11,7 @@ import pytest
 from pyhanko.sign.validation.errors import NoDSSFoundError
 
 from foundation.errors import Unavailable
-from keys.models import RevocationReason
+from keys.encoding.x509 import RevocationReason
 from signing import Seal
 from signing.errors import PdfNotOurs, SealNotUsable
 from signing.formats.pdf.layout import read_sealed

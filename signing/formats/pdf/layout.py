@@ -30,6 +30,7 @@ from functools import lru_cache
 
 from signing.errors import PdfNotOurs
 from signing.formats.pdf.original import Original, read_original
+from signing.trust.evidence import NO_EVIDENCE, Evidence
 
 _NUMBER = rb"(-?\d{1,7}(?:\.\d{1,9})?)"
 _MEDIA_BOX = re.compile(rb"/MediaBox\[%b\]" % b" ".join([_NUMBER] * 4))
@@ -47,21 +48,6 @@ Box = tuple[float, float, float]
 
 
 # --- the section that seals it ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a verifier needs years later, when nobody answers any more: DER certificates of both
-    paths (seal and time-stamp) and the revocation lists of every authority on them."""
-
-    certificates: tuple[bytes, ...] = ()
-    lists: tuple[bytes, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.certificates)
-
-
-NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True, slots=True)

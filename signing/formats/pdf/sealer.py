@@ -15,18 +15,11 @@ from foundation.errors import Malformed, Unavailable
 from keys.encoding.der import read
 from signing import cms
 from signing.errors import PdfNotOurs, SelfCheckFailed
-from signing.formats.pdf.layout import (
-    NO_EVIDENCE,
-    Box,
-    Evidence,
-    SealedPdf,
-    SealField,
-    compose,
-    read_sealed,
-)
+from signing.formats.pdf.layout import Box, SealedPdf, SealField, compose, read_sealed
 from signing.formats.pdf.original import Original, read_original
 from signing.models import Level
 from signing.trust.certificates import Doubt, Stamp, stamp_of, verify_signer
+from signing.trust.evidence import NO_EVIDENCE, Evidence
 
 StampMaker = Callable[[bytes, datetime], bytes]
 

@@ -19,8 +19,9 @@ from keys import Keys
 from keys.custody import store
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ALGORITHMS
+from keys.encoding.x509 import RevocationReason
 from keys.errors import NoActiveKey, UnknownCertificate
-from keys.models import KeyCertificate, RevocationReason, key_certificates
+from keys.models import KeyCertificate, key_certificates
 from keys.pki.profiles import OAUTH_STATUS_SIGNING, PROFILES
 from tests.simulators.clock import MovableClock
 

@@ -21,7 +21,8 @@ from foundation.errors import Malformed
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ES256
-from keys.models import KeyCertificate, RevocationReason, key_ocsp_answers
+from keys.encoding.x509 import RevocationReason
+from keys.models import KeyCertificate, key_ocsp_answers
 from keys.models import keys as stored_keys
 from tests.simulators.clock import MovableClock
 

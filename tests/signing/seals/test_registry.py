@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
+from keys.encoding.x509 import RevocationReason
 from keys.errors import KeyMayNotSign, NoActiveKey
-from keys.models import RevocationReason
 from signing import Seal, SealKind, SealState, SealWish
 from signing.errors import (
     ApplicationOpen,
