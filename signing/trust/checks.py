@@ -58,6 +58,11 @@ _UNDECIDED = frozenset(
 INTACT = Check("integrity", "pass", "intact", "nothing was changed after sealing")
 
 
+def altered(code: str, detail: str) -> Check:
+    """The integrity check of a file that is not what was signed."""
+    return Check("integrity", "fail", code, detail)
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A signature whose mathematics are right; who made it and when is still to be judged."""

@@ -19,7 +19,7 @@ Incremental Saving and Shadow Attacks (1), evil annotations after certification 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from foundation.canonical import b64url
@@ -27,6 +27,7 @@ from foundation.errors import Malformed
 from keys.errors import MalformedJwk
 from signing.errors import DocumentTooLarge, PdfNotOurs
 from signing.foreign.examination import Examination, ForeignSignature, examine
+from signing.foreign.integrity import foreign_integrity
 from signing.formats import cades, detached_jws
 from signing.formats.pdf import gap as pdf_gap
 from signing.formats.pdf.layout import SealedPdf, looks_sealed, read_sealed
@@ -38,6 +39,7 @@ from signing.trust.checks import (
     INTACT,
     Judge,
     Signed,
+    altered,
     facts_of,
     level_of,
     seal_check,
@@ -139,7 +141,7 @@ def _of_another(data: bytes, judge: Judge, examine: Examine) -> Validation:
 
 def _changed_since_ours(data: bytes, judge: Judge) -> Validation | None:
     """What is to be said of a file that begins with one of ours, sealed and intact, and goes on."""
-    changed = _failed("changed_after_sealing", "something was added after the sealing")
+    changed = altered("changed_after_sealing", "something was added after the sealing")
     for end in pdf_gap.ends(data):
         try:
             found = _ours(read_sealed(data[:end]), judge, changed)
@@ -188,35 +190,6 @@ def _foreign(data: bytes, found: Examination, judge: Judge) -> Validation:
     )
 
 
-def foreign_integrity(signatures: Sequence[ForeignSignature]) -> Check:
-    """Rules 1 and 2 for every signature; only the last one can cover the whole file."""
-    for one in signatures:
-        if not one.intact:
-            return _failed("digest_mismatch", "the signed content was changed")
-        if not one.valid:
-            return _failed("signature_wrong", "a signature does not match")
-        if one.coverage == "other":
-            return _failed("signature_malformed", "a signature covers odd parts")
-    last = signatures[-1]
-    changes = {one.changes for one in signatures}
-    if not all(one.allowed for one in signatures):
-        return _failed("changed_after_sealing", "something was added that the seal forbids")
-    if "not_compared" in changes:
-        detail = "what follows a signature could not be compared with what was signed"
-        return Check("integrity", "unknown", "not_compared", detail)
-    if last.coverage != "file" and last.changes not in ("maintenance", "metadata"):
-        return _failed("changed_after_sealing", "something was added after the sealing")
-    if "metadata" in changes:
-        detail = "the description of the document (title, author) was changed after signing"
-        return Check("integrity", "unknown", "description_changed", detail)
-    if not changes <= {"none", "maintenance"}:
-        detail = "something was filled in or signed"
-        return Check("integrity", "unknown", "added_between_signatures", detail)
-    if "maintenance" in changes:
-        return Check("integrity", "pass", "evidence_added", "only evidence was added after signing")
-    return INTACT
-
-
 def _is_seal(one: ForeignSignature, judge: Judge) -> bool:
     return judge.seal(one.certificate, _signed(one).at(judge.now)) is not None
 
@@ -234,11 +207,7 @@ def _stricter(integrity: Check) -> Check:
     """What our own seals are on needs no later revision and no other spelling: none is green."""
     if integrity.result == "fail":
         return integrity
-    return _failed("changed_after_sealing", "something follows the seal, or was written anew")
-
-
-def _failed(code: str, detail: str) -> Check:
-    return Check("integrity", "fail", code, detail)
+    return altered("changed_after_sealing", "something follows the seal, or was written anew")
 
 
 def _signed(one: ForeignSignature) -> Signed:

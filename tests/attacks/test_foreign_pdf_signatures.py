@@ -23,7 +23,7 @@ from pyhanko.sign.validation.dss import DocumentSecurityStore
 from signing import Seal
 from signing.foreign import examiner
 from signing.foreign.examination import ForeignSignature
-from signing.validation.service import foreign_integrity
+from signing.foreign.integrity import foreign_integrity
 from tests.signing.conftest import House, house, seal, stranger  # noqa: F401
 from tests.signing.foreign.test_sealing import letter, seal_it
 from tests.signing.pages import page
