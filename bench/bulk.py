@@ -20,9 +20,9 @@ from bench.harness import scratch
 from bench.registers import ISSUER
 from bench.rooms import CHUNK, Office, Rooms
 from certificates.issuing.making import Order
-from certificates.issuing.rendering import TEMPLATES, Issued, open_fonts, page_data
+from certificates.issuing.rendering import TEMPLATES, IssuedParts, open_fonts, page_data
 from certificates.register.status import Slot, choose_slots
-from keys import Trail
+from keys import PendingUses
 from signing.models import SealedDocument
 
 RENDER = "render + seal a licence page, B-LT"
@@ -94,15 +94,15 @@ def _order(office: Office) -> tuple[Order, Slot]:
     return office.order(office.rooms.kind(), 0, now), choose_slots(office.rooms.database, 1, now)[0]
 
 
-def _to_draw(office: Office) -> tuple[Order, Issued]:
+def _to_draw(office: Office) -> tuple[Order, IssuedParts]:
     """An order, and the credential and the code that its page shows."""
     order, slot = _order(office)
     unseen = replace(order, kind=office.rooms.kind(["dc+sd-jwt", "cwt-qr"]))
     made = office.rooms.certificates.issuer.make(unseen, office.seal, slot, _now())
-    return order, Issued(made.files["dc+sd-jwt"].decode(), made.files["cwt-qr"].decode())
+    return order, IssuedParts(made.files["dc+sd-jwt"].decode(), made.files["cwt-qr"].decode())
 
 
-def _sealed(office: Office, order: Order, issued: Issued) -> SealedDocument:
+def _sealed(office: Office, order: Order, issued: IssuedParts) -> SealedDocument:
     kind, now = order.kind, _now()
     return office.rooms.signing.seal_pdf(
         office.seal,
@@ -112,7 +112,8 @@ def _sealed(office: Office, order: Order, issued: Issued) -> SealedDocument:
         now=now,
         box=kind.layout.seal_box,
         reason=kind.labels[kind.layout.languages[0]],
-        trail=Trail(),  # as `make`: the use of the key is recorded by whoever keeps the document
+        # as `make`: the use of the key is recorded by whoever keeps the document
+        trail=PendingUses(),
     )
 
 

@@ -23,7 +23,7 @@ import ledger.http
 from certificates import Catalogue, Certificates, CertificateType
 from certificates.identifier import compose, new_serial, organisation_check
 from certificates.issuing.drafting import content_of
-from certificates.issuing.making import Made, Order
+from certificates.issuing.making import MadeCertificate, Order
 from certificates.models import batches
 from certificates.register.status import choose_slots
 from exchange import Purposes, Verifications
@@ -38,7 +38,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
 from server import records
-from server.web.access import Access
+from server.web.access import AccessTokens
 from signing import Seal, Seals, Signing
 from signing.models import Approval
 
@@ -63,7 +63,7 @@ class Rooms:
         self.keys.establish()
         self.keys.ensure("exchange.receipts")
         self.ledger = Ledger(self.database, self.keys, clock, "bench")
-        self.seals = Seals(self.database, self.keys, clock, records.into(self.ledger))
+        self.seals = Seals(self.database, self.keys, clock, records.ledger_sink(self.ledger))
         self.signing = Signing(self.seals, self.keys, clock)
         self.catalogue = Catalogue.load()
         self.certificates = Certificates(
@@ -96,7 +96,7 @@ class Rooms:
             *ledger.http.hot_routes(self.ledger),
             *idp.web.routes.hot_routes(self.idp),
             *certificates.http.hot_routes(self.certificates),
-            *exchange.http.hot_routes(self.verifications, Access(self.idp)),
+            *exchange.http.hot_routes(self.verifications, AccessTokens(self.idp)),
         ]
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class Office:
         approval = Approval(content.digest, "wang", "li", now)
         return replace(Order(kind, content, approval, "Li"), batch_id=BATCH_ID, batch_row=at)
 
-    def issue(self, orders: Sequence[Order], now: datetime) -> list[Made]:
+    def issue(self, orders: Sequence[Order], now: datetime) -> list[MadeCertificate]:
         """Make and keep, as a batch worker does: everything signed first, then one commit."""
         rooms = self.rooms
         slots = choose_slots(rooms.database, len(orders), now)

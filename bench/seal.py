@@ -22,8 +22,8 @@ from bench.registers import ISSUER
 from bench.rival_pyhanko import PyHanko, validate
 from bench.rooms import Office, Rooms
 from certificates.bulk.store import STEP
-from certificates.issuing.rendering import Issued
-from keys.custody.signing_policy import Trail
+from certificates.issuing.rendering import IssuedParts
+from keys.custody.signing_policy import PendingUses
 from keys.encoding.jose import VerificationKey
 from signing.formats.sd_jwt_vc import credential
 from signing.models import Level
@@ -64,7 +64,7 @@ class _Bench:
         kind, now = office.rooms.kind(), datetime.now(UTC)
         self._order = office.order(kind, 1, now)
         self._box = kind.layout.seal_box
-        issued = Issued(secrets.token_urlsafe(3000), "YZ1:" + secrets.token_hex(240).upper())
+        issued = IssuedParts(secrets.token_urlsafe(3000), "YZ1:" + secrets.token_hex(240).upper())
         self._pdf = office.rooms.certificates.renderer.pdf(kind, self._order.content, now, issued)
         keys = office.rooms.keys
         root, lists = keys.authority.certificate("root"), keys.revocation_lists("tsa")
@@ -136,13 +136,13 @@ class _Bench:
     def _batch(self, level: Level) -> bytes:
         """As a batch worker seals: the uses of the key are recorded in one commit, with the last
         of the documents."""
-        trails = [Trail() for _ in range(SEALS)]
+        trails = [PendingUses() for _ in range(SEALS)]
         sealed = [self._ours(trail, level) for trail in trails]
         with self._rooms.database.write() as tx:
             self._rooms.keys.keep(tx, trails)
         return sealed[-1]
 
-    def _ours(self, trail: Trail | None = None, level: Level = "B-T") -> bytes:
+    def _ours(self, trail: PendingUses | None = None, level: Level = "B-T") -> bytes:
         order = self._order
         return self._rooms.signing.seal_pdf(
             self._seal,

@@ -77,7 +77,7 @@ STATES: Mapping[State, StateFacts] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ActReason:
     """Why an act was done: a stable code, its words, and the law it stands on by default."""
 
     code: str
@@ -85,14 +85,14 @@ class Reason:
     legal_basis: str
 
 
-def _reason(code: str, hans: str, hant: str, en: str, law: str) -> Reason:
-    return Reason(code, {"zh-Hans": hans, "zh-Hant": hant, "en": en}, law)
+def _reason(code: str, hans: str, hant: str, en: str, law: str) -> ActReason:
+    return ActReason(code, {"zh-Hans": hans, "zh-Hant": hant, "en": en}, law)
 
 
 _LICENSING = "《中华人民共和国行政许可法》"
 _PENALTY = "《中华人民共和国行政处罚法》"
 
-REASONS: Mapping[State, tuple[Reason, ...]] = MappingProxyType(
+REASONS: Mapping[State, tuple[ActReason, ...]] = MappingProxyType(
     {
         State.SUSPENDED: (
             _reason(
@@ -237,8 +237,8 @@ def may_approve(actor: Actor, drafter: str, authority: str) -> bool:
     return True
 
 
-def check_transition(present: State, wanted: State, reason_code: str) -> Reason:
-    """The `Reason` of a legal change of state. Raises `IllegalTransition` or `InvalidReason`."""
+def check_transition(present: State, wanted: State, reason_code: str) -> ActReason:
+    """The `ActReason` of a legal change of state. Raises `IllegalTransition` or `InvalidReason`."""
     if wanted not in TRANSITIONS.get(present, frozenset()):
         raise IllegalTransition(
             f"a certificate that is {present} cannot become {wanted}",

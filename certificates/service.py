@@ -30,7 +30,7 @@ from certificates.errors import (
 )
 from certificates.issuing.completing import Completion
 from certificates.issuing.drafts import SEALING, Drafts, returned, sealing_key, wrong_state
-from certificates.issuing.making import Issuer, Made, Order
+from certificates.issuing.making import Issuer, MadeCertificate, Order
 from certificates.issuing.rendering import Renderer
 from certificates.models import Certificate, Draft
 from certificates.register import acts, store
@@ -204,7 +204,7 @@ class Certificates(Drafts):
                 ) from None
             return None
 
-    def _keep(self, draft: Draft, made: Made) -> Certificate | None:
+    def _keep(self, draft: Draft, made: MadeCertificate) -> Certificate | None:
         with self.database.write() as tx:
             sealed = {"state": DraftState.SEALED, "changed_at": made.at}
             if not store.change_draft(tx, draft, sealed):

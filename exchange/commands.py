@@ -34,7 +34,7 @@ GENUINE, FALSE, NOT_YET = 0, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandResult:
     """What a command prints, and the exit code it ends with."""
 
     exit_code: int
@@ -80,16 +80,16 @@ def add_verify(app: typer.Typer, room: Room) -> None:
 
 def check_certificate(
     verifications: Verifications, request: VerificationRequest, actor: Actor = TERMINAL
-) -> Outcome:
+) -> CommandResult:
     """Verify by number, file or QR text, under the same rules as the API."""
     verdict = verifications.verify_now(actor, request)
     report = to_json(verifications, verdict)
-    return Outcome(rules.exit_code(verdict.verdict), report, list(_lines(verdict)))
+    return CommandResult(rules.exit_code(verdict.verdict), report, list(_lines(verdict)))
 
 
 def check_receipt(
     path: Path, trust_anchor: Path | None, ledger_keys: Sequence[str], room: Room
-) -> Outcome:
+) -> CommandResult:
     """Check a receipt file; with both anchors given, nothing but the files is read."""
     if trust_anchor is not None and ledger_keys:
         return judge_receipt(path.read_bytes(), trust_anchor.read_bytes(), ledger_keys)
@@ -99,13 +99,15 @@ def check_receipt(
     return judge_receipt(path.read_bytes(), anchor, ledger_keys or own_keys)
 
 
-def judge_receipt(file: bytes, trust_anchor: str | bytes, ledger_keys: Sequence[str]) -> Outcome:
+def judge_receipt(
+    file: bytes, trust_anchor: str | bytes, ledger_keys: Sequence[str]
+) -> CommandResult:
     """The pure part: bytes and anchors in, outcome out."""
     try:
         verified = verify_receipt(file, trust_anchor, ledger_keys)
     except ReceiptInvalid as problem:
         report = {"genuine": False, "code": problem.code, "detail": problem.detail}
-        return Outcome(FALSE, report, [f"not genuine: {problem.detail} ({problem.code})"])
+        return CommandResult(FALSE, report, [f"not genuine: {problem.detail} ({problem.code})"])
     report = {
         "genuine": True,
         "in_log": verified.in_log,
@@ -119,7 +121,9 @@ def judge_receipt(file: bytes, trust_anchor: str | bytes, ledger_keys: Sequence[
             for entry in verified.entries
         ],
     }
-    return Outcome(GENUINE if verified.in_log else NOT_YET, report, list(_receipt_lines(verified)))
+    return CommandResult(
+        GENUINE if verified.in_log else NOT_YET, report, list(_receipt_lines(verified))
+    )
 
 
 def _lines(verdict: Verdict) -> Sequence[str]:

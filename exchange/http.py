@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from exchange import openapi
 from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
-from exchange.verification.idempotency import HEADER, Claim
+from exchange.verification.idempotency import HEADER, IdempotencyClaim
 from exchange.verification.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
 from exchange.verification.service import Verifications
 from foundation.actor import Actor
@@ -38,7 +38,7 @@ def hot_routes(verifications: Verifications, require: Require) -> list[HotRoute]
     async def verify(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act(claim: Claim[Verdict] | None) -> Verdict:
+        async def act(claim: IdempotencyClaim[Verdict] | None) -> Verdict:
             return await verifications.verify(actor, read_request(request), claim)
 
         def write(answer: Verdict) -> bytes:
@@ -49,7 +49,7 @@ def hot_routes(verifications: Verifications, require: Require) -> list[HotRoute]
     async def verify_batch(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act(claim: Claim[BatchVerdict] | None) -> BatchVerdict:
+        async def act(claim: IdempotencyClaim[BatchVerdict] | None) -> BatchVerdict:
             return await verifications.verify_batch(actor, read_batch(request.body), claim)
 
         def write(answer: BatchVerdict) -> bytes:
@@ -157,7 +157,7 @@ async def _answered(
     verifications: Verifications,
     actor: Actor,
     request: HotRequest,
-    act: Callable[[Claim[A] | None], Awaitable[A]],
+    act: Callable[[IdempotencyClaim[A] | None], Awaitable[A]],
     write: Callable[[A], bytes],
 ) -> HotAnswer:
     key = request.headers.get(HEADER)

@@ -172,7 +172,7 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class ChangeNotice:
     """One change that a program was to be told of. `problem` is what the last attempt met."""
 
     id: str

@@ -125,7 +125,7 @@ NEXT_STEPS: Mapping[Outcome, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RecordEvidence:
     """What speaks for one record. None means that it could not be established.
 
     `intact`: the record still says what its signed credential says. `witnessed`: its status is what
@@ -189,7 +189,7 @@ def silent(outcome: Outcome) -> Assessment:
 def assess(
     record: CertificateRecord,
     at: datetime,
-    evidence: Evidence,
+    evidence: RecordEvidence,
     document: Mapping[str, Check] | None = None,
 ) -> Assessment:
     """The six checks of one certificate at the instant `at` (aware UTC), and the verdict.
@@ -210,20 +210,20 @@ def assess(
     return Assessment(_outcome(checks), checks)
 
 
-def _integrity(evidence: Evidence) -> Check:
+def _integrity(evidence: RecordEvidence) -> Check:
     if evidence.intact is None:
         return UNKNOWN["integrity", NOT_CHECKED]
     return PASS["record_intact"] if evidence.intact else FAIL["integrity", "record_altered"]
 
 
-def _seal(evidence: Evidence) -> Check:
+def _seal(evidence: RecordEvidence) -> Check:
     if evidence.seal_in_force is None:  # at a time of which nothing is known, or nothing at all
         code = "seal_unknown" if evidence.seal_owner is None else "seal_outside_period"
         return UNKNOWN["seal", code]
     return PASS["seal_valid"] if evidence.seal_in_force else FAIL["seal", "seal_not_in_force"]
 
 
-def _authority(record: CertificateRecord, evidence: Evidence) -> Check:
+def _authority(record: CertificateRecord, evidence: RecordEvidence) -> Check:
     if evidence.seal_owner is None:
         return UNKNOWN["authority", "authority_unknown"]
     if evidence.seal_owner == record.issuing_authority:
@@ -238,7 +238,7 @@ def _time(record: CertificateRecord, at: datetime, document: Check | None) -> Ch
     return document or PASS["time_confirmed"]
 
 
-def _status(record: CertificateRecord, evidence: Evidence) -> Check:
+def _status(record: CertificateRecord, evidence: RecordEvidence) -> Check:
     """A status that the ledger does not bear out is none, whatever it is."""
     if not evidence.witnessed:
         return UNKNOWN["status", "status_contradicted"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 Chance = Callable[[int], bytes]  # a number of random bytes that nobody else gets
 
 
-def drawn_at_once(size: int) -> Chance:
+def random_pool(size: int) -> Chance:
     """Hands out the pieces of one draw of `size` bytes; what goes beyond is drawn when asked for.
 
     For one thread, and for no longer than a batch: nobody keeps random bytes in store.

@@ -32,7 +32,7 @@ from idp.accounts.backchannel import LogoutNotice
 from idp.accounts.cookies import Cookies
 from idp.accounts.sessions import Rejected
 from idp.authorize.interaction import ClaimView, Interaction
-from idp.authorize.rules import Consent, Granted, Login, Refused
+from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.clients.service import ClientRegistration, Clients
 from idp.models import Client, Person, Session
 from idp.service import (
@@ -64,7 +64,7 @@ __all__ = [
     "Login",
     "LogoutNotice",
     "Person",
-    "Refused",
     "Rejected",
+    "RequestRefused",
     "Session",
 ]

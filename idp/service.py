@@ -29,22 +29,22 @@ from idp.authorize.interaction import (
     refusal,
 )
 from idp.authorize.pushed import PushedRequests
-from idp.authorize.request_intake import Arrivals
-from idp.authorize.rules import Refused
+from idp.authorize.request_intake import RequestIntake
+from idp.authorize.rules import RequestRefused
 from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
-from idp.clients.remote_metadata import Outside
+from idp.clients.remote_metadata import RemoteMetadata
 from idp.clients.service import Clients
 from idp.models import Client, Person, Session
-from idp.resource.access import Access
+from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
 from idp.store import devices, families, people_and_sessions
-from idp.store.replays import Replays
+from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
 from idp.token.endpoint import Issuance
 from idp.token.revocation import Revocations
-from idp.token.sender_constraint import Senders
+from idp.token.sender_constraint import SenderConstraints
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
 from keys import Keys
 from ledger import Entry, Ledger
@@ -106,7 +106,7 @@ class Idp:
         ledger: Ledger,
         clock: Clock,
         issuer: str,
-        certificates: ClientCertificates | None = None,
+        client_certificates: ClientCertificates | None = None,
         *,
         jobs: Jobs | None = None,
         outbound: Outbound | None = None,
@@ -119,12 +119,20 @@ class Idp:
         passwords = Passwords()
         self.keys = keys
         self.tokens = Tokens(keys, issuer)
-        certificates = certificates or ClientCertificates()
-        self._replays = Replays(database)
-        self.senders = Senders(database, self._replays, certificates, clock, issuer)
+        client_certificates = client_certificates or ClientCertificates()
+        self._replays = ReplayCache(database)
+        self.senders = SenderConstraints(
+            database, self._replays, client_certificates, clock, issuer
+        )
         outbound = outbound or Outbound()
         self.clients = Clients(
-            database, ledger, self._replays, certificates, Outside(outbound, clock), clock, issuer
+            database,
+            ledger,
+            self._replays,
+            client_certificates,
+            RemoteMetadata(outbound, clock),
+            clock,
+            issuer,
         )
         self.people = People(database, ledger, clock, passwords)
         self.jobs = jobs or open_jobs(database, clock)
@@ -133,12 +141,12 @@ class Idp:
         )
         self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
         self.numbers = Numbers(database, ledger, clock, self.sessions)
-        arrivals = Arrivals(self.clients, self.tokens, issuer)
+        arrivals = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
         self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
         self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
         signed = SignedRequests(self.clients, self._replays, clock, issuer)
-        self.access = Access(
+        self.access = TokenReader(
             database, ledger, self.clients, self.tokens, self.senders, signed, clock
         )
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
@@ -217,7 +225,7 @@ class Idp:
 
     def begin_logout(
         self, params: Mapping[str, str], session_id: str | None
-    ) -> LoggedOut | ConfirmLogout | Refused:
+    ) -> LoggedOut | ConfirmLogout | RequestRefused:
         """A client sends its person to sign out (OIDC RP-Initiated Logout 1.0)."""
         hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
         client_id = str(hint["aud"]) if hint else params.get("client_id", "")
@@ -226,7 +234,7 @@ class Idp:
             client = self.clients.find(tx, client_id)
             session = people_and_sessions.session(tx, session_id, now)
             checked = rules.check_logout(params, hint, client, session)
-            if isinstance(checked, Refused):
+            if isinstance(checked, RequestRefused):
                 self._ledger.append(tx, refusal(client, checked, now))
                 return checked
             if checked.at_once:

@@ -30,9 +30,18 @@ most one active key; what signs has been published before; a certificate is neve
 renewed or revoked.
 """
 
-from keys.custody.signing_policy import Trail
+from keys.custody.signing_policy import PendingUses
 from keys.models import Key, KeyState, KeyUse, Signature
-from keys.policy import Request, SigningOrder
+from keys.policy import SigningAuthorization, SigningRequest
 from keys.service import Keys
 
-__all__ = ["Key", "KeyState", "KeyUse", "Keys", "Request", "Signature", "SigningOrder", "Trail"]
+__all__ = [
+    "Key",
+    "KeyState",
+    "KeyUse",
+    "Keys",
+    "PendingUses",
+    "Signature",
+    "SigningAuthorization",
+    "SigningRequest",
+]

@@ -106,7 +106,7 @@ def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRout
             "jwks",
             "Public keys (RFC 7517)",
             tags=("keys",),
-            prompt=True,
+            non_blocking=True,
         ),
         _posted(keys, "/tsa", keys.timestamps.respond, _TIMESTAMPS, "timestamp"),
         _posted(keys, "/pki/ocsp", keys.ocsp.respond, _OCSP, "ocsp"),

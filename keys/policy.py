@@ -2,10 +2,10 @@
 
 - A `KeyPolicy` is bound to the private half when the key is made (a software envelope and the
   label in a hardware module both carry it), so whoever can write the database cannot loosen it.
-- A key of the use "seal/…" signs by order only: a `SigningOrder` says which content, approved by
-  whom, drafted by another, is sealed at whose request. No order, no signature: dual control is
-  checked here, beside the key, whatever the floors above have checked before (NIST SP 800-57 part 1
-  §8.2.2; 国办发〔2025〕33号: each use of an electronic seal is recorded).
+- A key of the use "seal/…" signs by order only: a `SigningAuthorization` says which content,
+  approved by whom, drafted by another, is sealed at whose request. No order, no signature: dual
+  control is checked here, beside the key, whatever the floors above have checked before (NIST SP
+  800-57 part 1 §8.2.2; 国办发〔2025〕33号: each use of an electronic seal is recorded).
 - The time an order claims is compared with the key room's own clock: nobody seals in the past.
 """
 
@@ -54,7 +54,7 @@ class KeyPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class SigningOrder:
+class SigningAuthorization:
     """Why a seal key signs once.
 
     `document` is the digest of the approved content, `approval` where the approval is written down
@@ -73,14 +73,14 @@ class SigningOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SigningRequest:
     """One message to sign, and the order for it (seal keys only)."""
 
     message: bytes
-    order: SigningOrder | None = None
+    order: SigningAuthorization | None = None
 
 
-def must_allow(policy: KeyPolicy, requests: Sequence[Request], now: datetime) -> None:
+def must_allow(policy: KeyPolicy, requests: Sequence[SigningRequest], now: datetime) -> None:
     """May this key sign these messages now? Raises `KeyMayNotSign`, `OrderRefused`."""
     if policy.not_after is not None and now > policy.not_after:
         raise KeyMayNotSign(
@@ -97,7 +97,7 @@ def must_allow(policy: KeyPolicy, requests: Sequence[Request], now: datetime) ->
             )
 
 
-def _must_be_an_order(order: SigningOrder, now: datetime) -> None:
+def _must_be_an_order(order: SigningAuthorization, now: datetime) -> None:
     named = (order.document, order.approval, order.drafter, order.approver, order.actor)
     if not all(0 < len(each) <= _LONGEST for each in named) or len(order.purpose) > _LONGEST:
         raise OrderRefused("the order lacks content, approval, drafter, approver or actor")

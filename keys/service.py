@@ -28,7 +28,7 @@ from keys.custody import rules, store
 from keys.custody.backends import Backend
 from keys.custody.key_stores import Custody
 from keys.custody.rules import Change
-from keys.custody.signing_policy import Trail
+from keys.custody.signing_policy import PendingUses
 from keys.custody.store import StoredKey
 from keys.encoding.algorithms import algorithm as algorithm_row
 from keys.encoding.jose import VerificationKey, assemble, encoded_header
@@ -37,7 +37,7 @@ from keys.models import Key, KeyState, KeyUse, Signature
 from keys.pki.authority import Authority
 from keys.pki.ocsp import OcspResponder
 from keys.pki.responders import Responders
-from keys.policy import Request, SigningOrder
+from keys.policy import SigningAuthorization, SigningRequest
 from keys.rotation import Rotation
 from keys.timestamping.external_time import TimeSource
 from keys.timestamping.timestamps import Credential, TimestampAuthority
@@ -167,8 +167,8 @@ class Keys:
         use: str,
         message: bytes,
         *,
-        order: SigningOrder | None = None,
-        trail: Trail | None = None,
+        order: SigningAuthorization | None = None,
+        trail: PendingUses | None = None,
     ) -> Signature:
         """Sign a whole message; the signature is in JOSE/COSE form.
 
@@ -180,9 +180,9 @@ class Keys:
             stored = self._current(use)
             value = self._custody.jose_signer(stored)(message)
             return Signature(stored.key.kid, stored.key.algorithm, value)
-        return self.sign_many(use, [Request(message, order)], trail=trail)[0]
+        return self.sign_many(use, [SigningRequest(message, order)], trail=trail)[0]
 
-    async def aside(self, act: Callable[[], T]) -> T:
+    async def off_loop(self, act: Callable[[], T]) -> T:
         """What `act`, which signs, answers or raises; for whoever stands on the event loop.
 
         Keys of this process sign in less time than a thread takes to be asked. Any other custody
@@ -191,11 +191,11 @@ class Keys:
         return act() if self._prompt else await self.on_thread(act)
 
     async def on_thread(self, act: Callable[[], T]) -> T:
-        """`aside` for what may also open a key or ask the database."""
+        """`off_loop` for what may also open a key or ask the database."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
 
     def sign_many(
-        self, use: str, requests: Sequence[Request], *, trail: Trail | None = None
+        self, use: str, requests: Sequence[SigningRequest], *, trail: PendingUses | None = None
     ) -> list[Signature]:
         """Sign several messages with one key: one check, one record, all of them or none."""
         stored = self._current(use)
@@ -203,7 +203,7 @@ class Keys:
         signed = self._custody.sign(stored, requests, trail)
         return [Signature(kid, row.name, row.to_jose(each)) for each in signed]
 
-    def keep(self, tx: Tx, trails: Iterable[Trail]) -> None:
+    def keep(self, tx: Tx, trails: Iterable[PendingUses]) -> None:
         """Record uses of seal keys in the transaction that keeps what they sealed.
 
         A key that was stopped meanwhile fails the transaction (`KeyMayNotSign`), and a key cannot
@@ -240,8 +240,8 @@ class Keys:
         *,
         typ: str,
         header: Mapping[str, object] | None = None,
-        order: SigningOrder | None = None,
-        trail: Trail | None = None,
+        order: SigningAuthorization | None = None,
+        trail: PendingUses | None = None,
     ) -> str:
         """A compact JWS of type `typ` with our `kid`; `header` adds parameters such as `x5c`.
 

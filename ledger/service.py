@@ -25,7 +25,7 @@ from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
 from foundation.batching.batching import GroupWriter, Loader
-from foundation.chance import Chance, drawn_at_once
+from foundation.chance import Chance, random_pool
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import NotFound, YinzhengError
@@ -273,7 +273,7 @@ class Ledger:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _write_all(self, entries: Sequence[Entry]) -> list[_Written]:
-        chance = drawn_at_once(len(entries) * _RANDOM_BYTES)
+        chance = random_pool(len(entries) * _RANDOM_BYTES)
         return [self._write(entry, chance) for entry in entries]
 
     def _write(self, entry: Entry, chance: Chance = secrets.token_bytes) -> _Written:

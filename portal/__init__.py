@@ -25,24 +25,24 @@ secrets; what is not yours looks like what does not exist.
 from fastapi import APIRouter
 
 from portal.citizen import pages as citizen
-from portal.frame.page_context import Desk
-from portal.frame.site import House
+from portal.frame.page_context import PageContext
+from portal.frame.site import Site
 from portal.officer import bulk, documents, drafts, permits, register, seals
 from portal.public import developers, verify
 from portal.public import pages as public
 from portal.signing_in import device, signin
 
-__all__ = ["Desk", "House", "build", "open_desk"]
+__all__ = ["PageContext", "Site", "build", "open_desk"]
 
 
-def open_desk(house: House) -> Desk:
+def open_desk(house: Site) -> PageContext:
     """What all pages of a house share; its `error_page` draws refusals for people."""
-    return Desk(house)
+    return PageContext(house)
 
 
-def build(house: House, desk: Desk | None = None) -> APIRouter:
+def build(house: Site, desk: PageContext | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
-    desk = desk or Desk(house)
+    desk = desk or PageContext(house)
     pages = APIRouter(include_in_schema=False)
     staff = (drafts, register, permits, seals, bulk)  # permits lie below a seal's address
     for room in (public, signin, device, citizen, *staff, verify, documents, developers):

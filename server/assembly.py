@@ -2,8 +2,9 @@
 
     settings → database → keys → ledger, signing → idp, certificates → exchange → portal → doors
 
-`House` is a value with the rooms as attributes. Opening one has no side effect beyond the database
-connection and the keys the rooms need; starting threads or listening is the caller's decision.
+`Installation` is a value with the rooms as attributes. Opening one has no side effect beyond the
+database connection and the keys the rooms need; starting threads or listening is the caller's
+decision.
 """
 
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ from server.running.management import Management, Metrics
 from server.running.worker import Worker
 from server.settings import Settings
 from server.web import problems
-from server.web.access import Access
+from server.web.access import AccessTokens
 from server.web.hotpath import HotPath
 from server.web.middleware import Envelope
 from signing import Seals, Signing
@@ -61,7 +62,7 @@ class OldSchema(Refused):
     code = "old_schema"
 
 
-class House:
+class Installation:
     """All rooms of one process. Raises `OldSchema`."""
 
     def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
@@ -74,7 +75,7 @@ class House:
         self.keys = open_keys(settings, self.database, master_key, clock)
         _found_authority(self.keys)
         self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
-        self.seals = Seals(self.database, self.keys, clock, records.into(self.ledger))
+        self.seals = Seals(self.database, self.keys, clock, records.ledger_sink(self.ledger))
         self.signing = Signing(self.seals, self.keys, clock)
         outbound = Outbound(settings.networks)
         self.idp = Idp(
@@ -83,7 +84,7 @@ class House:
             self.ledger,
             clock,
             settings.issuer,
-            certificates=_certificates(settings),
+            client_certificates=_certificates(settings),
             jobs=self.jobs,
             outbound=outbound,
         )
@@ -123,7 +124,7 @@ class House:
             outbound,
             clock,
         )
-        self.access = Access(self.idp)
+        self.access = AccessTokens(self.idp)
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
@@ -276,9 +277,9 @@ def _time_source(settings: Settings, clock: Clock) -> TimeSource | None:
 
 
 @contextmanager
-def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[House]:
+def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[Installation]:
     """A house for the length of a block."""
-    house = House(settings, clock)
+    house = Installation(settings, clock)
     try:
         yield house
     finally:

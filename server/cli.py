@@ -28,7 +28,7 @@ import signing.commands
 import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
 from server import job_commands, key_service, migrations
-from server.assembly import House, OldSchema, open_database, open_master_key, opened
+from server.assembly import Installation, OldSchema, open_database, open_master_key, opened
 from server.running import logs, processes
 from server.sandbox import demo, seeds
 from server.settings import Settings, load
@@ -110,7 +110,7 @@ def serve(
         run_house(house, index=max(child, 0))
 
 
-def run_house(house: House, index: int = 0) -> None:
+def run_house(house: Installation, index: int = 0) -> None:
     """Serve until a signal says stop, with the worker beside it where settings say so."""
     settings = house.settings
     background = house.worker() if settings.embedded_worker and index == 0 else None
@@ -223,7 +223,7 @@ def _open_new(file: Path) -> int:
         raise Conflict(f"{file} exists; a master key is never overwritten") from None
 
 
-def _room(choose: Callable[[House], Any]) -> Callable[[], AbstractContextManager[Any]]:
+def _room(choose: Callable[[Installation], Any]) -> Callable[[], AbstractContextManager[Any]]:
     """How a room's commands reach their service: a house opened for one command."""
 
     @contextmanager

@@ -5,7 +5,7 @@ from ledger import Entry, Ledger
 from signing import Record, SealAct
 
 
-def into(ledger: Ledger) -> Record:
+def ledger_sink(ledger: Ledger) -> Record:
     """Keeps each act on a seal as one ledger entry, in the transaction that takes it."""
 
     def record(tx: Tx, act: SealAct) -> None:

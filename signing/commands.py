@@ -15,7 +15,7 @@ import typer
 
 from foundation.errors import Conflict
 from signing.foreign.examination import OWN
-from signing.uses import USUAL_BOX, Form, Place, Rooms, seal_under_permit
+from signing.uses import USUAL_BOX, Place, Rooms, SignatureForm, seal_under_permit
 from signing.validation.report import to_json, to_lines
 
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
@@ -53,7 +53,9 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         permit: Annotated[str, typer.Option(help="the permit to use it (`seals permits`)")],
         purpose: Annotated[str, typer.Option(help="the purpose the permit is for")],
         output: Annotated[Path, typer.Option(help="where to write; must not exist")],
-        form: Annotated[Form, typer.Option(help="on a page, or beside the file")] = Form.CMS,
+        form: Annotated[
+            SignatureForm, typer.Option(help="on a page, or beside the file")
+        ] = SignatureForm.CMS,
         page: Annotated[int, typer.Option(help="the page of a PDF, counted from 1", min=1)] = 1,
         box: Annotated[
             tuple[float, float, float],

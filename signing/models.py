@@ -28,7 +28,7 @@ from sqlalchemy import (
 from foundation.actor import Actor
 from foundation.columns import UtcDateTime
 from foundation.database import Tx, metadata
-from keys import SigningOrder
+from keys import SigningAuthorization
 
 seals = Table(
     "seals",
@@ -295,9 +295,9 @@ class Approval:
     approved_at: datetime
     reference: str = "direct"
 
-    def order(self, now: datetime, *, purpose: str = "", actor: str = "") -> SigningOrder:
+    def order(self, now: datetime, *, purpose: str = "", actor: str = "") -> SigningAuthorization:
         """What the key room wants to know before the key of a seal signs; by the approver."""
-        return SigningOrder(
+        return SigningAuthorization(
             document=self.content_digest,
             approval=self.reference,
             drafter=self.drafter,

@@ -17,7 +17,7 @@ from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Tx
 from foundation.errors import Malformed
-from keys import Keys, SigningOrder, Trail
+from keys import Keys, PendingUses, SigningAuthorization
 from keys.encoding.algorithms import algorithm
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, rules
@@ -58,7 +58,7 @@ class Signing:
         page: int = 0,
         reason: str = "",
         level: Level = "B-LT",
-        trail: Trail | None = None,
+        trail: PendingUses | None = None,
     ) -> SealedDocument:
         """Seal a PDF of our renderer as PAdES B-LT, visibly, allowing no later change.
 
@@ -93,7 +93,7 @@ class Signing:
         page: int = 0,
         reason: str = "",
         level: Level = "B-LT",
-        trail: Trail | None = None,
+        trail: PendingUses | None = None,
     ) -> SealedDocument:
         """Seal a PDF that somebody else made (at most 50 MB), at the same levels; takes seconds.
 
@@ -111,7 +111,7 @@ class Signing:
             evidence = EvidenceSource(self._keys, seal.use).at(now)
         data, reached = sealing.seal(
             pdf,
-            sealing.Place(seal.name, seal.picture, box, page, reason, evidence),
+            sealing.SealPlacement(seal.name, seal.picture, box, page, reason, evidence),
             cms.SignerTemplate.of(chain, row),
             self._signer(seal, approval.order(now, purpose=reason), trail),
             None if level == "B-B" else time.stamp,
@@ -153,7 +153,7 @@ class Signing:
         now: datetime,
         form: Literal["cms", "jws"] = "cms",
         reason: str = "",
-        trail: Trail | None = None,
+        trail: PendingUses | None = None,
     ) -> SealedDocument:
         """Sign any file beside itself: CAdES B-T, or a detached JWS (B-B, its time is claimed).
 
@@ -174,7 +174,7 @@ class Signing:
         level: Level = "B-T" if stamped else "B-B"
         return SealedDocument(made, level, _digest(made), seal.kid, now, not stamped)
 
-    def keep(self, tx: Tx, seal: Seal, trail: Trail) -> None:
+    def keep(self, tx: Tx, seal: Seal, trail: PendingUses) -> None:
         """Record the uses of a seal's key in the transaction that what it sealed leaves with.
 
         Raises `SealNotUsable` when the key was stopped meanwhile.
@@ -192,7 +192,7 @@ class Signing:
         Raises `DocumentTooLarge`; a foreign PDF may take seconds, so call it off the event loop,
         and `Unavailable` when the `budget` of those who ask is spent.
         """
-        judge = Judge(self._anchors(), self.seals.then, self._clock())
+        judge = Judge(self._anchors(), self.seals.seal_at, self._clock())
         if signature:
             return validate_detached(data, signature, judge)
         return validate(data, judge, partial(examination.examine, budget=budget))
@@ -250,7 +250,7 @@ class Signing:
         )
 
     def _signer(
-        self, seal: Seal, order: SigningOrder, trail: Trail | None
+        self, seal: Seal, order: SigningAuthorization, trail: PendingUses | None
     ) -> Callable[[bytes], bytes]:
         """Sign with the key of the seal's certificate, and notice when it is no longer that key."""
 

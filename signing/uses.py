@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Database
-from keys import Trail
+from keys import PendingUses
 from signing.formats.pdf.layout import Box
 from signing.models import Approval, Seal, SealedDocument
 from signing.seals.registry import Seals
@@ -24,7 +24,7 @@ from signing.service import Signing
 USUAL_BOX: Box = (400.0, 100.0, 119.0)  # 42 mm in the lower right of an A4 page
 
 
-class Form(StrEnum):
+class SignatureForm(StrEnum):
     """A seal on a page of a PDF, or a signature beside any file."""
 
     PDF = "pdf"
@@ -59,7 +59,7 @@ def seal_under_permit(
     seal_id: str,
     permit_id: str,
     purpose: str,
-    form: Form,
+    form: SignatureForm,
     place: Place,
     by: Actor | None = None,
 ) -> SealedDocument:
@@ -75,7 +75,7 @@ def seal_under_permit(
     with rooms.database.read() as tx:
         approval = permits.approval(tx, seal_id, permit_id, **asked)
     # 2. Whatever can go wrong with file, key and time-stamp goes wrong here.
-    trail = Trail()
+    trail = PendingUses()
     sealed = _sealed(rooms.signing, seal, data, approval, form, place, now, purpose, trail)
     # 3. The use of permit and key is kept, or neither; only then does the file leave.
     with rooms.database.write() as tx:
@@ -89,13 +89,13 @@ def _sealed(
     seal: Seal,
     data: bytes,
     approval: Approval,
-    form: Form,
+    form: SignatureForm,
     place: Place,
     now: datetime,
     purpose: str,
-    trail: Trail,
+    trail: PendingUses,
 ) -> SealedDocument:
-    if form is Form.PDF:
+    if form is SignatureForm.PDF:
         return signing.seal_foreign_pdf(
             seal,
             data,
@@ -106,7 +106,7 @@ def _sealed(
             reason=purpose,
             trail=trail,
         )
-    chosen: Literal["cms", "jws"] = "cms" if form is Form.CMS else "jws"
+    chosen: Literal["cms", "jws"] = "cms" if form is SignatureForm.CMS else "jws"
     return signing.seal_file(
         seal, data, approval, now=now, form=chosen, reason=purpose, trail=trail
     )

@@ -40,7 +40,7 @@ class MappedField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     otherwise: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OutcomeColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The column that says in which state a certificate of the register is now, and since when."""
 
     column: str
@@ -56,7 +56,7 @@ class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str
     fields: Mapping[str, MappedField]
     source: str = ""
-    outcome: Outcome | None = None
+    outcome: OutcomeColumn | None = None
     ignore: tuple[str, ...] = ()
 
 

@@ -18,7 +18,7 @@ from certificates.bulk import store as batch_store
 from certificates.bulk.sheets import is_guess
 from certificates.errors import ContentChanged, LayoutOverflow, MissingGlyph
 from certificates.issuing.drafting import content_of
-from certificates.issuing.making import Made, Order
+from certificates.issuing.making import MadeCertificate, Order
 from certificates.models import Content
 from certificates.register import store
 from certificates.register.status import Slot, choose_slots
@@ -87,9 +87,9 @@ class BatchWorker:
         now = self._clock()
         seal = self._certificates.seals.get(batch.seal_id)
         slots = choose_slots(self._database, len(rows), now)
-        made: list[Made] = []
+        made: list[MadeCertificate] = []
         for row, result in zip(rows, self._make_all(batch, rows, slots, seal, now), strict=True):
-            if isinstance(result, Made):
+            if isinstance(result, MadeCertificate):
                 made.append(result)
             else:
                 self._fail(batch.id, first, row.row, result)
@@ -103,7 +103,7 @@ class BatchWorker:
         slots: Sequence[Slot],
         seal: Seal,
         now: datetime,
-    ) -> list[Made | str]:
+    ) -> list[MadeCertificate | str]:
         """What became of each row: a certificate, or the code of why there cannot be one.
 
         Pages are drawn in threads, because drawing is most of the work and holds no lock (ADR 10).
@@ -111,7 +111,7 @@ class BatchWorker:
         outside (a key, a clock) is no row's fault, and the job is tried again.
         """
 
-        def make(row: Row[Any], slot: Slot) -> Made | str:
+        def make(row: Row[Any], slot: Slot) -> MadeCertificate | str:
             try:
                 return self._certificates.issuer.make(self._order(batch, row), seal, slot, now)
             except (LayoutOverflow, MissingGlyph, ContentChanged, SealNotUsable) as problem:
@@ -124,7 +124,9 @@ class BatchWorker:
         with ThreadPoolExecutor(self._certificates.renderer.at_once) as drawers:
             return list(drawers.map(make, rows, slots))
 
-    def _keep(self, batch: Row[Any], first: int, made: Sequence[Made], now: datetime) -> None:
+    def _keep(
+        self, batch: Row[Any], first: int, made: Sequence[MadeCertificate], now: datetime
+    ) -> None:
         numbers = [each.order.batch_row for each in made]
         try:
             with self._database.write() as tx:
@@ -140,7 +142,7 @@ class BatchWorker:
                 raise
             self._fail_taken(batch, first, made)
 
-    def _fail_taken(self, batch: Row[Any], first: int, made: Sequence[Made]) -> None:
+    def _fail_taken(self, batch: Row[Any], first: int, made: Sequence[MadeCertificate]) -> None:
         """After a unique violation: fail rows whose number was used meanwhile; others come again
         (a status slot that was lost in a race is simply drawn anew).
         """

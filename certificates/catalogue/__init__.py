@@ -106,7 +106,7 @@ class Validity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     years: int = 0
 
 
-class Purpose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TypePurpose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody may look at a certificate for, and the fields that this shows them."""
 
     names: Labels
@@ -143,7 +143,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     validity: Validity
     layout: Layout
     fields: tuple[Field, ...]
-    purposes: Mapping[str, Purpose]
+    purposes: Mapping[str, TypePurpose]
     formats: tuple[str, ...] = FORMATS
     seal_use: str = "certificate"
 

@@ -47,7 +47,7 @@ _LOOSE_DATE = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Correction:
     """Something that was put right on the way in: which field, and what was done."""
 
     field: str
@@ -61,15 +61,17 @@ def not_text(name: str, value: object) -> FieldError | None:
     return FieldError(_pointer(name), "not_text", "is not text")
 
 
-def normalise(kind: CertificateType, raw: Mapping[str, str]) -> tuple[dict[str, str], list[Notice]]:
+def normalise(
+    kind: CertificateType, raw: Mapping[str, str]
+) -> tuple[dict[str, str], list[Correction]]:
     """Trim, straighten and drop empty values; what was changed is returned as notices."""
     fields: dict[str, str] = {}
-    notices: list[Notice] = []
+    notices: list[Correction] = []
     for name, value in raw.items():
         field = kind.fields.get(name)
         clean = _clean(field, value) if field else value
         if field and clean != value:
-            notices.append(Notice(name, _change(value, clean)))
+            notices.append(Correction(name, _change(value, clean)))
         if clean or field is None:
             fields[name] = clean
     return fields, notices

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from certificates.issuing.making import Made
+from certificates.issuing.making import MadeCertificate
 from certificates.register import store
 from foundation.canonical import b64url
 from foundation.clock import Clock
@@ -33,7 +33,7 @@ class Completion:
             COMPLETING, lambda payload: self.complete(payload["certificate"]), lane=OUTBOUND
         )
 
-    def later(self, tx: Tx, all_made: Sequence[Made]) -> None:
+    def later(self, tx: Tx, all_made: Sequence[MadeCertificate]) -> None:
         """Enqueue what was sealed without a time-stamp, in the transaction that keeps it."""
         for made in all_made:
             if made.time_stamp_pending:

@@ -20,7 +20,7 @@ import orjson
 
 from certificates.catalogue import CertificateType
 from certificates.errors import ContentChanged
-from certificates.issuing.rendering import Issued, Renderer
+from certificates.issuing.rendering import IssuedParts, Renderer
 from certificates.models import (
     FIELDS,
     HOLDER_CODE,
@@ -37,7 +37,7 @@ from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
-from keys import Keys, Trail
+from keys import Keys, PendingUses
 from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from ledger import Entry, Ledger, StatusAct
 from signing.formats.cwt_qr import code as cwt_qr
@@ -69,7 +69,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeCertificate:
     """A certificate that is made and signed, and not yet in the registry."""
 
     order: Order
@@ -78,7 +78,7 @@ class Made:
     at: datetime
     row: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
-    trail: Trail = field(repr=False)
+    trail: PendingUses = field(repr=False)
     sealed: SealedDocument | None = field(default=None, repr=False)
 
     @property
@@ -109,12 +109,12 @@ class Issuer:
         self._renderer = renderer
         self._public_url = public_url
 
-    def make(self, order: Order, seal: Seal, slot: Slot, now: datetime) -> Made:
+    def make(self, order: Order, seal: Seal, slot: Slot, now: datetime) -> MadeCertificate:
         """Sign, draw and seal one order. Raises `ContentChanged` and what signing raises."""
         kind, content = order.kind, order.content
         _must_be_what_was_approved(order)
         must_be_usable(seal, now)
-        trail = Trail()  # `keep` records the uses of the seal's key with what they sealed
+        trail = PendingUses()  # `keep` records the uses of the seal's key with what they sealed
         try:
             credential = self._credential(order, seal, slot, now, trail)
         except (KeyMayNotSign, NoActiveKey, UnknownCertificate):
@@ -124,14 +124,14 @@ class Issuer:
             files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
         sealed = None
         if "pdf" in kind.formats:
-            issued = Issued(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
+            issued = IssuedParts(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
             sealed = self._sealed_page(order, seal, issued, now, trail)
             files["pdf"] = sealed.data
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
         row = self._row(order, slot, subject, now)
-        return Made(order, slot, subject, now, row, files, trail, sealed)
+        return MadeCertificate(order, slot, subject, now, row, files, trail, sealed)
 
-    def keep(self, tx: Tx, all_made: Sequence[Made]) -> None:
+    def keep(self, tx: Tx, all_made: Sequence[MadeCertificate]) -> None:
         """Write certificates into the registry, each with its ledger entry and witness, in `tx`.
 
         Unique violations rise as `IntegrityError`: nothing of the transaction remains.
@@ -159,7 +159,7 @@ class Issuer:
         )
 
     def _sealed_page(
-        self, order: Order, seal: Seal, issued: Issued, now: datetime, trail: Trail
+        self, order: Order, seal: Seal, issued: IssuedParts, now: datetime, trail: PendingUses
     ) -> SealedDocument:
         kind, content = order.kind, order.content
         return self._signing.seal_pdf(
@@ -173,7 +173,9 @@ class Issuer:
             trail=trail,
         )
 
-    def _credential(self, order: Order, seal: Seal, slot: Slot, now: datetime, trail: Trail) -> str:
+    def _credential(
+        self, order: Order, seal: Seal, slot: Slot, now: datetime, trail: PendingUses
+    ) -> str:
         kind, content = order.kind, order.content
         return sd_jwt_vc.issue(
             self._keys,
@@ -263,7 +265,7 @@ class Issuer:
             "batch_row": order.batch_row,
         }
 
-    def _issued_entry(self, made: Made) -> Entry:
+    def _issued_entry(self, made: MadeCertificate) -> Entry:
         order = made.order
         return Entry(
             kind=acts.ISSUED,
@@ -278,7 +280,7 @@ class Issuer:
             },
         )
 
-    def _end(self, tx: Tx, made: Made) -> str:
+    def _end(self, tx: Tx, made: MadeCertificate) -> str:
         """The legal act that had ended an imported certificate already; answers its entry."""
         order = made.order
         record_change(tx, made.slot, STATES[order.outcome].status_value, made.at)
@@ -298,7 +300,7 @@ class Issuer:
         return self._ledger.append(tx, entry).id
 
 
-def _last_act(made: Made, entries: Mapping[str, str]) -> StatusAct:
+def _last_act(made: MadeCertificate, entries: Mapping[str, str]) -> StatusAct:
     """Issued, or the act that had ended it already."""
     row = made.row
     return StatusAct(
@@ -319,7 +321,7 @@ def _must_be_what_was_approved(order: Order) -> None:
         )
 
 
-def _renditions(made: Made) -> list[dict[str, Any]]:
+def _renditions(made: MadeCertificate) -> list[dict[str, Any]]:
     return [
         {
             "certificate_id": made.certificate_id,
@@ -331,7 +333,7 @@ def _renditions(made: Made) -> list[dict[str, Any]]:
     ]
 
 
-def _digest(made: Made, data: bytes) -> str:
+def _digest(made: MadeCertificate, data: bytes) -> str:
     """The SHA-256 of a rendition; that of the page is known since it was sealed."""
     if made.sealed is not None and data is made.sealed.data:
         return made.sealed.digest

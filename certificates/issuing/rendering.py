@@ -73,7 +73,7 @@ _MONTHS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedParts:
     """What exists only once a certificate is made: its codes and its credential."""
 
     credential: str
@@ -100,7 +100,7 @@ class Renderer:
         self.template_hash = hash_templates(templates, b"specimen" if specimen else b"")
 
     def pdf(
-        self, kind: CertificateType, content: Content, made_at: datetime, issued: Issued | None
+        self, kind: CertificateType, content: Content, made_at: datetime, issued: IssuedParts | None
     ) -> bytes:
         """The page as PDF/A-3b. Without `issued` it is the preview of the same page."""
         data = page_data(kind, content, self._public_url, made_at, issued, self._specimen)
@@ -188,7 +188,7 @@ def page_data(
     content: Content,
     public_url: str,
     made_at: datetime,
-    issued: Issued | None,
+    issued: IssuedParts | None,
     specimen: bool = False,
 ) -> dict[str, Any]:
     """Everything a template needs, as one JSON value."""

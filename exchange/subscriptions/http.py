@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Response
 
 from exchange import openapi
 from exchange.http import NO_STORE, SCOPE, private, to_json
-from exchange.models import Notice, Subscription
+from exchange.models import ChangeNotice, Subscription
 from exchange.subscriptions.service import Subscriptions
 from exchange.verification.requests import read_subscription
 from exchange.verification.service import Verifications
@@ -95,7 +95,7 @@ def shown(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def notice_to_json(notice: Notice) -> dict[str, Any]:
+def notice_to_json(notice: ChangeNotice) -> dict[str, Any]:
     state = "delivered" if notice.delivered_at else "given_up" if notice.given_up_at else "waiting"
     return {
         "id": notice.id,

@@ -37,7 +37,7 @@ from exchange.errors import (
 )
 from exchange.models import (
     OPEN_PURPOSES,
-    Notice,
+    ChangeNotice,
     Subscription,
     Verdict,
     VerificationRequest,
@@ -150,7 +150,9 @@ class Subscriptions:
         with self._database.read() as tx:
             return [Subscription(*row) for row in tx.execute(query)]
 
-    def notices(self, actor: Actor, subscription_id: str) -> tuple[Subscription, list[Notice]]:
+    def notices(
+        self, actor: Actor, subscription_id: str
+    ) -> tuple[Subscription, list[ChangeNotice]]:
         """What was told and what came of it, newest first. Raises `SubscriptionNotFound`."""
         query = (
             select(status_notices)
@@ -160,7 +162,7 @@ class Subscriptions:
         )
         with self._database.read() as tx:
             own = self._own(tx, actor, subscription_id)
-            return own, [Notice(*row) for row in tx.execute(query)]
+            return own, [ChangeNotice(*row) for row in tx.execute(query)]
 
     def forget_ended(self) -> int:
         """Forget subscriptions whose year is over and notices of a month ago. A duty."""
@@ -224,7 +226,7 @@ class Subscriptions:
         if problem and not over:
             raise NoticeNotConfirmed(problem, retry_after=60)
 
-    def _send(self, subscription: Subscription, notice: Notice, now: datetime) -> str:
+    def _send(self, subscription: Subscription, notice: ChangeNotice, now: datetime) -> str:
         """What went wrong, in words without personal data; "" when it was confirmed."""
         content = content_of(notice)
         try:
@@ -329,7 +331,7 @@ class Subscriptions:
         self._ledger.append(tx, entry)
 
 
-def content_of(notice: Notice) -> bytes:
+def content_of(notice: ChangeNotice) -> bytes:
     """The content of a notice, the same at every attempt."""
     said = {"id": notice.id, "type": EVENT, "occurred_at": rfc3339(notice.occurred_at)}
     return orjson.dumps({**said, "subscription": notice.subscription})
@@ -350,9 +352,9 @@ def _found(tx: Tx, subscription_id: str) -> Subscription | None:
     return None if row is None else Subscription(*row)
 
 
-def _waiting(tx: Tx, notice_id: str) -> Notice | None:
+def _waiting(tx: Tx, notice_id: str) -> ChangeNotice | None:
     row = delivery.waiting(tx, status_notices.c.delivered_at, notice_id)
-    return None if row is None else Notice(*list(row))
+    return None if row is None else ChangeNotice(*list(row))
 
 
 def _delete(tx: Tx, ids: Any) -> None:

@@ -31,7 +31,7 @@ import orjson
 from certificates.models import CertificateRecord
 from exchange import rules
 from exchange.models import OPEN_PURPOSES, Purpose, Verdict, VerificationRequest
-from exchange.rules import Assessment, Evidence, Outcome
+from exchange.rules import Assessment, Outcome, RecordEvidence
 from exchange.verification.requests import asked_text
 from foundation.actor import Actor
 from ledger import Entry, EntryRef
@@ -41,12 +41,12 @@ KIND = "exchange.verified"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Facts:
     """What the database said to one question at one moment. `purpose_known`: to the catalogue."""
 
     grants: Mapping[str, Purpose]
     record: CertificateRecord | None
-    evidence: Evidence
+    evidence: RecordEvidence
     purpose_known: bool = False
 
 
@@ -95,7 +95,7 @@ class Decision:
 
 def decide(
     request: VerificationRequest,
-    found: Found,
+    found: Facts,
     at: datetime,
     *,
     visible: Callable[[Purpose], tuple[str, ...]],
@@ -207,7 +207,7 @@ def verdict_of(
 
 
 def _refusal(
-    request: VerificationRequest, found: Found, reason: str, *, of_form: bool = False
+    request: VerificationRequest, found: Facts, reason: str, *, of_form: bool = False
 ) -> Decision:
     """Said nothing, shown nothing; the holder still sees that somebody asked."""
     silent = rules.silent(Outcome.NOT_PERMITTED)
@@ -216,7 +216,7 @@ def _refusal(
 
 def _nothing(
     request: VerificationRequest,
-    found: Found,
+    found: Facts,
     record: CertificateRecord | None,
     assessment: Assessment,
     reason: str,
@@ -234,12 +234,12 @@ def _nothing(
     )
 
 
-def _is_registered(request: VerificationRequest, found: Found) -> bool:
+def _is_registered(request: VerificationRequest, found: Facts) -> bool:
     """Whether the legal basis is, word for word, one that the purpose was registered with."""
     return any(request.legal_basis in purpose.legal_bases for purpose in found.grants.values())
 
 
-def _not_found(request: VerificationRequest, found: Found, handed_in: HandedIn | None) -> Decision:
+def _not_found(request: VerificationRequest, found: Facts, handed_in: HandedIn | None) -> Decision:
     """A file is judged by what it says of itself; the register only adds that it knows nothing."""
     assessment = rules.silent(Outcome.NOT_FOUND)
     if handed_in is not None:
@@ -258,7 +258,7 @@ def _outcome_without_record(handed_in: HandedIn, checks: tuple[Check, ...]) -> O
 
 
 def _against_register(
-    handed_in: HandedIn, record: CertificateRecord, evidence: Evidence
+    handed_in: HandedIn, record: CertificateRecord, evidence: RecordEvidence
 ) -> Mapping[str, Check]:
     """A genuine seal is not enough: the file must say what the register says, under its seal."""
     checks = dict(handed_in.checks)

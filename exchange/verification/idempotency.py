@@ -47,7 +47,7 @@ _Signed = tuple[str, str, str, str]  # client, key, digest of the body, answer
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Generic[A_contra]):
+class IdempotencyClaim(Generic[A_contra]):
     """One request's place among those a client asks once. `write` is how its answer leaves."""
 
     place: _Place
@@ -76,7 +76,7 @@ class Claim(Generic[A_contra]):
             )
 
 
-class Replays:
+class IdempotencyKeys:
     """Answers by client and key. `sign` answers the receipt with an id, signed once more."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Replays:
         actor: Actor,
         key: str,
         body: bytes,
-        act: Callable[[Claim[A]], Awaitable[A]],
+        act: Callable[[IdempotencyClaim[A]], Awaitable[A]],
         write: Callable[[A], bytes],
     ) -> tuple[bytes, bool]:
         """The answer of `act`, and whether it is a repeated one.
@@ -111,7 +111,7 @@ class Replays:
         if not _KEY.fullmatch(key):
             raise Malformed("an Idempotency-Key has 1 to 255 visible ASCII characters")
         digest = b64url(sha256(body).digest())
-        claim = Claim((actor.id, key), digest, self._clock(), self._database, write)
+        claim = IdempotencyClaim((actor.id, key), digest, self._clock(), self._database, write)
         kept = await self._kept(claim)
         if kept is None:
             try:
@@ -125,7 +125,7 @@ class Replays:
                 return answer, False
         return await self._repeated(claim, kept), True  # 1, 3
 
-    async def _kept(self, claim: Claim[A]) -> Kept | None:
+    async def _kept(self, claim: IdempotencyClaim[A]) -> Kept | None:
         """What is kept in this place. Raises `IdempotencyKeyReused` when it is another's."""
         kept = await self._loader.get(claim.place)
         if kept is None or kept.at < claim.at - store.ANSWERS_KEPT:
@@ -137,7 +137,7 @@ class Replays:
             )
         return kept
 
-    async def _repeated(self, claim: Claim[A], kept: Kept) -> bytes:
+    async def _repeated(self, claim: IdempotencyClaim[A], kept: Kept) -> bytes:
         """The kept answer, signed now if nobody could sign it before."""
         answer = orjson.loads(kept.answer)
         if refused := answer.get("refused"):

@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from certificates.models import RECORD_FACTS, CertificateRecord
 from certificates.register.acts import is_witnessed
-from exchange.rules import Evidence
+from exchange.rules import RecordEvidence
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Tx
@@ -66,7 +66,7 @@ class Provenance:
         self._vouched: Bounded[bytes, bool] = Bounded(CAPACITY)
         self._seals: dict[str, SealHistory] = {}
 
-    def of(self, tx: Tx, records: Collection[CertificateRecord]) -> dict[str, Evidence]:
+    def of(self, tx: Tx, records: Collection[CertificateRecord]) -> dict[str, RecordEvidence]:
         """The evidence for each record, by identifier; three small queries, usually none."""
         histories = self._histories(tx, records)
         return {
@@ -107,11 +107,11 @@ def fingerprint(record: CertificateRecord) -> bytes:
 
 def _evidence(
     record: CertificateRecord, intact: bool | None, histories: Mapping[str, SealHistory]
-) -> Evidence:
+) -> RecordEvidence:
     seal = histories.get(record.seal_id)
     if seal is None:
-        return Evidence(intact, is_witnessed(record))
-    return Evidence(intact, is_witnessed(record), seal.in_force(record.issued_at), seal.owner)
+        return RecordEvidence(intact, is_witnessed(record))
+    return RecordEvidence(intact, is_witnessed(record), seal.in_force(record.issued_at), seal.owner)
 
 
 def read_histories(

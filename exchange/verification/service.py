@@ -33,18 +33,18 @@ from exchange.models import (
 )
 from exchange.purposes import Purposes
 from exchange.receipts import writing
-from exchange.rules import Evidence
+from exchange.rules import RecordEvidence
 from exchange.verification import documents
 from exchange.verification.decisions import (
     KIND,
     Decision,
-    Found,
+    Facts,
     HandedIn,
     decide,
     entry_of,
     verdict_of,
 )
-from exchange.verification.idempotency import Claim, Replays
+from exchange.verification.idempotency import IdempotencyClaim, IdempotencyKeys
 from exchange.verification.provenance import Provenance
 from exchange.verification.quota import Quota
 from exchange.verification.requests import BatchRequest, checked, checked_batch
@@ -88,7 +88,7 @@ class Verifications:
     ) -> None:
         self.purposes = purposes
         self.issuer = issuer
-        self.replays = Replays(database, clock, self._receipt)
+        self.replays = IdempotencyKeys(database, clock, self._receipt)
         self._quota = Quota()
         self._database = database
         self._certificates = certificates
@@ -99,7 +99,7 @@ class Verifications:
         self._provenance = Provenance(
             lambda record: documents.vouched_by_credential(keys, record), clock
         )
-        self._loader: Loader[_Key, Found] = Loader(database, self._fetch)
+        self._loader: Loader[_Key, Facts] = Loader(database, self._fetch)
         self.showing = Showing(
             database, certificates, ledger, clock, self._quota, self._look, purposes.visible
         )
@@ -114,7 +114,7 @@ class Verifications:
         self,
         actor: Actor,
         request: VerificationRequest,
-        claim: Claim[Verdict] | None = None,
+        claim: IdempotencyClaim[Verdict] | None = None,
     ) -> Verdict:
         """One answer, after its ledger entry is committed. Raises `IncompleteVerification`.
 
@@ -136,10 +136,10 @@ class Verifications:
 
         entry = entry_of(request, decision, actor, now)
         ref = await self._ledger.record(entry, keep if claim else None)
-        return await self._keys.aside(lambda: self._answer(request, decision, now, ref))
+        return await self._keys.off_loop(lambda: self._answer(request, decision, now, ref))
 
     async def verify_batch(
-        self, actor: Actor, batch: BatchRequest, claim: Claim[BatchVerdict] | None = None
+        self, actor: Actor, batch: BatchRequest, claim: IdempotencyClaim[BatchVerdict] | None = None
     ) -> BatchVerdict:
         """Many answers after one commit, and one receipt over all of them."""
         batch, now = checked_batch(batch), self._clock()
@@ -167,7 +167,7 @@ class Verifications:
         entries = [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
         refs = await self._ledger.record_all(entries, keep)
         claims = self._batch_claims(receipt_id, refs)
-        receipt = await self._keys.aside(lambda: self._sign(claims))
+        receipt = await self._keys.off_loop(lambda: self._sign(claims))
         return replace(answer(refs), receipt=receipt)
 
     def verify_now(
@@ -177,7 +177,7 @@ class Verifications:
         *,
         address: str = "",
         then: Callable[[Tx, Decision], None] = _nothing_more,
-        claim: Claim[Verdict] | None = None,
+        claim: IdempotencyClaim[Verdict] | None = None,
     ) -> Verdict:
         """The synchronous twin: facts and entry in one transaction. Examining a file comes first.
 
@@ -264,7 +264,7 @@ class Verifications:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _fetch(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
+    def _fetch(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[_Key, Facts]:
         """Purposes, records and their evidence for many questions: one query each.
 
         Nothing is examined for somebody who may not ask about it: that, too, would be an answer.
@@ -282,10 +282,10 @@ class Verifications:
             record = records[key[2]].get(key[3])
             proof = evidence.get(record.identifier, _NO_EVIDENCE) if record else _NO_EVIDENCE
             known = self.purposes.knows(key[1])
-            answers[key] = Found(grants[key[0], key[1]], record, proof, known)
+            answers[key] = Facts(grants[key[0], key[1]], record, proof, known)
         return answers
 
-    def _look(self, tx: Tx, organisation: str, purpose: str, identifier: str) -> Found:
+    def _look(self, tx: Tx, organisation: str, purpose: str, identifier: str) -> Facts:
         """The same about one certificate."""
         key = (organisation, purpose, _IDENTIFIER, identifier)
         return self._fetch(tx, [key])[key]
@@ -302,8 +302,8 @@ class Verifications:
         }
         return {by: load[by](tx, list(wanted - {""})) for by, wanted in asked.items()}
 
-    async def _load_all(self, keys: Sequence[_Key]) -> Mapping[_Key, Found]:
-        def load() -> Mapping[_Key, Found]:
+    async def _load_all(self, keys: Sequence[_Key]) -> Mapping[_Key, Facts]:
+        def load() -> Mapping[_Key, Facts]:
             with self._database.read() as tx:
                 return self._fetch(tx, keys)
 
@@ -374,8 +374,8 @@ class Verifications:
         return [writing.to_pem(der) for der in chain]
 
 
-_NO_EVIDENCE = Evidence()
-_NOTHING = Found({}, None, _NO_EVIDENCE)
+_NO_EVIDENCE = RecordEvidence()
+_NOTHING = Facts({}, None, _NO_EVIDENCE)
 
 
 def _unsigned(

@@ -26,8 +26,8 @@ from certificates.service import Certificates
 from exchange import consent, store
 from exchange.errors import CertificateNotHeld
 from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest
-from exchange.verification.decisions import Decision, Found, decide, entry_of, verdict_of
-from exchange.verification.idempotency import Claim
+from exchange.verification.decisions import Decision, Facts, decide, entry_of, verdict_of
+from exchange.verification.idempotency import IdempotencyClaim
 from exchange.verification.quota import Quota
 from foundation.actor import Actor
 from foundation.clock import Clock
@@ -36,7 +36,7 @@ from foundation.errors import YinzhengError
 from ledger import Entry, EntryRef, Ledger
 
 # The facts of one certificate, for an organisation and a purpose.
-Look = Callable[[Tx, str, str, str], Found]
+Look = Callable[[Tx, str, str, str], Facts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Showing:
         request: VerificationRequest,
         token: str,
         address: str,
-        claim: Claim[Verdict] | None = None,
+        claim: IdempotencyClaim[Verdict] | None = None,
     ) -> Opened:
         """Use up a code; a used or old one is refused, and the holder sees the attempt.
 

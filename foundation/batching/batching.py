@@ -209,7 +209,7 @@ def _next_turn() -> Generator[None, None, None]:
     yield
 
 
-class _Turn(Generic[K, V]):
+class _Tick(Generic[K, V]):
     """The keys of one loop turn, and in the next one what was found."""
 
     __slots__ = ("found", "keys")
@@ -234,12 +234,12 @@ class _Turns(Generic[K, V]):
         self._reader = reader
         self._find = find
         self._max_batch = max_batch
-        self._open: _Turn[K, V] | None = None  # which has not been read yet, so may be joined
+        self._open: _Tick[K, V] | None = None  # which has not been read yet, so may be joined
 
     async def submit(self, key: K) -> V | None:
         turn = self._open
         if turn is None or len(turn.keys) >= self._max_batch:
-            turn = self._open = _Turn()
+            turn = self._open = _Tick()
         turn.keys[key] = None
         await _next_turn()
         if turn.found is None:
@@ -251,7 +251,7 @@ class _Turns(Generic[K, V]):
     def close(self) -> None:
         self._reader.close()
 
-    def _read(self, turn: _Turn[K, V]) -> Mapping[K, V] | Exception:
+    def _read(self, turn: _Tick[K, V]) -> Mapping[K, V] | Exception:
         if turn is self._open:
             self._open = None
         try:

@@ -77,7 +77,7 @@ HotHandler = Callable[[HotRequest], Awaitable[HotAnswer]]
 class HotRoute:
     """One fast-lane endpoint. `path` may hold `{name}` segments; `body_limit` is in bytes.
 
-    `openapi` is merged into the operation that the FastAPI twin describes. A `prompt` handler
+    `openapi` is merged into the operation that the FastAPI twin describes. A `non_blocking` handler
     hardly ever waits for anything: it may be run on the spot, without a task of its own.
     """
 
@@ -89,7 +89,7 @@ class HotRoute:
     body_limit: int = 16_384
     openapi: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    prompt: bool = False
+    non_blocking: bool = False
 
 
 def method_of(request: Request) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from idp.authorize import claims_request
-from idp.authorize.rules import Refused
+from idp.authorize.rules import RequestRefused
 from idp.models import AuthorizationRequest, Client
 from idp.protocol import resources
 from idp.protocol.claims import claims_of
@@ -35,7 +35,7 @@ def check_authorization(
     pushed: bool = False,
     signed: bool = False,
     hint: Mapping[str, Any] | None = None,
-) -> AuthorizationRequest | Refused:
+) -> AuthorizationRequest | RequestRefused:
     """Does this authorization request obey the standards and the client's registration?
 
     `params` are single-valued (the caller refused duplicates, RFC 6749 §3.1); an empty value counts
@@ -59,10 +59,10 @@ def check_authorization(
 
     # 1, 2: until both hold, nobody is redirected anywhere.
     if client is None:
-        return Refused("invalid_client", "client_id is not a client registered here")
+        return RequestRefused("invalid_client", "client_id is not a client registered here")
     redirect_uri = given.get("redirect_uri", "")
     if redirect_uri not in client.redirect_uris:
-        return Refused(
+        return RequestRefused(
             "invalid_request",
             "redirect_uri is not one of those the client registered, compared exactly",
             client_uri=client.way_back,
@@ -98,7 +98,7 @@ def check_authorization(
             dpop_jkt=_dpop_jkt(given),  # 11
         )
     except AuthorizationError as refusal:
-        return Refused(
+        return RequestRefused(
             refusal.error,
             refusal.detail,
             redirect_uri,

@@ -28,8 +28,8 @@ from foundation.database import Database, Tx
 from foundation.ids import uuid7
 from idp.authorize import rules
 from idp.authorize.pushed import reference_hash
-from idp.authorize.request_intake import Arrivals
-from idp.authorize.rules import Consent, Granted, Login, Refused
+from idp.authorize.request_intake import RequestIntake
+from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.clients.service import Clients
 from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
 from idp.protocol.claims import CLAIMS
@@ -42,7 +42,7 @@ from ledger import Entry, Ledger
 
 INTERACTION_LIFETIME: Final = timedelta(hours=1)
 
-Decision = Login | Consent | Granted | Refused
+Decision = Login | Consent | Granted | RequestRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Conversation:
         database: Database,
         ledger: Ledger,
         clients: Clients,
-        arrivals: Arrivals,
+        arrivals: RequestIntake,
         clock: Clock,
         issuer: str,
     ) -> None:
@@ -106,8 +106,8 @@ class Conversation:
             return self._begin_pushed(reference, client, session_id, browser)
         checked = self._arrivals.check(params, client, pushed=False, now=now)
         with self._database.write() as tx:
-            if isinstance(checked, Refused) or client is None:
-                assert isinstance(checked, Refused)
+            if isinstance(checked, RequestRefused) or client is None:
+                assert isinstance(checked, RequestRefused)
                 self._refuse(tx, client, checked)
                 return checked
             interaction_id = secrets.token_urlsafe(32)
@@ -136,7 +136,7 @@ class Conversation:
                 and people_and_sessions.interaction(tx, interaction_id) is not None
             )
             if stored is None or stored.used or (not begun and stored.expires_at <= now):
-                refused = Refused(
+                refused = RequestRefused(
                     "invalid_request_uri",
                     "request_uri is unknown, expired or used",
                     client_uri=client.way_back,
@@ -187,7 +187,7 @@ class Conversation:
         return Interaction(
             id=interaction_id,
             step="done" if row.finished_at else "pending",
-            ready=not isinstance(step, Login | Refused),
+            ready=not isinstance(step, Login | RequestRefused),
             client=client,
             scopes=request.scopes,
             claims=tuple(
@@ -217,7 +217,7 @@ class Conversation:
                 request, client, session, asked, subject=self._subject(client, session),
                 interaction_id=interaction_id, issuer=self._issuer, now=now,
             )  # fmt: skip
-            if session is None or isinstance(step, Login | Refused):
+            if session is None or isinstance(step, Login | RequestRefused):
                 return step or Login(interaction_id)
             if not granted:
                 people_and_sessions.finish_interaction(tx, interaction_id, now)
@@ -268,7 +268,7 @@ class Conversation:
         session: Session | None,
     ) -> Decision:
         step, agreement = self._next(tx, interaction_id, request, client, session, hold=True)
-        if isinstance(step, Refused):
+        if isinstance(step, RequestRefused):
             self._refuse(tx, client, step, session.person if session else None)
         if step is not None or session is None:
             return step or Login(interaction_id)
@@ -286,7 +286,7 @@ class Conversation:
         session: Session | None,
         *,
         hold: bool = False,
-    ) -> tuple[Login | Consent | Refused | None, Agreement | None]:
+    ) -> tuple[Login | Consent | RequestRefused | None, Agreement | None]:
         """What still stands between the request and its code, and what the person agreed to."""
         agreement = None
         if session is not None:
@@ -319,7 +319,7 @@ class Conversation:
         client: Client,
         session: Session,
         allowed: Collection[str],
-    ) -> Granted | Refused:
+    ) -> Granted | RequestRefused:
         """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207)."""
         now = self._clock()
         if request.pushed and not pushed.use(tx, request.pushed, interaction_id):
@@ -363,13 +363,13 @@ class Conversation:
         self._ledger.append(tx, entry)
 
     def _refuse(
-        self, tx: Tx, client: Client | None, refused: Refused, person: Person | None = None
+        self, tx: Tx, client: Client | None, refused: RequestRefused, person: Person | None = None
     ) -> None:
         self._ledger.append(tx, refusal(client, refused, self._clock(), person))
 
 
 def refusal(
-    client: Client | None, refused: Refused, at: datetime, person: Person | None = None
+    client: Client | None, refused: RequestRefused, at: datetime, person: Person | None = None
 ) -> Entry:
     """The ledger entry of a refusal at the authorization or logout endpoint."""
     return Entry(

@@ -18,15 +18,15 @@ from foundation.batching.batching import GroupWriter
 from foundation.batching.routes import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp.authorize.request_intake import Arrivals
-from idp.authorize.rules import Refused
+from idp.authorize.request_intake import RequestIntake
+from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError, InvalidRequest
 from idp.store import pushed
 from idp.store.people_and_sessions import sha256
-from idp.token.dpop import Proof
-from idp.token.sender_constraint import Senders
+from idp.token.dpop import DpopProof
+from idp.token.sender_constraint import SenderConstraints
 from ledger import Entry, Ledger
 
 REQUEST_URI: Final = "urn:ietf:params:oauth:request_uri:"
@@ -52,8 +52,8 @@ class PushedRequests:
         database: Database,
         ledger: Ledger,
         clients: Clients,
-        senders: Senders,
-        arrivals: Arrivals,
+        senders: SenderConstraints,
+        arrivals: RequestIntake,
         clock: Clock,
     ) -> None:
         self._ledger = ledger
@@ -83,7 +83,7 @@ class PushedRequests:
         now, reference = self._clock(), secrets.token_urlsafe(32)
         params = {**form, "client_id": client.client_id}
         checked = await self._arrivals.check_later(params, client, pushed=True, now=now)
-        if isinstance(checked, Refused):
+        if isinstance(checked, RequestRefused):
             refusal = AuthorizationError(checked.error, checked.description)
             await self._writer.submit(Pushed(client, None, refusal, "", now))
             raise refusal
@@ -113,7 +113,7 @@ def reference_hash(params: Mapping[str, str]) -> str | None:
     return sha256(request_uri.removeprefix(REQUEST_URI))
 
 
-def _bound(request: AuthorizationRequest, proof: Proof | None) -> AuthorizationRequest:
+def _bound(request: AuthorizationRequest, proof: DpopProof | None) -> AuthorizationRequest:
     if proof is None:
         return request
     if request.dpop_jkt not in ("", proof.jkt):

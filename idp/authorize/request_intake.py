@@ -13,14 +13,14 @@ from datetime import datetime
 
 from idp.authorize import request_objects
 from idp.authorize.authorization import check_authorization
-from idp.authorize.rules import Refused
+from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
 from idp.models import AuthorizationRequest, Client
 from idp.protocol.errors import AuthorizationError
 from idp.token.tokens import Tokens
 
 
-class Arrivals:
+class RequestIntake:
     """`check(params, client, …)`: the request as a checked value, or why not."""
 
     def __init__(self, clients: Clients, tokens: Tokens, issuer: str) -> None:
@@ -30,7 +30,7 @@ class Arrivals:
 
     def check(
         self, params: Mapping[str, str], client: Client | None, *, pushed: bool, now: datetime
-    ) -> AuthorizationRequest | Refused:
+    ) -> AuthorizationRequest | RequestRefused:
         """May wait for a client's key set from the network: never inside a transaction.
 
         1. A signed object replaces every other parameter.      RFC 9101 §6.3
@@ -44,7 +44,7 @@ class Arrivals:
                 params = self._opened(params, client, now)
             except AuthorizationError as refusal:
                 # Nothing in it is believed, its redirect_uri least of all.
-                return Refused(refusal.error, refusal.detail, client_uri=client.way_back)
+                return RequestRefused(refusal.error, refusal.detail, client_uri=client.way_back)
         # 2.
         hint = self._tokens.read_id_token(params.get("id_token_hint", ""))
         # 3.
@@ -54,7 +54,7 @@ class Arrivals:
 
     async def check_later(
         self, params: Mapping[str, str], client: Client, *, pushed: bool, now: datetime
-    ) -> AuthorizationRequest | Refused:
+    ) -> AuthorizationRequest | RequestRefused:
         """`check` for the fast lane: keys that are not at hand are waited for before it begins."""
         if text := params.get("request"):
             with suppress(AuthorizationError):  # `check` will say it

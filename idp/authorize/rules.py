@@ -46,7 +46,7 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """No. With `redirect_uri` the client is told; without, only the person, on a page of ours."""
 
     error: str
@@ -73,7 +73,7 @@ def decide(
     interaction_id: str,
     issuer: str,
     now: datetime,
-) -> Login | Consent | Refused | None:
+) -> Login | Consent | RequestRefused | None:
     """What stands between a checked request and its code? None means: nothing, grant it.
 
     `answered` are the scopes and claims this person was asked about before (None: never);
@@ -113,13 +113,13 @@ def decide(
     return None
 
 
-def used_before(request: AuthorizationRequest, client: Client, issuer: str) -> Refused:
+def used_before(request: AuthorizationRequest, client: Client, issuer: str) -> RequestRefused:
     """A pushed request whose one authorization was given to somebody else (RFC 9126 §7.3)."""
     said = "this request_uri was used before"
     return _refused(request, client, "invalid_request_uri", said, issuer)
 
 
-def denied(request: AuthorizationRequest, client: Client, issuer: str) -> Refused:
+def denied(request: AuthorizationRequest, client: Client, issuer: str) -> RequestRefused:
     """The person said no (RFC 6749 §4.1.2.1)."""
     return _refused(request, client, "access_denied", "the person did not agree", issuer)
 
@@ -137,7 +137,7 @@ def check_logout(
     hint: Mapping[str, Any] | None,
     client: Client | None,
     session: Session | None,
-) -> Logout | Refused:
+) -> Logout | RequestRefused:
     """May the browser be signed out, and where may it go then? (OIDC RP-Initiated Logout §2, §3)
 
     `hint` are the claims of id_token_hint when it is ours; `client` is the one that the hint or
@@ -150,12 +150,14 @@ def check_logout(
     """
     given = {name: value for name, value in params.items() if value != ""}
     if "id_token_hint" in given and hint is None:
-        return Refused("invalid_request", "id_token_hint is not an ID token of this provider")
+        return RequestRefused(
+            "invalid_request", "id_token_hint is not an ID token of this provider"
+        )
     if hint is not None and given.get("client_id", hint.get("aud")) != hint.get("aud"):
-        return Refused("invalid_request", "client_id is not the client of id_token_hint")
+        return RequestRefused("invalid_request", "client_id is not the client of id_token_hint")
     target = given.get("post_logout_redirect_uri")
     if target is not None and (client is None or target not in client.post_logout_redirect_uris):
-        return Refused(
+        return RequestRefused(
             "invalid_request",
             "post_logout_redirect_uri is not one that the client registered",
             client_uri=client.way_back if client else "",
@@ -248,8 +250,8 @@ def _must_consent(
 
 def _refused(
     request: AuthorizationRequest, client: Client, error: str, description: str, issuer: str
-) -> Refused:
-    return Refused(
+) -> RequestRefused:
+    return RequestRefused(
         error,
         description,
         request.redirect_uri,

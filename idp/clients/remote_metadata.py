@@ -56,7 +56,7 @@ class _Known:
     tried_at: datetime
 
 
-class Outside:
+class RemoteMetadata:
     """Reads what clients keep elsewhere."""
 
     def __init__(self, outbound: Outbound, clock: Clock) -> None:

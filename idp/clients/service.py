@@ -30,7 +30,7 @@ from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Malformed, Unavailable
 from idp.clients import registration
 from idp.clients.mtls import ClientCertificates
-from idp.clients.remote_metadata import Outside, Vouched
+from idp.clients.remote_metadata import RemoteMetadata, Vouched
 from idp.models import AuthMethod, Client, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import (
@@ -42,7 +42,7 @@ from idp.protocol.errors import (
 )
 from idp.protocol.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.store import people_and_sessions
-from idp.store.replays import Replays
+from idp.store.replays import ReplayCache
 from keys.encoding.jose import (
     VerificationKey,
     unverified_header,
@@ -87,9 +87,9 @@ class Clients:
         self,
         database: Database,
         ledger: Ledger,
-        replays: Replays,
+        replays: ReplayCache,
         certificates: ClientCertificates,
-        outside: Outside,
+        outside: RemoteMetadata,
         clock: Clock,
         issuer: str,
     ) -> None:

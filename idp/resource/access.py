@@ -25,7 +25,7 @@ from idp.protocol.subjects import subject_for
 from idp.resource.signed_requests import SignedRequests
 from idp.resource.step_up import Assurance, demand
 from idp.store import families, people_and_sessions
-from idp.token.sender_constraint import Senders
+from idp.token.sender_constraint import SenderConstraints
 from idp.token.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
 
@@ -72,7 +72,7 @@ class Authorized:
         return replace(self.client.actor, roles=self.scopes, signed_by=self.signed_by)
 
 
-class Access:
+class TokenReader:
     """Tokens of ours, on their way back in."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Access:
         ledger: Ledger,
         clients: Clients,
         tokens: Tokens,
-        senders: Senders,
+        senders: SenderConstraints,
         signed: SignedRequests,
         clock: Clock,
     ) -> None:

@@ -28,7 +28,7 @@ from idp.models import Client, Family, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
-from idp.resource.access import Access, ids_of
+from idp.resource.access import TokenReader, ids_of
 from idp.store import families
 from idp.token.grants import parameter, refresh
 from idp.token.tokens import Tokens, VerifiedToken
@@ -51,7 +51,7 @@ _BY_SECRET: Final = ("client_secret_basic", "client_secret_post")
 
 
 @dataclass(slots=True)
-class Answer:
+class IntrospectionAnswer:
     """What is told to `asker`; as a token when `signed` is there. `token` is the access token that
     was asked about, if it counts."""
 
@@ -87,7 +87,12 @@ class Introspection:
     """`await introspection.answer(request, form)`."""
 
     def __init__(
-        self, database: Database, clients: Clients, tokens: Tokens, access: Access, clock: Clock
+        self,
+        database: Database,
+        clients: Clients,
+        tokens: Tokens,
+        access: TokenReader,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._clients = clients
@@ -99,7 +104,7 @@ class Introspection:
         self._heard = _Heard()
         self._understood: Bounded[bytes, _Understood] = Bounded(_REMEMBERED)
 
-    async def answer(self, request: HotRequest, form: Mapping[str, str]) -> Answer:
+    async def answer(self, request: HotRequest, form: Mapping[str, str]) -> IntrospectionAnswer:
         """Answer an introspection request (RFC 7662 §2).
 
         1. The token is read; the database is asked once, about the asker and the token.
@@ -128,11 +133,13 @@ class Introspection:
             body = await self._refresh_token(text, asker)
         # 5.
         if not wants_token(request.headers.get("accept", "")):
-            return Answer(asker, body, token=token)
+            return IntrospectionAnswer(asker, body, token=token)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
         signed = await self._tokens.signed(claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")
-        return Answer(asker, body, encryption.for_client(asker, "introspection", signed))
+        return IntrospectionAnswer(
+            asker, body, encryption.for_client(asker, "introspection", signed)
+        )
 
     async def again(self, request: HotRequest) -> HotAnswer | None:
         """The answer to a request that was understood before; None sends it the whole way.
@@ -157,7 +164,7 @@ class Introspection:
         same = registered and registered.client is understood.asker and not registered.disabled
         return understood.told if same and counts else None
 
-    def understand(self, request: HotRequest, answer: Answer, told: HotAnswer) -> None:
+    def understand(self, request: HotRequest, answer: IntrospectionAnswer, told: HotAnswer) -> None:
         """Remember a request for `again` if it came before, and if nothing but the database can
         change its answer: an assertion counts once, a certificate is the connection's.
 

@@ -19,7 +19,7 @@ from foundation.clock import Clock
 from idp.clients.service import Clients, assertion_key
 from idp.models import Client
 from idp.protocol.errors import RequestSignatureRefused
-from idp.store.replays import Replays
+from idp.store.replays import ReplayCache
 from keys.encoding.http_signatures import (
     Expected,
     Message,
@@ -41,7 +41,7 @@ EXPECTED: Final = Expected(
 class SignedRequests:
     """Is this request as the client sent it?"""
 
-    def __init__(self, clients: Clients, replays: Replays, clock: Clock, issuer: str) -> None:
+    def __init__(self, clients: Clients, replays: ReplayCache, clock: Clock, issuer: str) -> None:
         self._clients = clients
         self._replays = replays
         self._clock = clock

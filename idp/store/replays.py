@@ -13,7 +13,7 @@ from foundation.database import Database, Tx
 from idp.models import replays
 
 
-class Replays:
+class ReplayCache:
     """`await first(...)` is True exactly once per (kind, speaker, name)."""
 
     def __init__(self, database: Database) -> None:

@@ -1,7 +1,7 @@
 """DPoP proofs (RFC 9449): a small JWT that says "this request, now, by the holder of this key".
 
 Pure decisions. `check_proof` reads a proof and answers whose key it is; whether the proof was said
-before is the database's word (`sender.Senders`), because several processes answer.
+before is the database's word (`sender_constraint.SenderConstraints`), because several processes answer.
 
 - Every proof carries one of our nonces (§8, §9): a proof cannot be made in advance, and a clock
   that runs a little wrong does no harm. Nonces are computed, not stored, so every process knows
@@ -33,7 +33,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class DpopProof:
     """A proof that holds. `jkt` is the thumbprint of its key (RFC 7638), what tokens are bound to;
     `until` is when its `jti` may be forgotten.
     """
@@ -68,7 +68,7 @@ class Nonces:
 
 def check_proof(
     text: str, *, method: str, url: str, now: datetime, nonces: Nonces, access_token: str = ""
-) -> Proof:
+) -> DpopProof:
     """Does this proof fit this request? (RFC 9449 §4.3, numbers as there)
 
      2. to 7. One JWT of type dpop+jwt under the public key in its own header, whose algorithm is
@@ -106,7 +106,7 @@ def check_proof(
     # 12.
     if access_token and claims.get("ath") != token_hash(access_token):
         raise InvalidDpopProof("ath of the DPoP proof is not the hash of this access token")
-    return Proof(verified.key.thumbprint, jti, issued_at + PROOF_LIFETIME + 2 * LEEWAY)
+    return DpopProof(verified.key.thumbprint, jti, issued_at + PROOF_LIFETIME + 2 * LEEWAY)
 
 
 def token_hash(access_token: str) -> str:

@@ -31,7 +31,7 @@ from idp.protocol.subjects import subject_for
 from idp.token.grants import authorization_code, client_credentials, device_code, parameter, refresh
 from idp.token.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
 from idp.token.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
-from idp.token.sender_constraint import Confirmation, Senders
+from idp.token.sender_constraint import Confirmation, SenderConstraints
 from idp.token.tokens import Grant, Tokens
 from ledger import Entry, Ledger
 
@@ -48,7 +48,7 @@ class Issuance:
         ledger: Ledger,
         clients: Clients,
         tokens: Tokens,
-        senders: Senders,
+        senders: SenderConstraints,
         clock: Clock,
     ) -> None:
         self._database = database

@@ -27,7 +27,7 @@ FOREIGN = "the token was issued to another client"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RevocationRequest:
     """An authenticated client gives a token back: an access token of ours, or something opaque."""
 
     client: Client
@@ -56,7 +56,7 @@ class Revocations:
         self._clients = clients
         self._tokens = tokens
         self._clock = clock
-        self._writer: GroupWriter[Request, bool] = GroupWriter(database, self._apply)
+        self._writer: GroupWriter[RevocationRequest, bool] = GroupWriter(database, self._apply)
 
     async def revoke(self, request: HotRequest, form: Mapping[str, str]) -> None:
         """Answer a revocation request (RFC 7009 §2.1).
@@ -74,7 +74,7 @@ class Revocations:
         if self._tokens.read_id_token(text) is not None:
             raise UnsupportedTokenType("an ID token cannot be revoked; sign the person out instead")
         # 4.
-        asked = Request(client, self._access_token(text), text, self._clock())
+        asked = RevocationRequest(client, self._access_token(text), text, self._clock())
         if asked.access is None and "." in text:
             return
         if not await self._writer.submit(asked):
@@ -89,7 +89,7 @@ class Revocations:
         except InvalidToken:
             return None
 
-    def _apply(self, tx: Tx, requests: Sequence[Request]) -> list[bool]:
+    def _apply(self, tx: Tx, requests: Sequence[RevocationRequest]) -> list[bool]:
         """Whether each was this client's to give back (or nobody's)."""
         named = families.families(tx, {families.family_in(each.token) for each in requests})
         answers = []
@@ -102,7 +102,7 @@ class Revocations:
             answers.append(target is not None)
         return answers
 
-    def _end(self, tx: Tx, request: Request, target: Target) -> None:
+    def _end(self, tx: Tx, request: RevocationRequest, target: Target) -> None:
         if target.family:
             families.revoke_families(
                 self._database, tx, [target.family], "revoked", request.now, ACCESS_TOKEN_LIFETIME
@@ -119,7 +119,7 @@ class Revocations:
         self._ledger.append(tx, entry)
 
 
-def judge(request: Request, family: Family | None) -> Target | None:
+def judge(request: RevocationRequest, family: Family | None) -> Target | None:
     """What the request ends; `family` is that of a refresh token. None when the token is another
     client's (RFC 7009 §2.1)."""
     mine = request.client.client_id

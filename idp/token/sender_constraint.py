@@ -28,9 +28,9 @@ from idp.protocol.errors import (
     UseDpopNonce,
 )
 from idp.protocol.profiles import SIGNING_ALGORITHMS, needs_proof
-from idp.store.replays import Replays
+from idp.store.replays import ReplayCache
 from idp.token import dpop
-from idp.token.dpop import Nonces, Proof
+from idp.token.dpop import DpopProof, Nonces
 
 Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
 
@@ -38,13 +38,13 @@ KEY: Final = "jkt"  # RFC 9449 §6.1
 CERTIFICATE: Final = "x5t#S256"  # RFC 8705 §3.1
 
 
-class Senders:
+class SenderConstraints:
     """Who holds the key behind a request."""
 
     def __init__(
         self,
         database: Database,
-        replays: Replays,
+        replays: ReplayCache,
         certificates: ClientCertificates,
         clock: Clock,
         issuer: str,
@@ -55,7 +55,7 @@ class Senders:
         self._nonces = Nonces(database.cipher)
         self.certificates = certificates
 
-    def proof(self, request: HotRequest, access_token: str = "") -> Proof | None:
+    def proof(self, request: HotRequest, access_token: str = "") -> DpopProof | None:
         """The DPoP proof of a request to the authorization server; None when it brings none.
 
         Everything is checked but whether it was used before, so that a missing nonce is answered
@@ -77,7 +77,9 @@ class Senders:
         except UseDpopNonce as refusal:
             raise UseDpopNonce(refusal.detail, nonce=self._nonces.current(now)) from None
 
-    async def bind(self, request: HotRequest, proof: Proof | None, client: Client) -> Confirmation:
+    async def bind(
+        self, request: HotRequest, proof: DpopProof | None, client: Client
+    ) -> Confirmation:
         """What a new token for `client` is bound to.
 
         1. The key of the proof, when there is one; the client's profile may demand it.
@@ -122,7 +124,7 @@ class Senders:
             if shown is None or shown.thumbprint != confirmation[CERTIFICATE]:
                 raise InvalidToken("the access token is bound to another certificate")
 
-    async def spend(self, proof: Proof) -> None:
+    async def spend(self, proof: DpopProof) -> None:
         """Use a proof up. Raises `InvalidDpopProof` when it was used before (§11.1)."""
         if not await self._replays.first("dpop", proof.jkt, proof.jti, proof.until):
             raise InvalidDpopProof("the DPoP proof was used before")

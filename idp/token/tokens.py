@@ -55,7 +55,7 @@ class Grant:
 
 
 @dataclass(slots=True)
-class Issued:
+class TokenResponse:
     """A token response (RFC 6749 §5.1), and the id its access token goes by."""
 
     response: Mapping[str, Any]
@@ -122,11 +122,11 @@ class Tokens:
         named = tuple(resources) or client.resources[:1] or (self.api_audience,)
         return (*named, self.issuer) if "openid" in scopes else named
 
-    async def issue(self, grant: Grant, subject: str, now: datetime) -> Issued:
+    async def issue(self, grant: Grant, subject: str, now: datetime) -> TokenResponse:
         """The token response for a grant. `subject` is the person's name for this client."""
-        return await self._keys.aside(lambda: self._issued(grant, subject, now))
+        return await self._keys.off_loop(lambda: self._issued(grant, subject, now))
 
-    def _issued(self, grant: Grant, subject: str, now: datetime) -> Issued:
+    def _issued(self, grant: Grant, subject: str, now: datetime) -> TokenResponse:
         jti = secrets.token_urlsafe(16)
         access_token = self._access_token(grant, subject, jti, now)
         response: dict[str, Any] = {
@@ -139,7 +139,7 @@ class Tokens:
             response["refresh_token"] = grant.refresh_token
         if grant.id_token:
             response["id_token"] = self._id_token(grant, subject, access_token, now)
-        return Issued(response, jti)
+        return TokenResponse(response, jti)
 
     def verify_access_token(
         self, token: str, *, audience: str | None, now: datetime
@@ -182,7 +182,7 @@ class Tokens:
 
     async def signed(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """`sign`, for whoever stands on the event loop."""
-        return await self._keys.aside(lambda: self.sign(claims, typ=typ))
+        return await self._keys.off_loop(lambda: self.sign(claims, typ=typ))
 
     def read_id_token(self, token: str) -> Mapping[str, Any] | None:
         """The claims of an ID token of ours, even an expired one; None when it is not ours.

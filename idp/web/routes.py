@@ -36,7 +36,7 @@ from foundation.errors import TooLarge, YinzhengError
 from idp.accounts.cookies import Cookies, new_browser_id
 from idp.authorize import form_post
 from idp.authorize.interaction import Decision
-from idp.authorize.rules import Consent, Granted, Login, Refused
+from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.protocol.errors import (
     AuthorizationRefused,
     AuthorizationRequestOver,
@@ -71,7 +71,7 @@ def router(idp: Idp) -> APIRouter:
 
     def logout(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
         outcome = idp.begin_logout(params, cookies.session(request))
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, RequestRefused):
             return render(outcome)
         if isinstance(outcome, ConfirmLogout):
             return see_other(f"/signout?{urlencode({'logout': outcome.logout_id})}")
@@ -154,7 +154,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         *cors.open_to_scripts(by_scripts_too),
         route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
         *(
-            replace(route("GET", f"/.well-known/{path}", configuration, *told), prompt=True)
+            replace(route("GET", f"/.well-known/{path}", configuration, *told), non_blocking=True)
             for path, *told in known
         ),
         *endpoints.hot_routes(idp),
@@ -172,11 +172,13 @@ def render(decision: Decision) -> Response:
             return form_post.page(target, parameters)
         case Granted():
             return see_other(decision.redirect_to)
-        case Refused(redirect_uri=str(target), parameters=parameters, response_mode="form_post"):
+        case RequestRefused(
+            redirect_uri=str(target), parameters=parameters, response_mode="form_post"
+        ):
             return form_post.page(target, parameters)
-        case Refused(redirect_to=str(target)):
+        case RequestRefused(redirect_to=str(target)):
             return see_other(target)
-        case Refused():
+        case RequestRefused():
             over = decision.error == "invalid_request_uri"
             raise (AuthorizationRequestOver if over else AuthorizationRefused)(
                 decision.description,

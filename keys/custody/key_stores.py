@@ -18,13 +18,13 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys.custody import store
 from keys.custody.backends import Backend, GuardingBackend, Signer
-from keys.custody.signing_policy import Guard, GuardedKey, Trail
+from keys.custody.signing_policy import Guard, GuardedKey, PendingUses
 from keys.custody.store import StoredKey
 from keys.encoding.algorithms import Algorithm, algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign
 from keys.models import Key, KeyState, keys
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 
 _CAPACITY = 10_000
 
@@ -77,7 +77,10 @@ class Custody:
         return stored
 
     def sign(
-        self, stored: StoredKey, requests: Sequence[Request], trail: Trail | None = None
+        self,
+        stored: StoredKey,
+        requests: Sequence[SigningRequest],
+        trail: PendingUses | None = None,
     ) -> list[bytes]:
         """Signatures in X.509/CMS form, in order; all of them or none."""
         return self._guard.sign(self._open(stored), requests, trail)
@@ -87,7 +90,7 @@ class Custody:
         key = self._open(stored)
         if key.unlimited:
             return key.sign
-        return lambda message: self._guard.sign(key, [Request(message)])[0]
+        return lambda message: self._guard.sign(key, [SigningRequest(message)])[0]
 
     def jose_signer(self, stored: StoredKey) -> Signer:
         """The same in JOSE/COSE form."""

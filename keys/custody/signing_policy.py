@@ -2,8 +2,8 @@
 
 - What is recorded is the digest of the very bytes that are signed, computed here.
 - The record is committed before the signature exists; or, for a caller that keeps what it seals in
-  one transaction, it is handed to that transaction as a `Trail`, and what is signed leaves only
-  with that commit.
+  one transaction, it is handed to that transaction as a `PendingUses`, and what is signed leaves
+  only with that commit.
 - A key that this database knows as retiring or retired signs no order, whoever still holds its
   handle.
 - Signatures per minute are counted per key in this process; a key service counts for the house.
@@ -23,11 +23,11 @@ from keys.custody import store
 from keys.custody.backends import Signer
 from keys.errors import KeyMayNotSign, SigningRateExceeded
 from keys.models import KeyState, KeyUse
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 
 
 @dataclass(slots=True)
-class Trail:
+class PendingUses:
     """Uses of seal keys that the caller's transaction must record: `Keys.keep(tx, trail)`."""
 
     uses: list[KeyUse] = field(default_factory=list)
@@ -40,7 +40,9 @@ class GuardedKey:
     kid: str
     policy: KeyPolicy
     sign: Signer = field(repr=False)
-    elsewhere: Callable[[Sequence[Request]], list[bytes]] | None = field(default=None, repr=False)
+    elsewhere: Callable[[Sequence[SigningRequest]], list[bytes]] | None = field(
+        default=None, repr=False
+    )
 
     @property
     def unlimited(self) -> bool:
@@ -59,7 +61,7 @@ class Guard:
         self._lock = threading.Lock()
 
     def sign(
-        self, key: GuardedKey, requests: Sequence[Request], trail: Trail | None = None
+        self, key: GuardedKey, requests: Sequence[SigningRequest], trail: PendingUses | None = None
     ) -> list[bytes]:
         """Signatures in X.509/CMS form, in order; all of them or none.
 
@@ -74,7 +76,11 @@ class Guard:
         return [key.sign(request.message) for request in requests]
 
     def _record(
-        self, key: GuardedKey, requests: Sequence[Request], now: datetime, trail: Trail | None
+        self,
+        key: GuardedKey,
+        requests: Sequence[SigningRequest],
+        now: datetime,
+        trail: PendingUses | None,
     ) -> None:
         uses = [_use(key, request, now) for request in requests if request.order is not None]
         if not uses:
@@ -104,7 +110,7 @@ class Guard:
             self._minutes[key.kid] = (minute, done + wanted)
 
 
-def _use(key: GuardedKey, request: Request, now: datetime) -> KeyUse:
+def _use(key: GuardedKey, request: SigningRequest, now: datetime) -> KeyUse:
     order = request.order
     assert order is not None
     return KeyUse(

@@ -60,7 +60,9 @@ class KeyService:
         try:
             match question:
                 case wire.Sign():
-                    return wire.Signed(self._guard.sign(self._open(question), question.requests))
+                    return wire.SignaturesMade(
+                        self._guard.sign(self._open(question), question.requests)
+                    )
                 case wire.Generate():
                     return self._made(question)
                 case wire.Destroy():
@@ -74,10 +76,10 @@ class KeyService:
                 KeyStoreUnavailable.code, "the key service cannot answer now", retry_after=5
             )
 
-    def _made(self, question: wire.Generate) -> wire.Made:
+    def _made(self, question: wire.Generate) -> wire.KeyMade:
         new = self._backend.generate(_algorithm(question.algorithm), question.policy)
         handle = self._backend.scheme.encode() + b"\0" + new.handle
-        return wire.Made(new.kid, jwk_of(new.public_key), handle)
+        return wire.KeyMade(new.kid, jwk_of(new.public_key), handle)
 
     def _destroyed(self, question: wire.Destroy) -> wire.Done:
         backend, handle = self._located(question.handle)

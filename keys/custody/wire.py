@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 
 MAX_FRAME: Final = 4 * 1024 * 1024
 MAX_BATCH: Final = 500
@@ -37,7 +37,7 @@ class Sign(msgspec.Struct, tag="sign", frozen=True, forbid_unknown_fields=True):
     kid: _Name
     policy: KeyPolicy
     handle: _Handle
-    requests: Annotated[list[Request], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[SigningRequest], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class Destroy(msgspec.Struct, tag="destroy", frozen=True, forbid_unknown_fields=True):
@@ -47,13 +47,13 @@ class Destroy(msgspec.Struct, tag="destroy", frozen=True, forbid_unknown_fields=
     handle: _Handle
 
 
-class Made(msgspec.Struct, tag="made", frozen=True):
+class KeyMade(msgspec.Struct, tag="made", frozen=True):
     kid: str
     jwk: dict[str, str]
     handle: bytes
 
 
-class Signed(msgspec.Struct, tag="signed", frozen=True):
+class SignaturesMade(msgspec.Struct, tag="signed", frozen=True):
     signatures: list[bytes]
 
 
@@ -71,7 +71,7 @@ class Failed(msgspec.Struct, tag="failed", frozen=True):
 
 
 Question = Generate | Sign | Destroy
-Reply = Made | Signed | Done | Failed
+Reply = KeyMade | SignaturesMade | Done | Failed
 
 _encode = msgspec.msgpack.Encoder().encode
 _question: Final[msgspec.msgpack.Decoder[Question]] = msgspec.msgpack.Decoder(Question)
@@ -103,7 +103,7 @@ def read_reply(line: socket.socket) -> Reply:
     return _decoded(_reply, _frame(line))
 
 
-def batches(requests: Sequence[Request]) -> list[list[Request]]:
+def batches(requests: Sequence[SigningRequest]) -> list[list[SigningRequest]]:
     """As many requests as one message takes."""
     return [list(requests[at : at + MAX_BATCH]) for at in range(0, len(requests), MAX_BATCH)]
 

@@ -41,7 +41,7 @@ _HASHES: Final[Mapping[bytes, Callable[[bytes], bytes]]] = {
 }
 
 
-class Refusal(IntEnum):
+class OcspStatus(IntEnum):
     """OCSPResponseStatus (§4.2.1)."""
 
     MALFORMED_REQUEST = 1
@@ -72,7 +72,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PreparedResponse:
     """An OCSPResponse made in advance, and the digest of the CertID that it answers."""
 
     question: str
@@ -118,12 +118,12 @@ class OcspResponder:
                     return made
             responder = self._responder_for(questions)
             if responder is None:
-                return _refused(Refusal.UNAUTHORIZED)
+                return _refused(OcspStatus.UNAUTHORIZED)
             return self._answer(responder, questions, nonce)
         except Malformed:
-            return _refused(Refusal.MALFORMED_REQUEST)
+            return _refused(OcspStatus.MALFORMED_REQUEST)
         except YinzhengError:
-            return _refused(Refusal.TRY_LATER)
+            return _refused(OcspStatus.TRY_LATER)
 
     def about(self, certificate: KeyCertificate, now: datetime) -> bytes:
         """A fresh OCSPResponse about one of our certificates, to be embedded in a document.
@@ -138,13 +138,13 @@ class OcspResponder:
 
     def presign(
         self, responder: Responder, certificate: KeyCertificate, status: Status, now: datetime
-    ) -> list[Answer]:
+    ) -> list[PreparedResponse]:
         """The answers to both ways in which clients ask about a certificate."""
         answers = []
         for oid in _HASHES:
             question = _question_about(oid, responder.issuer, certificate)
             signed = self._sign(responder, _single(question, status, now), now, b"")
-            answers.append(Answer(_digest(question), signed, now + GOOD_FOR))
+            answers.append(PreparedResponse(_digest(question), signed, now + GOOD_FOR))
         return answers
 
     def _responder_for(self, questions: Sequence[_Question]) -> Responder | None:
@@ -309,5 +309,5 @@ def _nonce_in(extensions: bytes) -> bytes:
     return b""
 
 
-def _refused(refusal: Refusal) -> bytes:
+def _refused(refusal: OcspStatus) -> bytes:
     return der.sequence(der.tlv(0x0A, bytes((refusal,))))

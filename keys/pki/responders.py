@@ -18,7 +18,7 @@ from keys.custody.store import StoredKey
 from keys.errors import UnknownCertificate
 from keys.models import KeyCertificate, KeyState
 from keys.pki.authority import Authority, published_name
-from keys.pki.ocsp import GOOD_FOR, Answer, OcspResponder, Responder, Status
+from keys.pki.ocsp import GOOD_FOR, OcspResponder, PreparedResponse, Responder, Status
 from keys.pki.profiles import PROFILES
 
 # An answer is replaced when half of its time is over, so one missed night harms nobody.
@@ -91,7 +91,7 @@ class Responders:
         return done
 
     def _keep(
-        self, tx: Tx, certificate: KeyCertificate, answers: list[Answer], now: datetime
+        self, tx: Tx, certificate: KeyCertificate, answers: list[PreparedResponse], now: datetime
     ) -> None:
         store.drop_answers(tx, certificate.serial)
         for answer in answers:

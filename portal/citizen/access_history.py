@@ -13,11 +13,11 @@ from foundation.actor import Actor, ActorKind
 from idp.protocol.claims import CLAIMS
 from ledger import Access
 from portal.frame.language import Language
-from portal.frame.page_context import Desk
+from portal.frame.page_context import PageContext
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AccessHistoryEntry:
     """One entry in the reader's language. `certificate` is an identifier, "" when there is none."""
 
     at: datetime
@@ -35,17 +35,17 @@ class Look:
 
 
 def look(
-    desk: Desk,
+    desk: PageContext,
     lang: Language,
     reader: Actor,
     access: Access,
     types: Mapping[str, str] = MappingProxyType({}),
-) -> Look:
+) -> AccessHistoryEntry:
     """`types` names the types of certificates the reader holds, for entries that do not."""
     kind = f"kind.{access.kind}"
     type_name = access.details.get("type", "") or types.get(access.certificate, "")
     known = desk.house.catalogue.get(type_name)
-    return Look(
+    return AccessHistoryEntry(
         at=access.at,
         who=_who(lang, reader, access),
         what=_what(lang, kind, access),
@@ -99,7 +99,7 @@ def _what(lang: Language, kind: str, access: Access) -> str:
     return lang.say(kind if lang.knows(kind) else "kind.other", kind=access.kind)
 
 
-def _purpose(desk: Desk, lang: Language, code: str) -> str:
+def _purpose(desk: PageContext, lang: Language, code: str) -> str:
     """The purpose's name; a client's own words when it is no registered code."""
     for kind in desk.house.catalogue.values():
         if code in kind.purposes:
@@ -107,7 +107,7 @@ def _purpose(desk: Desk, lang: Language, code: str) -> str:
     return lang.say(f"purpose.{code}") if lang.knows(f"purpose.{code}") else code
 
 
-def _labels(desk: Desk, lang: Language, type_name: str, names: Iterable[str]) -> str:
+def _labels(desk: PageContext, lang: Language, type_name: str, names: Iterable[str]) -> str:
     kinds = desk.house.catalogue
     likely = [kinds[type_name]] if type_name in kinds else []
     words = []

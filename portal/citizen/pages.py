@@ -17,11 +17,11 @@ from fastapi.responses import Response, StreamingResponse
 from certificates import Certificate
 from foundation.actor import Actor
 from ledger import Access
-from portal.citizen.access_history import Look, look
+from portal.citizen.access_history import AccessHistoryEntry, look
 from portal.citizen.pictures import qr_svg
 from portal.frame.forms import sheet_cell
 from portal.frame.language import OFFICE_ZONE, Language
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 from portal.frame.views import card, effective_state, facts, general_facts
 
 SOON = timedelta(days=60)
@@ -30,7 +30,7 @@ PER_PAGE = 50
 _USABLE = {"active"}
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
     house = desk.house
 
@@ -144,14 +144,14 @@ def pdf_answer(data: bytes, name: str) -> Response:
 
 
 def _looks(
-    desk: Desk,
+    desk: PageContext,
     lang: Language,
     actor: Actor,
     types: Mapping[str, str],
     *,
     after: str | None = None,
     limit: int,
-) -> tuple[list[Look], str | None]:
+) -> tuple[list[AccessHistoryEntry], str | None]:
     """A page of the person's ledger entries as sentences, and the cursor of the next page."""
     page = desk.house.ledger.about(actor.subjects, after=after, limit=limit)
     return [look(desk, lang, actor, each, types) for each in page.items], page.next
@@ -161,7 +161,7 @@ def _types(held: Iterable[Certificate]) -> dict[str, str]:
     return {each.identifier: each.type for each in held}
 
 
-def _every_access(desk: Desk, actor: Actor) -> Iterator[Access]:
+def _every_access(desk: PageContext, actor: Actor) -> Iterator[Access]:
     after = None
     while True:
         page = desk.house.ledger.about(actor.subjects, after=after, limit=200)
@@ -170,7 +170,7 @@ def _every_access(desk: Desk, actor: Actor) -> Iterator[Access]:
             return
 
 
-def _sheet(desk: Desk, lang: Language, actor: Actor) -> Iterator[str]:
+def _sheet(desk: PageContext, lang: Language, actor: Actor) -> Iterator[str]:
     """The export, a row at a time; with a byte-order mark, so that Excel reads UTF-8."""
     names = "entry when who organisation what why legal_basis case fields verdict certificate"
     yield "\ufeff" + _row(str(lang.say(f"access.{name}")) for name in names.split())

@@ -22,7 +22,7 @@ from portal.frame.errors import OfficeNeeded, SignInNeeded
 from portal.frame.language import Language, Languages
 from portal.frame.render import Pages
 from portal.frame.session import Visitor
-from portal.frame.site import House
+from portal.frame.site import Site
 
 MAX_FIELDS = 200
 MAX_FILES = 2  # a document and the signature beside it
@@ -42,10 +42,10 @@ async def read_form(request: Request) -> FormData:
 Form = Annotated[FormData, Depends(read_form)]
 
 
-class Desk:
+class PageContext:
     """One per application."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Site) -> None:
         public = urlsplit(house.settings.public_url)
         self.house = house
         self._proxies = tuple(map(ip_network, house.settings.proxies))

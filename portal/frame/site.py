@@ -15,7 +15,7 @@ from ledger import Ledger
 from signing import Seals, Signing
 
 
-class Settings(Protocol):
+class SiteSettings(Protocol):
     """The few settings a page depends on."""
 
     @property
@@ -26,11 +26,11 @@ class Settings(Protocol):
     def proxies(self) -> tuple[str, ...]: ...
 
 
-class House(Protocol):
+class Site(Protocol):
     """The rooms, read only."""
 
     @property
-    def settings(self) -> Settings: ...
+    def settings(self) -> SiteSettings: ...
     @property
     def clock(self) -> Clock: ...
     @property

@@ -28,7 +28,7 @@ from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengEr
 from foundation.jobs import Trouble
 from portal.frame import forms, problems
 from portal.frame.language import Language
-from portal.frame.page_context import Desk, Form, upload
+from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.officer import troubles
 
@@ -42,7 +42,7 @@ _MOVING = {"running"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BatchLine:
     """A batch in the list."""
 
     id: str
@@ -74,7 +74,7 @@ class RowMistake:
     detail: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/bulk")
     batches = desk.house.batches
 
@@ -191,7 +191,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _overview(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     *,
     after: str = "",
@@ -218,8 +218,8 @@ def _overview(
     )
 
 
-def _line(desk: Desk, lang: Language, batch: Batch) -> Line:
-    return Line(
+def _line(desk: PageContext, lang: Language, batch: Batch) -> BatchLine:
+    return BatchLine(
         id=batch.id,
         filename=batch.filename,
         type_name=_type_name(desk, lang, batch),
@@ -240,7 +240,7 @@ def _state(batch: Batch) -> str:
     return "questions" if batch.state == "checked" and asks else batch.state
 
 
-def _type_name(desk: Desk, lang: Language, batch: Batch) -> str:
+def _type_name(desk: PageContext, lang: Language, batch: Batch) -> str:
     return lang.pick(desk.house.catalogue.find(batch.type).labels)
 
 
@@ -254,7 +254,7 @@ def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
 
 
 def _again(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     actor: Actor,
     batch_id: str,
@@ -271,7 +271,7 @@ def _again(
 
 
 def _batch(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     actor: Actor,
     batch: Batch,
@@ -351,7 +351,7 @@ def _sheet(data: bytes, name: str) -> Response:
 # --- live progress ------------------------------------------------------------------------------
 
 
-def _live(desk: Desk, request: Request, batch: Batch) -> Response:
+def _live(desk: PageContext, request: Request, batch: Batch) -> Response:
     """The page up to its marker at once, a new line each second, the rest at the end."""
     whole = desk.page(request, "progress.html", batch=batch)
     head, tail = bytes(whole.body).decode().split(_HERE)
@@ -363,7 +363,7 @@ def _live(desk: Desk, request: Request, batch: Batch) -> Response:
 
 
 async def _written(
-    desk: Desk, request: Request, batch: Batch, head: str, tail: str
+    desk: PageContext, request: Request, batch: Batch, head: str, tail: str
 ) -> AsyncIterator[str]:
     yield head
     actor = desk.visitor(request).actor
@@ -381,7 +381,7 @@ async def _written(
 
 
 def _tick(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     batch: Batch,
     now: Progress,

@@ -17,7 +17,7 @@ from foundation.errors import Invalid, TooLarge
 from portal.frame import problems
 from portal.frame.errors import FileNeeded
 from portal.frame.language import Language
-from portal.frame.page_context import Desk, Form, upload
+from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.frame.views import own
 from portal.public.verify import CheckLine
@@ -48,7 +48,7 @@ class SignatureLine:
     changes: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
 
     @pages.get("/verify/document")
@@ -86,11 +86,11 @@ def read_upload(file: UploadFile, limit: int) -> bytes:
     return data
 
 
-def _form(desk: Desk, request: Request, **values: object) -> Response:
+def _form(desk: PageContext, request: Request, **values: object) -> Response:
     return desk.page(request, "document.html", **values)
 
 
-def _answer(desk: Desk, request: Request, found: Validation, filename: str) -> Response:
+def _answer(desk: PageContext, request: Request, found: Validation, filename: str) -> Response:
     lang = desk.language(request)
     indication, sub_indication = etsi(found)
     return desk.page(

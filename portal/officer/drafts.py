@@ -17,7 +17,7 @@ from certificates import CertificateType, Draft
 from foundation.errors import Conflict, Invalid, YinzhengError
 from portal.frame import forms, problems
 from portal.frame.language import Language
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
 from portal.frame.views import facts, own
 from portal.officer import troubles
@@ -42,7 +42,7 @@ class FormField:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DraftLine:
     """A draft in a list."""
 
     href: str
@@ -53,7 +53,7 @@ class Line:
     at: Any
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff")
     certificates = desk.house.certificates
 
@@ -175,16 +175,16 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _pile(
-    desk: Desk, lang: Language, name: str, drafts: list[Draft], where: str
+    desk: PageContext, lang: Language, name: str, drafts: list[Draft], where: str
 ) -> Mapping[str, Any]:
     lines = [_line(desk, lang, draft, f"{where}{draft.id}") for draft in drafts]
     return {"name": name, "drafts": lines}
 
 
-def _line(desk: Desk, lang: Language, draft: Draft, href: str) -> Line:
+def _line(desk: PageContext, lang: Language, draft: Draft, href: str) -> DraftLine:
     kind = desk.house.catalogue.find(draft.type)
     holder = draft.fields.get(kind.holder.name, "") or draft.number
-    return Line(
+    return DraftLine(
         href=href,
         holder_name=holder,
         type_name=lang.pick(kind.labels),
@@ -229,7 +229,7 @@ def form_fields(
 
 
 def _form(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     kind: CertificateType,
     values: Mapping[str, str],
@@ -255,7 +255,7 @@ def _form(
 
 
 def _preview(
-    desk: Desk, request: Request, draft: Draft, problem: YinzhengError | None = None
+    desk: PageContext, request: Request, draft: Draft, problem: YinzhengError | None = None
 ) -> Response:
     actor = desk.visitor(request).actor
     return _draft_page(
@@ -272,7 +272,7 @@ def _preview(
 
 
 def _review(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     draft: Draft,
     problem: YinzhengError | None = None,
@@ -297,7 +297,7 @@ def _review(
 
 
 def _draft_page(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     template: str,
     draft: Draft,

@@ -17,7 +17,7 @@ from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Refused, TooLarge
 from portal.frame import forms, problems
 from portal.frame.language import OFFICE_ZONE, Language
-from portal.frame.page_context import Desk, Form, upload
+from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.officer.documents import read_upload
 from signing import Permit, SealEntry, rules, uses
@@ -25,7 +25,11 @@ from signing.seals.permits import LARGEST_QUOTA
 from signing.validation.service import MAX_DOCUMENT
 
 _TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}
-_ENDINGS = {uses.Form.PDF: "-sealed.pdf", uses.Form.CMS: ".p7s", uses.Form.JWS: ".jws"}
+_ENDINGS = {
+    uses.SignatureForm.PDF: "-sealed.pdf",
+    uses.SignatureForm.CMS: ".p7s",
+    uses.SignatureForm.JWS: ".jws",
+}
 _USUAL_DAYS = 30
 
 
@@ -41,7 +45,7 @@ class PermitOnPage:
     ended_by: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/seals/{seal_id}/permits")
     house = desk.house
 
@@ -117,7 +121,7 @@ def router(desk: Desk) -> APIRouter:
 
 
 def _decided(
-    desk: Desk, request: Request, seal_id: str, permit_id: str, form: Form, act: str
+    desk: PageContext, request: Request, seal_id: str, permit_id: str, form: Form, act: str
 ) -> Response:
     """Grant or end a permit; the page says why not."""
     actor, house = desk.officer(request).actor, desk.house
@@ -132,7 +136,9 @@ def _decided(
     return desk.go(f"/staff/seals/{seal_id}/permits/{permit_id}")
 
 
-def _found(desk: Desk, actor: Actor, seal_id: str, permit_id: str) -> tuple[SealEntry, Permit]:
+def _found(
+    desk: PageContext, actor: Actor, seal_id: str, permit_id: str
+) -> tuple[SealEntry, Permit]:
     """A permit of the officer's own department. Raises `UnknownSeal`, `UnknownPermit`."""
     entry = desk.house.seals.entry(seal_id, by=actor)
     with desk.house.database.read() as tx:
@@ -140,7 +146,7 @@ def _found(desk: Desk, actor: Actor, seal_id: str, permit_id: str) -> tuple[Seal
 
 
 def _permit(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     seal_id: str,
     permit_id: str,
@@ -163,11 +169,14 @@ def _permit(
         may_approve=decides and not own and line.state == "asked",
         may_end=decides and line.state in {"asked", "in_force"},
         may_use=own and line.state == "in_force",
-        hows=[(str(how), desk.language(request).say(f"permits.how.{how}")) for how in uses.Form],
+        hows=[
+            (str(how), desk.language(request).say(f"permits.how.{how}"))
+            for how in uses.SignatureForm
+        ],
     )
 
 
-def _lines(desk: Desk, request: Request, found: Sequence[Permit]) -> list[PermitOnPage]:
+def _lines(desk: PageContext, request: Request, found: Sequence[Permit]) -> list[PermitOnPage]:
     people = {one for each in found for one in (each.asked_by, each.approved_by, each.withdrawn_by)}
     names = desk.house.idp.people.names({person for person in people if person})
     now, system = desk.house.clock(), desk.language(request).say("access.system")
@@ -184,7 +193,7 @@ def _lines(desk: Desk, request: Request, found: Sequence[Permit]) -> list[Permit
 
 
 def _form(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     entry: SealEntry,
     typed: Mapping[str, str],
@@ -227,18 +236,18 @@ def _end_of(day: date) -> datetime:
     return datetime.combine(day, time(23, 59, 59), OFFICE_ZONE)
 
 
-def _how(form: Form) -> uses.Form:
+def _how(form: Form) -> uses.SignatureForm:
     asked = form.get("how")
-    return next((how for how in uses.Form if how == asked), uses.Form.PDF)
+    return next((how for how in uses.SignatureForm if how == asked), uses.SignatureForm.PDF)
 
 
-def _download(data: bytes, filename: str, how: uses.Form) -> Response:
+def _download(data: bytes, filename: str, how: uses.SignatureForm) -> Response:
     name = forms.without_invisible(filename)[-120:] or "document"
-    if how is uses.Form.PDF:
+    if how is uses.SignatureForm.PDF:
         name = PurePath(name).stem
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name + _ENDINGS[how])}",
         "Cache-Control": "no-store",
     }
-    kind = "application/pdf" if how is uses.Form.PDF else "application/octet-stream"
+    kind = "application/pdf" if how is uses.SignatureForm.PDF else "application/octet-stream"
     return Response(data, media_type=kind, headers=headers)

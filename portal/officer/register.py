@@ -16,7 +16,7 @@ from foundation.errors import Conflict, Invalid, NotFound, YinzhengError
 from portal.citizen.access_history import look
 from portal.citizen.pages import pdf_answer
 from portal.frame import forms, problems
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
 from portal.frame.views import card, facts, general_facts
 
@@ -32,7 +32,7 @@ ACTS: Mapping[str, State] = {
 }
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/certificates")
     certificates = desk.house.certificates
 
@@ -108,13 +108,13 @@ def _wanted(act: str) -> State:
     return ACTS[act]
 
 
-def _list(desk: Desk, request: Request, *, q: str, **values: object) -> Response:
+def _list(desk: PageContext, request: Request, *, q: str, **values: object) -> Response:
     keep = urlencode({"q": q}) if q else ""
     return desk.page(request, "register.html", q=q, keep=keep, **values)
 
 
 def _change(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     found: Certificate,
     wanted: State,

@@ -18,7 +18,7 @@ from foundation.errors import Conflict, Invalid, NotFound, Refused, YinzhengErro
 from keys.encoding.x509 import RevocationReason
 from portal.frame import forms, problems
 from portal.frame.language import Language
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
 from signing import SealEntry, SealKind, Seals, SealState, SealWish
 
@@ -37,7 +37,7 @@ _TONES = {SealState.ACTIVE: "good", SealState.SUSPENDED: "care", SealState.REVOK
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SealHistoryLine:
     """A dated line of a seal's life: what it became, or what was applied for, by whom and why."""
 
     at: datetime
@@ -46,7 +46,7 @@ class Line:
     why: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/seals")
     house = desk.house
 
@@ -176,7 +176,7 @@ def _wish(actor: Actor, typed: Mapping[str, str]) -> SealWish:
 
 
 def _form(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     typed: Mapping[str, str],
     *,
@@ -196,7 +196,7 @@ def _form(
     )
 
 
-def _seal(desk: Desk, request: Request, entry: SealEntry) -> Response:
+def _seal(desk: PageContext, request: Request, entry: SealEntry) -> Response:
     actor = desk.visitor(request).actor
     return desk.page(
         request,
@@ -210,7 +210,7 @@ def _seal(desk: Desk, request: Request, entry: SealEntry) -> Response:
     )
 
 
-def _steps(desk: Desk, entry: SealEntry) -> Sequence[str]:
+def _steps(desk: PageContext, entry: SealEntry) -> Sequence[str]:
     if entry.waiting is not None:
         return ("approve", "reject")
     applications = desk.house.seals.applications(entry.id)
@@ -220,7 +220,7 @@ def _steps(desk: Desk, entry: SealEntry) -> Sequence[str]:
     return STEPS.get(entry.state, ())
 
 
-def _lines(desk: Desk, lang: Language, entry: SealEntry) -> list[Line]:
+def _lines(desk: PageContext, lang: Language, entry: SealEntry) -> list[SealHistoryLine]:
     """States and applications as one story, newest first, with the names of people."""
     history = desk.house.seals.history(entry.id)
     later = [each for each in desk.house.seals.applications(entry.id) if each.version > 1]
@@ -232,11 +232,11 @@ def _lines(desk: Desk, lang: Language, entry: SealEntry) -> list[Line]:
         return names.get(person, "") or lang.say("access.system")
 
     lines = [
-        Line(each.since, lang.say(f"seal.state.{each.state}"), who(each.by), each.reason)
+        SealHistoryLine(each.since, lang.say(f"seal.state.{each.state}"), who(each.by), each.reason)
         for each in history
     ]
     lines += [
-        Line(
+        SealHistoryLine(
             each.applied_at,
             lang.say("seals.version_asked", version=each.version),
             who(each.applied_by),
@@ -248,7 +248,7 @@ def _lines(desk: Desk, lang: Language, entry: SealEntry) -> list[Line]:
 
 
 def _act_page(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     entry: SealEntry,
     act: str,

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from certificates.identifier import organisation_check
 from foundation.errors import NotFound
-from portal.frame.page_context import Desk
+from portal.frame.page_context import PageContext
 
 EXAMPLE_TYPE = "food-business-licence"
 EXAMPLE_PURPOSE = "food-inspection"
@@ -41,7 +41,7 @@ class Operation:
     summary: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/developers")
     sandbox = desk.house.settings.mode == "sandbox"
 
@@ -73,7 +73,7 @@ def router(desk: Desk) -> APIRouter:
     return pages
 
 
-def steps(desk: Desk, *, sandbox: bool) -> list[Step]:
+def steps(desk: PageContext, *, sandbox: bool) -> list[Step]:
     """The way from nothing to a kept receipt."""
     base = desk.house.settings.public_url
     asked = _asked(desk)
@@ -108,7 +108,7 @@ def client_example() -> str:
     return json.dumps(client, ensure_ascii=False, indent=2)
 
 
-def python_example(desk: Desk) -> str:
+def python_example(desk: PageContext) -> str:
     """The same walk as a program: the standard library and httpx."""
     return _PROGRAM.format(base=desk.house.settings.public_url, asked=_python(_asked(desk)))
 
@@ -125,7 +125,7 @@ def operations(description: Mapping[str, Any]) -> list[tuple[str, list[Operation
     return sorted(groups.items())
 
 
-def _asked(desk: Desk) -> dict[str, str]:
+def _asked(desk: PageContext) -> dict[str, str]:
     """A question that the example purpose allows."""
     kind = desk.house.catalogue.get(EXAMPLE_TYPE)
     if kind is None or EXAMPLE_PURPOSE not in kind.purposes:

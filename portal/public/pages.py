@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from sqlalchemy import text
 
 from foundation.errors import NotFound
-from portal.frame.page_context import Desk
+from portal.frame.page_context import PageContext
 from portal.frame.views import own
 
 # Statement pages: the sections each one has, in order. The words are in the catalogues.
@@ -27,7 +27,7 @@ class Probe:
     well: bool
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
     house = desk.house
 
@@ -87,11 +87,11 @@ def router(desk: Desk) -> APIRouter:
     return pages
 
 
-def _statement(desk: Desk, request: Request, name: str) -> Response:
+def _statement(desk: PageContext, request: Request, name: str) -> Response:
     return desk.page(request, "prose.html", name=name, parts=STATEMENTS[name])
 
 
-def _probes(desk: Desk) -> Iterator[Probe]:
+def _probes(desk: PageContext) -> Iterator[Probe]:
     house = desk.house
 
     def database() -> object:
@@ -117,5 +117,5 @@ def _answers(check: Callable[[], object]) -> bool:
     return True
 
 
-def _checkpoint(desk: Desk) -> str:
+def _checkpoint(desk: PageContext) -> str:
     return desk.house.ledger.checkpoint() if _answers(desk.house.ledger.checkpoint) else ""

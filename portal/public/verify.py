@@ -23,7 +23,7 @@ from portal.citizen.pictures import MAX_PHOTO_BYTES, read_qr
 from portal.frame import forms, problems
 from portal.frame.errors import FileNeeded
 from portal.frame.language import Language
-from portal.frame.page_context import Desk, Form, upload
+from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.frame.views import Fact, facts, own
 
@@ -57,7 +57,7 @@ class CheckLine:
     words: str
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
     verifications = desk.house.verifications
 
@@ -132,7 +132,7 @@ def read_limited(data: bytes) -> bytes:
     return data
 
 
-def verdict_page(desk: Desk, request: Request, verdict: Verdict) -> Response:
+def verdict_page(desk: PageContext, request: Request, verdict: Verdict) -> Response:
     """The page for one verdict; 200 whatever it says, as on the API."""
     lang = desk.language(request)
     kind = desk.house.catalogue.get(verdict.type)
@@ -152,7 +152,7 @@ def verdict_page(desk: Desk, request: Request, verdict: Verdict) -> Response:
     )
 
 
-def _shown(desk: Desk, request: Request, token: str) -> Response:
+def _shown(desk: PageContext, request: Request, token: str) -> Response:
     """What this browser has opened here, else the question whether to; nothing changes by it."""
     word = request.cookies.get(_cookie(desk), "")
     seen = desk.house.verifications.showing.again(word, token) if word else None
@@ -162,7 +162,7 @@ def _shown(desk: Desk, request: Request, token: str) -> Response:
 
 
 def _let_look_again(
-    desk: Desk, request: Request, answer: Response, word: str, until: datetime
+    desk: PageContext, request: Request, answer: Response, word: str, until: datetime
 ) -> None:
     """Give the browser its word, for this address and until the code's end. Lax: people come back
     to the address from another program, and looking changes nothing."""
@@ -177,11 +177,11 @@ def _let_look_again(
     )
 
 
-def _cookie(desk: Desk) -> str:
+def _cookie(desk: PageContext) -> str:
     return "__Secure-yz_shown" if _is_https(desk) else "yz_shown"
 
 
-def _is_https(desk: Desk) -> bool:
+def _is_https(desk: PageContext) -> bool:
     return desk.origin.startswith("https://")
 
 
@@ -195,13 +195,13 @@ def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
     )
 
 
-def _answer(desk: Desk, request: Request, asked: VerificationRequest) -> Response:
+def _answer(desk: PageContext, request: Request, asked: VerificationRequest) -> Response:
     actor = desk.visitor(request).actor
     verdict = desk.house.verifications.verify_now(actor, asked, address=desk.address(request))
     return verdict_page(desk, request, verdict)
 
 
-def _follow_code(desk: Desk, request: Request, text: str) -> Response:
+def _follow_code(desk: PageContext, request: Request, text: str) -> Response:
     """A code holds our address or our signed text; anything else is somebody else's."""
     if text.startswith(CODE_PREFIX):
         return _answer(desk, request, VerificationRequest(qr_text=text, purpose=PUBLIC_CHECK))
@@ -211,15 +211,17 @@ def _follow_code(desk: Desk, request: Request, text: str) -> Response:
     return _again(desk, request, "photo", "verify.foreign_code")
 
 
-def _again(desk: Desk, request: Request, field: str, message: str) -> Response:
+def _again(desk: PageContext, request: Request, field: str, message: str) -> Response:
     errors = problems.one(desk.language(request), field, message)
     return _ways(desk, request, status=422, errors=errors)
 
 
-def _refused(desk: Desk, request: Request, field: str, problem: Invalid | TooLarge) -> Response:
+def _refused(
+    desk: PageContext, request: Request, field: str, problem: Invalid | TooLarge
+) -> Response:
     words = problems.sentence(desk.language(request), problem)
     return _ways(desk, request, status=problem.status, errors=[Mistake(field, words)])
 
 
-def _ways(desk: Desk, request: Request, **values: object) -> Response:
+def _ways(desk: PageContext, request: Request, **values: object) -> Response:
     return desk.page(request, "verify.html", **{"number": "", **values})

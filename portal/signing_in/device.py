@@ -11,10 +11,10 @@ from fastapi.responses import Response
 from idp import DeviceAnswered, DeviceRejected, DeviceView, Session
 from portal.frame import forms, problems
 from portal.frame.errors import SignInNeeded
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
     devices, notices = desk.house.idp.devices, desk.house.idp.notices
 
@@ -55,24 +55,24 @@ def router(desk: Desk) -> APIRouter:
     return pages
 
 
-def _session(desk: Desk, request: Request) -> Session:
+def _session(desk: PageContext, request: Request) -> Session:
     session = desk.house.idp.session(desk.person(request).session_id)
     if session is None:  # it ended between two questions
         raise SignInNeeded("/")
     return session
 
 
-def _confirm(desk: Desk, request: Request, view: DeviceView) -> Response:
+def _confirm(desk: PageContext, request: Request, view: DeviceView) -> Response:
     lang = desk.language(request)
     claims = [{"name": each.name, "label": lang.pick(each.label)} for each in view.claims]
     return desk.page(request, "device_confirm.html", device=view, client=view.client, claims=claims)
 
 
-def _done(desk: Desk, request: Request, answered: DeviceAnswered) -> Response:
+def _done(desk: PageContext, request: Request, answered: DeviceAnswered) -> Response:
     return desk.page(request, "device_done.html", client=answered.client, allowed=answered.allowed)
 
 
-def _rejected(desk: Desk, request: Request, code: str, rejected: DeviceRejected) -> Response:
+def _rejected(desk: PageContext, request: Request, code: str, rejected: DeviceRejected) -> Response:
     if rejected.reason == "not_signed_in":
         raise SignInNeeded("/device")
     if not rejected.retry_after:
@@ -89,6 +89,6 @@ def _rejected(desk: Desk, request: Request, code: str, rejected: DeviceRejected)
     )
 
 
-def _again(desk: Desk, request: Request, code: str, message: str) -> Response:
+def _again(desk: PageContext, request: Request, code: str, message: str) -> Response:
     errors = problems.one(desk.language(request), "user_code", message)
     return desk.page(request, "device.html", code=code, status=422, errors=errors)

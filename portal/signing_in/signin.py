@@ -15,7 +15,7 @@ from idp import Authenticated, Interaction, Rejected
 from idp.authorize.interaction import Decision
 from idp.web.routes import render as render_decision
 from portal.frame import forms, problems
-from portal.frame.page_context import Desk, Form
+from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
 from portal.frame.session import safe_return
 
@@ -23,7 +23,7 @@ HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:
     pages = APIRouter()
     idp = desk.house.idp
 
@@ -100,7 +100,7 @@ def router(desk: Desk) -> APIRouter:
     return pages
 
 
-def _interaction(desk: Desk, request: Request, interaction_id: str) -> Interaction:
+def _interaction(desk: PageContext, request: Request, interaction_id: str) -> Interaction:
     """The sign-in request that this page belongs to, if it is this browser's."""
     browser, session = desk.cookies.browser(request), desk.cookies.session(request)
     interaction = desk.house.idp.interaction(interaction_id, browser, session)
@@ -109,7 +109,7 @@ def _interaction(desk: Desk, request: Request, interaction_id: str) -> Interacti
 
 
 def _authenticate(
-    desk: Desk, request: Request, form: FormData, interaction: Interaction | None, back: str
+    desk: PageContext, request: Request, form: FormData, interaction: Interaction | None, back: str
 ) -> Response:
     lang = desk.language(request)
     username = forms.text(form, "username", 200)
@@ -139,7 +139,7 @@ def _authenticate(
 
 
 def _rejected(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     result: Rejected,
     interaction: Interaction | None,
@@ -160,7 +160,7 @@ def _rejected(
 
 
 def _form(
-    desk: Desk,
+    desk: PageContext,
     request: Request,
     interaction: Interaction | None = None,
     *,
@@ -185,7 +185,7 @@ def _form(
     )
 
 
-def _consent(desk: Desk, request: Request, interaction: Interaction) -> Response:
+def _consent(desk: PageContext, request: Request, interaction: Interaction) -> Response:
     lang = desk.language(request)
     claims = [
         {"name": each.name, "label": lang.pick(each.label), "essential": each.essential}

@@ -22,7 +22,7 @@ from exchange.receipts.writing import to_pem
 from foundation.actor import SYSTEM
 from foundation.errors import Refused
 from server import migrations
-from server.assembly import House, open_database, open_master_key, opened
+from server.assembly import Installation, open_database, open_master_key, opened
 from server.running import processes
 from server.sandbox import seeds
 from server.sandbox.visitors import Browser, Program, RelyingParty, Surprise, photograph
@@ -62,7 +62,7 @@ def _migrate(settings: Settings) -> None:
     database.close()
 
 
-def _serve_and_walk(house: House, *, once: bool) -> int:
+def _serve_and_walk(house: Installation, *, once: bool) -> int:
     """The house serves in this thread, where signals arrive; the story is told in another."""
     told, well = threading.Event(), threading.Event()
 
@@ -87,7 +87,7 @@ def _serve_and_walk(house: House, *, once: bool) -> int:
     return 0 if well.is_set() else 1
 
 
-def walk(house: House, console: Console) -> bool:
+def walk(house: Installation, console: Console) -> bool:
     """Every step in order, one verdict line each; stops at the first that goes wrong."""
     origin, database = house.settings.issuer, house.database.dialect
     console.print(f"\n  [bold red]印证[/] [bold]Yinzheng[/]  {origin}  [dim]{database}[/]\n")
@@ -108,7 +108,7 @@ def walk(house: House, console: Console) -> bool:
     return True
 
 
-def _check_ledger(house: House) -> tuple[int, Sequence[str]]:
+def _check_ledger(house: Installation) -> tuple[int, Sequence[str]]:
     house.ledger.integrate_all()
     report = house.ledger.fsck()
     return report.size, report.problems

@@ -11,7 +11,7 @@ from foundation.actor import SYSTEM
 from foundation.codes import organisation_check, resident_check
 from foundation.errors import Conflict, Refused
 from idp import Client
-from server.assembly import House
+from server.assembly import Installation
 
 PASSWORD = "yinzheng-sandbox"  # noqa: S105 — printed in the README on purpose
 
@@ -27,7 +27,7 @@ class Department:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class SandboxPerson:
     """Somebody who can sign in: a citizen with an id number, or an officer with roles."""
 
     username: str
@@ -72,19 +72,21 @@ RESTAURANT = Department(
 )
 DEPARTMENTS = (MARKET, POLICE, CHICAGO, EDUCATION, BANK, RESTAURANT)
 
-CHEN = Person("chen", "陈静怡", _resident("99000119900307002"), represents=(RESTAURANT.code,))
+CHEN = SandboxPerson(
+    "chen", "陈静怡", _resident("99000119900307002"), represents=(RESTAURANT.code,)
+)
 CITIZENS = (
     CHEN,
-    Person("lin", "林志强", _resident("99000119850612001")),
-    Person("long", "龙龘", _resident("99000119780228003")),
+    SandboxPerson("lin", "林志强", _resident("99000119850612001")),
+    SandboxPerson("long", "龙龘", _resident("99000119780228003")),
 )
 OFFICERS = (
-    Person("wang", "王敏", department=MARKET.code, roles=("drafter",)),
-    Person("li", "李建国", department=MARKET.code, roles=("approver", "keeper")),
-    Person("zhao", "赵磊", department=POLICE.code, roles=("drafter",)),
-    Person("sun", "孙悦", department=POLICE.code, roles=("approver", "keeper")),
-    Person("adams", "Alice Adams", department=CHICAGO.code, roles=("drafter",), locale="en"),
-    Person(
+    SandboxPerson("wang", "王敏", department=MARKET.code, roles=("drafter",)),
+    SandboxPerson("li", "李建国", department=MARKET.code, roles=("approver", "keeper")),
+    SandboxPerson("zhao", "赵磊", department=POLICE.code, roles=("drafter",)),
+    SandboxPerson("sun", "孙悦", department=POLICE.code, roles=("approver", "keeper")),
+    SandboxPerson("adams", "Alice Adams", department=CHICAGO.code, roles=("drafter",), locale="en"),
+    SandboxPerson(
         "baker",
         "Ben Baker",
         department=CHICAGO.code,
@@ -166,7 +168,7 @@ CLIENTS = (
 )
 
 
-def seed(house: House) -> None:
+def seed(house: Installation) -> None:
     """Load everything above; what is there already stays. Any number of processes may do this.
 
     Raises `Refused` in production.
@@ -194,7 +196,7 @@ def _department(code: str) -> Department | None:
     return next((each for each in DEPARTMENTS if each.code == code), None)
 
 
-def _add(house: House, person: Person) -> None:
+def _add(house: Installation, person: SandboxPerson) -> None:
     office = _department(person.department)
     house.idp.people.add(
         person.username,
@@ -210,7 +212,7 @@ def _add(house: House, person: Person) -> None:
     )
 
 
-def _register_seal(house: House, department: Department) -> None:
+def _register_seal(house: Installation, department: Department) -> None:
     with house.database.write() as tx:
         house.seals.register(
             tx,

@@ -36,7 +36,7 @@ class Surprise(Exception):
 
 
 @dataclass(slots=True)
-class Form:
+class PageForm:
     """A form as it stands in a page: where it goes, and what its fields hold already."""
 
     action: str
@@ -49,7 +49,7 @@ class _Reader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.forms: list[Form] = []
+        self.forms: list[PageForm] = []
         self.links: list[str] = []
         self.words: list[str] = []
         self.boxes: list[str] = []
@@ -64,7 +64,7 @@ class _Reader(HTMLParser):
         name, value = has.get("name", ""), has.get("value", "")
         self._silent = tag in {"script", "style"}
         if tag == "form":
-            self.forms.append(Form(has.get("action", "")))
+            self.forms.append(PageForm(has.get("action", "")))
         elif tag == "section" and has.get("class", "").startswith("verdict "):
             self.tone = has["class"].partition(" ")[2]
         elif tag == "a":
@@ -104,7 +104,7 @@ class _Reader(HTMLParser):
             form.values[name] = value
 
 
-class Page:
+class ReceivedPage:
     """One page that a browser received."""
 
     def __init__(self, browser: "Browser", response: httpx.Response) -> None:
@@ -124,14 +124,16 @@ class Page:
         # Where the browser was sent when that is not this site any more (a client's callback).
         self.left_for = response.headers.get("location", "")
 
-    def form(self, action: str) -> Form:
+    def form(self, action: str) -> PageForm:
         """The form that posts to an address beginning with `action`."""
         for form in self.forms:
             if form.action.startswith(action):
                 return form
         raise Surprise(f"{self.path} answered {self.status} without a form to {action}")
 
-    def send(self, action: str, typed: Typed, files: Mapping[str, Any] | None = None) -> "Page":
+    def send(
+        self, action: str, typed: Typed, files: Mapping[str, Any] | None = None
+    ) -> "ReceivedPage":
         """Fill the form in and send it; what was not typed keeps what the page put there."""
         form = self.form(action)
         return self._browser.post(form.action, {**form.values, **typed}, files)
@@ -152,10 +154,12 @@ class Browser:
         self.client = httpx.Client(base_url=origin, headers=headers, timeout=30)
         self._origin = urlsplit(origin).netloc
 
-    def open(self, path: str, **query: str) -> Page:
+    def open(self, path: str, **query: str) -> ReceivedPage:
         return self._follow(self.client.get(path, params=query or None))
 
-    def post(self, path: str, values: Typed, files: Mapping[str, Any] | None = None) -> Page:
+    def post(
+        self, path: str, values: Typed, files: Mapping[str, Any] | None = None
+    ) -> ReceivedPage:
         return self._follow(self.client.post(path, data=dict(values), files=files))
 
     def download(self, path: str) -> bytes:
@@ -165,7 +169,7 @@ class Browser:
             raise Surprise(f"{path} answered {response.status_code}")
         return response.content
 
-    def sign_in(self, username: str, password: str) -> Page:
+    def sign_in(self, username: str, password: str) -> ReceivedPage:
         """Through the sign-in page. Raises `Surprise` when it shows itself again."""
         page = self.open("/signin").send("/signin", {"username": username, "password": password})
         if page.path.startswith("/signin"):
@@ -175,17 +179,17 @@ class Browser:
     def close(self) -> None:
         self.client.close()
 
-    def _follow(self, response: httpx.Response) -> Page:
+    def _follow(self, response: httpx.Response) -> ReceivedPage:
         while response.status_code in {302, 303}:
             target = urljoin(str(response.url), response.headers["location"])
             if urlsplit(target).netloc != self._origin:
                 break
             response = self.client.get(target)
-        return Page(self, response)
+        return ReceivedPage(self, response)
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class RelyingPartySession:
     """What a relying party holds after a sign-in: checked ID token claims and the tokens."""
 
     claims: Mapping[str, Any]
@@ -235,7 +239,7 @@ class RelyingParty:
         self.issuer, self.client_id = issuer, client_id
         self.redirect_uri, self.scope = redirect_uri, scope
 
-    def sign_in(self, browser: Browser, username: str, password: str) -> SignedIn:
+    def sign_in(self, browser: Browser, username: str, password: str) -> RelyingPartySession:
         """Walk the person's browser through sign-in and consent to everything; redeem the code."""
         verifier, state, nonce = (secrets.token_urlsafe(32) for _ in range(3))
         digest = hashlib.sha256(verifier.encode()).digest()
@@ -267,7 +271,7 @@ class RelyingParty:
     def close(self) -> None:
         self.client.close()
 
-    def _redeem(self, code: str, verifier: str, nonce: str) -> SignedIn:
+    def _redeem(self, code: str, verifier: str, nonce: str) -> RelyingPartySession:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -282,7 +286,7 @@ class RelyingParty:
         claims = self._check_id_token(tokens["id_token"])
         if claims.get("nonce") != nonce:
             raise Surprise("the ID token does not carry our nonce")
-        return SignedIn(claims, tokens["access_token"], tokens.get("refresh_token", ""))
+        return RelyingPartySession(claims, tokens["access_token"], tokens.get("refresh_token", ""))
 
     def _check_id_token(self, token: str) -> dict[str, Any]:
         """With another library than the one that made it (OIDC Core §3.1.3.7)."""

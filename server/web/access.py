@@ -11,7 +11,7 @@ from idp import Idp
 from server.web.middleware import streamed_sha256
 
 
-class Access:
+class AccessTokens:
     """Implements `foundation.batching.routes.Require` over the identity provider's access
     tokens."""
 

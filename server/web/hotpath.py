@@ -47,7 +47,7 @@ log = structlog.get_logger("http")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchedRoute:
     """The route of an address, and what its `{name}` stands for there."""
 
     route: HotRoute
@@ -85,7 +85,7 @@ class HotPath:
     ) -> None:
         self._app = app
         self._answered = answered
-        self._exact: dict[tuple[str, str], Found] = {}
+        self._exact: dict[tuple[str, str], MatchedRoute] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
         security = security_headers(https=https)
         # Nearly all answers carry the same few headers.
@@ -121,7 +121,7 @@ class HotPath:
         body = b"" if request.method == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
 
-    def find(self, method: str, path: str) -> Found | None:
+    def find(self, method: str, path: str) -> MatchedRoute | None:
         """The fast-lane route of a decoded path; None leaves the request to the framework, which
         refuses odd paths."""
         found = self._exact.get((method, path))
@@ -129,7 +129,7 @@ class HotPath:
             head, _, tail = path.rpartition("/")
             match = self._one_segment.get((method, head))
             if match is not None and tail and not is_odd_path(path):
-                found = Found(match[0], {match[1]: tail})
+                found = MatchedRoute(match[0], {match[1]: tail})
         return found
 
     async def reply(
@@ -166,7 +166,7 @@ class HotPath:
         head, _, tail = route.path.rpartition("/")
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             if "{" not in route.path:
-                self._exact[method, route.path] = Found(route, {})
+                self._exact[method, route.path] = MatchedRoute(route, {})
             elif tail.startswith("{") and tail.endswith("}") and "{" not in head:
                 self._one_segment[method, head] = (route, tail[1:-1])
             else:

@@ -275,9 +275,9 @@ class HotProtocol(HttpToolsProtocol):
         return _Exchange(found.route, request, self.headers, keep_alive=lasting)
 
     def _begin(self, exchange: _Exchange) -> None:
-        """Run a prompt handler at once; whatever has to wait becomes a task."""
+        """Run a non-blocking handler at once; whatever has to wait becomes a task."""
         answering: Coroutine[Any, Any, None] = self._answer(exchange)
-        if exchange.route.prompt:
+        if exchange.route.non_blocking:
             try:
                 answering = _rest(answering, answering.send(None))
             except StopIteration:

@@ -23,7 +23,7 @@ CPU_SECONDS = 30
 _HEAD = 4
 
 
-class Refused(Exception):
+class NotSealable(Exception):
     """This file cannot be sealed; the first argument is a stable word."""
 
 
@@ -43,7 +43,7 @@ def answer(order: dict[str, Any], data: bytes) -> bytes:
     """Everything a foreign file can make go wrong is an answer, not a crash."""
     try:
         return b"+" + prepared(order, data)
-    except Refused as refused:
+    except NotSealable as refused:
         word, detail = refused.args
     except (MemoryError, RecursionError):
         word, detail = "too_complex", "reading the file needs more than we give"
@@ -79,23 +79,25 @@ def _is_first(writer: Any) -> bool:
 
     reader = writer.prev
     if reader.encrypted:
-        raise Refused("encrypted", "the document is encrypted")
+        raise NotSealable("encrypted", "the document is encrypted")
     if read_certification_data(reader) is not None:
         # Even where it allows signing, it allows no field that it has not seen (table 257).
-        raise Refused("forbidden", "a signature in the document forbids to add a seal")
+        raise NotSealable("forbidden", "a signature in the document forbids to add a seal")
     return not reader.embedded_signatures
 
 
 def _must_lie_on(writer: Any, page: int, box: tuple[float, float, float, float]) -> None:
     if not 0 <= page < int(writer.root["/Pages"]["/Count"]):
-        raise Refused("page_missing", f"there is no page {page + 1}")
+        raise NotSealable("page_missing", f"there is no page {page + 1}")
     reference, _resources = writer.find_page_for_modification(page)
     node = reference.get_object()
     while "/MediaBox" not in node:
         node = node["/Parent"]
     left, bottom, right, top = (float(value) for value in node["/MediaBox"])
     if not (left <= box[0] < box[2] <= right and bottom <= box[1] < box[3] <= top):
-        raise Refused("outside_page", f"the page is {right - left:g} by {top - bottom:g} points")
+        raise NotSealable(
+            "outside_page", f"the page is {right - left:g} by {top - bottom:g} points"
+        )
 
 
 def _free_name(writer: Any) -> str:

@@ -43,7 +43,7 @@ StampMaker = Callable[[bytes, datetime], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SealPlacement:
     """Where and how the seal is seen, and what else is written into the file."""
 
     name: str
@@ -56,7 +56,7 @@ class Place:
 
 def seal(
     data: bytes,
-    place: Place,
+    place: SealPlacement,
     template: cms.SignerTemplate,
     sign: Callable[[bytes], bytes],
     stamp: StampMaker | None,
@@ -142,7 +142,7 @@ def _must_verify(sealed: bytes, gap: pdf_gap.Gap) -> None:
         raise SelfCheckFailed(f"the sealed file cannot be verified: {problem}") from None
 
 
-def _prepared(data: bytes, place: Place, digest: str, room: int, now: datetime) -> bytes:
+def _prepared(data: bytes, place: SealPlacement, digest: str, room: int, now: datetime) -> bytes:
     order = json.dumps(_order(place, digest, room, now)).encode()
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
@@ -165,7 +165,7 @@ def _prepared(data: bytes, place: Place, digest: str, room: int, now: datetime) 
     raise DocumentNotSealable(refused["refused"], refused["detail"])
 
 
-def _order(place: Place, digest: str, room: int, now: datetime) -> dict[str, Any]:
+def _order(place: SealPlacement, digest: str, room: int, now: datetime) -> dict[str, Any]:
     return {
         "name": place.name,
         "picture": _text(place.picture),

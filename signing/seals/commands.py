@@ -23,7 +23,7 @@ from signing.models import SealChange, SealEntry, SealKind, SealWish
 from signing.seals.registry import Seals
 
 
-class House(Protocol):
+class SealServices(Protocol):
     """What these commands need of the house."""
 
     @property
@@ -34,7 +34,7 @@ class House(Protocol):
     def clock(self) -> Clock: ...
 
 
-OpenHouse = Callable[[], AbstractContextManager[House]]
+OpenHouse = Callable[[], AbstractContextManager[SealServices]]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 By = Annotated[str, typer.Option("--by", help="id of the person who takes this step")]
 Reason = Annotated[str, typer.Option("--reason", help="why; it stays in the register")]

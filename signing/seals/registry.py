@@ -263,7 +263,7 @@ class Seals:
         """Was this seal active, and a certificate of it valid, at that moment?"""
         return store.valid_at(tx, seal_id, at)
 
-    def then(self, certificate: str, at: datetime) -> store.SealThen | None:
+    def seal_at(self, certificate: str, at: datetime) -> store.SealThen | None:
         """The seal with this certificate digest, as it was at a moment."""
         with self._database.read() as tx:
             return store.seal_then(tx, certificate, at)

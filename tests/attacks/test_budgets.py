@@ -150,7 +150,7 @@ def with_an_endless_table(data: bytes, entries: int = 4_000_000) -> bytes:
 
 def judged(house: House, data: bytes) -> Validation:
     """With a second of time instead of half a minute."""
-    judge = Judge(house.signing._anchors(), house.seals.then, house.clock())
+    judge = Judge(house.signing._anchors(), house.seals.seal_at, house.clock())
     return validate(data, judge, partial(examine, seconds=1.0))
 
 

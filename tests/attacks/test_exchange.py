@@ -23,7 +23,7 @@ from exchange import Verdict, Verifications
 from exchange.errors import CertificateNotHeld, ShowCodeExpired, ShowCodeUnknown
 from exchange.http import to_json
 from exchange.models import answered_requests, show_codes
-from exchange.verification.idempotency import Claim
+from exchange.verification.idempotency import IdempotencyClaim
 from exchange.verification.quota import KNOWN, UNKNOWN
 from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS, ActorKind
@@ -426,10 +426,10 @@ def test_50_a_request_that_slept_repeats_what_was_decided_meanwhile(house, licen
         write = partial(written, verifications)
         return verifications.replays.once(INSPECTOR, "key", b"body", act, write)
 
-    async def quick(claim: Claim[Verdict]) -> Verdict:
+    async def quick(claim: IdempotencyClaim[Verdict]) -> Verdict:
         return await verifications.verify(INSPECTOR, asking(licence.number), claim)
 
-    async def slow(claim: Claim[Verdict]) -> Verdict:
+    async def slow(claim: IdempotencyClaim[Verdict]) -> Verdict:
         asleep.set()
         await wake.wait()
         return await quick(claim)
@@ -466,7 +466,7 @@ def test_what_is_kept_for_a_day_is_gone_after_it(house, licence):
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "ключ", "x" * 256, "a\n"])
 def test_an_idempotency_key_is_visible_ascii(house, key):
-    async def act(_claim: Claim[bytes]) -> bytes:
+    async def act(_claim: IdempotencyClaim[bytes]) -> bytes:
         return b""
 
     with pytest.raises(Malformed):

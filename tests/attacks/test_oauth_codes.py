@@ -110,7 +110,7 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
 
     from idp.models import Authorization, Client, Family
     from idp.store.families import StoredCode
-    from idp.token.grants.authorization_code import CodeRequest, Verdict, challenge_of, judge
+    from idp.token.grants.authorization_code import CodeRequest, CodeVerdict, challenge_of, judge
     from tests.idp.world import PURPOSE
 
     now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -123,7 +123,7 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
     family = Family("f", "c", granted, "h", now + timedelta(seconds=60))
     request = CodeRequest(party, "f", "h", "https://c/", challenge_of("v" * 43), now)
 
-    assert judge(request, StoredCode(family, "https://c/", "")) is Verdict.VERIFIER
+    assert judge(request, StoredCode(family, "https://c/", "")) is CodeVerdict.VERIFIER
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from idp import Granted, Refused
+from idp import Granted, RequestRefused
 from tests.idp.authorize.test_pushed import signing, strict  # noqa: F401
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Prover
@@ -60,7 +60,7 @@ def test_30_a_pushed_request_authorizes_once(world: World, strict: RelyingParty)
             )
         )
 
-    assert [type(each) for each in decisions] == [Granted, Refused]
+    assert [type(each) for each in decisions] == [Granted, RequestRefused]
     assert decisions[1].error == "invalid_request_uri"
     assert "used" in refused_on_a_page(world, carried)
 

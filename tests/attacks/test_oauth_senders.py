@@ -13,7 +13,7 @@ from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed
 from idp.clients.mtls import ClientCertificates
 from idp.protocol.errors import TokenRefused
-from server.web.access import Access
+from server.web.access import AccessTokens
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Certificate, Prover, authority, certificate
 from tests.idp.token.test_sender_constraint import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
@@ -37,7 +37,7 @@ def resource_answers(world: World, path: str, token: str, scheme: str, proof: st
         response = world.http.get(path, headers=headers)
         return response.status_code, response.headers.get("www-authenticate", "")
     try:
-        world.runner.run(Access(world.idp).hot(HotRequest("GET", path, headers=headers)))
+        world.runner.run(AccessTokens(world.idp).hot(HotRequest("GET", path, headers=headers)))
     except TokenRefused as refused:
         return refused.status, refused.challenge
     return 200, ""
@@ -166,7 +166,7 @@ def test_14_a_stolen_token_is_of_no_use_without_its_certificate(behind_a_proxy: 
     owner = behind_a_proxy.client(tls_client_certificate_bound_access_tokens=True)
     owner.certificate = certificate("owner")
     token = token_for(owner, path)
-    door = Access(behind_a_proxy.idp)
+    door = AccessTokens(behind_a_proxy.idp)
 
     def shown(header: dict[str, str]) -> int:
         headers = {"authorization": f"Bearer {token}", **header}

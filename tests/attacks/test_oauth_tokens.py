@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
-from server.web.access import Access
+from server.web.access import AccessTokens
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import certificate
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
@@ -22,7 +22,7 @@ def api_answers(world: World, token: str) -> bool:
     """Whether our own API would take the token."""
     request = HotRequest("GET", "/api/v1/x", headers={"authorization": f"Bearer {token}"})
     try:
-        world.runner.run(Access(world.idp).hot(request))
+        world.runner.run(AccessTokens(world.idp).hot(request))
     except InvalidToken as refused:
         return not (refused.status == 401 and "Bearer" in refused.challenge)
     return True

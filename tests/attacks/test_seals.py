@@ -15,7 +15,7 @@ from certificates.models import drafts
 from certificates.rules import DraftState
 from foundation.database import Database
 from foundation.errors import Refused
-from keys import Keys, Request
+from keys import Keys, SigningRequest
 from keys.custody.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, OrderRefused
 from keys.models import key_uses
@@ -79,7 +79,9 @@ def uses(database: Database) -> int:
         lambda keys, use, _: keys.sign(use, b"anything"),
         lambda keys, use, _: keys.sign_der(use, b"anything"),
         lambda keys, use, _: keys.jws(use, {"sub": "anyone"}, typ="dc+sd-jwt"),
-        lambda keys, use, now: keys.sign_many(use, [Request(b"1", order(now)), Request(b"2")]),
+        lambda keys, use, now: keys.sign_many(
+            use, [SigningRequest(b"1", order(now)), SigningRequest(b"2")]
+        ),
         lambda keys, use, now: keys.sign(use, b"x", order=order(now, approver="wang")),
         lambda keys, use, now: keys.sign(use, b"x", order=order(now, approver="")),
         lambda keys, use, now: keys.jws(use, {}, typ="x", order=order(now, drafter="li")),

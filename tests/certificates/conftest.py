@@ -74,7 +74,7 @@ def jobs(database, clock):
 @pytest.fixture
 def seals(database, keys, ledger, clock):
     keys.establish()
-    registry = Seals(database, keys, clock, records.into(ledger))
+    registry = Seals(database, keys, clock, records.ledger_sink(ledger))
     with database.write() as tx:
         for number, owner in enumerate((AUTHORITY, OTHER)):
             registry.register(

@@ -21,7 +21,7 @@ def worker(url: str, master_key: str, batch_id: str, now: str) -> None:
     database = Database(url, FieldCipher(key))
     keys = Keys(database, SoftwareBackend(key), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock, records.into(ledger)), keys, clock)
+    signing = Signing(Seals(database, keys, clock, records.ledger_sink(ledger)), keys, clock)
     jobs = open_jobs(database, clock)
     room = Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
     batches = Batches(room)

@@ -31,7 +31,7 @@ def open_room(url: str, master_key: bytes, now: datetime) -> Certificates:
     clock, database = MovableClock(now), Database(url, FieldCipher(master_key))
     keys = Keys(database, SoftwareBackend(master_key), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock, records.into(ledger)), keys, clock)
+    signing = Signing(Seals(database, keys, clock, records.ledger_sink(ledger)), keys, clock)
     jobs = open_jobs(database, clock)
     return Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
 

@@ -31,7 +31,7 @@ class Office:
         keys.establish()
         self.ledger = Ledger(database, keys, system_clock, "yinzheng.test/log")
         self.jobs: Jobs = open_jobs(database, self.clock)
-        self.seals = Seals(database, keys, system_clock, records.into(self.ledger))
+        self.seals = Seals(database, keys, system_clock, records.ledger_sink(self.ledger))
         self.signing = Signing(self.seals, keys, system_clock)
         with database.write() as tx:
             self.seal = self.seals.register(

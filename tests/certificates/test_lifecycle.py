@@ -280,7 +280,7 @@ def test_whatever_anybody_tries_in_any_order(
         keys = Keys(database, SoftwareBackend(master_key), clock)
         keys.establish()
         ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-        seals = Seals(database, keys, clock, records.into(ledger))
+        seals = Seals(database, keys, clock, records.ledger_sink(ledger))
         with database.write() as tx:
             for number, owner in enumerate((AUTHORITY, OTHER)):
                 seals.register(

@@ -20,7 +20,7 @@ from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
 from idp import Client, Person
-from server.assembly import House
+from server.assembly import Installation
 from server.settings import Settings
 from tests.conftest import CI
 
@@ -55,7 +55,7 @@ class Site:
         self._socket = config.bind_socket()
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.issuer = public_url or self.address
-        self.house = House(Settings(data_dir=folder, public_url=self.issuer, **settings))
+        self.house = Installation(Settings(data_dir=folder, public_url=self.issuer, **settings))
         config.app = self.house.app()
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, daemon=True)

@@ -172,7 +172,7 @@ def build_house(
     renderer: Renderer,
 ) -> House:
     keys.establish()
-    seals = Seals(database, keys, clock, records.into(ledger))
+    seals = Seals(database, keys, clock, records.ledger_sink(ledger))
     with database.write() as tx:
         seals.register(
             tx,

@@ -67,7 +67,7 @@ def main() -> None:
     database = Database(url, FieldCipher(key))
     keys = Keys(database, FallibleStore(key, die), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock, records.into(ledger)), keys, clock)
+    signing = Signing(Seals(database, keys, clock, records.ledger_sink(ledger)), keys, clock)
     jobs, types = open_jobs(database, clock), Catalogue.load()
     room = Certificates(database, keys, signing, ledger, jobs, clock, types, PUBLIC_URL)
     purposes = Purposes(database, types, clock)

@@ -9,11 +9,11 @@ from certificates.identifier import resident_check
 from certificates.models import Certificate
 from certificates.rules import State
 from exchange import rules
-from exchange.rules import Evidence, Outcome
+from exchange.rules import Outcome, RecordEvidence
 from foundation.encryption import FieldCipher
 
 AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-GOOD = Evidence(intact=True, witnessed=True, seal_in_force=True, seal_owner="authority")
+GOOD = RecordEvidence(intact=True, witnessed=True, seal_in_force=True, seal_owner="authority")
 RECORD = Certificate(
     id="1",
     identifier="1.2.156.3005.2.X",
@@ -166,8 +166,8 @@ def test_revoked_outweighs_expired_and_expired_outweighs_suspended():
 
 
 def test_without_evidence_nothing_is_called_valid():
-    assert outcome(evidence=Evidence(witnessed=True)) is Outcome.SOURCE_UNAVAILABLE
-    assert outcome(evidence=Evidence(True, True)) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=RecordEvidence(witnessed=True)) is Outcome.SOURCE_UNAVAILABLE
+    assert outcome(evidence=RecordEvidence(True, True)) is Outcome.SOURCE_UNAVAILABLE
 
 
 def test_silent_verdicts_are_six_unknown_checks():

@@ -15,7 +15,7 @@ from foundation.encryption import FieldCipher
 from foundation.errors import Malformed
 from idp.authorize import claims_request, request_objects
 from idp.authorize.authorization import check_authorization
-from idp.authorize.rules import Refused
+from idp.authorize.rules import RequestRefused
 from idp.clients import remote_metadata
 from idp.clients.mtls import ClientCertificates
 from idp.clients.service import read_credentials
@@ -54,7 +54,7 @@ PARTY = Client(
 )
 
 
-def proof_of(text: str) -> dpop.Proof:
+def proof_of(text: str) -> dpop.DpopProof:
     return dpop.check_proof(
         text, method="POST", url=f"{ISSUER}/oauth/token", now=NOW, nonces=NONCES, access_token="t"
     )
@@ -142,7 +142,7 @@ def test_any_request_of_a_known_client_is_checked_or_goes_back_with_an_error(par
 
     checked = check_authorization({**good, **params}, PARTY, issuer=ISSUER, now=NOW)
 
-    if isinstance(checked, Refused):
+    if isinstance(checked, RequestRefused):
         assert checked.redirect_uri == REDIRECT_URI
         assert dict(checked.parameters)["iss"] == ISSUER
     else:

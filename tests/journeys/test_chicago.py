@@ -18,7 +18,7 @@ import zxingcpp
 from PIL import Image
 
 from server.sandbox import seeds
-from server.sandbox.visitors import Browser, Page, Program, photograph
+from server.sandbox.visitors import Browser, Program, ReceivedPage, photograph
 from tests.simulators.office import PATIENCE, Office
 
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
@@ -58,7 +58,7 @@ def due_verdict(row: Mapping[str, str]) -> str:
     return "valid"
 
 
-def upload(drafter: Browser, data: bytes, name: str = "register.csv") -> Page:
+def upload(drafter: Browser, data: bytes, name: str = "register.csv") -> ReceivedPage:
     chosen = {"type": "chicago-business-licence", "mapping": "chicago"}
     file = {"file": (name, data, "text/csv")}
     return drafter.open("/staff/bulk").send("/staff/bulk", chosen, file)

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from keys.policy import SigningOrder
+from keys.policy import SigningAuthorization
 
 
-def order(now: datetime, **changed: Any) -> SigningOrder:
-    good = SigningOrder(
+def order(now: datetime, **changed: Any) -> SigningAuthorization:
+    good = SigningAuthorization(
         document="Zm9vZCBsaWNlbmNl",
         approval="draft-1",
         drafter="wang",

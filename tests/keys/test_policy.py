@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from keys.errors import KeyMayNotSign, OrderRefused
-from keys.policy import EARLY, LATE, KeyPolicy, Request, must_allow
+from keys.policy import EARLY, LATE, KeyPolicy, SigningRequest, must_allow
 from tests.keys.orders import order
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -15,16 +15,16 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_an_ordered_signature_is_allowed() -> None:
-    must_allow(SEAL, [Request(b"message", order(NOW))], NOW)
+    must_allow(SEAL, [SigningRequest(b"message", order(NOW))], NOW)
 
 
 def test_a_token_key_needs_no_order() -> None:
-    must_allow(KeyPolicy("idp.tokens", 1), [Request(b"message")], NOW)
+    must_allow(KeyPolicy("idp.tokens", 1), [SigningRequest(b"message")], NOW)
 
 
 def test_one_missing_order_refuses_the_whole_batch() -> None:
     with pytest.raises(OrderRefused, match="by order only"):
-        must_allow(SEAL, [Request(b"1", order(NOW)), Request(b"2")], NOW)
+        must_allow(SEAL, [SigningRequest(b"1", order(NOW)), SigningRequest(b"2")], NOW)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_an_order_that_is_not_by_two_people_now_is_refused(
     changed: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(OrderRefused, match=why):
-        must_allow(SEAL, [Request(b"message", order(NOW, **changed))], NOW)
+        must_allow(SEAL, [SigningRequest(b"message", order(NOW, **changed))], NOW)
 
 
 def test_a_key_does_not_sign_after_its_last_day() -> None:
     policy = KeyPolicy("certificates.qr", 1, not_after=NOW)
 
-    must_allow(policy, [Request(b"message")], NOW)
+    must_allow(policy, [SigningRequest(b"message")], NOW)
     with pytest.raises(KeyMayNotSign, match="2026-11-24"):
-        must_allow(policy, [Request(b"message")], NOW + timedelta(seconds=1))
+        must_allow(policy, [SigningRequest(b"message")], NOW + timedelta(seconds=1))
 
 
 def test_every_part_of_a_policy_changes_what_a_key_is_bound_to() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
 from tests.portal.surfer import Page, Surfer
@@ -15,7 +15,7 @@ ORIGIN = "http://localhost:8000"
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The embedded default with its background work running; shared, so nobody counts rows."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("YINZHENG_")]:
@@ -30,7 +30,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="session")
-def app(house: House):
+def app(house: Installation):
     return house.app()
 
 
@@ -69,12 +69,14 @@ class Licence:
 
 
 @pytest.fixture
-def permit(house: House) -> Licence:
+def permit(house: Installation) -> Licence:
     """A residence permit of Chen, drafted by Zhao and approved by Sun."""
     return issue(house, "zhao", "sun", "residence-permit", permit_fields())
 
 
-def issue(house: House, drafter: str, approver: str, kind: str, fields: dict[str, str]) -> Licence:
+def issue(
+    house: Installation, drafter: str, approver: str, kind: str, fields: dict[str, str]
+) -> Licence:
     """Through the services, as two different officers would."""
     first, second = (house.idp.people.find(name) for name in (drafter, approver))
     assert first

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import uvicorn
 
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
 
 
 @contextmanager
-def serving(folder: Path, *, working: bool = True) -> Iterator[House]:
+def serving(folder: Path, *, working: bool = True) -> Iterator[Installation]:
     """A sandbox that listens on `house.settings.public_url` for the length of the block.
 
     When it is not `working`, no job is done: what was begun stays under way.

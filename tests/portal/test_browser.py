@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from certificates.rules import REASONS, State
 from foundation.actor import SYSTEM
-from server.assembly import House
+from server.assembly import Installation
 from server.sandbox import seeds
 from tests.portal.conftest import Licence, issue, permit_fields
 from tests.portal.live import serving
@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with serving(tmp_path_factory.mktemp("live")) as house:
         yield house
 
@@ -55,7 +55,7 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def window(live: House, chromium: Browser) -> Iterator[Open]:
+def window(live: Installation, chromium: Browser) -> Iterator[Open]:
     """`window()` is nobody's browser, `window("chen")` has signed in by hand."""
     contexts: list[BrowserContext] = []
 
@@ -75,7 +75,7 @@ def window(live: House, chromium: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="module")
-def permit(live: House) -> Licence:
+def permit(live: Installation) -> Licence:
     return issue(live, "zhao", "sun", "residence-permit", permit_fields())
 
 
@@ -144,7 +144,7 @@ def allow(page: Page) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def service(live: House) -> Iterator[tuple[str, str]]:
+def service(live: Installation) -> Iterator[tuple[str, str]]:
     """A service whose portal sends its people on to an application of another origin."""
     with two_origins() as (portal, application):
         client = replace(
@@ -217,7 +217,7 @@ def test_a_pop_up_finishes_and_is_still_known_to_the_page_that_opened_it(
 
 
 def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and_verified(
-    live: House, window: Open
+    live: Installation, window: Open
 ):
     """The whole way of one certificate, by three people at three screens."""
     zhao = window("zhao")
@@ -269,7 +269,7 @@ def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and
 
 
 def test_anybody_verifies_by_number_and_by_file(
-    live: House, window: Open, permit: Licence, tmp_path
+    live: Installation, window: Open, permit: Licence, tmp_path
 ):
     page = window()
     page.goto("/verify")
@@ -352,7 +352,7 @@ def test_a_forgotten_show_page_hides_its_code_by_itself(window: Open, permit: Li
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
 def test_what_is_shown_is_opened_by_a_person_and_may_be_loaded_again(
-    live: House, window: Open, permit: Licence, scripts: bool
+    live: Installation, window: Open, permit: Licence, scripts: bool
 ):
     chen = live.idp.people.find("chen").actor
     path = f"/v/{live.verifications.create_show_code(chen, permit.identifier).token}"
@@ -462,7 +462,7 @@ def test_axe_finds_nothing_on_any_page(window: Open, permit: Licence, scheme: st
 
 @pytest.mark.parametrize("locale", ["en", "zh-CN", "zh-TW"])
 def test_the_pages_of_permits_fit_the_screen_and_axe_finds_nothing(
-    window: Open, live: House, locale: str
+    window: Open, live: Installation, locale: str
 ):
     zhao, sun = (live.idp.people.find(name).actor for name in ("zhao", "sun"))
     seal, now = live.seals.for_owner(zhao.organisation)[0].id, live.clock()
@@ -584,7 +584,7 @@ def test_the_verdict_can_be_printed_without_menus(window: Open, permit: Licence)
     expect(page.locator(".verdict")).to_be_visible()
 
 
-def test_commands_for_developers_are_copied_by_a_button(window: Open, live: House):
+def test_commands_for_developers_are_copied_by_a_button(window: Open, live: Installation):
     page = window(permissions=["clipboard-read", "clipboard-write"])
     page.goto("/developers")
     page.locator('[data-copy="code-purposes"]').click()
@@ -608,7 +608,7 @@ def test_the_code_on_the_screen_is_large_enough_for_a_camera(window: Open, permi
 
 @pytest.mark.parametrize("width", [375, 1280])
 def test_a_state_that_ended_stands_above_its_download_and_a_specimen_is_told(
-    live: House, window: Open, width
+    live: Installation, window: Open, width
 ):
     over = issue(live, "zhao", "sun", "residence-permit", permit_fields())
     sun = live.idp.people.find("sun").actor

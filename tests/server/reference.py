@@ -13,7 +13,7 @@ import typer
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.profiles import PROFILES
 from server import cli
-from server.assembly import House
+from server.assembly import Installation
 from server.sandbox import seeds
 from server.settings import PREFIX, Settings
 
@@ -71,7 +71,7 @@ def clients() -> Iterator[str]:
         yield f"| `{each.client_id}` | {each.organisation_name} | {what} |"
 
 
-def endpoints(house: House) -> Iterator[str]:
+def endpoints(house: Installation) -> Iterator[str]:
     """Every operation of the OpenAPI description."""
     yield "| | address | |"
     yield "|---|---|---|"
@@ -144,7 +144,7 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def all_tables(house: House) -> dict[str, str]:
+def all_tables(house: Installation) -> dict[str, str]:
     made = {name: "\n".join(make()) for name, make in TABLES.items()}
     return made | {"endpoints": "\n".join(endpoints(house))}
 

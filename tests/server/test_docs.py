@@ -24,7 +24,7 @@ from idp.token.grants import refresh
 from idp.token.grants.authorization_code import CODE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.sandbox.demo import Story
 from server.settings import Settings
 from tests.server.reference import ROOT, all_tables, filled, pages
@@ -37,13 +37,13 @@ OUR_WORDS = {"test", "check", "bench"}  # of `./run` itself
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with opened(Settings(data_dir=tmp_path_factory.mktemp("docs"))) as house:
         yield house
 
 
 @pytest.fixture(scope="module")
-def tables(house: House) -> dict[str, str]:
+def tables(house: Installation) -> dict[str, str]:
     return all_tables(house)
 
 
@@ -147,7 +147,7 @@ def test_every_link_leads_to_a_file_that_exists(page: Path) -> None:
     assert not broken
 
 
-def test_the_addresses_of_the_journeys_exist(house: House) -> None:
+def test_the_addresses_of_the_journeys_exist(house: Installation) -> None:
     text = README.read_text().split("## The journeys")[1].split("\n## ")[0]
     served = set(served_paths(house.api().routes))
 

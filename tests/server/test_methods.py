@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
 
@@ -32,13 +32,13 @@ OF_THIS_ANSWER = ("x-request-id", "date", "set-cookie")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with opened(Settings(data_dir=tmp_path_factory.mktemp("methods"))) as house:
         seeds.seed(house)
         yield house
 
 
-def ask(house: House, *requests: tuple[str, str], **headers: str) -> list[httpx.Response]:
+def ask(house: Installation, *requests: tuple[str, str], **headers: str) -> list[httpx.Response]:
     """By both doors where there are two: what the fast lane answers, the framework's twin does."""
 
     async def all_of() -> list[httpx.Response]:
@@ -52,7 +52,7 @@ def ask(house: House, *requests: tuple[str, str], **headers: str) -> list[httpx.
 
 
 @pytest.mark.parametrize("path", [*FAST, *ORDINARY])
-def test_head_is_answered_as_get_is_without_the_content(house: House, path: str) -> None:
+def test_head_is_answered_as_get_is_without_the_content(house: Installation, path: str) -> None:
     got, head = ask(house, ("GET", path), ("HEAD", path))
 
     assert head.status_code == got.status_code
@@ -83,7 +83,7 @@ def test_head_is_answered_as_get_is_without_the_content(house: House, path: str)
     ],
 )
 def test_a_method_that_is_not_there_is_told_all_that_are(
-    house: House, path: str, allowed: str
+    house: Installation, path: str, allowed: str
 ) -> None:
     (refused,) = ask(house, ("TRACE", path))
 
@@ -91,7 +91,7 @@ def test_a_method_that_is_not_there_is_told_all_that_are(
     assert refused.headers["allow"] == allowed
 
 
-def test_head_is_refused_where_get_is(house: House) -> None:
+def test_head_is_refused_where_get_is(house: Installation) -> None:
     head, got = ask(house, ("HEAD", "/oauth/introspect"), ("GET", "/oauth/introspect"))
 
     assert (head.status_code, got.status_code) == (405, 405)
@@ -99,7 +99,7 @@ def test_head_is_refused_where_get_is(house: House) -> None:
     assert head.content == b""
 
 
-def test_a_script_of_any_origin_reads_our_keys(house: House) -> None:
+def test_a_script_of_any_origin_reads_our_keys(house: Installation) -> None:
     (keys,) = ask(house, ("GET", "/keys/jwks.json"), origin="https://app.example")
     again, head = ask(
         house,

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
 
@@ -31,7 +31,7 @@ def as_bytes(_context: object, value: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("YINZHENG_")]:
             patch.delenv(name)
@@ -41,7 +41,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def test_the_document_names_every_oauth_parameter(house: House):
+def test_the_document_names_every_oauth_parameter(house: Installation):
     paths = house.api().openapi()["paths"]
 
     form = paths["/oauth/par"]["post"]["requestBody"]["content"]
@@ -51,7 +51,7 @@ def test_the_document_names_every_oauth_parameter(house: House):
 
 
 @pytest.mark.slow
-def test_no_generated_request_is_answered_with_a_fault_of_ours(house: House):
+def test_no_generated_request_is_answered_with_a_fault_of_ours(house: Installation):
     """Good and bad requests for every operation, as the document describes them."""
     document = schemathesis.openapi.from_asgi("/api/openapi.json", house.app())
     answers: list[tuple[str, int]] = []

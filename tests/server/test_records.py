@@ -25,7 +25,7 @@ class Register:
     """The register of seals over a real ledger; each step is a transaction of its own."""
 
     def __init__(self, database: Database, keys: Keys, ledger: Ledger, clock: MovableClock) -> None:
-        self.seals = Seals(database, keys, clock, records.into(ledger))
+        self.seals = Seals(database, keys, clock, records.ledger_sink(ledger))
         self.database, self._clock = database, clock
 
     def do(self, of: object, what: str, *about: object, by: Any = KEEPER, **more: Any) -> Any:

@@ -30,7 +30,7 @@ class Court:
 
     def __call__(self, data: bytes) -> Validation:
         signing = self.house.signing
-        judge = Judge(signing._anchors(), self.house.seals.then, self.house.clock())
+        judge = Judge(signing._anchors(), self.house.seals.seal_at, self.house.clock())
         return validate(data, judge, examined_here)
 
 

@@ -13,7 +13,7 @@ from keys.errors import KeyStoreUnavailable
 from signing import Seal
 from signing.errors import DocumentNotSealable, SealNotUsable, SelfCheckFailed
 from signing.foreign import sealing as foreign_sealing
-from signing.uses import Form, Place, seal_under_permit
+from signing.uses import Place, SignatureForm, seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
@@ -37,7 +37,7 @@ def use(
     seal: Seal,
     permit: str,
     data: bytes,
-    form: Form = Form.PDF,
+    form: SignatureForm = SignatureForm.PDF,
     place: Place | None = None,
 ) -> bytes:
     done = seal_under_permit(
@@ -145,9 +145,9 @@ def test_a_file_that_would_not_be_read_back_is_refused_before_the_key_signs(
     assert spent(house, seal, permit) == (0, 0)
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(SignatureForm))
 def test_a_key_that_is_silent_costs_no_permit(
-    house: House, seal: Seal, permit: str, monkeypatch: pytest.MonkeyPatch, form: Form
+    house: House, seal: Seal, permit: str, monkeypatch: pytest.MonkeyPatch, form: SignatureForm
 ) -> None:
     def silent(*_arguments: object, **_more: object) -> bytes:
         raise KeyStoreUnavailable("the module does not answer", retry_after=5)
@@ -175,9 +175,9 @@ def test_a_signature_of_another_key_never_leaves(
     assert spent(house, seal, permit) == (0, 0)
 
 
-@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("form", list(SignatureForm))
 def test_a_seal_that_is_suspended_costs_no_permit(
-    house: House, seal: Seal, permit: str, form: Form
+    house: House, seal: Seal, permit: str, form: SignatureForm
 ) -> None:
     house.clock.advance(timedelta(minutes=1))
     with house.database.write() as tx:

@@ -53,7 +53,7 @@ class CodeRequest:
     resources: tuple[str, ...] = ()  # (): all that were granted
 
 
-class Verdict(StrEnum):
+class CodeVerdict(StrEnum):
     """What `judge` can find; the text is the error description (never which part was right)."""
 
     GOOD = ""
@@ -66,8 +66,8 @@ class Verdict(StrEnum):
     KEY = "the code is bound to another DPoP key"
 
 
-_BURNS = frozenset((Verdict.VERIFIER, Verdict.KEY))
-_SPENDS = _BURNS | {Verdict.GOOD, Verdict.USED}
+_BURNS = frozenset((CodeVerdict.VERIFIER, CodeVerdict.KEY))
+_SPENDS = _BURNS | {CodeVerdict.GOOD, CodeVerdict.USED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ class Redeemed:
 class NotRedeemed:
     """A code that did not. `reused`: the family that a second use has just ended."""
 
-    verdict: Verdict
+    verdict: CodeVerdict
     reused: Family | None = None
 
     def error(self) -> InvalidGrant | InvalidTarget:
-        if self.verdict is Verdict.TARGET:
+        if self.verdict is CodeVerdict.TARGET:
             return InvalidTarget(self.verdict.value)
         return InvalidGrant(self.verdict.value)
 
@@ -132,7 +132,7 @@ def challenge_of(verifier: str) -> str:
     return b64url(hashlib.sha256(verifier.encode("ascii")).digest())
 
 
-def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
+def judge(request: CodeRequest, code: StoredCode | None) -> CodeVerdict:
     """Does the request fit the stored code?
 
     1. It exists and was not used.                          RFC 6749 §4.1.2, §10.5
@@ -145,23 +145,23 @@ def judge(request: CodeRequest, code: StoredCode | None) -> Verdict:
     6. The resources stay within what was granted.          RFC 8707 §2.2
     """
     if code is None or not secrets.compare_digest(code.family.code_hash, request.code_hash):
-        return Verdict.UNKNOWN
+        return CodeVerdict.UNKNOWN
     family = code.family
     if family.issued_at is not None:
-        return Verdict.USED
+        return CodeVerdict.USED
     if family.revoked or family.expires_at <= request.now:
-        return Verdict.UNKNOWN
+        return CodeVerdict.UNKNOWN
     if not secrets.compare_digest(family.client_id, request.client.client_id):
-        return Verdict.FOREIGN
+        return CodeVerdict.FOREIGN
     if not secrets.compare_digest(code.redirect_uri.encode(), request.redirect_uri.encode()):
-        return Verdict.REDIRECT
+        return CodeVerdict.REDIRECT
     if not secrets.compare_digest(code.code_challenge, request.code_challenge):
-        return Verdict.VERIFIER
+        return CodeVerdict.VERIFIER
     if family.authorization.jkt not in ("", request.jkt):
-        return Verdict.KEY
+        return CodeVerdict.KEY
     if not resources.granted(request.resources, request.client, family.authorization):
-        return Verdict.TARGET
-    return Verdict.GOOD
+        return CodeVerdict.TARGET
+    return CodeVerdict.GOOD
 
 
 def redeem(
@@ -198,7 +198,7 @@ def _take(
     verdict = judge(request, code)
     if code is None or verdict not in _SPENDS:
         return NotRedeemed(verdict)
-    if verdict is Verdict.USED:
+    if verdict is CodeVerdict.USED:
         return NotRedeemed(verdict, code.family)
     result = NotRedeemed(verdict) if verdict in _BURNS else _grow(cipher, request, code, now)
     spent = result.family if isinstance(result, Redeemed) else replace(code.family, revoked=True)
@@ -255,7 +255,7 @@ def _end_reused(
         return results
     families.revoke_families(database, tx, ended, "code_reuse", now, ACCESS_TOKEN_LIFETIME)
     return [
-        NotRedeemed(Verdict.USED, result.family)
+        NotRedeemed(CodeVerdict.USED, result.family)
         if isinstance(result, Redeemed) and result.family.id in ended
         else result
         for result in results

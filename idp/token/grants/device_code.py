@@ -50,7 +50,7 @@ class Poll:
     jkt: str = ""  # of the DPoP proof that came along
 
 
-class Verdict(StrEnum):
+class DeviceCodeVerdict(StrEnum):
     """What `judge` can find; the text is the error description."""
 
     GOOD = ""
@@ -62,11 +62,11 @@ class Verdict(StrEnum):
     FOREIGN = "the device code was issued to another client"
 
 
-_ERRORS: Mapping[Verdict, type[OAuthError]] = {
-    Verdict.PENDING: AuthorizationPending,
-    Verdict.SLOW: SlowDown,
-    Verdict.DENIED: AccessDenied,
-    Verdict.EXPIRED: ExpiredToken,
+_ERRORS: Mapping[DeviceCodeVerdict, type[OAuthError]] = {
+    DeviceCodeVerdict.PENDING: AuthorizationPending,
+    DeviceCodeVerdict.SLOW: SlowDown,
+    DeviceCodeVerdict.DENIED: AccessDenied,
+    DeviceCodeVerdict.EXPIRED: ExpiredToken,
 }
 
 
@@ -82,7 +82,7 @@ class Allowed:
 class NotAllowed:
     """No tokens, or not yet."""
 
-    verdict: Verdict
+    verdict: DeviceCodeVerdict
 
     def error(self) -> OAuthError:
         return _ERRORS.get(self.verdict, InvalidGrant)(self.verdict.value)
@@ -126,7 +126,7 @@ def check(
     return Poll(client, people_and_sessions.sha256(parameter(form, "device_code")), now, jkt)
 
 
-def judge(poll: Poll, device: StoredDevice | None) -> Verdict:
+def judge(poll: Poll, device: StoredDevice | None) -> DeviceCodeVerdict:
     """What does the device get? (RFC 8628 §3.5)
 
     1. The code exists and was issued to this client.
@@ -136,19 +136,19 @@ def judge(poll: Poll, device: StoredDevice | None) -> Verdict:
     """
     # 1.
     if device is None:
-        return Verdict.UNKNOWN
+        return DeviceCodeVerdict.UNKNOWN
     if not secrets.compare_digest(device.request.client_id, poll.client.client_id):
-        return Verdict.FOREIGN
+        return DeviceCodeVerdict.FOREIGN
     # 2.
     if device.expires_at <= poll.now:
-        return Verdict.EXPIRED
+        return DeviceCodeVerdict.EXPIRED
     # 3.
     if device.polled_at is not None and poll.now < device.polled_at + device.interval:
-        return Verdict.SLOW
+        return DeviceCodeVerdict.SLOW
     # 4.
     if device.denied:
-        return Verdict.DENIED
-    return Verdict.PENDING if device.authorization is None else Verdict.GOOD
+        return DeviceCodeVerdict.DENIED
+    return DeviceCodeVerdict.PENDING if device.authorization is None else DeviceCodeVerdict.GOOD
 
 
 def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | NotAllowed]:
@@ -158,30 +158,36 @@ def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | 
     seen: set[str] = set()
     for poll in polls:
         hasty = poll.device_hash in seen
-        verdict = Verdict.SLOW if hasty else judge(poll, stored.get(poll.device_hash))
+        verdict = DeviceCodeVerdict.SLOW if hasty else judge(poll, stored.get(poll.device_hash))
         seen.add(poll.device_hash)
         verdicts.append(verdict)
     _remember(tx, polls, verdicts)
-    good = {p.device_hash for p, v in zip(polls, verdicts, strict=True) if v is Verdict.GOOD}
+    good = {
+        p.device_hash for p, v in zip(polls, verdicts, strict=True) if v is DeviceCodeVerdict.GOOD
+    }
     taken = devices.take(tx, good)
     results: list[Allowed | NotAllowed] = []
     for poll, verdict in zip(polls, verdicts, strict=True):
         device = stored.get(poll.device_hash)
         authorization = device.authorization if device else None
-        if verdict is Verdict.GOOD and poll.device_hash in taken and authorization is not None:
+        if (
+            verdict is DeviceCodeVerdict.GOOD
+            and poll.device_hash in taken
+            and authorization is not None
+        ):
             results.append(_grow(database.cipher, poll, authorization))
         else:
-            results.append(NotAllowed(verdict or Verdict.UNKNOWN))
+            results.append(NotAllowed(verdict or DeviceCodeVerdict.UNKNOWN))
     for result in results:
         if isinstance(result, Allowed):
             families.add_family(tx, result.family)
     return results
 
 
-def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[Verdict]) -> None:
+def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[DeviceCodeVerdict]) -> None:
     for poll, verdict in zip(polls, verdicts, strict=True):
-        if verdict in (Verdict.PENDING, Verdict.SLOW):
-            more = INTERVAL if verdict is Verdict.SLOW else 0
+        if verdict in (DeviceCodeVerdict.PENDING, DeviceCodeVerdict.SLOW):
+            more = INTERVAL if verdict is DeviceCodeVerdict.SLOW else 0
             devices.polled(tx, poll.device_hash, poll.now, more)
 
 

@@ -52,7 +52,7 @@ class RefreshRequest:
     jkt: str = ""  # of the DPoP proof that came along
 
 
-class Verdict(StrEnum):
+class RefreshVerdict(StrEnum):
     """What `judge` can find; the text is the error description."""
 
     ROTATE = "rotate"
@@ -79,14 +79,14 @@ class Refreshed:
 class NotRefreshed:
     """`ended`: the family that reuse has just ended."""
 
-    verdict: Verdict
+    verdict: RefreshVerdict
     ended: Family | None = None
 
     def error(self) -> InvalidGrant | InvalidScope | InvalidTarget:
         match self.verdict:
-            case Verdict.SCOPE:
+            case RefreshVerdict.SCOPE:
                 return InvalidScope(self.verdict.value)
-            case Verdict.TARGET:
+            case RefreshVerdict.TARGET:
                 return InvalidTarget(self.verdict.value)
             case _:
                 return InvalidGrant(self.verdict.value)
@@ -142,7 +142,7 @@ def check(
     )
 
 
-def judge(request: RefreshRequest, family: Family | None, number: int) -> Verdict:
+def judge(request: RefreshRequest, family: Family | None, number: int) -> RefreshVerdict:
     """Does the request fit the stored family? `number`: which of its tokens came.
 
     1. It is a token of a family that lives.
@@ -151,24 +151,24 @@ def judge(request: RefreshRequest, family: Family | None, number: int) -> Verdic
     4. The live one: rotate. The one before it, a moment ago: repeat. Any older: reuse.
     """
     if family is None or not 0 < number <= family.refresh_number:
-        return Verdict.UNKNOWN
+        return RefreshVerdict.UNKNOWN
     if live_until(family) <= request.now:
-        return Verdict.UNKNOWN
+        return RefreshVerdict.UNKNOWN
     if not secrets.compare_digest(family.client_id, request.client.client_id):
-        return Verdict.FOREIGN
+        return RefreshVerdict.FOREIGN
     if family.revoked:
-        return Verdict.UNKNOWN
+        return RefreshVerdict.UNKNOWN
     granted = family.authorization
     if granted.jkt not in ("", request.jkt):
-        return Verdict.KEY
+        return RefreshVerdict.KEY
     live = number == family.refresh_number
     if not live and not _lost_answer(request, family, number):
-        return Verdict.REUSED
+        return RefreshVerdict.REUSED
     if not set(request.scopes or ()) <= set(granted.scopes):
-        return Verdict.SCOPE
+        return RefreshVerdict.SCOPE
     if not resources.granted(request.resources, request.client, granted):
-        return Verdict.TARGET
-    return Verdict.ROTATE if live else Verdict.REPEAT
+        return RefreshVerdict.TARGET
+    return RefreshVerdict.ROTATE if live else RefreshVerdict.REPEAT
 
 
 def _lost_answer(request: RefreshRequest, family: Family, number: int) -> bool:
@@ -191,14 +191,18 @@ def redeem(
     for request in requests:
         family = stored.get(request.family)
         verdict = judge(request, family, number_of(database.cipher, family, request.token))
-        if family is None or verdict not in (Verdict.ROTATE, Verdict.REPEAT, Verdict.REUSED):
+        if family is None or verdict not in (
+            RefreshVerdict.ROTATE,
+            RefreshVerdict.REPEAT,
+            RefreshVerdict.REUSED,
+        ):
             results.append(NotRefreshed(verdict))
-        elif verdict is Verdict.REUSED:
+        elif verdict is RefreshVerdict.REUSED:
             results.append(NotRefreshed(verdict, family))
             ending.add(family.id)
         else:
             results.append(_refreshed(database.cipher, request, family, verdict))
-            if verdict is Verdict.ROTATE:
+            if verdict is RefreshVerdict.ROTATE:
                 rotating.add(family.id)
     families.rotate(tx, rotating, now)
     families.revoke_families(
@@ -208,12 +212,12 @@ def redeem(
 
 
 def _refreshed(
-    cipher: FieldCipher, request: RefreshRequest, family: Family, verdict: Verdict
+    cipher: FieldCipher, request: RefreshRequest, family: Family, verdict: RefreshVerdict
 ) -> Refreshed:
-    number = family.refresh_number + (verdict is Verdict.ROTATE)
+    number = family.refresh_number + (verdict is RefreshVerdict.ROTATE)
     return Refreshed(
         family,
         _token(cipher, family, number),
         request.scopes or family.authorization.scopes,
-        repeated=verdict is Verdict.REPEAT,
+        repeated=verdict is RefreshVerdict.REPEAT,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from keys.encoding.algorithms import Algorithm, PublicKey
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 
 # Signs one whole message, in X.509/CMS form.
 Signer = Callable[[bytes], bytes]
@@ -62,5 +62,5 @@ class GuardingBackend(Protocol):
         kid: str,
         policy: KeyPolicy,
         handle: bytes,
-        requests: Sequence[Request],
+        requests: Sequence[SigningRequest],
     ) -> list[bytes]: ...

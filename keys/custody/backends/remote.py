@@ -23,7 +23,7 @@ from keys.custody.backends import NewKey, Signer
 from keys.encoding.algorithms import Algorithm
 from keys.encoding.jose import public_key_of
 from keys.errors import KeyDamaged, KeyStoreUnavailable, UnusableBackend
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 
 ANSWER_WITHIN: Final = 5.0
 _RETRY_AFTER: Final = 2
@@ -63,13 +63,13 @@ class RemoteBackend:
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
         made = self._ask(wire.Generate(algorithm.name, policy))
-        if not isinstance(made, wire.Made):
+        if not isinstance(made, wire.KeyMade):
             raise _confused()
         return NewKey(made.kid, public_key_of(made.jwk), made.handle)
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
         def sign(message: bytes) -> bytes:
-            return self.sign_many(algorithm, kid, policy, handle, [Request(message)])[0]
+            return self.sign_many(algorithm, kid, policy, handle, [SigningRequest(message)])[0]
 
         return sign
 
@@ -79,13 +79,13 @@ class RemoteBackend:
         kid: str,
         policy: KeyPolicy,
         handle: bytes,
-        requests: Sequence[Request],
+        requests: Sequence[SigningRequest],
     ) -> list[bytes]:
         """Signatures in order; up to `wire.MAX_BATCH` of them are one question and one record."""
         signatures: list[bytes] = []
         for batch in wire.batches(requests):
             signed = self._ask(wire.Sign(algorithm.name, kid, policy, handle, batch))
-            if not isinstance(signed, wire.Signed) or len(signed.signatures) != len(batch):
+            if not isinstance(signed, wire.SignaturesMade) or len(signed.signatures) != len(batch):
                 raise _confused()
             signatures += signed.signatures
         return signatures

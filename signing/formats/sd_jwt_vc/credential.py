@@ -27,7 +27,7 @@ from typing import Any, Final
 import orjson
 
 from foundation.canonical import b64url, b64url_decode
-from keys import Keys, SigningOrder, Trail
+from keys import Keys, PendingUses, SigningAuthorization
 from keys.encoding.jose import (
     KeyFor,
     VerificationKey,
@@ -71,8 +71,8 @@ def issue(
     status: Mapping[str, Any] | None = None,
     cnf: Mapping[str, Any] | None = None,
     chain: Sequence[bytes] = (),
-    order: SigningOrder | None = None,
-    trail: Trail | None = None,
+    order: SigningAuthorization | None = None,
+    trail: PendingUses | None = None,
 ) -> str:
     """A credential with all its disclosures, signed by `use`.
 

@@ -11,7 +11,7 @@ import zxingcpp
 from PIL import Image
 
 from certificates.errors import LayoutOverflow, MissingGlyph
-from certificates.issuing.rendering import Issued, Renderer, page_data, written_period
+from certificates.issuing.rendering import IssuedParts, Renderer, page_data, written_period
 from certificates.models import Content
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -44,7 +44,7 @@ def page(types, renderer):
     return make
 
 
-ISSUED = Issued("eyJ.eyJ.sig~a~b~", "YZ1:" + "ABC123" * 70)
+ISSUED = IssuedParts("eyJ.eyJ.sig~a~b~", "YZ1:" + "ABC123" * 70)
 
 
 @pytest.mark.parametrize(

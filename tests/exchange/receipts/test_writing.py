@@ -22,7 +22,7 @@ from exchange.receipts.writing import KEY_USE, TYP
 from exchange.verification.requests import BatchRequest
 from foundation.actor import ANONYMOUS
 from foundation.canonical import b64url, b64url_decode
-from keys.policy import SigningOrder
+from keys.policy import SigningAuthorization
 from ledger import VerifierKey
 from ledger.notes import ED25519
 from tests.exchange.conftest import BANKER, INSPECTOR, LI, asking
@@ -238,7 +238,7 @@ def test_another_key_of_ours_does_not_sign_receipts(house, file, check):
     assert refusal(check, {**file, "receipt": forged}) == "receipt_signature_invalid"
 
     seal, now = house.seals.all()[0], house.clock()
-    order = SigningOrder("d", "a", "wang", "li", now, actor="li", signed_at=now)
+    order = SigningAuthorization("d", "a", "wang", "li", now, actor="li", signed_at=now)
     chain = [x509.load_der_x509_certificate(der) for der in house.keys.chain(seal.use)]
     pems = [each.public_bytes(Encoding.PEM).decode() for each in chain]
     sealed = {

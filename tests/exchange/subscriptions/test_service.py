@@ -27,7 +27,7 @@ from exchange.errors import (
     SubscriptionNotFound,
     UnusableAddress,
 )
-from exchange.models import Notice, Subscription, purposes
+from exchange.models import ChangeNotice, Subscription, purposes
 from exchange.subscriptions.service import LIFETIME, TRIED_FOR, USE
 from foundation.actor import SYSTEM, ActorKind
 from foundation.outbound.client import Outbound
@@ -116,7 +116,7 @@ def kinds(house: House, licence: Any) -> list[str]:
     return sorted(each.kind for each in seen if each.kind.startswith("exchange."))
 
 
-def log(following: Subscriptions, followed: Subscription) -> list[Notice]:
+def log(following: Subscriptions, followed: Subscription) -> list[ChangeNotice]:
     return following.notices(INSPECTOR, followed.id)[1]
 
 
@@ -284,7 +284,7 @@ def test_nothing_is_told_about_others_or_before(house, licence, following, inbox
     assert inbox.got == []
 
 
-def deliver(following: Subscriptions, notice: Notice) -> None:
+def deliver(following: Subscriptions, notice: ChangeNotice) -> None:
     """What the job engine does, without its waiting."""
     with suppress(NoticeNotConfirmed):
         following.deliver({"notice": notice.id})

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from idp import Consent, Granted, Login, Refused
+from idp import Consent, Granted, Login, RequestRefused
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
 
@@ -106,7 +106,7 @@ def test_a_person_who_says_no_goes_back_with_access_denied(world: World, client:
         answer.interaction_id, browser.session_id, False, browser=browser.id
     )
 
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RequestRefused)
     assert refused.error == "access_denied"
     assert refused.redirect_to is not None
     assert refused.redirect_to.startswith(REDIRECT_URI)

@@ -16,7 +16,7 @@ from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url
 from idp.models import people
 from idp.protocol.errors import InvalidRequest
-from idp.resource.introspection import Answer, wants_token
+from idp.resource.introspection import IntrospectionAnswer, wants_token
 from tests.idp.world import ISSUER, RelyingParty, World, basic, public_jwk
 
 JWT_ANSWER = "application/token-introspection+jwt"
@@ -86,21 +86,26 @@ def test_tokens_that_are_none_disturb_nobody_who_asks_at_the_same_moment(world, 
         f"{b64url(odd_kid)}.{payload}.{signature}",
     ]
 
-    async def ask(token: str) -> Answer:
+    async def ask(token: str) -> IntrospectionAnswer:
         form, headers = server.authenticated({"token": token})
         return await world.idp.introspection.answer(
             HotRequest("POST", "/oauth/introspect", headers=headers), form
         )
 
-    async def ask_together() -> list[Answer | BaseException]:
+    async def ask_together() -> list[IntrospectionAnswer | BaseException]:
         return await asyncio.gather(*map(ask, [*bad, good]), return_exceptions=True)
 
     *others, told = asyncio.run(ask_together())
 
-    assert isinstance(told, Answer)
+    assert isinstance(told, IntrospectionAnswer)
     assert told.body["active"]
-    assert [each for each in others if isinstance(each, Answer) and each.body["active"]] == []
-    assert {type(each) for each in others} == {Answer, InvalidRequest}  # "" is no token at all
+    assert [
+        each for each in others if isinstance(each, IntrospectionAnswer) and each.body["active"]
+    ] == []
+    assert {type(each) for each in others} == {
+        IntrospectionAnswer,
+        InvalidRequest,
+    }  # "" is no token at all
 
 
 def test_a_token_type_hint_only_hints(world: World, client: RelyingParty):

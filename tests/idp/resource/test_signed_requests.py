@@ -17,7 +17,7 @@ from idp.protocol.errors import InvalidClientMetadata, RequestSignatureRefused
 from idp.resource.signed_requests import message_of
 from keys.encoding.algorithms import PS256
 from keys.encoding.http_signatures import sign
-from server.web.access import Access
+from server.web.access import AccessTokens
 from tests.idp.clients.test_remote_metadata import Shelf, registration, shelf
 from tests.idp.clients.test_remote_metadata import world as outgoing_world
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
@@ -164,7 +164,7 @@ def test_content_that_nobody_digested_is_refused_and_not_taken_for_none(world: W
     }  # fmt: skip
 
     with pytest.raises(RequestSignatureRefused) as refused:
-        world.runner.run(Access(world.idp)("verifications")(ServerRequest(scope)))
+        world.runner.run(AccessTokens(world.idp)("verifications")(ServerRequest(scope)))
 
     assert refused.value.error == "content_digest_missing"
 

@@ -9,7 +9,7 @@ from foundation.batching.routes import HotRequest
 from idp import Idp
 from idp.clients.mtls import ClientCertificates
 from idp.protocol.profiles import PROFILES
-from server.web.access import Access
+from server.web.access import AccessTokens
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
@@ -114,7 +114,7 @@ def test_our_own_api_takes_a_bound_token_with_its_proof(world: World, client: Re
     headers = {"authorization": f"DPoP {token}"}
     headers["dpop"] = prover.proof("POST", ISSUER + path, token)
 
-    actor = world.runner.run(Access(world.idp).hot(HotRequest("POST", path, headers=headers)))
+    actor = world.runner.run(AccessTokens(world.idp).hot(HotRequest("POST", path, headers=headers)))
 
     assert actor.id == client.id
 
@@ -264,13 +264,13 @@ def test_the_ordinary_lane_sees_the_certificate_as_the_fast_one_does(behind_a_pr
     from fastapi import Depends, FastAPI
 
     from foundation.actor import Actor
-    from server.web.access import Access
+    from server.web.access import AccessTokens
     from tests.idp.world import Http
 
     party = behind_a_proxy.client(tls_client_certificate_bound_access_tokens=True)
     party.certificate = certificate("any")
     token = party.token(CREDENTIALS).json()["access_token"]
-    require = Access(behind_a_proxy.idp)
+    require = AccessTokens(behind_a_proxy.idp)
     app = FastAPI()
 
     @app.get("/api/v1/whoami")

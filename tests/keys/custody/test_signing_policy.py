@@ -9,14 +9,14 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.canonical import b64url
 from foundation.database import Database
-from keys import Keys, Trail
+from keys import Keys, PendingUses
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import ES256
 from keys.encoding.jose import verify_compact
 from keys.errors import KeyDamaged, KeyMayNotSign, OrderRefused, SigningRateExceeded
 from keys.models import key_uses
 from keys.models import keys as stored_keys
-from keys.policy import Request
+from keys.policy import SigningRequest
 from tests.keys.orders import order
 from tests.simulators.clock import MovableClock
 
@@ -66,7 +66,9 @@ def test_a_use_is_on_record_before_the_signature_exists(
 
     keys = Keys(database, Watching(master_key), clock)
     keys.sign(SEAL, b"one", order=order(clock()))
-    keys.sign_many(SEAL, [Request(b"two", order(clock())), Request(b"three", order(clock()))])
+    keys.sign_many(
+        SEAL, [SigningRequest(b"two", order(clock())), SigningRequest(b"three", order(clock()))]
+    )
 
     assert Watching.seen == [1, 3, 3]
 
@@ -81,7 +83,7 @@ def test_without_an_order_nothing_is_signed_by_any_door(
     with pytest.raises(OrderRefused):
         keys.jws(SEAL, {"sub": "me"}, typ="at+jwt")
     with pytest.raises(OrderRefused):
-        keys.sign_many(SEAL, [Request(b"1", order(clock())), Request(b"2")])
+        keys.sign_many(SEAL, [SigningRequest(b"1", order(clock())), SigningRequest(b"2")])
 
     assert recorded(database) == 0
 
@@ -121,7 +123,7 @@ def test_a_credential_by_order_is_a_jws_like_any_other(keys: Keys, clock: Movabl
 def test_a_trail_is_recorded_with_what_was_sealed_or_not_at_all(
     keys: Keys, database: Database, clock: MovableClock
 ) -> None:
-    kept, lost = Trail(), Trail()
+    kept, lost = PendingUses(), PendingUses()
     keys.sign(SEAL, b"kept", order=order(clock()), trail=kept)
     keys.jws(SEAL, {"x": 1}, typ="x", order=order(clock(), document="other"), trail=lost)
     assert recorded(database) == 0
@@ -139,7 +141,7 @@ def test_a_trail_is_recorded_with_what_was_sealed_or_not_at_all(
 def test_what_was_signed_before_its_key_was_stopped_is_not_kept_after(
     keys: Keys, database: Database, clock: MovableClock
 ) -> None:
-    trail = Trail()
+    trail = PendingUses()
     keys.sign(SEAL, b"x", order=order(clock()), trail=trail)
     with database.write() as tx:
         keys.stop(tx, SEAL, clock())
@@ -154,7 +156,8 @@ def test_a_batch_is_one_record_per_signature_in_one_transaction(
     keys: Keys, clock: MovableClock
 ) -> None:
     requests = [
-        Request(f"{n}".encode(), order(clock(), document=f"document-{n}")) for n in range(100)
+        SigningRequest(f"{n}".encode(), order(clock(), document=f"document-{n}"))
+        for n in range(100)
     ]
 
     signatures = keys.sign_many(SEAL, requests)
@@ -186,7 +189,7 @@ def test_a_key_signs_no_more_a_minute_than_its_policy_says(
 
     assert refused.value.retry_after == 20
     with pytest.raises(SigningRateExceeded):
-        keys.sign_many("certificates.qr", [Request(b"x")] * 3)
+        keys.sign_many("certificates.qr", [SigningRequest(b"x")] * 3)
 
 
 def test_a_key_with_a_last_day_stops_by_itself(

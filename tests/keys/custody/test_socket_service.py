@@ -32,7 +32,7 @@ from keys.errors import (
     SigningRateExceeded,
     UnusableBackend,
 )
-from keys.policy import KeyPolicy, Request
+from keys.policy import KeyPolicy, SigningRequest
 from tests.keys.key_process import SEAL, Process
 from tests.keys.orders import order
 
@@ -113,7 +113,7 @@ def test_a_seal_signs_by_order_and_the_service_keeps_the_record(
 
 def test_a_batch_is_signed_in_order_and_recorded_whole(web: Keys, service: Process) -> None:
     web.ensure(SEAL)
-    requests = [Request(f"{n}".encode(), order(now())) for n in range(wire.MAX_BATCH + 20)]
+    requests = [SigningRequest(f"{n}".encode(), order(now())) for n in range(wire.MAX_BATCH + 20)]
 
     signatures = web.sign_many(SEAL, requests)
 
@@ -132,13 +132,13 @@ def test_a_web_process_cannot_talk_the_service_out_of_its_rules(
         stored = active_key(tx, SEAL)
     key, good = stored.key, order(now())
 
-    def sign(policy: KeyPolicy, *requests: Request) -> None:
+    def sign(policy: KeyPolicy, *requests: SigningRequest) -> None:
         remote.sign_many(ES256, key.kid, policy, stored.handle, requests)
 
     for refused in (
-        Request(b"x"),
-        Request(b"x", order(now(), approver="wang")),
-        Request(b"x", order(now() - timedelta(days=1))),
+        SigningRequest(b"x"),
+        SigningRequest(b"x", order(now(), approver="wang")),
+        SigningRequest(b"x", order(now() - timedelta(days=1))),
     ):
         with pytest.raises(OrderRefused) as answered:
             sign(key.policy, refused)
@@ -146,9 +146,9 @@ def test_a_web_process_cannot_talk_the_service_out_of_its_rules(
         assert isinstance(answered.value, OrderUntimely) is late, "clocks that disagree may pass"
     for other in (KeyPolicy("idp.tokens", 1), KeyPolicy(SEAL, 1, per_minute=1_000_000)):
         with pytest.raises(KeyDamaged):
-            sign(other, Request(b"x", good))
+            sign(other, SigningRequest(b"x", good))
     with pytest.raises(SigningRateExceeded):
-        sign(key.policy, *[Request(b"x", good)] * 3)
+        sign(key.policy, *[SigningRequest(b"x", good)] * 3)
     assert service.recorded(key.kid) == 0
 
 
@@ -298,7 +298,7 @@ def test_who_talks_nonsense_is_hung_up_on_and_others_are_not(
         bad.sendall(frame)
         assert bad.recv(1) == b""
         wire.send(good, wire.Generate("ES256", KeyPolicy("x", 1)))
-        assert isinstance(wire.read_reply(good), wire.Made)
+        assert isinstance(wire.read_reply(good), wire.KeyMade)
 
 
 def test_a_batch_beyond_the_limit_and_an_unknown_algorithm_are_refused(
@@ -307,7 +307,7 @@ def test_a_batch_beyond_the_limit_and_an_unknown_algorithm_are_refused(
     policy = KeyPolicy("x", 1)
     with listening(sqlite_database, tmp_path / "s") as call:
         with call() as line:
-            requests = [Request(b"")] * (wire.MAX_BATCH + 1)
+            requests = [SigningRequest(b"")] * (wire.MAX_BATCH + 1)
             wire.send(line, wire.Sign("ES256", "kid", policy, b"", requests))
             with pytest.raises(wire.Closed):
                 wire.read_reply(line)

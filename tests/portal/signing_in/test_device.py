@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from foundation.actor import SYSTEM
 from idp import Client
 from idp.models import logout_notices
-from server.assembly import House
+from server.assembly import Installation
 from server.sandbox import seeds
 from tests.portal.conftest import ORIGIN, Browse
 
@@ -19,7 +19,7 @@ NAME = {"zh-Hans": "办事大厅自助机", "zh-Hant": "辦事大廳自助機", 
 
 
 @pytest.fixture(scope="module")
-def kiosk(house: House) -> str:
+def kiosk(house: Installation) -> str:
     client = Client(
         client_id="hall-kiosk",
         name=NAME,
@@ -118,7 +118,7 @@ def test_whoever_signed_in_nowhere_reads_that_nobody_had_to_be_told(browse: Brow
 
 
 def test_a_service_that_did_not_confirm_is_named_with_what_to_do(
-    browse: Browse, house: House, kiosk
+    browse: Browse, house: Installation, kiosk
 ):
     reader = house.idp.people.find("adams")
     assert reader

@@ -8,14 +8,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.assembly import House, opened
+from server.assembly import Installation, opened
 from server.running.management import Metrics
 from server.sandbox import seeds
 from server.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with opened(Settings(data_dir=tmp_path_factory.mktemp("managed"))) as house:
         seeds.seed(house)
         yield house
@@ -30,14 +30,14 @@ def get(app: object, *paths: str) -> list[httpx.Response]:
     return asyncio.run(ask())
 
 
-def test_a_house_in_order_is_ready(house: House) -> None:
+def test_a_house_in_order_is_ready(house: Installation) -> None:
     live, started, ready = get(house.management(), "/livez", "/startupz", "/readyz")
 
     assert (live.status_code, started.status_code, ready.status_code) == (200, 200, 200)
     assert set(ready.json().values()) == {"ok"}
 
 
-def test_a_process_that_stops_is_not_ready_and_says_so(house: House) -> None:
+def test_a_process_that_stops_is_not_ready_and_says_so(house: Installation) -> None:
     management = house.management()
     management.draining.set()
 
@@ -47,7 +47,9 @@ def test_a_process_that_stops_is_not_ready_and_says_so(house: House) -> None:
     assert "draining" in ready.json()
 
 
-def test_a_part_that_fails_is_named_without_what_it_said(house: House, tmp_path: Path) -> None:
+def test_a_part_that_fails_is_named_without_what_it_said(
+    house: Installation, tmp_path: Path
+) -> None:
     from server.running.management import Management
 
     def broken() -> str:
@@ -59,7 +61,7 @@ def test_a_part_that_fails_is_named_without_what_it_said(house: House, tmp_path:
     assert ready.json() == {"database": "RuntimeError"}
 
 
-def test_both_lanes_are_counted_by_route_and_never_by_address(house: House) -> None:
+def test_both_lanes_are_counted_by_route_and_never_by_address(house: Installation) -> None:
     get(house.app(), "/keys/jwks.json", "/verify", "/v/secret-token", "/nowhere/at/all", "/me")
 
     (metrics,) = get(house.management(), "/metrics")
@@ -93,7 +95,7 @@ def test_times_are_counted_in_the_bucket_that_holds_them() -> None:
     assert samples["yinzheng_http_requests_total", "4xx", ""] == 1
 
 
-def test_nothing_else_is_served_there(house: House) -> None:
+def test_nothing_else_is_served_there(house: Installation) -> None:
     (answer,) = get(house.management(), "/staff")
 
     assert answer.status_code == 404

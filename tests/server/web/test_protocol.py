@@ -44,7 +44,7 @@ async def said_back(request: Request) -> dict[str, str]:
 
 OWN = [
     *ROUTES,
-    HotRoute("GET", "/prompt", prompt, "prompt", "At once", prompt=True),
+    HotRoute("GET", "/prompt", prompt, "prompt", "At once", non_blocking=True),
     HotRoute("GET", "/slow", slow, "slow", "Later"),
 ]
 FORM = b"content-type: application/x-www-form-urlencoded\r\n"
