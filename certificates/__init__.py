@@ -23,14 +23,48 @@ becomes at most one certificate; whoever opens a certificate in office leaves an
 holder can read; a change of state is public when the call returns.
 """
 
+from certificates import identifier
 from certificates.bulk.batches import Batches
+from certificates.bulk.columns import (
+    UnknownColumn,
+)
+from certificates.bulk.dry_run import (
+    RowError,
+)
+from certificates.bulk.sheets import (
+    MAX_BYTES,
+)
 from certificates.bulk.store import Batch, Progress
 from certificates.catalogue import Catalogue, CertificateType
-from certificates.models import Certificate, CertificateRecord, Content, Draft, Listing
-from certificates.rules import DraftState, State
+from certificates.errors import (
+    EncodingNotConfirmed,
+    InvalidCatalogue,
+    UnknownColumns,
+)
+from certificates.models import (
+    RECORD_FACTS,
+    Certificate,
+    CertificateRecord,
+    Content,
+    Draft,
+    Listing,
+)
+from certificates.rules import (
+    REASONS,
+    TRANSITIONS,
+    DraftState,
+    State,
+    civil_date,
+    starts,
+    state_at,
+)
 from certificates.service import Certificates
 
 __all__ = [
+    "MAX_BYTES",
+    "REASONS",
+    "RECORD_FACTS",
+    "TRANSITIONS",
     "Batch",
     "Batches",
     "Catalogue",
@@ -41,7 +75,16 @@ __all__ = [
     "Content",
     "Draft",
     "DraftState",
+    "EncodingNotConfirmed",
+    "InvalidCatalogue",
     "Listing",
     "Progress",
+    "RowError",
     "State",
+    "UnknownColumn",
+    "UnknownColumns",
+    "civil_date",
+    "identifier",
+    "starts",
+    "state_at",
 ]

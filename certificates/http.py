@@ -17,7 +17,10 @@ from fastapi import APIRouter
 from certificates.catalogue import CertificateType
 from certificates.errors import UnknownType
 from certificates.service import Certificates
-from foundation.batching.routes import HotRoute, mount
+from foundation.batching import (
+    HotRoute,
+    mount,
+)
 
 
 def hot_routes(certificates: Certificates) -> Sequence[HotRoute]:

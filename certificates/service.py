@@ -44,9 +44,7 @@ from foundation.errors import Unavailable, YinzhengError
 from foundation.jobs import Jobs, Trouble
 from keys import Keys
 from ledger import Entry, Ledger, StatusAct
-from signing.errors import SealNotUsable
-from signing.models import Approval
-from signing.service import Signing
+from signing import Approval, SealNotUsable, Signing
 
 _NOT_SEALABLE = (
     ContentChanged,

@@ -36,6 +36,9 @@ from exchange.models import (
 )
 from exchange.purposes import Purposes
 from exchange.receipts.checking import VerifiedReceipt, verify_receipt
+from exchange.receipts.writing import (
+    to_pem,
+)
 from exchange.subscriptions.service import Subscriptions
 from exchange.verification.service import Verifications
 
@@ -52,5 +55,6 @@ __all__ = [
     "Verifications",
     "VerifiedReceipt",
     "is_show_code",
+    "to_pem",
     "verify_receipt",
 ]

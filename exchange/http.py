@@ -23,7 +23,13 @@ from exchange.verification.idempotency import HEADER, IdempotencyClaim
 from exchange.verification.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
 from exchange.verification.service import Verifications
 from foundation.actor import Actor
-from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, mount
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    Require,
+    mount,
+)
 from foundation.clock import rfc3339
 
 SCOPE = "certificates.verify"

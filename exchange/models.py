@@ -21,7 +21,7 @@ from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text, Unique
 
 from foundation.columns import EncryptedText, JsonText, UtcDateTime
 from foundation.database import metadata
-from signing.models import Check
+from signing import Check
 
 CHECK_NAMES = ("integrity", "seal", "authority", "time", "status", "validity")
 

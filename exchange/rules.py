@@ -18,11 +18,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from certificates import CertificateRecord, civil_date
 from certificates.identifier import birth_date, is_resident_number
-from certificates.models import CertificateRecord
-from certificates.rules import civil_date
 from exchange.models import CHECK_NAMES
-from signing.models import Check
+from signing import Check
 
 CLOCK_SKEW = timedelta(minutes=2)
 ADULT_YEARS = 18

@@ -14,13 +14,13 @@ from exchange.models import (
     purposes,
     show_codes,
 )
-from foundation.batching.prepared import KEYS, Prepared
+from foundation.batching import (
+    KEYS,
+    Prepared,
+)
 from foundation.database import Database, Tx, try_advisory_lock
-from ledger import EntryRef
-from ledger import store as ledger_store
-from ledger.entries import unseal_openings
+from ledger import EntryRef, concerning, ledger_accesses, unseal_openings
 from ledger.merkle import leaf_hash
-from ledger.models import ledger_accesses
 
 # ── purposes ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -105,7 +105,7 @@ def batch_entry_ids(tx: Tx, receipt_id: str) -> list[str] | None:
 
 def written_entry(tx: Tx, database: Database, entry_id: str) -> EntryRef | None:
     """A ledger entry as it was written, with the openings that were not erased since."""
-    rows = ledger_store.concerning(tx, ledger_accesses.c.entry_id == entry_id, None, 1)
+    rows = concerning(tx, ledger_accesses.c.entry_id == entry_id, None, 1)
     if not rows:
         return None
     row = rows[0]

@@ -15,3 +15,19 @@
 
 Nothing here knows what a certificate, a token or a seal is. Import the modules, not this package.
 """
+
+__all__ = [
+    "actor",
+    "bounded",
+    "canonical",
+    "chance",
+    "clock",
+    "codes",
+    "columns",
+    "database",
+    "delivery",
+    "encryption",
+    "errors",
+    "ids",
+    "paging",
+]

@@ -29,12 +29,25 @@ and the person agreed to; every token, sign-in and refusal is in the ledger.
 """
 
 from idp.accounts.backchannel import LogoutNotice
-from idp.accounts.cookies import Cookies
+from idp.accounts.cookies import (
+    Cookies,
+    new_browser_id,
+)
 from idp.accounts.sessions import Rejected
-from idp.authorize.interaction import ClaimView, Interaction
+from idp.authorize.interaction import (
+    ClaimView,
+    Decision,
+    Interaction,
+)
 from idp.authorize.rules import Consent, Granted, Login, RequestRefused
+from idp.clients.mtls import (
+    ClientCertificates,
+)
 from idp.clients.service import ClientRegistration, Clients
 from idp.models import Client, Person, Session
+from idp.protocol.claims import (
+    CLAIMS,
+)
 from idp.service import (
     Authenticated,
     ConfirmLogout,
@@ -43,17 +56,23 @@ from idp.service import (
     LoggedOut,
 )
 from idp.token.devices import DeviceAnswered, DeviceRejected, DeviceView
+from idp.web.routes import (
+    render,
+)
 
 __all__ = [
+    "CLAIMS",
     "Authenticated",
     "ClaimView",
     "Client",
+    "ClientCertificates",
     "ClientRegistration",
     "Clients",
     "ConfirmLogout",
     "Consent",
     "ConsentGiven",
     "Cookies",
+    "Decision",
     "DeviceAnswered",
     "DeviceRejected",
     "DeviceView",
@@ -67,4 +86,6 @@ __all__ = [
     "Rejected",
     "RequestRefused",
     "Session",
+    "new_browser_id",
+    "render",
 ]

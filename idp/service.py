@@ -14,7 +14,7 @@ from typing import Final
 from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
-from foundation.outbound.client import Outbound
+from foundation.outbound import Outbound
 from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
 from idp.accounts.numbers import Numbers

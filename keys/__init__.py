@@ -31,17 +31,47 @@ renewed or revoked.
 """
 
 from keys.custody.signing_policy import PendingUses
+from keys.errors import (
+    InvalidJws,
+    KeyMayNotSign,
+    MalformedJwk,
+    MessageSignatureRefused,
+    NoActiveKey,
+    SignatureReplayed,
+    TimestampUnavailable,
+    UnknownCertificate,
+    UnknownKey,
+    UnusableBackend,
+)
 from keys.models import Key, KeyState, KeyUse, Signature
+from keys.pki.profiles import (
+    PROFILES,
+)
 from keys.policy import SigningAuthorization, SigningRequest
-from keys.service import Keys
+from keys.service import (
+    TSA,
+    Keys,
+)
 
 __all__ = [
+    "PROFILES",
+    "TSA",
+    "InvalidJws",
     "Key",
+    "KeyMayNotSign",
     "KeyState",
     "KeyUse",
     "Keys",
+    "MalformedJwk",
+    "MessageSignatureRefused",
+    "NoActiveKey",
     "PendingUses",
     "Signature",
+    "SignatureReplayed",
     "SigningAuthorization",
     "SigningRequest",
+    "TimestampUnavailable",
+    "UnknownCertificate",
+    "UnknownKey",
+    "UnusableBackend",
 ]

@@ -21,7 +21,13 @@ from typing import Final
 import orjson
 from fastapi import APIRouter, Response
 
-from foundation.batching.routes import HotAnswer, HotHandler, HotRequest, HotRoute, mount
+from foundation.batching import (
+    HotAnswer,
+    HotHandler,
+    HotRequest,
+    HotRoute,
+    mount,
+)
 from foundation.canonical import b64url
 from keys.errors import UnexpectedMediaType
 from keys.service import Keys

@@ -19,22 +19,56 @@ An outside auditor reads this folder alone, from the bottom up:
     fsck       recompute everything and compare
 """
 
+from ledger import merkle
 from ledger.acts import StatusAct
-from ledger.entries import Entry, EntryRef, Opening
-from ledger.models import Access, FsckReport
+from ledger.entries import (
+    SALT_BYTES,
+    Entry,
+    EntryRef,
+    Opening,
+    certificate_index,
+    read_leaf,
+    unseal_openings,
+)
+from ledger.errors import (
+    EvidenceInvalid,
+)
+from ledger.models import (
+    Access,
+    FsckReport,
+    ledger_accesses,
+    ledger_entries,
+    ledger_outbox,
+    ledger_status_acts,
+)
 from ledger.notes import VerifierKey
 from ledger.proofs import VerifiedProof, verify_proof
 from ledger.service import Ledger
+from ledger.store import add_acts, concerning, of_certificates, put_act
 
 __all__ = [
+    "SALT_BYTES",
     "Access",
     "Entry",
     "EntryRef",
+    "EvidenceInvalid",
     "FsckReport",
     "Ledger",
     "Opening",
     "StatusAct",
     "VerifiedProof",
     "VerifierKey",
+    "add_acts",
+    "certificate_index",
+    "concerning",
+    "ledger_accesses",
+    "ledger_entries",
+    "ledger_outbox",
+    "ledger_status_acts",
+    "merkle",
+    "of_certificates",
+    "put_act",
+    "read_leaf",
+    "unseal_openings",
     "verify_proof",
 ]

@@ -14,7 +14,12 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, mount
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    mount,
+)
 from ledger.service import Ledger
 from ledger.tiles import TilePath
 

@@ -24,7 +24,10 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
-from foundation.batching.batching import GroupWriter, Loader
+from foundation.batching import (
+    GroupWriter,
+    Loader,
+)
 from foundation.chance import Chance, random_pool
 from foundation.clock import Clock
 from foundation.database import Database, Tx

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, text, update
 
-from foundation.batching.prepared import Rows
+from foundation.batching import Rows
 from foundation.database import Database, Tx, try_advisory_lock
 from ledger import models
 from ledger.errors import LedgerDamaged

@@ -32,15 +32,23 @@ from foundation.database import Database
 from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
 from foundation.jobs import open_jobs
-from foundation.outbound.client import Outbound
-from idp import Idp
-from idp.clients.mtls import ClientCertificates
-from keys import Keys
-from keys.custody.backends.selection import open_backend
-from keys.custody.backends.software import SoftwareBackend, load_master_key
-from keys.errors import NoActiveKey, UnknownCertificate
-from keys.service import TSA
-from keys.timestamping.external_time import ExternalTimestamps, TimeSource
+from foundation.outbound import Outbound
+from idp import ClientCertificates, Idp
+from keys import (
+    TSA,
+    Keys,
+    NoActiveKey,
+    UnknownCertificate,
+)
+from keys.custody import (
+    SoftwareBackend,
+    load_master_key,
+    open_backend,
+)
+from keys.timestamping import (
+    ExternalTimestamps,
+    TimeSource,
+)
 from ledger import Ledger
 from server import migrations, records
 from server.running.management import Management, Metrics

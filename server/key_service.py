@@ -12,10 +12,13 @@ from typing import Annotated
 import typer
 
 from foundation.clock import system_clock
-from keys.custody.backends.selection import open_backend
-from keys.custody.backends.software import SoftwareBackend
-from keys.custody.socket_service import KeyService, SocketServer
-from keys.errors import UnusableBackend
+from keys import UnusableBackend
+from keys.custody import (
+    KeyService,
+    SocketServer,
+    SoftwareBackend,
+    open_backend,
+)
 from server import migrations
 from server.assembly import open_database, open_master_key
 from server.settings import load

@@ -17,10 +17,20 @@ Promises: nothing is sealed that two different people have not seen; what is sea
 before it leaves; a document to which anything was added after sealing is never called valid.
 """
 
+from signing.errors import (
+    CredentialRefused,
+    SealNotUsable,
+)
+from signing.foreign.examination import (
+    PUBLIC,
+    Budget,
+    budget_of,
+)
 from signing.models import (
     Application,
     Approval,
     Check,
+    CheckName,
     Permit,
     Record,
     Seal,
@@ -30,25 +40,66 @@ from signing.models import (
     SealKind,
     SealState,
     SealWish,
+    SignatureFacts,
     Validation,
+)
+from signing.rules import (
+    LONGEST_NAME,
+    must_be_usable,
+    permit_state,
+    stopped,
+)
+from signing.seals.history_store import SealHistory, read_histories
+from signing.seals.permits import (
+    LARGEST_QUOTA,
 )
 from signing.seals.registry import Seals
 from signing.service import Signing
+from signing.uses import SealPlace, SignatureForm, seal_under_permit
+from signing.validation.reasons import (
+    etsi,
+    reason_for,
+)
+from signing.validation.service import (
+    MAX_DOCUMENT,
+    MAX_SIGNATURE,
+)
 
 __all__ = [
+    "LARGEST_QUOTA",
+    "LONGEST_NAME",
+    "MAX_DOCUMENT",
+    "MAX_SIGNATURE",
+    "PUBLIC",
     "Application",
     "Approval",
+    "Budget",
     "Check",
+    "CheckName",
+    "CredentialRefused",
     "Permit",
     "Record",
     "Seal",
     "SealAct",
     "SealEntry",
+    "SealHistory",
     "SealKind",
+    "SealNotUsable",
+    "SealPlace",
     "SealState",
     "SealWish",
     "SealedDocument",
     "Seals",
+    "SignatureFacts",
+    "SignatureForm",
     "Signing",
     "Validation",
+    "budget_of",
+    "etsi",
+    "must_be_usable",
+    "permit_state",
+    "read_histories",
+    "reason_for",
+    "seal_under_permit",
+    "stopped",
 ]

@@ -15,7 +15,7 @@ import typer
 
 from foundation.errors import Conflict
 from signing.foreign.examination import OWN
-from signing.uses import USUAL_BOX, Place, Rooms, SignatureForm, seal_under_permit
+from signing.uses import USUAL_BOX, Rooms, SealPlace, SignatureForm, seal_under_permit
 from signing.validation.report import to_json, to_lines
 
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
@@ -66,7 +66,7 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         if output.exists():
             raise Conflict(f"{output} exists; nothing is overwritten and nothing was sealed")
         with open_rooms() as rooms:
-            place = Place(box, page - 1)
+            place = SealPlace(box, page - 1)
             done = seal_under_permit(
                 rooms, file.read_bytes(), seal_id, permit, purpose, form, place
             )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, File, Response, UploadFile
 
-from foundation.batching.routes import Require
+from foundation.batching import Require
 from foundation.errors import TooLarge
 from signing.foreign.examination import DEPARTMENTS
 from signing.service import Signing

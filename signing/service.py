@@ -17,9 +17,15 @@ from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Tx
 from foundation.errors import Malformed
-from keys import Keys, PendingUses, SigningAuthorization
+from keys import (
+    KeyMayNotSign,
+    Keys,
+    NoActiveKey,
+    PendingUses,
+    SigningAuthorization,
+    UnknownCertificate,
+)
 from keys.encoding.algorithms import algorithm
-from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
 from signing import cms, rules
 from signing.errors import PdfNotOurs, SealNotUsableNow
 from signing.foreign import examination, sealing

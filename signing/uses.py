@@ -33,7 +33,7 @@ class SignatureForm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SealPlace:
     """Where a seal is seen on a PDF; the page is counted from 0."""
 
     box: Box = USUAL_BOX
@@ -60,7 +60,7 @@ def seal_under_permit(
     permit_id: str,
     purpose: str,
     form: SignatureForm,
-    place: Place,
+    place: SealPlace,
     by: Actor | None = None,
 ) -> SealedDocument:
     """Seal the bytes as they are. `by` is the officer who does it; at a terminal nobody is known.
@@ -90,7 +90,7 @@ def _sealed(
     data: bytes,
     approval: Approval,
     form: SignatureForm,
-    place: Place,
+    place: SealPlace,
     now: datetime,
     purpose: str,
     trail: PendingUses,

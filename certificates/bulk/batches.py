@@ -44,7 +44,7 @@ from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.jobs import Trouble
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
-from signing.models import Seal
+from signing import Seal
 
 ISSUING = "certificates.batch"
 _LONG_ROW = 500  # characters; only rows this long are drawn in the dry run to see whether they fit

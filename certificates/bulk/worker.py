@@ -27,8 +27,11 @@ from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.database import is_unique_violation
 from ledger import Entry
-from signing.errors import SealNotUsable
-from signing.models import Approval, Seal
+from signing import (
+    Approval,
+    Seal,
+    SealNotUsable,
+)
 
 
 class BatchWorker:

@@ -14,8 +14,8 @@ from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import OUTBOUND, Jobs
-from keys.errors import TimestampUnavailable
-from signing.service import Signing
+from keys import TimestampUnavailable
+from signing import Signing
 
 COMPLETING: Final = "certificate.complete"
 

@@ -20,7 +20,7 @@ from foundation.actor import Actor
 from foundation.encryption import FieldCipher, subject_of
 from foundation.errors import FieldError
 from ledger import Entry
-from signing.models import Seal
+from signing import Seal
 
 
 def new_draft(

@@ -34,8 +34,11 @@ from foundation.database import Database, Tx
 from foundation.jobs import Jobs
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
 from ledger import Entry, Ledger
-from signing.models import Seal, SealState
-from signing.seals.registry import Seals
+from signing import (
+    Seal,
+    Seals,
+    SealState,
+)
 
 SEALING = "certificates.seal"
 _CHANGEABLE = (DraftState.DRAFT, DraftState.RETURNED)

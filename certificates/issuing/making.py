@@ -37,14 +37,24 @@ from foundation.actor import Actor, ActorKind
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, subject_of
-from keys import Keys, PendingUses
-from keys.errors import KeyMayNotSign, NoActiveKey, UnknownCertificate
+from keys import (
+    KeyMayNotSign,
+    Keys,
+    NoActiveKey,
+    PendingUses,
+    UnknownCertificate,
+)
 from ledger import Entry, Ledger, StatusAct
+from signing import (
+    Approval,
+    Seal,
+    SealedDocument,
+    Signing,
+    must_be_usable,
+    stopped,
+)
 from signing.formats.cwt_qr import code as cwt_qr
 from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
-from signing.models import Approval, Seal, SealedDocument
-from signing.rules import must_be_usable, stopped
-from signing.service import Signing
 
 QR_USE = "certificates.qr"
 

@@ -6,3 +6,10 @@ status    acts that change a state, and the Token Status List that tells everybo
 store     the questions to the database
 fsck      register, ledger and status lists compared
 """
+
+from certificates.register.acts import (
+    is_witnessed,
+)
+from certificates.register.store import lock
+
+__all__ = ["acts", "is_witnessed", "lock"]

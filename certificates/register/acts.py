@@ -25,9 +25,17 @@ from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, Undecryptable
 from foundation.errors import Malformed
-from ledger import Entry, Ledger, StatusAct
-from ledger import store as ledger_store
-from ledger.entries import certificate_index, read_leaf, unseal_openings
+from ledger import (
+    Entry,
+    Ledger,
+    StatusAct,
+    add_acts,
+    certificate_index,
+    of_certificates,
+    put_act,
+    read_leaf,
+    unseal_openings,
+)
 
 ISSUED: Final = "certificate.issued"
 SETTLED: Final = "certificate.status_settled"
@@ -65,7 +73,7 @@ def in_log(tx: Tx, identifiers: Collection[str]) -> dict[str, StatusAct]:
     cipher = cipher_of(tx.dialect)
     indexes = {certificate_index(cipher, identifier): identifier for identifier in identifiers}
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in ledger_store.of_certificates(tx, indexes):
+    for row in of_certificates(tx, indexes):
         identifier, leaf = indexes[row.certificate], bytes(row.leaf or b"")  # none: it is lost
         if any(mark in leaf for mark in _MARKS):
             facts = read_leaf(leaf)
@@ -87,7 +95,7 @@ def adopt(tx: Tx, now: datetime) -> None:
         logged = in_log(tx, [each.identifier for each in alone])
         acts = [(each, logged.get(each.identifier) or _believed(each, now)) for each in alone]
         rows = [_row(cipher, each, act) for each, act in acts if act is not None]
-        ledger_store.add_acts(tx, rows)
+        add_acts(tx, rows)
 
 
 def unsettled(tx: Tx) -> Iterator[Certificate]:
@@ -105,7 +113,7 @@ def settle(tx: Tx, ledger: Ledger, certificate: Certificate, now: datetime) -> s
     act = logged or _believed(certificate)
     if act is None:
         return "unknown"
-    ledger_store.put_act(tx, _row(cipher_of(tx.dialect), certificate, act))
+    put_act(tx, _row(cipher_of(tx.dialect), certificate, act))
     if _status(certificate) == (act.state, act.since, act.reason):
         return "witnessed"
     _set_back(tx, ledger, certificate, act, now)

@@ -38,9 +38,7 @@ from certificates.rules import STATES
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import Undecryptable
-from ledger import StatusAct
-from ledger import store as ledger_store
-from ledger.entries import read_leaf
+from ledger import StatusAct, ledger_entries, ledger_outbox, ledger_status_acts, read_leaf
 
 _MARK = b'"kind":"certificate.issued"'  # nearly all leaves are others, and this is cheap
 _CHUNK = 500
@@ -132,7 +130,7 @@ class RegisterFsck:
     def _issued_entries(self) -> Counter[str]:
         """How often the ledger says that a record with this digest was issued."""
         issued: Counter[str] = Counter()
-        for table in (ledger_store.entries, ledger_store.outbox):
+        for table in (ledger_entries, ledger_outbox):
             query = select(table.c.leaf).execution_options(yield_per=_CHUNK)
             for (leaf,) in self._tx.execute(query):
                 if _MARK in leaf:
@@ -181,7 +179,7 @@ class RegisterFsck:
         for digest in issued:
             self._note("lost", f"the ledger says that {digest} was issued, and it is not there")
         strays = select(func.count()).where(
-            ~exists().where(certificates.c.id == ledger_store.status_acts.c.record)
+            ~exists().where(certificates.c.id == ledger_status_acts.c.record)
         )
         if stray := self._tx.execute(strays).scalar_one():
             self._note("lost", f"{stray} status acts are about certificates that are not there")

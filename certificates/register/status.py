@@ -28,8 +28,12 @@ from urllib.parse import parse_qs
 from sqlalchemy import func, insert, select, update
 
 from certificates.models import certificates, status_changes, status_lists
-from foundation.batching.batching import Loader
-from foundation.batching.routes import HotAnswer, HotRequest, HotRoute
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    Loader,
+)
 from foundation.bounded import Bounded
 from foundation.canonical import b64url
 from foundation.clock import Clock

@@ -34,12 +34,15 @@ from certificates.models import (
     renditions,
 )
 from certificates.rules import DraftState, State, masked_name
-from foundation.batching.prepared import KEYS, Prepared
+from foundation.batching import (
+    KEYS,
+    Prepared,
+)
 from foundation.canonical import b64url
 from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
-from ledger.models import ledger_status_acts
+from ledger import ledger_status_acts
 
 
 def name_index(cipher: FieldCipher, name: str) -> str:

@@ -30,9 +30,7 @@ from exchange.receipts.writing import FORMAT, REPEATED, SIGNER_NAME, TYP, second
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed, YinzhengError
 from keys.encoding import jose
-from ledger import Opening, VerifiedProof, VerifierKey, verify_proof
-from ledger.entries import SALT_BYTES
-from ledger.errors import EvidenceInvalid
+from ledger import SALT_BYTES, EvidenceInvalid, Opening, VerifiedProof, VerifierKey, verify_proof
 from ledger.merkle import leaf_hash, merkle_root
 
 MAX_FILE: Final = 4 * 1024 * 1024

@@ -35,8 +35,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from exchange.rules import SILENT
 from foundation.canonical import b64url
-from ledger import EntryRef
-from ledger.entries import read_leaf
+from ledger import EntryRef, read_leaf
 from ledger.merkle import merkle_root
 
 KEY_USE: Final = "exchange.receipts"

@@ -20,7 +20,14 @@ from exchange.subscriptions.service import Subscriptions
 from exchange.verification.requests import read_subscription
 from exchange.verification.service import Verifications
 from foundation.actor import Actor
-from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, Require, json_answer, mount
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    Require,
+    json_answer,
+    mount,
+)
 from foundation.clock import rfc3339
 
 PATH = "/api/v1/subscriptions"

@@ -25,8 +25,8 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import delete, insert, select
 
-from certificates.register import store as certificate_store
-from certificates.service import Certificates
+from certificates import Certificates
+from certificates.register import lock
 from exchange.errors import (
     NothingToFollow,
     NoticeNotConfirmed,
@@ -53,7 +53,11 @@ from foundation.clock import Clock, rfc3339
 from foundation.database import Database, Tx
 from foundation.errors import FieldError
 from foundation.jobs import OUTBOUND, Jobs
-from foundation.outbound.client import Outbound, OutboundError, place_of
+from foundation.outbound import (
+    Outbound,
+    OutboundError,
+    place_of,
+)
 from idp import Clients
 from keys import Keys
 from keys.encoding.http_signatures import DIGEST, Message, content_digest, sign
@@ -278,7 +282,7 @@ class Subscriptions:
         record, now = decision.record, self._clock()
         if record is None:
             raise NothingToFollow("nothing was found")
-        held = certificate_store.lock(tx, record.identifier)
+        held = lock(tx, record.identifier)
         if held is None or held.state != record.state:
             raise StatusChanging("the status changes at this moment", next_step="ask again")
         wanted = Subscription(

@@ -28,14 +28,14 @@ from typing import Any
 
 import orjson
 
-from certificates.models import CertificateRecord
+from certificates import CertificateRecord
 from exchange import rules
 from exchange.models import OPEN_PURPOSES, Purpose, Verdict, VerificationRequest
 from exchange.rules import Assessment, Outcome, RecordEvidence
 from exchange.verification.requests import asked_text
 from foundation.actor import Actor
 from ledger import Entry, EntryRef
-from signing.models import Check
+from signing import Check
 
 KIND = "exchange.verified"
 

@@ -19,21 +19,23 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from certificates.models import CertificateRecord
-from certificates.rules import starts
+from certificates import CertificateRecord, starts
 from exchange import rules
 from exchange.verification.decisions import HandedIn
 from foundation.canonical import b64url_decode
 from foundation.errors import YinzhengError
-from keys import Keys
+from keys import Keys, UnknownKey
 from keys.encoding.jose import VerificationKey, parse_object
-from keys.errors import UnknownKey
-from signing.errors import CredentialRefused
-from signing.foreign.examination import PUBLIC, Budget
+from signing import (
+    PUBLIC,
+    Budget,
+    Check,
+    CredentialRefused,
+    Signing,
+    Validation,
+)
 from signing.formats.cwt_qr import code as cwt_qr
 from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
-from signing.models import Check, Validation
-from signing.service import Signing
 
 QR_USE: Final = "certificates.qr"
 NOT_OURS: Final = HandedIn({"integrity": rules.NO_DOCUMENT}, ours=False)

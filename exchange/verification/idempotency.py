@@ -26,7 +26,10 @@ from exchange import consent, store
 from exchange.errors import IdempotencyKeyReused, RequestInFlight
 from exchange.store import Kept
 from foundation.actor import Actor
-from foundation.batching.batching import GroupWriter, Loader
+from foundation.batching import (
+    GroupWriter,
+    Loader,
+)
 from foundation.canonical import b64url
 from foundation.clock import Clock
 from foundation.database import Database, Tx

@@ -12,22 +12,23 @@ Status and validity are not remembered: they are read from the database for ever
 status is held against the ledger's last act, which is read with it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from hashlib import sha256
 from operator import attrgetter
 
 import orjson
-from sqlalchemy import select
 
-from certificates.models import RECORD_FACTS, CertificateRecord
-from certificates.register.acts import is_witnessed
+from certificates import (
+    RECORD_FACTS,
+    CertificateRecord,
+)
+from certificates.register import is_witnessed
 from exchange.rules import RecordEvidence
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Tx
-from signing.models import STOPPED, SealState, seal_states, seal_versions, seals
+from signing import SealHistory, read_histories
 
 CAPACITY = 200_000
 _MARGIN = timedelta(seconds=5)  # clocks of several processes on one database
@@ -35,26 +36,6 @@ _facts_of = attrgetter(*RECORD_FACTS)
 
 # Is the record what its credential and its digest say? Slow: verifies a signature.
 Vouch = Callable[[CertificateRecord], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class SealHistory:
-    """Owner, certificate periods and dated states of one seal, known up to `known_until`."""
-
-    owner: str
-    periods: tuple[tuple[datetime, datetime], ...]
-    states: tuple[tuple[datetime, str], ...]
-    known_until: datetime
-
-    def in_force(self, at: datetime) -> bool | None:
-        """Was it active at that moment, with a certificate in its period? False when it was stopped
-        then; None outside its periods and before its use, where a wrong clock is as likely.
-        """
-        state = next((state for since, state in reversed(self.states) if since <= at), None)
-        if state in STOPPED:
-            return False
-        covered = any(begin <= at <= end for begin, end in self.periods)
-        return True if state == SealState.ACTIVE and covered else None
 
 
 class Provenance:
@@ -112,28 +93,3 @@ def _evidence(
     if seal is None:
         return RecordEvidence(intact, is_witnessed(record))
     return RecordEvidence(intact, is_witnessed(record), seal.in_force(record.issued_at), seal.owner)
-
-
-def read_histories(
-    tx: Tx, seal_ids: Iterable[str], known_until: datetime
-) -> dict[str, SealHistory]:
-    """The histories of some seals, from three small queries."""
-    ids = list(seal_ids)
-    versions = select(
-        seal_versions.c.seal_id, seal_versions.c.valid_from, seal_versions.c.valid_until
-    )
-    periods: dict[str, list[tuple[datetime, datetime]]] = {}
-    for seal_id, begin, end in tx.execute(versions.where(seal_versions.c.seal_id.in_(ids))):
-        periods.setdefault(seal_id, []).append((begin, end))
-    changes = select(seal_states.c.seal_id, seal_states.c.since, seal_states.c.state)
-    changes = changes.order_by(seal_states.c.since, seal_states.c.id)
-    states: dict[str, list[tuple[datetime, str]]] = {}
-    for seal_id, since, state in tx.execute(changes.where(seal_states.c.seal_id.in_(ids))):
-        states.setdefault(seal_id, []).append((since, state))
-    owners = select(seals.c.id, seals.c.owner).where(seals.c.id.in_(ids))
-    return {
-        seal_id: SealHistory(
-            owner, tuple(periods.get(seal_id, ())), tuple(states.get(seal_id, ())), known_until
-        )
-        for seal_id, owner in tx.execute(owners)
-    }

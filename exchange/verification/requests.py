@@ -24,7 +24,7 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 from certificates.identifier import as_written
 from exchange.errors import IncompleteVerification
 from exchange.models import OPEN_PURPOSES, VerificationRequest
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest
 from foundation.canonical import b64url
 from foundation.errors import FieldError, Malformed, TooLarge
 

@@ -18,9 +18,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from certificates import Certificate, Certificates
 from certificates.identifier import ROOT
-from certificates.models import Certificate
-from certificates.service import Certificates
 from exchange import consent, store
 from exchange.errors import ReceiptNotFound
 from exchange.models import (
@@ -50,15 +49,16 @@ from exchange.verification.quota import Quota
 from exchange.verification.requests import BatchRequest, checked, checked_batch
 from exchange.verification.showing import Showing
 from foundation.actor import Actor, ActorKind
-from foundation.batching.batching import Loader
+from foundation.batching import Loader
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys import Keys
-from keys.errors import NoActiveKey, UnknownCertificate
-from ledger import EntryRef, Ledger
-from ledger.entries import read_leaf
-from signing.foreign.examination import budget_of
-from signing.service import Signing
+from keys import (
+    Keys,
+    NoActiveKey,
+    UnknownCertificate,
+)
+from ledger import EntryRef, Ledger, read_leaf
+from signing import Signing, budget_of
 
 PROOF_WAIT: Final = 1.0
 _PROOF_STEP: Final = 0.05

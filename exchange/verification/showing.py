@@ -21,8 +21,7 @@ import msgspec
 import orjson
 from sqlalchemy import Row
 
-from certificates.models import Certificate
-from certificates.service import Certificates
+from certificates import Certificate, Certificates
 from exchange import consent, store
 from exchange.errors import CertificateNotHeld
 from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest

@@ -6,3 +6,43 @@
 
 Nothing here keeps an answer: what is read is read now, and a write is answered after its COMMIT.
 """
+
+from foundation.batching.batching import (
+    GroupWriter,
+    Loader,
+)
+from foundation.batching.prepared import (
+    KEYS,
+    Prepared,
+    Rows,
+)
+from foundation.batching.routes import (
+    HotAnswer,
+    HotHandler,
+    HotRequest,
+    HotRoute,
+    Require,
+    json_answer,
+    mount,
+    outage,
+    parse_form,
+    parse_pairs,
+)
+
+__all__ = [
+    "KEYS",
+    "GroupWriter",
+    "HotAnswer",
+    "HotHandler",
+    "HotRequest",
+    "HotRoute",
+    "Loader",
+    "Prepared",
+    "Require",
+    "Rows",
+    "json_answer",
+    "mount",
+    "outage",
+    "parse_form",
+    "parse_pairs",
+]

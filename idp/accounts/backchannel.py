@@ -21,7 +21,11 @@ from foundation import delivery
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
-from foundation.outbound.client import Outbound, OutboundError, place_of
+from foundation.outbound import (
+    Outbound,
+    OutboundError,
+    place_of,
+)
 from idp.clients.service import Clients
 from idp.models import Client, Person, Session, logout_notices
 from idp.protocol.errors import LogoutNotConfirmed

@@ -14,8 +14,8 @@ from typing import Any
 from idp.models import ClaimRequests, Client
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import AuthorizationError
+from keys import InvalidJws
 from keys.encoding.jose import parse_object
-from keys.errors import InvalidJws
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from foundation.batching.batching import GroupWriter
-from foundation.batching.routes import HotRequest
+from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.authorize.request_intake import RequestIntake

@@ -14,8 +14,8 @@ import orjson
 from idp.clients.service import assertion_key, is_time
 from idp.models import Client
 from idp.protocol.errors import AuthorizationError
+from keys import InvalidJws
 from keys.encoding.jose import unverified_header, verify_compact
-from keys.errors import InvalidJws
 
 REQUEST_TYPES: Final = ("oauth-authz-req+jwt", "jwt")  # §10.8; without typ: OIDC Core §6.1
 LONGEST_LIFE: Final = timedelta(hours=1)  # FAPI 2.0 Message Signing §5.3.1

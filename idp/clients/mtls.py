@@ -30,7 +30,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest
 from foundation.canonical import b64url
 from foundation.errors import Malformed
 from idp.models import Client

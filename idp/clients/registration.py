@@ -10,7 +10,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from foundation.errors import FieldError
-from foundation.outbound.client import OutboundRefused, parse_url
+from foundation.outbound import (
+    OutboundRefused,
+    parse_url,
+)
 from idp.clients.mtls import registered_certificates
 from idp.clients.remote_metadata import Vouched
 from idp.models import LOCALES, Client
@@ -20,8 +23,8 @@ from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS, rules_of
 from idp.protocol.subjects import PERSON_PREFIX
 from idp.protocol.syntax import SCOPE, redirect_uri_problem
+from keys import MalformedJwk
 from keys.encoding.jose import is_jwk, verification_key
-from keys.errors import MalformedJwk
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES: Final = frozenset(

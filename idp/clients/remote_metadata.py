@@ -24,12 +24,16 @@ import structlog
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.errors import FieldError
-from foundation.outbound.client import Outbound, OutboundError, place_of
-from foundation.outbound.deadline import Received
+from foundation.outbound import (
+    Outbound,
+    OutboundError,
+    Received,
+    place_of,
+)
 from idp.models import Client
 from idp.protocol.errors import InvalidClientMetadata
+from keys import InvalidJws
 from keys.encoding.jose import is_jwk, parse_object
-from keys.errors import InvalidJws
 
 FRESH: Final = timedelta(minutes=5)
 USABLE: Final = timedelta(hours=1)

@@ -22,8 +22,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import Actor
-from foundation.batching.batching import Loader
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest, Loader
 from foundation.canonical import b64url_decode
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
@@ -43,13 +42,16 @@ from idp.protocol.errors import (
 from idp.protocol.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.store import people_and_sessions
 from idp.store.replays import ReplayCache
+from keys import (
+    InvalidJws,
+    MalformedJwk,
+)
 from keys.encoding.jose import (
     VerificationKey,
     unverified_header,
     verification_key,
     verify_compact,
 )
-from keys.errors import InvalidJws, MalformedJwk
 from ledger import Entry, Ledger
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

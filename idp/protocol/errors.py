@@ -43,7 +43,7 @@
 from typing import ClassVar
 
 from foundation.errors import Conflict, Gone, Invalid, NotFound, Refused, YinzhengError
-from keys.errors import MessageSignatureRefused
+from keys import MessageSignatureRefused
 
 
 class OAuthError(YinzhengError):

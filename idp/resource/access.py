@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from foundation.actor import Actor
-from foundation.batching.batching import Loader
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest, Loader
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients

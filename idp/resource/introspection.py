@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from foundation.batching.batching import Loader
-from foundation.batching.routes import HotAnswer, HotRequest
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    Loader,
+)
 from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx

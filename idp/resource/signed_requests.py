@@ -14,12 +14,16 @@ import hashlib
 from typing import Final
 from urllib.parse import quote
 
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest
 from foundation.clock import Clock
 from idp.clients.service import Clients, assertion_key
 from idp.models import Client
 from idp.protocol.errors import RequestSignatureRefused
 from idp.store.replays import ReplayCache
+from keys import (
+    MessageSignatureRefused,
+    SignatureReplayed,
+)
 from keys.encoding.http_signatures import (
     Expected,
     Message,
@@ -28,7 +32,6 @@ from keys.encoding.http_signatures import (
     claimed_signature,
     verify,
 )
-from keys.errors import MessageSignatureRefused, SignatureReplayed
 
 TAG: Final = "yinzheng-request"
 EXPECTED: Final = Expected(

@@ -13,7 +13,11 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select, update
 
-from foundation.batching.prepared import KEYS, Prepared, Rows
+from foundation.batching import (
+    KEYS,
+    Prepared,
+    Rows,
+)
 from foundation.database import Database, Tx
 from foundation.ids import leading_uuid
 from idp.models import Authorization, Family, revocations, token_families

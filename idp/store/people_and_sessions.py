@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, case, delete, insert, literal, select, update
 
-from foundation.batching.prepared import KEYS, Prepared
+from foundation.batching import (
+    KEYS,
+    Prepared,
+)
 from foundation.database import Database, Tx
 from idp.models import (
     Agreement,

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from foundation.batching.batching import GroupWriter
+from foundation.batching import GroupWriter
 from foundation.database import Database, Tx
 from idp.models import replays
 

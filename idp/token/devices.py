@@ -18,8 +18,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy.exc import IntegrityError
 
-from foundation.batching.batching import GroupWriter
-from foundation.batching.routes import HotRequest
+from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from idp.clients.service import Clients

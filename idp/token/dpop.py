@@ -1,7 +1,8 @@
 """DPoP proofs (RFC 9449): a small JWT that says "this request, now, by the holder of this key".
 
 Pure decisions. `check_proof` reads a proof and answers whose key it is; whether the proof was said
-before is the database's word (`sender_constraint.SenderConstraints`), because several processes answer.
+before is the database's word (`sender_constraint.SenderConstraints`), because several processes
+answer.
 
 - Every proof carries one of our nonces (§8, §9): a proof cannot be made in advance, and a clock
   that runs a little wrong does no harm. Nonces are computed, not stored, so every process knows
@@ -21,8 +22,11 @@ from foundation.canonical import b64url
 from foundation.encryption import FieldCipher
 from idp.protocol.errors import InvalidDpopProof, UseDpopNonce
 from idp.protocol.profiles import SIGNING_ALGORITHMS
+from keys import (
+    InvalidJws,
+    MalformedJwk,
+)
 from keys.encoding.jose import VerificationKey, verification_key, verify_compact
-from keys.errors import InvalidJws, MalformedJwk
 
 PROOF_TYPE: Final = "dpop+jwt"
 PROOF_LIFETIME: Final = timedelta(seconds=60)

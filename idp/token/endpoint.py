@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from foundation.actor import ANONYMOUS
-from foundation.batching.batching import GroupWriter
-from foundation.batching.routes import HotRequest
+from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher

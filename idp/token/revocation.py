@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from foundation.batching.batching import GroupWriter
-from foundation.batching.routes import HotRequest
+from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients

@@ -15,7 +15,7 @@ that hands out a token or takes one:
 from collections.abc import Mapping
 from typing import Final
 
-from foundation.batching.routes import HotRequest
+from foundation.batching import HotRequest
 from foundation.clock import Clock
 from foundation.database import Database
 from idp.clients.mtls import ClientCertificates

@@ -20,9 +20,8 @@ from foundation.canonical import b64url
 from idp.models import Authorization, Client
 from idp.protocol import encryption
 from idp.protocol.errors import InvalidToken
-from keys import Keys
+from keys import InvalidJws, Keys
 from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
-from keys.errors import InvalidJws
 
 USE: Final = "idp.tokens"
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from foundation.batching.routes import HotAnswer, HotHandler, HotRequest, HotRoute
+from foundation.batching import (
+    HotAnswer,
+    HotHandler,
+    HotRequest,
+    HotRoute,
+)
 
 _ANSWER: Final = (
     ("access-control-allow-origin", "*"),

@@ -13,7 +13,10 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from foundation.batching.routes import HotAnswer, json_answer
+from foundation.batching import (
+    HotAnswer,
+    json_answer,
+)
 from foundation.errors import Malformed, TooLarge
 from idp.clients.dynamic_registration import PATH, Registrations
 from idp.protocol.errors import (
@@ -23,8 +26,8 @@ from idp.protocol.errors import (
     TokenMissing,
 )
 from idp.web.rendering import NO_STORE, oauth_error
+from keys import InvalidJws
 from keys.encoding.jose import parse_object
-from keys.errors import InvalidJws
 
 LONGEST_DOCUMENT = 65_536
 

@@ -7,7 +7,12 @@ POST /oauth/device        fast lane    RFC 8628; the person's page is the portal
 
 from collections.abc import Mapping
 
-from foundation.batching.routes import HotAnswer, HotRequest, HotRoute, json_answer
+from foundation.batching import (
+    HotAnswer,
+    HotRequest,
+    HotRoute,
+    json_answer,
+)
 from idp.resource import introspection
 from idp.service import Idp
 from idp.web import cors

@@ -6,7 +6,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from foundation.batching.routes import (
+from foundation.batching import (
     HotAnswer,
     HotHandler,
     HotRequest,

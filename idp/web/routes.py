@@ -23,7 +23,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from foundation.batching.routes import (
+from foundation.batching import (
     HotAnswer,
     HotRequest,
     HotRoute,

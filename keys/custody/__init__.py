@@ -8,3 +8,23 @@ store            the tables of keys, and the questions asked of them
 socket_service   the key service: private keys in a process of their own
 wire             what is said to a key service over its socket
 """
+
+from keys.custody.backends.selection import (
+    open_backend,
+)
+from keys.custody.backends.software import (
+    SoftwareBackend,
+    load_master_key,
+)
+from keys.custody.socket_service import (
+    KeyService,
+    SocketServer,
+)
+
+__all__ = [
+    "KeyService",
+    "SocketServer",
+    "SoftwareBackend",
+    "load_master_key",
+    "open_backend",
+]

@@ -8,3 +8,7 @@
 
 Other packages use these modules by name: `from keys.encoding import jose`.
 """
+
+from keys.encoding import algorithms, der, http_signatures, jose, x509
+
+__all__ = ["algorithms", "der", "http_signatures", "jose", "x509"]

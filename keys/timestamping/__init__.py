@@ -3,3 +3,13 @@
 timestamps      our own authority
 external_time   one outside the house, whose tokens are checked before they are believed
 """
+
+from keys.timestamping.external_time import (
+    ExternalTimestamps,
+    TimeSource,
+)
+
+__all__ = [
+    "ExternalTimestamps",
+    "TimeSource",
+]

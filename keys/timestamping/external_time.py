@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from foundation.clock import Clock
-from foundation.outbound.deadline import (
+from foundation.outbound import (
     Deadline,
     Exchanges,
     Lookups,

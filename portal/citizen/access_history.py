@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from foundation.actor import Actor, ActorKind
-from idp.protocol.claims import CLAIMS
+from idp import CLAIMS
 from ledger import Access
 from portal.frame.language import Language
 from portal.frame.page_context import PageContext

@@ -19,7 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import HTTPConnection
 
-from idp.accounts.cookies import Cookies, new_browser_id
+from idp import (
+    Cookies,
+    new_browser_id,
+)
 from portal.frame import language, session
 from portal.frame.forms import show_invisible
 from portal.frame.language import CODES, Language, Languages

@@ -10,8 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from certificates import Certificate, CertificateType, Listing
-from certificates.rules import State, civil_date, state_at
+from certificates import (
+    Certificate,
+    CertificateType,
+    Listing,
+    State,
+    civil_date,
+    state_at,
+)
 from portal.frame.language import Language
 
 _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")

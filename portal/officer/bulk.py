@@ -18,11 +18,17 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
-from certificates import Batch, CertificateType, Progress
-from certificates.bulk.columns import UnknownColumn
-from certificates.bulk.dry_run import RowError
-from certificates.bulk.sheets import MAX_BYTES
-from certificates.errors import EncodingNotConfirmed, InvalidCatalogue, UnknownColumns
+from certificates import (
+    MAX_BYTES,
+    Batch,
+    CertificateType,
+    EncodingNotConfirmed,
+    InvalidCatalogue,
+    Progress,
+    RowError,
+    UnknownColumn,
+    UnknownColumns,
+)
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
 from foundation.jobs import Trouble

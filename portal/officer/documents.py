@@ -21,11 +21,17 @@ from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.frame.views import own
 from portal.public.verify import CheckLine
-from signing import Check, Validation
-from signing.foreign.examination import budget_of
-from signing.models import CheckName, SignatureFacts
-from signing.validation.reasons import etsi, reason_for
-from signing.validation.service import MAX_DOCUMENT, MAX_SIGNATURE
+from signing import (
+    MAX_DOCUMENT,
+    MAX_SIGNATURE,
+    Check,
+    CheckName,
+    SignatureFacts,
+    Validation,
+    budget_of,
+    etsi,
+    reason_for,
+)
 
 _TONES: Mapping[str, str] = {"valid": "good", "unknown": "care", "invalid": "bad"}
 _CHECK_TONES: Mapping[str, str] = {"pass": "good", "fail": "bad", "unknown": "plain"}

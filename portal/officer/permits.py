@@ -20,15 +20,23 @@ from portal.frame.language import OFFICE_ZONE, Language
 from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
 from portal.officer.documents import read_upload
-from signing import Permit, SealEntry, rules, uses
-from signing.seals.permits import LARGEST_QUOTA
-from signing.validation.service import MAX_DOCUMENT
+from signing import (
+    LARGEST_QUOTA,
+    LONGEST_NAME,
+    MAX_DOCUMENT,
+    Permit,
+    SealEntry,
+    SealPlace,
+    SignatureForm,
+    permit_state,
+    seal_under_permit,
+)
 
 _TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}
 _ENDINGS = {
-    uses.SignatureForm.PDF: "-sealed.pdf",
-    uses.SignatureForm.CMS: ".p7s",
-    uses.SignatureForm.JWS: ".jws",
+    SignatureForm.PDF: "-sealed.pdf",
+    SignatureForm.CMS: ".p7s",
+    SignatureForm.JWS: ".jws",
 }
 _USUAL_DAYS = 30
 
@@ -106,10 +114,10 @@ def router(desk: PageContext) -> APIRouter:
             return _permit(desk, request, seal_id, permit_id, missing, 422)
         how = _how(form)
         page = forms.code(form, "page", 6)
-        place = uses.Place(page=max(1, int(page)) - 1 if page.isdecimal() else 0)
+        place = SealPlace(page=max(1, int(page)) - 1 if page.isdecimal() else 0)
         try:
             data = read_upload(file, MAX_DOCUMENT)
-            sealed = uses.seal_under_permit(
+            sealed = seal_under_permit(
                 house, data, seal_id, permit_id, found.purpose, how, place, by=actor
             )
         except (Invalid, Conflict, Refused, TooLarge) as problem:
@@ -170,8 +178,7 @@ def _permit(
         may_end=decides and line.state in {"asked", "in_force"},
         may_use=own and line.state == "in_force",
         hows=[
-            (str(how), desk.language(request).say(f"permits.how.{how}"))
-            for how in uses.SignatureForm
+            (str(how), desk.language(request).say(f"permits.how.{how}")) for how in SignatureForm
         ],
     )
 
@@ -186,7 +193,7 @@ def _lines(desk: PageContext, request: Request, found: Sequence[Permit]) -> list
 
     lines = []
     for each in found:
-        state = rules.permit_state(each, now)
+        state = permit_state(each, now)
         people_of = (who(each.asked_by), who(each.approved_by), who(each.withdrawn_by))
         lines.append(PermitOnPage(each, state, _TONES.get(state, "plain"), *people_of))
     return lines
@@ -214,8 +221,8 @@ def _form(
 def _mistakes(lang: Language, typed: Mapping[str, str], now: datetime) -> list[Mistake]:
     """What cannot be asked for, field by field; the register checks it again."""
     found = []
-    if not 0 < len(typed["purpose"]) <= rules.LONGEST_NAME:
-        found += problems.one(lang, "purpose", "permits.purpose_wrong", most=rules.LONGEST_NAME)
+    if not 0 < len(typed["purpose"]) <= LONGEST_NAME:
+        found += problems.one(lang, "purpose", "permits.purpose_wrong", most=LONGEST_NAME)
     quota = typed["quota"]
     if not (quota.isascii() and quota.isdecimal() and 0 < int(quota) <= LARGEST_QUOTA):
         found += problems.one(lang, "quota", "permits.quota_wrong", most=lang.number(LARGEST_QUOTA))
@@ -236,18 +243,18 @@ def _end_of(day: date) -> datetime:
     return datetime.combine(day, time(23, 59, 59), OFFICE_ZONE)
 
 
-def _how(form: Form) -> uses.SignatureForm:
+def _how(form: Form) -> SignatureForm:
     asked = form.get("how")
-    return next((how for how in uses.SignatureForm if how == asked), uses.SignatureForm.PDF)
+    return next((how for how in SignatureForm if how == asked), SignatureForm.PDF)
 
 
-def _download(data: bytes, filename: str, how: uses.SignatureForm) -> Response:
+def _download(data: bytes, filename: str, how: SignatureForm) -> Response:
     name = forms.without_invisible(filename)[-120:] or "document"
-    if how is uses.SignatureForm.PDF:
+    if how is SignatureForm.PDF:
         name = PurePath(name).stem
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name + _ENDINGS[how])}",
         "Cache-Control": "no-store",
     }
-    kind = "application/pdf" if how is uses.SignatureForm.PDF else "application/octet-stream"
+    kind = "application/pdf" if how is SignatureForm.PDF else "application/octet-stream"
     return Response(data, media_type=kind, headers=headers)

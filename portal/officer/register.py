@@ -10,8 +10,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from certificates import Certificate, State
-from certificates.rules import REASONS, TRANSITIONS
+from certificates import (
+    REASONS,
+    TRANSITIONS,
+    Certificate,
+    State,
+)
 from foundation.errors import Conflict, Invalid, NotFound, YinzhengError
 from portal.citizen.access_history import look
 from portal.citizen.pages import pdf_answer

@@ -11,9 +11,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
-from idp import Authenticated, Interaction, Rejected
-from idp.authorize.interaction import Decision
-from idp.web.routes import render as render_decision
+from idp import Authenticated, Decision, Interaction, Rejected
+from idp import render as render_decision
 from portal.frame import forms, problems
 from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake

@@ -14,7 +14,7 @@ import structlog
 
 from foundation.jobs import LANES, Jobs
 from keys import Keys
-from ledger.service import Ledger
+from ledger import Ledger
 
 INTEGRATE_SECONDS = 0.1
 DUTIES_SECONDS = 600.0

@@ -17,8 +17,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from exchange import verify_receipt
-from exchange.receipts.writing import to_pem
+from exchange import to_pem, verify_receipt
 from foundation.actor import SYSTEM
 from foundation.errors import Refused
 from server import migrations

@@ -23,9 +23,8 @@ from sqlalchemy.exc import IntegrityError
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
-from keys import Keys
+from keys import PROFILES, Keys
 from keys.encoding.x509 import RevocationReason
-from keys.pki.profiles import PROFILES
 from signing import rules, store
 from signing.errors import ApplicationOpen, FourEyesViolated, SealExists
 from signing.models import (

@@ -18,8 +18,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from foundation.errors import Unavailable
-from keys import Keys
-from keys.errors import NoActiveKey, UnknownCertificate
+from keys import (
+    Keys,
+    NoActiveKey,
+    UnknownCertificate,
+)
 from signing.errors import SealNotUsableNow
 
 

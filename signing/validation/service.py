@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from foundation.canonical import b64url
 from foundation.errors import Malformed
-from keys.errors import MalformedJwk
+from keys import MalformedJwk
 from signing.errors import DocumentTooLarge, PdfNotOurs
 from signing.foreign.examination import Examination, ForeignSignature, examine
 from signing.foreign.integrity import foreign_integrity

@@ -13,7 +13,7 @@ from keys.errors import KeyStoreUnavailable
 from signing import Seal
 from signing.errors import DocumentNotSealable, SealNotUsable, SelfCheckFailed
 from signing.foreign import sealing as foreign_sealing
-from signing.uses import Place, SignatureForm, seal_under_permit
+from signing.uses import SealPlace, SignatureForm, seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
@@ -38,10 +38,10 @@ def use(
     permit: str,
     data: bytes,
     form: SignatureForm = SignatureForm.PDF,
-    place: Place | None = None,
+    place: SealPlace | None = None,
 ) -> bytes:
     done = seal_under_permit(
-        house, data, seal.id, permit, PURPOSE, form, place or Place(), by=CLERK
+        house, data, seal.id, permit, PURPOSE, form, place or SealPlace(), by=CLERK
     )
     return done.data
 
@@ -119,7 +119,7 @@ def test_a_file_that_takes_no_seal_costs_nothing(
     for data in (b"hello", certified, broken(stranger), a_million_pages()):
         with pytest.raises(DocumentNotSealable):
             use(house, seal, permit, data)
-    for place in (Place(page=7), Place(box=(590.0, 10.0, 100.0))):
+    for place in (SealPlace(page=7), SealPlace(box=(590.0, 10.0, 100.0))):
         with pytest.raises(DocumentNotSealable):
             use(house, seal, permit, letter(), place=place)
 

@@ -3,3 +3,7 @@
 credential    issues and verifies
 disclosures   salted claims: made, hashed, matched
 """
+
+from signing.formats.sd_jwt_vc import credential
+
+__all__ = ["credential"]

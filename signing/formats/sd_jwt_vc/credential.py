@@ -27,7 +27,13 @@ from typing import Any, Final
 import orjson
 
 from foundation.canonical import b64url, b64url_decode
-from keys import Keys, PendingUses, SigningAuthorization
+from keys import (
+    InvalidJws,
+    Keys,
+    MalformedJwk,
+    PendingUses,
+    SigningAuthorization,
+)
 from keys.encoding.jose import (
     KeyFor,
     VerificationKey,
@@ -35,7 +41,6 @@ from keys.encoding.jose import (
     verification_key,
     verify_compact,
 )
-from keys.errors import InvalidJws, MalformedJwk
 from signing.errors import CredentialRefused
 from signing.formats.sd_jwt_vc.disclosures import (
     ALWAYS_OPEN,
