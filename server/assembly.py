@@ -61,7 +61,7 @@ from server.web.middleware import Envelope
 from signing import Seals, Signing
 
 TITLE = "Yinzheng"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 class OldSchema(Refused):
