@@ -1,10 +1,10 @@
 """A short way through the web server for the fast lane.
 
 For every request uvicorn builds an ASGI scope, a cycle, an event and a task: that alone costs what
-design §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own protocol, parser,
-keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request that `HotPath`
-answers itself. Then the handler is called straight from the parser, and the answer leaves in one
-write.
+docs/design.md §9 allows for a whole JWKS answer (docs/adr/0009). This is uvicorn's own protocol,
+parser, keep-alive, draining and all; it leaves uvicorn's way only for an ordinary request that
+`HotPath` answers itself. Then the handler is called straight from the parser, and the answer
+leaves in one write.
 
 Everything else goes uvicorn's way and meets `HotPath` as ASGI: pages, uploads, `Expect`, encoded
 addresses, pipelined requests, clients that do not read. There too an answer's head leaves in one

@@ -1,4 +1,4 @@
-"""Signing keys turn over while people sign in, and nobody notices (RFC 7517, design §6 e)."""
+"""Signing keys turn over while people sign in, and nobody notices (docs/design.md §6 e)."""
 
 from datetime import timedelta
 

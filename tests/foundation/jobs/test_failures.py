@@ -129,7 +129,7 @@ def test_what_failed_and_why_can_be_read_and_tried_again(engine, failing) -> Non
     [trouble] = engine.troubles()
     assert (trouble.task, trouble.payload, trouble.state) == ("task", {"draft": "d"}, "failed")
     assert (trouble.attempts, trouble.due) == (1, None)
-    assert trouble.problem.startswith("ValueError at test_job_failures.py:"), (
+    assert trouble.problem.startswith("ValueError at test_failures.py:"), (
         "and nothing of what it says"
     )
     assert engine.troubles("seal/1") == [trouble]
