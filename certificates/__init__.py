@@ -1,22 +1,16 @@
-"""The certificate room: what was granted to whom, by which authority, and whether it still holds.
+"""Certificates: what was granted to whom, by which authority, and whether it still holds.
 
 One certificate is one row; the sealed PDF, the SD-JWT credential and the offline QR code are
-renditions of that row, under one identifier, one state and one status slot. The room's story:
+renditions of that row, under one identifier, one state and one status slot.
 
-    identifier   numbers that carry their own check (GB/T 36904, GB 32100, GB 11643)
+    identifier   numbers that carry their own check (GB/T 36904)
     catalogue/   certificate types, one TOML each; templates/ the pages they are printed on
-    fields       from what was typed to the exact fields, with one error per broken rule
     rules        states as legal acts, four eyes, validity: pure decisions
-    register     `Register`: who may read what
-    drafts       `Drafts`: draft → submit → approve, by two people; drafting helps
-    service      `Certificates`: issue → change_state
-    issuing      make everything outside the transaction, keep it in one commit
-    completing   time-stamps that could not be had when sealing, added later
-    rendering    one A4 page as PDF/A-3b; a missing glyph fails it
-    status       Token Status List: public a moment after the commit
-    sheets, batch, batches, batch_worker    bulk: read, dry run, second officer, resumable issue
-    fsck         registry, ledger and status lists compared
-    http, commands            public machine routes; the command line
+    issuing/     draft → submit → approve → issue, by two people
+    register/    what was issued, its state, and who may read it
+    bulk/        a register from a file: dry run, second officer, resumable issue
+    service      `Certificates`, what the packages above use
+    http · commands   public machine routes; the command line
 
 Promises: nothing is sealed that two different people have not seen, and only exactly that; a draft
 becomes at most one certificate; whoever opens a certificate in office leaves an entry that its

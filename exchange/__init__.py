@@ -4,20 +4,13 @@ A department names a certificate (number, file or QR code) and its reason (purpo
 case); the answer is one verdict with six named checks, only the fields its purpose allows, and a
 signed receipt. Before it leaves, the look is in the ledger, where the holder reads it.
 
-    models         tables and values: Purpose, VerificationRequest, Verdict, ShowCode
-    rules          six checks, one verdict, what is shown; pure
-    decisions      from facts to an answer and its ledger entry; pure
-    requests       what a department sends, read strictly
-    documents      what a file or a QR code says of itself
-    provenance     what speaks for a record: its signature, its seal's history
-    purposes       the registry: who may ask what about which type, and why
-    consent        one-time codes by which a holder shows a certificate
-    showing        `Showing`: making, opening and looking again
-    quota          how often somebody may ask in vain
-    idempotency    ask once, be answered once
-    receipts       signed, provable; receipt_check: `verify_receipt`, offline
-    verification   `Verifications`: the use cases
-    subscriptions  `Subscriptions`: told, by signed notices, that a status changed
+    models           tables and values: Purpose, VerificationRequest, Verdict, ShowCode
+    rules            six checks, one verdict, what is shown; pure
+    purposes         the registry: who may ask what about which type, and why
+    consent          one-time codes by which a holder shows a certificate
+    verification/    the question, its answer and its entry
+    receipts/        signed answers that can be proved years later
+    subscriptions/   told, by signed notices, that a status changed
     http · commands
 
 Promises: no answer without purpose, basis and case; no answer before its entry is committed; an

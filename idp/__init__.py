@@ -3,25 +3,15 @@
 Somebody opens a service; the service sends them here; they prove who they are, see what the
 service wants to know and why, and go back with a code that the service turns into tokens.
 
-    authorization  does a request obey? one page       rules   what happens next?
-    arrival        plain, signed or pushed: the ways a request comes in
-    profiles       how strict we are with whom          sender  tokens in the right hands only
-    grants/        the token endpoint's grants: check, judge, redeem
-    registration   what a client may be registered with
-    metadata, dynamic              a program registers itself, within what an officer allowed
-    authenticators/ ways to prove who one is
-    clients        who may ask, and client authentication, in one function
-    people, sessions, attempts      who can sign in, who is signed in, who failed to
-    numbers        one identity number, one account
-    tokens         signed statements      issuance  the token endpoint
-    access         tokens read back: APIs, userinfo
-    signed_requests    whole requests signed by their client (RFC 9421)
-    introspection, revocation      what others may know of a token, and tokens given back
-    backchannel    services are told that a session ended
-    step_up        a resource asks for a better or a more recent sign-in
-    devices        people answer for a device that has no keyboard
-    conversation   from a request to its code, over several pages
-    service        `Idp`, the use cases   http, endpoints  the routes; the portal draws pages
+    protocol/    the words of the standards: profiles, claims, errors, subjects; pure
+    store/       the questions asked of the database
+    clients/     who may ask: registration and client authentication
+    accounts/    who can sign in, how they prove it, who is signed in
+    authorize/   from a request to its code, over several pages
+    token/       the token endpoint: grants, tokens, sender constraints
+    resource/    tokens read back: APIs, userinfo, introspection
+    web/         routes, discovery, cross-origin rules
+    service      `Idp`, the use cases; the portal draws the pages
 
 Promises: an unknown client or redirect URI never redirects; a code is used once; a token that was
 revoked is refused from that commit on; a client learns no more than its registered purpose covers

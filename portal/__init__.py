@@ -1,21 +1,10 @@
 """The pages: what citizens, officers, agencies and the public see, in three languages.
 
-    session      form tokens, same-origin checks, safe returns
-    language     catalogues of sentences, dates and numbers in the reader's language
-    render       templates and static files
-    desk         receives every request: who is it, is the form theirs, which page is next
-    problems     refusals as sentences
-    public       start page, issuers, status, help and the statements
-    signin       sign-in, consent, sign-out
-    device       signing in another device; services told of a sign-out
-    citizen      my certificates, showing one, who looked
-    officer      drafts, preview, review      register  the authority's certificates, legal acts
-    permits      leave to use a seal: asked, granted, used by uploading what is to be sealed
-    seals        the keeper's register of seals, from application to destruction
-    bulk         upload, dry run, second officer, live progress
-    verify       by number, file or photo, and /v/{token} behind every QR code
-    documents    any signed document: is it sealed, by whom, and is it unchanged
-    developers   a ten-minute start
+    frame/        what every page shares: language, form tokens, refusals, templates
+    public/       start page, issuers, help, verification, a start for developers
+    signing_in/   sign-in, consent, sign-out; signing in another device
+    citizen/      my certificates, showing one, who looked
+    officer/      drafts, bulk, the register, seals and permits
 
 Promises: every page works without JavaScript and without a request to anybody else; a route calls a
 service and draws its answer, and decides nothing; a refused form keeps what was typed, except

@@ -1,12 +1,10 @@
-"""The roof: the only package that knows every room.
+"""The composition root: the only package that knows every other.
 
-settings     every setting, read once
-assembly     builds the house: who gets which collaborators
-access       who asks, and may they? access tokens to actors
-hotpath      the fast lane's door; middleware and problems serve the other one
-worker       background work: jobs, the ledger's integrator, nightly duties
-cli          `python -m server WORD`
-sandbox      made-up people, departments and clients
-demo         the whole mission once, in the terminal
-migrations   how the schema got here
+settings       every setting, read once
+assembly       who gets which collaborators
+web/           the two ways in: the fast lane and the ordinary one
+running/       processes, background work, health and metrics, logs
+sandbox/       made-up people and departments; the whole mission in the terminal
+migrations/    how the schema got here
+cli            `python -m server WORD`; job_commands, key_service: words of their own
 """
