@@ -1,0 +1,251 @@
+"""What may be answered to whom, as plain values: no database, no file, no clock."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from certificates.models import FIELDS, HOLDER_CODE
+from exchange import VerificationRequest
+from exchange.models import EVERYONE, PUBLIC_CHECK, Purpose
+from exchange.rules import FAIL, NOT_CHECKED, PASS, UNKNOWN, RecordEvidence
+from exchange.verification.decisions import Decision, Facts, HandedIn, decide, entry_of
+from foundation.actor import SYSTEM
+from tests.exchange.conftest import PERMIT as PERMIT_FIELDS
+from tests.exchange.test_rules import AT, GOOD
+from tests.exchange.test_rules import RECORD as BARE
+
+LICENCE, PERMIT = "food-business-licence", "residence-permit"
+FOOD_LAW, LOAN_LAW = "Food Safety Law, article 110", "Commercial Bank Law, article 35"
+ADULT = PERMIT_FIELDS["resident_number"]
+RECORD = replace(
+    BARE,
+    sealed_fields=BARE.cipher.encrypt(orjson.dumps({"name": "Zhang", "home": "Suzhou"}), FIELDS),
+    sealed_holder_code=BARE.cipher.encrypt(ADULT.encode(), HOLDER_CODE),
+)
+FILE = {name: PASS[code] for name, code in (
+    ("integrity", "document_intact"), ("seal", "seal_valid"),
+    ("authority", "authority_confirmed"), ("time", "time_confirmed"),
+)}  # fmt: skip
+GENUINE = replace(RECORD, credential="signed~a~b")
+WHOLE = HandedIn(FILE, GENUINE.identifier, "signed~a~b", "seal")
+
+
+def purpose(type_name: str, basis: str, **changed: Any) -> Purpose:
+    granted = Purpose("bureau", type_name, "loan-application", {}, (basis,), ())
+    return replace(granted, **changed)
+
+
+GRANTS = {LICENCE: purpose(LICENCE, FOOD_LAW), PERMIT: purpose(PERMIT, LOAN_LAW)}
+
+
+def answered(
+    basis: str = FOOD_LAW,
+    *,
+    grants: Mapping[str, Purpose] = GRANTS,
+    record: Any = RECORD,
+    evidence: RecordEvidence = GOOD,
+    handed_in: HandedIn | None = None,
+    shown: tuple[str, ...] = (),
+    code: str = "loan-application",
+) -> Decision:
+    request = VerificationRequest(number="JY1", purpose=code, legal_basis=basis, case_ref="7")
+    facts = Facts(grants, record, evidence, purpose_known=True)
+    return decide(request, facts, AT, visible=lambda _: shown, handed_in=handed_in)
+
+
+def said(decision: Decision) -> tuple[str, str]:
+    return str(decision.assessment.outcome), decision.reason
+
+
+# ── the basis and the type ───────────────────────────────────────────────────────────────────
+
+
+def test_the_legal_basis_of_another_type_does_not_open_this_one():
+    """One purpose, two types, two laws: what opens the permit does not open the licence."""
+    assert said(answered(FOOD_LAW)) == ("valid", "")
+
+    refused = answered(LOAN_LAW)
+
+    assert said(refused) == ("not_permitted", "legal_basis_not_registered")
+    assert (refused.fields, refused.predicates) == ({}, {})
+    assert refused.basis_registered  # for the permit: so it is a word of ours, and may be public
+    assert refused.record is RECORD  # the holder of the licence reads who asked
+
+
+@pytest.mark.parametrize(
+    ("grants", "basis", "reason", "of_form"),
+    [
+        ({}, FOOD_LAW, "purpose_not_held", True),
+        (GRANTS, "because I want to", "legal_basis_not_registered", True),
+        ({PERMIT: GRANTS[PERMIT]}, LOAN_LAW, "purpose_not_for_this_type", False),
+        (GRANTS, LOAN_LAW, "legal_basis_not_registered", False),
+    ],
+)
+def test_only_what_is_refused_before_the_register_is_asked_costs_a_guesser_nothing(
+    grants, basis, reason, of_form
+):
+    refused = answered(basis, grants=grants)
+
+    assert said(refused) == ("not_permitted", reason)
+    assert (refused.of_form, refused.is_miss) == (of_form, not of_form)
+    nowhere = answered(basis, grants=grants, record=None)
+    assert said(nowhere) == (("not_permitted", reason) if of_form else ("not_found", ""))
+
+
+def test_a_number_that_is_not_there_is_a_miss_and_an_answer_is_none():
+    assert answered(record=None).is_miss
+    assert not answered().is_miss
+
+
+def test_an_open_purpose_stands_on_the_basis_of_the_type_whatever_was_said():
+    """Nobody who checks a paper in hand is asked for a law, and none of theirs is repeated."""
+    everyone = purpose(LICENCE, FOOD_LAW, organisation=EVERYONE, code=PUBLIC_CHECK)
+
+    for claimed in ("", FOOD_LAW, "because I want to"):
+        decision = answered(claimed, grants={LICENCE: everyone}, code=PUBLIC_CHECK)
+        assert said(decision) == ("valid", "")
+        assert decision.legal_basis == FOOD_LAW
+
+
+# ── a file, against the register ─────────────────────────────────────────────────────────────
+
+
+def handing_in(file: HandedIn = WHOLE, *, evidence: RecordEvidence = GOOD, **changed: Any):
+    record = replace(GENUINE, **changed)
+    return said(answered(handed_in=file, record=record, evidence=evidence))
+
+
+def test_a_genuine_file_that_says_what_the_register_says_is_valid():
+    assert handing_in() == ("valid", "")
+
+
+@pytest.mark.parametrize("credential", ["signed~a~b", "signed~b", "signed"])
+def test_a_holder_may_disclose_less(credential):
+    assert handing_in(replace(WHOLE, credential=credential)) == ("valid", "")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        replace(WHOLE, credential="other~a~b"),
+        replace(WHOLE, credential="signed~a~c"),
+        replace(WHOLE, credential=""),
+        replace(WHOLE, credential="", facts={"number": "JY2"}),
+        replace(WHOLE, credential="", facts={"number": "JY1", "authority_name": "Another"}),
+        replace(WHOLE, facts={"number": "JY2"}),
+    ],
+    ids=["another", "one disclosure more", "nothing", "a number", "a name", "both, one wrong"],
+)
+def test_a_genuine_seal_over_something_else_is_tampered(file):
+    assert handing_in(file) == ("tampered", "document_differs")
+
+
+def test_a_code_is_compared_by_what_it_says():
+    facts = {"number": "JY1", "valid_until": "2031-03-01"}
+    code = HandedIn({"integrity": PASS["code_intact"]}, GENUINE.identifier, facts=facts)
+
+    assert handing_in(code) == ("valid", "")
+    assert handing_in(code, valid_until=None) == ("tampered", "document_differs")
+
+
+def test_a_genuine_file_does_not_hide_a_record_that_was_altered():
+    assert handing_in(evidence=replace(GOOD, intact=False)) == ("tampered", "record_altered")
+    assert handing_in(evidence=replace(GOOD, intact=None)) == ("valid", "")
+
+
+def test_another_seal_than_the_registered_one_is_tampered():
+    assert handing_in(replace(WHOLE, seal_id="stolen")) == ("tampered", "seal_not_ours")
+
+
+def test_a_seal_of_another_authority_is_tampered():
+    someone = replace(GOOD, seal_owner="another authority")
+
+    assert handing_in(evidence=someone) == ("tampered", "authority_differs")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("integrity", NOT_CHECKED), ("seal", "seal_unknown"), ("authority", "authority_unknown")],
+)
+def test_what_the_file_leaves_open_is_not_made_worse_by_the_register(name, code):
+    """Nothing was read, so nothing differs: undecided is not forged."""
+    file = replace(WHOLE, seal_id="", checks={**FILE, name: UNKNOWN[name, code]})
+    if name != "seal":
+        file = replace(file, seal_id="seal")
+
+    outcome, reason = handing_in(file, evidence=replace(GOOD, seal_owner="authority"))
+
+    assert (outcome, reason) == ("source_unavailable", code)
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (HandedIn({"integrity": UNKNOWN["integrity", "no_document"]}, ours=False),
+         ("not_a_certificate", "")),
+        (HandedIn({"integrity": FAIL["integrity", "document_altered"]}),
+         ("tampered", "document_altered")),
+        (HandedIn({**FILE, "seal": FAIL["seal", "seal_not_in_force"]}),
+         ("tampered", "seal_not_in_force")),
+        (HandedIn(FILE), ("not_found", "")),
+        (HandedIn({"integrity": UNKNOWN["integrity", NOT_CHECKED]}),
+         ("source_unavailable", NOT_CHECKED)),
+    ],
+    ids=["a letter", "altered", "a stopped seal", "unknown here", "not read"],
+)  # fmt: skip
+def test_a_file_without_a_record_is_judged_by_what_it_says_of_itself(file, expected):
+    assert said(answered(record=None, handed_in=file)) == expected
+
+
+# ── what is shown, and what is kept ──────────────────────────────────────────────────────────
+
+
+def test_only_what_purpose_and_catalogue_both_allow_is_shown():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name", "home", "shoe_size"))}
+
+    assert answered(grants=wide, shown=("name", "shoe_size")).fields == {"name": "Zhang"}
+    assert answered(grants=wide, shown=()).fields == {}
+
+
+def test_an_undecided_answer_shows_nothing():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",), predicates=("valid_today",))}
+    doubted = replace(GOOD, witnessed=False)
+
+    decision = answered(grants=wide, shown=("name",), evidence=doubted)
+
+    assert said(decision) == ("source_unavailable", "status_contradicted")
+    assert (decision.fields, decision.predicates) == ({}, {})
+
+
+def test_yes_or_no_is_answered_only_when_the_purpose_asks():
+    asked = {LICENCE: purpose(LICENCE, FOOD_LAW, predicates=("holder_is_adult", "valid_today"))}
+
+    assert answered(grants=asked).predicates == {"holder_is_adult": True, "valid_today": True}
+    none = {LICENCE: purpose(LICENCE, FOOD_LAW, predicates=())}
+    assert answered(grants=none).predicates == {}
+
+
+def entry(decision: Decision, basis: str = FOOD_LAW) -> Any:
+    request = VerificationRequest(
+        number="JY1", purpose="loan-application", legal_basis=basis, case_ref="7"
+    )
+    return entry_of(request, decision, SYSTEM, AT)
+
+
+def test_the_entry_of_a_refusal_names_the_holder_and_of_a_miss_nobody():
+    refused, missed = entry(answered(LOAN_LAW), LOAN_LAW), entry(answered(record=None))
+
+    assert (refused.subject, refused.certificate) == (RECORD.subject, RECORD.identifier)
+    assert missed.subject != entry(answered(record=None)).subject
+    assert len(missed.subject) == len(missed.certificate) == 64
+
+
+def test_a_basis_of_ours_is_public_and_a_word_of_the_askers_own_is_committed_to():
+    ours = entry(answered(LOAN_LAW), LOAN_LAW)
+    theirs = entry(answered("on the quiet"), "on the quiet")
+
+    assert (ours.legal_basis, "legal_basis" in ours.private) == (LOAN_LAW, False)
+    assert (theirs.legal_basis, theirs.private["legal_basis"]) == ("", "on the quiet")
