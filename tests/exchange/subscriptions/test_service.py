@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from http_message_signatures import HTTPMessageVerifier, MappingKeyResolver, algorithms
 from jwt import PyJWK
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
+from certificates.models import certificates
 from certificates.rules import State
-from exchange import PUBLIC_CHECK, Subscriptions
+from exchange import PUBLIC_CHECK, Purpose, Subscriptions
 from exchange.errors import (
     IncompleteVerification,
     NothingToFollow,
@@ -32,7 +33,16 @@ from exchange.subscriptions.service import LIFETIME, TRIED_FOR, USE
 from foundation.actor import SYSTEM, ActorKind
 from foundation.outbound.client import Outbound
 from idp import Client, Idp
-from tests.exchange.conftest import BANKER, FOOD_BUREAU, INSPECTOR, PUBLIC_URL, House, asking
+from tests.exchange.conftest import (
+    BANKER,
+    FOOD_BASIS,
+    FOOD_BUREAU,
+    FOOD_INSPECTION,
+    INSPECTOR,
+    PUBLIC_URL,
+    House,
+    asking,
+)
 
 TEXTS = {"zh-Hans": "检查系统", "zh-Hant": "檢查系統", "en": "Inspections"}
 
@@ -336,6 +346,83 @@ def test_who_lost_the_purpose_is_told_nothing_more(house, licence, following, in
 
     assert inbox.got == []
     assert log(following, followed)[0].problem == "the program may not be told any more"
+
+
+def follow_and_regrant(house: House, following: Subscriptions, url: str, licence: Any, **changed):
+    """Somebody follows; then what their department was granted changes, and so does the status."""
+    followed, _ = following.subscribe(INSPECTOR, asking(licence.number), url)
+    known = house.catalogue[licence.type].purposes[FOOD_INSPECTION]
+    granted = Purpose(
+        FOOD_BUREAU, licence.type, FOOD_INSPECTION, known.names, (known.legal_basis,), ()
+    )
+    with house.database.write() as tx:
+        tx.execute(delete(purposes).where(purposes.c.organisation == FOOD_BUREAU))
+        house.purposes.register(tx, replace(granted, **changed))
+    suspend(house, licence)
+    house.certificates.jobs.run_pending()
+    return followed
+
+
+def test_who_keeps_the_purpose_on_another_basis_is_told_nothing_more(
+    house, licence, following, inbox
+):
+    """The law they followed under was taken from the purpose: the reason is gone."""
+    followed = follow_and_regrant(house, following, inbox.url, licence, legal_bases=("a new law",))
+
+    assert inbox.got == []
+    assert log(following, followed)[0].problem == "the program may not be told any more"
+    assert log(following, followed)[0].given_up_at is not None
+    assert "exchange.status_told" not in kinds(house, licence)
+
+
+def test_who_keeps_the_purpose_for_another_type_is_told_nothing_more(
+    house, licence, following, inbox
+):
+    other = {"type": "chicago-business-licence", "legal_bases": (FOOD_BASIS,)}
+    followed = follow_and_regrant(house, following, inbox.url, licence, **other)
+
+    assert inbox.got == []
+    assert log(following, followed)[0].problem == "the program may not be told any more"
+
+
+def test_a_basis_among_others_is_still_one(house, licence, following, inbox):
+    bases = ("a new law", FOOD_BASIS)
+    followed = follow_and_regrant(house, following, inbox.url, licence, legal_bases=bases)
+
+    assert [told["subscription"] for told in inbox.told] == [followed.id]
+
+
+@pytest.mark.parametrize("status", [199, 300, 302])
+def test_only_a_success_confirms(house, licence, following, inbox, status):
+    inbox.answer = status
+    followed, _ = following.subscribe(INSPECTOR, asking(licence.number), inbox.url)
+    suspend(house, licence)
+
+    with pytest.raises(NoticeNotConfirmed):
+        following.deliver({"notice": log(following, followed)[0].id})
+
+    assert log(following, followed)[0].delivered_at is None
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_every_success_confirms(house, licence, following, inbox, status):
+    inbox.answer = status
+    followed, _ = following.subscribe(INSPECTOR, asking(licence.number), inbox.url)
+    suspend(house, licence)
+
+    following.deliver({"notice": log(following, followed)[0].id})
+
+    assert log(following, followed)[0].delivered_at is not None
+
+
+def test_what_could_not_be_decided_is_not_followed(house, licence, following, inbox):
+    with house.database.write() as tx:
+        tx.execute(update(certificates).values(state="revoked"))  # not by an act of ours
+
+    with pytest.raises(NothingToFollow):
+        following.subscribe(INSPECTOR, asking(licence.number), inbox.url)
+
+    assert following.of(INSPECTOR) == []
 
 
 def test_a_disabled_program_is_told_nothing_more(house, idp, licence, following, inbox):
