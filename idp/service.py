@@ -43,6 +43,7 @@ from idp.store import devices, families, people_and_sessions
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
 from idp.token.endpoint import Issuance
+from idp.token.grants import GRANTS, Grants
 from idp.token.revocation import Revocations
 from idp.token.sender_constraint import SenderConstraints
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, USE, Tokens
@@ -110,11 +111,13 @@ class Idp:
         *,
         jobs: Jobs | None = None,
         outbound: Outbound | None = None,
+        grants: Grants = GRANTS,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self.issuer = issuer
+        self.grants = grants
         keys.ensure(USE)
         passwords = Passwords()
         self.keys = keys
@@ -133,6 +136,7 @@ class Idp:
             RemoteMetadata(outbound, clock),
             clock,
             issuer,
+            grants,
         )
         self.people = People(database, ledger, clock, passwords)
         self.jobs = jobs or open_jobs(database, clock)
@@ -144,7 +148,9 @@ class Idp:
         arrivals = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
         self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
-        self.issuance = Issuance(database, ledger, self.clients, self.tokens, self.senders, clock)
+        self.issuance = Issuance(
+            database, ledger, self.clients, self.tokens, self.senders, clock, grants
+        )
         signed = SignedRequests(self.clients, self._replays, clock, issuer)
         self.access = TokenReader(
             database, ledger, self.clients, self.tokens, self.senders, signed, clock

@@ -88,7 +88,7 @@ class Registrations:
         now = self._clock()
         with self._database.read() as tx:
             bounds = self._usable(tx, token, now)
-        client = metadata.read(document, client_id, bounds)
+        client = metadata.read(document, client_id, bounds, self._clients.grant_types)
         vouched = self._clients.vouch(client)
         with self._database.write() as tx:
             self._spend(tx, token, now)
@@ -126,7 +126,7 @@ class Registrations:
             if said is not None and not self._clients.has_secret(tx, client_id, str(said)):
                 raise InvalidRequest("client_secret is not the one of this client")
         # 3.
-        client = metadata.read(document, client_id, bounds)
+        client = metadata.read(document, client_id, bounds, self._clients.grant_types)
         vouched = self._clients.vouch(client)
         with self._database.write() as tx:
             old, _, _ = self._open(tx, client_id, token)
@@ -143,7 +143,7 @@ class Registrations:
         """The client information response (RFC 7591 §3.2.1, RFC 7592 §3)."""
         client = registered.client
         told = {
-            **metadata.written(client),
+            **metadata.written(client, self._clients.grant_types),
             "client_id_issued_at": int(registered.issued_at.timestamp()),
             "registration_client_uri": f"{self._issuer}{PATH}/{client.client_id}",
         }

@@ -19,6 +19,7 @@ from foundation.errors import FieldError
 from idp.models import LOCALES, Client, Profile, Texts
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import InvalidClientMetadata
+from idp.protocol.grant_types import GrantTypes, of_client, response_types
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 
 # Decided by the initial access token, or by an officer only: never by the program itself.
@@ -51,10 +52,12 @@ class Bounds:
     claims: tuple[str, ...] = ()
 
 
-def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
+def read(
+    document: Mapping[str, Any], client_id: str, bounds: Bounds, offered: GrantTypes
+) -> Client:
     """The client that `document` describes. `registration.check` still has to agree to it.
 
-    1. Only the code flow, only algorithms we have.          RFC 7591 §2.1
+    1. Only response types and algorithms we have.           RFC 7591 §2.1
     2. Scopes and claims stay within the bounds; who names no claims, as RFC 7591 knows none, gets
        those that the scopes release.                        purpose limitation
     3. Everything has the type it must have.
@@ -62,12 +65,17 @@ def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
     """
     given = {name: value for name, value in document.items() if value is not None}
     # 1., 2.
-    problems = [*_flow(given), *_algorithms(given), *_beyond(given, bounds)]
+    problems = [
+        *_flow(given, response_types(offered)),
+        *_algorithms(given),
+        *_beyond(given, bounds),
+    ]
     if problems:
         raise _invalid(problems)
     # 3.
     described = {name: given[name] for name in OPEN if name in given}
     described.setdefault("token_endpoint_auth_method", DEFAULT_AUTH_METHOD)
+    described.setdefault("grant_types", [n for n, kind in offered.items() if kind.by_default])
     described.setdefault("profile", _profile(described["token_endpoint_auth_method"]))
     scopes = given.get("scope", " ".join(bounds.scopes)).split()
     described.setdefault("claims", [n for n in claims_of(scopes) if n in bounds.claims])
@@ -88,8 +96,9 @@ def read(document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
         raise _invalid([FieldError(pointer, "type", said)]) from None
 
 
-def written(client: Client) -> dict[str, Any]:
+def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
     """A registered client as RFC 7591 §3.2.1 answers it: everything that was registered."""
+    mine = {each.grant_type: each for each in of_client(client, offered)}
     plain = msgspec.json.decode(msgspec.json.encode(client))
     told = {name: plain[name] for name in OPEN if plain[name] not in (None, "")}
     for kind in ("id_token", "userinfo", "introspection"):
@@ -101,20 +110,20 @@ def written(client: Client) -> dict[str, Any]:
         **{f"purpose#{language}": client.purpose[language] for language in LOCALES},
         "organisation": client.organisation,
         "organisation_name": client.organisation_name,
-        "response_types": ["code"] if "authorization_code" in client.grant_types else [],
+        "response_types": list(response_types(mine)),
         "scope": " ".join(client.scopes),
         "id_token_signed_response_alg": SIGNATURE_ALGORITHM,
         **told,
     }
 
 
-def _flow(given: Mapping[str, Any]) -> list[FieldError]:
-    wanted = given.get("response_types", ["code"])
-    if wanted in (["code"], []):
+def _flow(given: Mapping[str, Any], known: tuple[str, ...]) -> list[FieldError]:
+    wanted = given.get("response_types", [])
+    once = isinstance(wanted, list) and all(wanted.count(each) == 1 for each in wanted)
+    if once and all(each in known for each in wanted):
         return []
-    return [
-        FieldError("/response_types", "response_type", "only the response type code is offered")
-    ]
+    said = f"only the response type {' or '.join(known)} is offered"
+    return [FieldError("/response_types", "response_type", said)]
 
 
 def _algorithms(given: Mapping[str, Any]) -> list[FieldError]:

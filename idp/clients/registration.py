@@ -20,16 +20,13 @@ from idp.models import LOCALES, Client
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.protocol.errors import InvalidClientMetadata
+from idp.protocol.grant_types import GrantTypes, of_client
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS, rules_of
 from idp.protocol.subjects import PERSON_PREFIX
 from idp.protocol.syntax import SCOPE, redirect_uri_problem
 from keys import MalformedJwk
 from keys.encoding.jose import is_jwk, verification_key
 
-DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-GRANT_TYPES: Final = frozenset(
-    {"authorization_code", "refresh_token", "client_credentials", DEVICE_CODE}
-)
 SUBJECT_NAMES: Final = (
     "tls_client_auth_subject_dn",
     "tls_client_auth_san_dns",
@@ -38,23 +35,23 @@ SUBJECT_NAMES: Final = (
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
-def checked(client: Client | Vouched) -> Client:
+def checked(client: Client | Vouched, offered: GrantTypes) -> Client:
     """A client that obeys, and whose addresses were looked at. Raises `InvalidClientMetadata`."""
     if isinstance(client, Vouched):
         return client.client
-    check(client)
+    check(client, offered)
     if client.sector_identifier_uri or client.jwks_uri:
         raise InvalidClientMetadata("nobody has looked at the addresses of this registration yet")
     return client
 
 
-def check(client: Client) -> None:
+def check(client: Client, offered: GrantTypes) -> None:
     """Raises `InvalidClientMetadata` with every broken rule, each at its field (RFC 7591 §2).
 
     1. client_id is readable and can never be a person's id.              RFC 9700 §4.15
     2. Name and purpose are there in all three languages.                 purpose limitation
     3. Redirect URIs can be compared exactly and are safe.                RFC 8252 §7, RFC 9700 §2.1
-    4. Grant types exist and fit each other.                              RFC 7591 §2.1
+    4. Grant types are `offered`, and none of them objects.               RFC 7591 §2.1
     5. The profile allows it.                                             FAPI 2.0 §5.3.2
     6. What authentication needs is there: key, certificate, name;        RFC 7591 §2, RFC 8705 §2
        who signs requests has keys that a keyid can name.                 RFC 9421 §3.2
@@ -64,8 +61,8 @@ def check(client: Client) -> None:
     """
     problems = _key_set(client) or [
         *_identity(client),
-        *_redirects(client),
-        *_grants(client),
+        *_redirects(client, offered),
+        *_grants(client, offered),
         *_profile(client),
         *(_authentication(client) or _signed_requests(client)),
         *_reach(client),
@@ -104,31 +101,29 @@ def _identity(client: Client) -> list[FieldError]:
     return problems
 
 
-def _redirects(client: Client) -> list[FieldError]:
+def _redirects(client: Client, offered: GrantTypes) -> list[FieldError]:
     problems = []
     for field in ("redirect_uris", "post_logout_redirect_uris"):
         for at, uri in enumerate(getattr(client, field)):
             if (problem := redirect_uri_problem(uri)) is not None:
                 problems.append(FieldError(f"/{field}/{at}", "redirect_uri", problem))
-    if "authorization_code" in client.grant_types and not client.redirect_uris:
+    authorizes = any(each.response_types for each in of_client(client, offered))
+    if authorizes and not client.redirect_uris:
         problems.append(FieldError("/redirect_uris", "redirect_uri", "at least one is needed"))
     return problems
 
 
-def _grants(client: Client) -> list[FieldError]:
+def _grants(client: Client, offered: GrantTypes) -> list[FieldError]:
     problems = [
         FieldError("/grant_types", "grant_type", f"{each[:40]} is not a grant type offered here")
         for each in client.grant_types
-        if each not in GRANT_TYPES
+        if each not in offered
     ]
-    if "client_credentials" in client.grant_types and not client.confidential:
-        problems.append(
-            FieldError("/grant_types", "grant_type", "client_credentials needs authentication")
-        )
-    of_people = {"authorization_code", DEVICE_CODE}
-    if "refresh_token" in client.grant_types and not of_people & set(client.grant_types):
-        needs = "refresh_token needs authorization_code or device_code"
-        problems.append(FieldError("/grant_types", "grant_type", needs))
+    problems += [
+        FieldError("/grant_types", "grant_type", objection)
+        for each in of_client(client, offered)
+        if (objection := each.objection(client, offered))
+    ]
     return problems
 
 

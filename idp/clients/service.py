@@ -39,6 +39,7 @@ from idp.protocol.errors import (
     InvalidClientMetadata,
     InvalidRequest,
 )
+from idp.protocol.grant_types import GrantTypes
 from idp.protocol.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
 from idp.store import people_and_sessions
 from idp.store.replays import ReplayCache
@@ -94,6 +95,7 @@ class Clients:
         outside: RemoteMetadata,
         clock: Clock,
         issuer: str,
+        grant_types: GrantTypes,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -102,6 +104,7 @@ class Clients:
         self._outside = outside
         self._clock = clock
         self._issuer = issuer
+        self.grant_types = grant_types
         self._registered: Loader[str, RegisteredClient] = Loader(database, self.known)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
@@ -109,7 +112,7 @@ class Clients:
         """Look at what a client to be registered keeps at addresses of its own, which may take
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
-        registration.check(client)
+        registration.check(client, self.grant_types)
         vouched = self._outside.vouch(client)
         if not any(encryption.wanted(client, kind) for kind in encryption.KINDS):
             return vouched
@@ -135,7 +138,7 @@ class Clients:
         A client with addresses of its own must be vouched for. Raises `InvalidClientMetadata` or
         `ClientExists`.
         """
-        client = registration.checked(client)
+        client = registration.checked(client, self.grant_types)
         secret, secret_hash = self._new_secret(client)
         now = self._clock()
         try:
@@ -171,7 +174,7 @@ class Clients:
     def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
         """New metadata for a client, checked as in `register`; answers a secret if a new one is
         needed."""
-        new = registration.checked(vouched)
+        new = registration.checked(vouched, self.grant_types)
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": people_and_sessions.client_document(new)}
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:

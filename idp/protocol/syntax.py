@@ -1,13 +1,24 @@
 """How things are written: the alphabets of the standards, and addresses put together and judged."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode, urlsplit
+
+from idp.protocol.errors import InvalidRequest
 
 CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
 CODE_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
 # RFC 6749 appendix A.4: words of visible characters without quote and backslash, one space between.
 SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*\Z")
+
+
+def parameter(form: Mapping[str, str], name: str) -> str:
+    """A required parameter; absent and empty are the same (RFC 6749 §3.2)."""
+    value = form.get(name, "")
+    if not value:
+        raise InvalidRequest(f"{name} is missing")
+    return value
 
 
 def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:

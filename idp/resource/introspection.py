@@ -31,9 +31,10 @@ from idp.models import Client, Family, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
+from idp.protocol.syntax import parameter
 from idp.resource.access import TokenReader, ids_of
 from idp.store import families
-from idp.token.grants import parameter, refresh
+from idp.token.grants import refresh
 from idp.token.tokens import Tokens, VerifiedToken
 
 JWT_TYPE: Final = "token-introspection+jwt"

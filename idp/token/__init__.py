@@ -1,7 +1,7 @@
 """The token endpoint: what it takes, what it gives, and to whom it belongs.
 
 endpoint            RFC 6749 §3.2: client, grant, commit, answer
-grants/             one file per grant type
+grants/             one file per grant type, and the table of them
 tokens              signed statements: access, ID and logout tokens
 sender_constraint   tokens in the right hands only: DPoP (RFC 9449) and mutual TLS (RFC 8705)
 dpop                proofs of possession

@@ -2,40 +2,38 @@
 
     authenticate the client ─▶ check (pure) ─▶ redeem (one transaction per batch) ─▶ sign
 
-Everything here is fast lane. Codes and refresh tokens change state, so their redemption is a
-grouped atomic statement with its ledger entries in the same commit; the tokens are signed after it.
-A client's own token only leaves a trace, recorded before it is handed out. What is refused leaves
-a trace too.
+Everything here is fast lane. Which grant types there are, and what each reads, does and leaves in
+the ledger, is said by the table in `grants/`. Requests of one grant type that wait together are
+redeemed in one transaction with their ledger entries; the tokens are signed after it. What is
+refused leaves a trace too.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from foundation.actor import ANONYMOUS
-from foundation.batching import GroupWriter, HotRequest
+from foundation.batching import GroupWriter, HotRequest, parse_form
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.encryption import FieldCipher
 from idp.clients.service import Clients
-from idp.models import Client, Family
+from idp.models import Client
 from idp.protocol.errors import (
     AuthorizationPending,
     OAuthError,
     SlowDown,
     UnsupportedGrantType,
 )
+from idp.protocol.resources import REPEATED
 from idp.protocol.subjects import subject_for
-from idp.token.grants import authorization_code, client_credentials, device_code, parameter, refresh
-from idp.token.grants.authorization_code import CodeRequest, NotRedeemed, Redeemed
-from idp.token.grants.refresh import NotRefreshed, Refreshed, RefreshRequest
+from idp.protocol.syntax import parameter
+from idp.token.grants import Grants
+from idp.token.grants.grant_type import CheckedRequest, GrantType, NotRedeemed
 from idp.token.sender_constraint import Confirmation, SenderConstraints
 from idp.token.tokens import Grant, Tokens
 from ledger import Entry, Ledger
 
 Form = Mapping[str, str]
-Handler = Callable[[Form, Client, Confirmation], Awaitable[Mapping[str, Any]]]
+Q = TypeVar("Q", bound=CheckedRequest)
 
 
 class Issuance:
@@ -49,6 +47,7 @@ class Issuance:
         tokens: Tokens,
         senders: SenderConstraints,
         clock: Clock,
+        grants: Grants,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -56,25 +55,19 @@ class Issuance:
         self._tokens = tokens
         self._senders = senders
         self._clock = clock
-        self._codes: GroupWriter[CodeRequest, Redeemed | NotRedeemed] = GroupWriter(
-            database, self._redeem_codes
-        )
-        self._refreshes: GroupWriter[RefreshRequest, Refreshed | NotRefreshed] = GroupWriter(
-            database, self._redeem_refreshes
-        )
-        self._polls: GroupWriter[device_code.Poll, device_code.Allowed | device_code.NotAllowed] = (
-            GroupWriter(database, self._redeem_polls)
-        )
-        self._grants: dict[str, Handler] = {
-            client_credentials.GRANT_TYPE: self._client_credentials,
-            authorization_code.GRANT_TYPE: self._authorization_code,
-            refresh.GRANT_TYPE: self._refresh,
-            device_code.GRANT_TYPE: self._device_code,
+        self._repeated = {name: REPEATED | kind.repeated for name, kind in grants.items()}
+        self._repeated_somewhere = REPEATED.union(*self._repeated.values())
+        self._redemptions: dict[str, Redemption[Any]] = {
+            name: Redemption(kind(database, tokens.api_audience), database, ledger)
+            for name, kind in grants.items()
         }
 
-    @property
-    def grant_types(self) -> tuple[str, ...]:
-        return tuple(self._grants)
+    def read(self, request: HotRequest) -> Form:
+        """The parameters. Which may come more than once is for the grant type to say; whatever
+        else does is `Malformed` (RFC 6749 §3.2)."""
+        form = parse_form(request, self._repeated_somewhere)
+        repeated = self._repeated.get(form.get("grant_type", ""), REPEATED)
+        return form if repeated == self._repeated_somewhere else parse_form(request, repeated)
 
     async def token(self, request: HotRequest, form: Form) -> Mapping[str, Any]:
         """Answer a token request (RFC 6749 §5). Every outcome is a ledger entry.
@@ -83,18 +76,18 @@ class Issuance:
         2. The client is who it says.
         3. The grant type is one we offer.
         4. The token will be bound to the sender, where the client is registered so.
-        5. The grant itself: `grants/`.
+        5. The client is registered for the grant type, and the grant itself is good: `grants/`.
         """
         client: Client | None = None
         try:
             proof = self._senders.proof(request)
             client = await self._clients.authenticate(request, form)
-            handler = self._grants.get(parameter(form, "grant_type"))
-            if handler is None:
+            redemption = self._redemptions.get(parameter(form, "grant_type"))
+            if redemption is None:
                 raise UnsupportedGrantType("this grant type is not offered here")
             confirmation = await self._senders.bind(request, proof, client)
             client = await self._clients.with_keys(client, "id_token")
-            return await handler(form, client, confirmation)
+            return await self._redeem(redemption, form, client, confirmation)
         except (AuthorizationPending, SlowDown):
             raise  # a device that waits is not refused anything
         except OAuthError as refusal:
@@ -102,171 +95,26 @@ class Issuance:
             raise
 
     def close(self) -> None:
-        self._codes.close()
-        self._refreshes.close()
-        self._polls.close()
+        for redemption in self._redemptions.values():
+            redemption.close()
 
-    async def _client_credentials(
-        self, form: Form, client: Client, confirmation: Confirmation
+    async def _redeem(
+        self, redemption: "Redemption[Any]", form: Form, client: Client, confirmation: Confirmation
     ) -> Mapping[str, Any]:
-        now = self._clock()
-        asked = client_credentials.check(form, client, api_audience=self._tokens.api_audience)
-        grant = replace(asked, binding=confirmation) if confirmation else asked
-        issued = await self._tokens.issue(grant, client.client_id, now)
-        details = {
-            "grant_type": client_credentials.GRANT_TYPE,
-            "scope": " ".join(grant.scopes),
-            "jti": issued.jti,
-        }
-        await self._ledger.record(
-            Entry(kind="idp.token_issued", actor=client.actor, at=now, details=details)
-        )
-        return issued.response
-
-    async def _authorization_code(
-        self, form: Form, client: Client, confirmation: Confirmation
-    ) -> Mapping[str, Any]:
-        request = authorization_code.check(form, client, confirmation, self._clock())
-        result = await self._codes.submit(request)
+        kind = redemption.kind
+        kind.check_registered(client)
+        checked = kind.check(form, client, confirmation, self._clock())
+        result = await redemption.submit(checked)
         if isinstance(result, NotRedeemed):
-            raise result.error()
-        return await self._respond(
-            client,
-            result.family,
-            result.family.authorization.scopes,
-            result.refresh_token,
-            confirmation,
-            nonce=result.family.authorization.nonce,
-            resources=request.resources,
-            claims=result.claims,
-        )
+            raise result.error
+        return await self._tokens.issue(result, self._subject(result), confirmation, self._clock())
 
-    async def _refresh(
-        self, form: Form, client: Client, confirmation: Confirmation
-    ) -> Mapping[str, Any]:
-        request = refresh.check(form, client, confirmation, self._clock())
-        result = await self._refreshes.submit(request)
-        if isinstance(result, NotRefreshed):
-            raise result.error()
-        return await self._respond(
-            client,
-            result.family,
-            result.scopes,
-            result.refresh_token,
-            confirmation,
-            resources=request.resources,
-        )
-
-    async def _device_code(
-        self, form: Form, client: Client, confirmation: Confirmation
-    ) -> Mapping[str, Any]:
-        poll = device_code.check(form, client, confirmation, self._clock())
-        result = await self._polls.submit(poll)
-        if isinstance(result, device_code.NotAllowed):
-            raise result.error()
-        scopes = result.family.authorization.scopes
-        return await self._respond(
-            client, result.family, scopes, result.refresh_token, confirmation
-        )
-
-    async def _respond(
-        self,
-        client: Client,
-        family: Family,
-        scopes: tuple[str, ...],
-        refresh_token: str | None,
-        confirmation: Confirmation,
-        nonce: str | None = None,
-        resources: tuple[str, ...] = (),
-        claims: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Mapping[str, Any]:
-        authorization = family.authorization
-        grant = Grant(
-            client=client,
-            scopes=scopes,
-            audience=self._tokens.audience(client, scopes, resources or authorization.resources),
-            family=family.id,
-            authorization=authorization,
-            refresh_token=refresh_token,
-            nonce=nonce,
-            claims=claims,
-            binding=confirmation,
-        )
-        subject = subject_for(self._cipher, client, authorization.person_id)
-        issued = await self._tokens.issue(grant, subject, self._clock())
-        return issued.response
-
-    @property
-    def _cipher(self) -> FieldCipher:
-        return self._database.cipher
-
-    def _redeem_codes(
-        self, tx: Tx, requests: Sequence[CodeRequest]
-    ) -> Sequence[Redeemed | NotRedeemed]:
-        results = authorization_code.redeem(self._database, tx, requests)
-        entries: list[Entry] = []
-        for request, result in zip(requests, results, strict=True):
-            if isinstance(result, Redeemed):
-                grant_type = authorization_code.GRANT_TYPE
-                told = tuple(sorted(result.claims))
-                entries.append(self._issued(request.client, result.family, grant_type, told))
-            elif result.reused is not None:
-                entries.append(self._ended(request.client, result.reused, "code_reuse"))
-        self._ledger.append_all(tx, entries)
-        return results
-
-    def _redeem_refreshes(
-        self, tx: Tx, requests: Sequence[RefreshRequest]
-    ) -> Sequence[Refreshed | NotRefreshed]:
-        results = refresh.redeem(self._database, tx, requests)
-        entries: list[Entry] = []
-        for request, result in zip(requests, results, strict=True):
-            if isinstance(result, Refreshed):
-                entries.append(self._issued(request.client, result.family, refresh.GRANT_TYPE))
-            elif result.ended is not None:
-                entries.append(self._ended(request.client, result.ended, "refresh_token_reuse"))
-        self._ledger.append_all(tx, entries)
-        return results
-
-    def _redeem_polls(
-        self, tx: Tx, polls: Sequence[device_code.Poll]
-    ) -> Sequence[device_code.Allowed | device_code.NotAllowed]:
-        results = device_code.redeem(self._database, tx, polls)
-        entries = [
-            self._issued(poll.client, result.family, device_code.GRANT_TYPE)
-            for poll, result in zip(polls, results, strict=True)
-            if isinstance(result, device_code.Allowed)
-        ]
-        self._ledger.append_all(tx, entries)
-        return results
-
-    def _issued(
-        self, client: Client, family: Family, grant_type: str, disclosed: tuple[str, ...] = ()
-    ) -> Entry:
-        authorization = family.authorization
-        return Entry(
-            kind="idp.token_issued",
-            actor=client.actor,
-            at=self._clock(),
-            subject=authorization.subject,
-            purpose=client.purpose["zh-Hans"],
-            disclosed=disclosed,
-            details={
-                "grant_type": grant_type,
-                "scope": " ".join(authorization.scopes),
-                "family": family.id,
-            },
-        )
-
-    def _ended(self, client: Client, family: Family, reason: str) -> Entry:
-        return Entry(
-            kind="idp.family_revoked",
-            actor=client.actor,
-            at=self._clock(),
-            subject=family.authorization.subject,
-            verdict=reason,
-            details={"family": family.id},
-        )
+    def _subject(self, grant: Grant) -> str:
+        """The person's name for this client; the client itself when there is nobody else."""
+        if grant.authorization is None:
+            return grant.client.client_id
+        person_id = grant.authorization.person_id
+        return subject_for(self._database.cipher, grant.client, person_id)
 
     def _refusal(self, client: Client | None, refusal: OAuthError) -> Entry:
         return Entry(
@@ -276,3 +124,32 @@ class Issuance:
             verdict=refusal.error,
             private={"rule": refusal.detail},
         )
+
+
+class Redemption(Generic[Q]):
+    """One grant type at work: what waits together is redeemed in one transaction with its entries.
+
+    This is the only place that knows how a checked request reaches its COMMIT.
+    """
+
+    def __init__(self, kind: GrantType[Q], database: Database, ledger: Ledger) -> None:
+        self.kind = kind
+        self._ledger = ledger
+        self._writer: GroupWriter[Q, Grant | NotRedeemed] = GroupWriter(database, self._apply)
+
+    async def submit(self, checked: Q) -> Grant | NotRedeemed:
+        """The result, after the COMMIT that made it durable."""
+        return await self._writer.submit(checked)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _apply(self, tx: Tx, requests: Sequence[Q]) -> Sequence[Grant | NotRedeemed]:
+        results = self.kind.redeem(tx, requests)
+        entries = [
+            entry
+            for request, result in zip(requests, results, strict=True)
+            for entry in self.kind.entries(request, result)
+        ]
+        self._ledger.append_all(tx, entries)
+        return results

@@ -17,8 +17,9 @@ from foundation.database import Database, Tx
 from idp.clients.service import Clients
 from idp.models import Client, Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
+from idp.protocol.syntax import parameter
 from idp.store import families
-from idp.token.grants import parameter, refresh
+from idp.token.grants import refresh
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Tokens, VerifiedToken
 from ledger import Entry, Ledger
 

@@ -27,6 +27,7 @@ USE: Final = "idp.tokens"
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
+JTI_BYTES: Final = 16
 _LIFETIME_SECONDS: Final = int(ACCESS_TOKEN_LIFETIME.total_seconds())
 
 
@@ -34,31 +35,23 @@ _LIFETIME_SECONDS: Final = int(ACCESS_TOKEN_LIFETIME.total_seconds())
 class Grant:
     """What a grant type allows the token endpoint to issue.
 
-    `audience` are the resource servers. `family` and `authorization` are absent for a client's own
-    token. `binding` is the confirmation claim of a sender-constrained token (RFC 7800 §3.1).
+    `resources` are those it names, none for the first of the client's. `family` and `authorization`
+    are absent for a client's own token, which goes by a `jti` that is known before.
     """
 
     client: Client
     scopes: tuple[str, ...]
-    audience: tuple[str, ...]
+    resources: tuple[str, ...] = ()
     family: str = ""
     authorization: Authorization | None = None
     refresh_token: str | None = None
     nonce: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
-    binding: Mapping[str, str] = field(default_factory=dict)
+    jti: str = ""
 
     @property
     def id_token(self) -> bool:
         return self.authorization is not None and "openid" in self.scopes
-
-
-@dataclass(slots=True)
-class TokenResponse:
-    """A token response (RFC 6749 §5.1), and the id its access token goes by."""
-
-    response: Mapping[str, Any]
-    jti: str
 
 
 @dataclass(slots=True)
@@ -121,16 +114,23 @@ class Tokens:
         named = tuple(resources) or client.resources[:1] or (self.api_audience,)
         return (*named, self.issuer) if "openid" in scopes else named
 
-    async def issue(self, grant: Grant, subject: str, now: datetime) -> TokenResponse:
-        """The token response for a grant. `subject` is the person's name for this client."""
-        return await self._keys.off_loop(lambda: self._issued(grant, subject, now))
+    async def issue(
+        self, grant: Grant, subject: str, binding: Mapping[str, str], now: datetime
+    ) -> Mapping[str, Any]:
+        """The token response for a grant (RFC 6749 §5.1).
 
-    def _issued(self, grant: Grant, subject: str, now: datetime) -> TokenResponse:
-        jti = secrets.token_urlsafe(16)
-        access_token = self._access_token(grant, subject, jti, now)
+        `subject` is the person's name for this client, `binding` the confirmation claim of a
+        sender-constrained token (RFC 7800 §3.1).
+        """
+        return await self._keys.off_loop(lambda: self._issued(grant, subject, binding, now))
+
+    def _issued(
+        self, grant: Grant, subject: str, binding: Mapping[str, str], now: datetime
+    ) -> Mapping[str, Any]:
+        access_token = self._access_token(grant, subject, binding, now)
         response: dict[str, Any] = {
             "access_token": access_token,
-            "token_type": "DPoP" if "jkt" in grant.binding else "Bearer",
+            "token_type": "DPoP" if "jkt" in binding else "Bearer",
             "expires_in": _LIFETIME_SECONDS,
             "scope": " ".join(grant.scopes),
         }
@@ -138,7 +138,7 @@ class Tokens:
             response["refresh_token"] = grant.refresh_token
         if grant.id_token:
             response["id_token"] = self._id_token(grant, subject, access_token, now)
-        return TokenResponse(response, jti)
+        return response
 
     def verify_access_token(
         self, token: str, *, audience: str | None, now: datetime
@@ -194,21 +194,23 @@ class Tokens:
             return None
         return verified.claims if verified.claims.get("iss") == self.issuer else None
 
-    def _access_token(self, grant: Grant, subject: str, jti: str, now: datetime) -> str:
+    def _access_token(
+        self, grant: Grant, subject: str, binding: Mapping[str, str], now: datetime
+    ) -> str:
         seconds = int(now.timestamp())
-        audience = grant.audience
+        audience = self.audience(grant.client, grant.scopes, grant.resources)
         claims: dict[str, Any] = {
             "iss": self.issuer,
             "sub": subject,
             "aud": audience[0] if len(audience) == 1 else list(audience),
             "exp": seconds + _LIFETIME_SECONDS,
             "iat": seconds,
-            "jti": jti,
+            "jti": grant.jti or secrets.token_urlsafe(JTI_BYTES),
             "client_id": grant.client.client_id,
             "scope": " ".join(grant.scopes),
         }
-        if grant.binding:
-            claims["cnf"] = dict(grant.binding)
+        if binding:
+            claims["cnf"] = dict(binding)
         if grant.authorization is not None:
             claims["fam"] = grant.family
             claims["auth_time"] = grant.authorization.auth_time

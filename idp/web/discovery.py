@@ -4,13 +4,13 @@ Only what is really there is listed. The document never changes while a process 
 encoded once.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from idp.models import LOCALES
 from idp.protocol import encryption
 from idp.protocol.acr import ACR_PASSWORD
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
+from idp.protocol.grant_types import GrantTypes, response_types
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 
 AUTH_METHODS = (
@@ -22,7 +22,7 @@ AUTH_METHODS = (
 )
 
 
-def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
+def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
     """The authorization server's metadata, common to both documents."""
     return {
         "issuer": issuer,
@@ -37,7 +37,7 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "backchannel_logout_session_supported": True,
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "jwks_uri": f"{issuer}/keys/jwks.json",
-        "response_types_supported": ["code"],
+        "response_types_supported": list(response_types(offered)),
         "response_modes_supported": ["query", "form_post"],
         "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
         "require_pushed_authorization_requests": False,
@@ -45,7 +45,7 @@ def metadata(issuer: str, grant_types: Sequence[str]) -> dict[str, Any]:
         "request_object_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "require_signed_request_object": False,
         "tls_client_certificate_bound_access_tokens": True,
-        "grant_types_supported": list(grant_types),
+        "grant_types_supported": list(offered),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public", "pairwise"],

@@ -6,6 +6,8 @@ Only words; nothing here decides. Each endpoint's own file says what it does wit
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from idp.protocol.grant_types import GrantTypes, form_parameters
+
 CLIENT: Final = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 AUTHORIZATION: Final = (
     "client_id",
@@ -29,21 +31,10 @@ AUTHORIZATION: Final = (
     "request",
     "request_uri",
 )
-TOKEN: Final = (
-    "grant_type",
-    "code",
-    "redirect_uri",
-    "code_verifier",
-    "refresh_token",
-    "device_code",
-    "scope",
-    "resource",
-)
 LOGOUT: Final = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales")
 FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "authorize_by_post": AUTHORIZATION,
     "par": (*CLIENT, *(name for name in AUTHORIZATION if name not in ("client_id", "request_uri"))),
-    "token": (*CLIENT, *TOKEN),
     "introspect": (*CLIENT, "token", "token_type_hint"),
     "revoke": (*CLIENT, "token", "token_type_hint"),
     "device": (*CLIENT, "scope", "resource"),
@@ -55,11 +46,20 @@ QUERIES: Final[Mapping[str, tuple[str, ...]]] = {"authorize": AUTHORIZATION, "lo
 def operation(name: str) -> dict[str, Any]:
     """What is added to the operation called `name`; empty for one that takes nothing."""
     if name in FORMS:
-        content = {"application/x-www-form-urlencoded": {"schema": _form(FORMS[name])}}
-        return {"requestBody": {"required": True, "content": content}}
+        return _by_form(FORMS[name])
     if name in QUERIES:
         return {"parameters": [_parameter(each) for each in QUERIES[name]]}
     return {}
+
+
+def token(offered: GrantTypes) -> dict[str, Any]:
+    """The same for the token endpoint: what the grant types that are offered read."""
+    return _by_form((*CLIENT, "grant_type", *form_parameters(offered)))
+
+
+def _by_form(names: Sequence[str]) -> dict[str, Any]:
+    content = {"application/x-www-form-urlencoded": {"schema": _form(names)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _form(names: Sequence[str]) -> dict[str, Any]:

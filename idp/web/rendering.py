@@ -24,15 +24,21 @@ NO_STORE: Final = (("cache-control", "no-store"), ("pragma", "no-cache"))
 LONGEST_BODY: Final = 16_384
 TAGS: Final = ("identity",)
 
+Read = Callable[[HotRequest], Mapping[str, str]]
 Answer = Callable[[HotRequest, Mapping[str, str]], Awaitable[HotAnswer]]
 
 
-def by_form(answer: Answer) -> HotHandler:
+def read_form(request: HotRequest) -> Mapping[str, str]:
+    """The parameters; only a resource may come more than once (RFC 6749 §3.2, RFC 8707 §2)."""
+    return parse_form(request, REPEATED)
+
+
+def by_form(answer: Answer, read: Read = read_form) -> HotHandler:
     """A handler that reads a form and turns refusals into RFC 6749 §5.2 answers."""
 
     async def handler(request: HotRequest) -> HotAnswer:
         try:
-            return await answer(request, parse_form(request, REPEATED))
+            return await answer(request, read(request))
         except OAuthError as refusal:
             return oauth_error(refusal)
         except (Malformed, TooLarge) as problem:

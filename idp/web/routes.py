@@ -129,7 +129,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
             return HotAnswer(200, told.encode(), "application/jwt", headers)
         return json_answer(told, headers=headers)
 
-    document = orjson.dumps(discovery.metadata(idp.issuer, idp.issuance.grant_types))
+    document = orjson.dumps(discovery.metadata(idp.issuer, idp.grants))
 
     async def configuration(_request: HotRequest) -> HotAnswer:
         headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))
@@ -145,7 +145,10 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         ),
     )
     by_scripts_too = [
-        route("POST", "/oauth/token", by_form(token), "token", grants),
+        replace(
+            route("POST", "/oauth/token", by_form(token, idp.issuance.read), "token", grants),
+            openapi=openapi.token(idp.grants),
+        ),
         route("POST", "/oauth/par", by_form(push), "par", pushes),
         route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
         route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),

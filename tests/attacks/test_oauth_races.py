@@ -16,10 +16,11 @@ from foundation.database import Database
 from idp import DeviceAnswered, DeviceView
 from idp.protocol.errors import InvalidToken
 from idp.store import families
-from idp.token.grants import authorization_code, refresh
+from idp.token.grants.authorization_code import AuthorizationCode
+from idp.token.grants.refresh import RefreshToken
 from tests.idp.clients.test_registration import BOUNDS, DOCUMENT
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.world import PASSWORD, RelyingParty, World
+from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 MANY = 8
@@ -117,17 +118,18 @@ def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
             {"code": code, "redirect_uri": client.registered.redirect_uris[0]}
             | {"code_verifier": client.verifier}
         )
-    asked = [authorization_code.check(form, client.registered, {}, now) for form in forms]
+    codes = AuthorizationCode(database, ISSUER)
+    asked = [codes.check(form, client.registered, {}, now) for form in forms]
 
     def redeem(requests):
         with database.write() as tx:
-            return authorization_code.redeem(database, tx, requests)
+            return codes.redeem(tx, requests)
 
     orders = [asked, asked[::-1], asked[3:] + asked[:3]]
     outcomes = at_once([lambda requests=each: redeem(requests) for each in orders])
 
     kinds = Counter(type(each).__name__ for batch in outcomes for each in batch)
-    assert kinds == {"Redeemed": 6, "NotRedeemed": 12}
+    assert kinds == {"Grant": 6, "NotRedeemed": 12}
     with database.read() as tx:
         named = families.families(tx, [each.family for each in asked])
     assert [family.revoked for family in named.values()] == [True] * 6
@@ -138,13 +140,14 @@ def test_50_processes_that_rotate_the_same_refresh_tokens_give_out_the_same_succ
 ):
     now = clock()
     tokens = [client.tokens()["refresh_token"] for _ in range(4)]
+    refreshing = RefreshToken(database, ISSUER)
     asked = [
-        refresh.check({"refresh_token": token}, client.registered, {}, now) for token in tokens
+        refreshing.check({"refresh_token": token}, client.registered, {}, now) for token in tokens
     ]
 
     def redeem(requests):
         with database.write() as tx:
-            return [each.refresh_token for each in refresh.redeem(database, tx, requests)]
+            return [each.refresh_token for each in refreshing.redeem(tx, requests)]
 
     forwards, backwards = at_once([lambda: redeem(asked), lambda: redeem(asked[::-1])])
 

@@ -20,7 +20,7 @@ from idp.clients.registration import check
 from idp.models import Client
 from idp.protocol.claims import CLAIMS
 from idp.protocol.profiles import must_push
-from idp.token.grants import refresh
+from idp.token.grants import GRANTS, refresh
 from idp.token.grants.authorization_code import CODE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from server import cli
@@ -65,7 +65,7 @@ def test_the_registration_shown_is_one_that_obeys() -> None:
 
     client = msgspec.json.decode(shown, type=Client)
 
-    check(client)
+    check(client, GRANTS)
     assert json.loads(shown).keys() <= Client.__annotations__.keys()
     assert must_push(client)
 

@@ -1,18 +1,32 @@
-"""One file per grant type: how a request at the token endpoint becomes a `Grant`.
+"""Every grant type of the token endpoint, one file each: how a request becomes a `Grant`.
 
-Each file holds a pure `check` (is the request well formed, may this client ask it?), a pure
-`judge` where stored state has a say, and a `redeem` that applies the verdict to a whole batch in
-one transaction. Nothing here knows HTTP. A new grant type is one file and one line in `Idp`.
+`GRANTS` is the whole list. What the token endpoint takes, what discovery and the API description
+tell, and what a client may be registered for derive from it, so a new grant type is one file with a
+class of `GrantType` (`grant_type.py`) and one row here.
+
+Where stored state has a say, a file also has a pure `judge`.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from idp.protocol.errors import InvalidRequest
+from idp.token.grants.authorization_code import AuthorizationCode
+from idp.token.grants.client_credentials import ClientCredentials
+from idp.token.grants.device_code import DeviceCode
+from idp.token.grants.grant_type import GrantType
+from idp.token.grants.refresh import RefreshToken
 
+Grants = Mapping[str, type[GrantType[Any]]]
 
-def parameter(form: Mapping[str, str], name: str) -> str:
-    """A required parameter; absent and empty are the same (RFC 6749 §3.2)."""
-    value = form.get(name, "")
-    if not value:
-        raise InvalidRequest(f"{name} is missing")
-    return value
+GRANTS: Final[Grants] = MappingProxyType(
+    {
+        each.grant_type: each
+        for each in (
+            ClientCredentials,
+            AuthorizationCode,
+            RefreshToken,
+            DeviceCode,
+        )
+    }
+)

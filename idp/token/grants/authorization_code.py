@@ -22,19 +22,14 @@ from foundation.encryption import FieldCipher
 from idp.models import Authorization, Client, Family, Person
 from idp.protocol import resources
 from idp.protocol.claims import recent_enough, values_of
-from idp.protocol.errors import (
-    InvalidGrant,
-    InvalidRequest,
-    InvalidTarget,
-    UnauthorizedClient,
-)
-from idp.protocol.syntax import CODE_VERIFIER
+from idp.protocol.errors import InvalidGrant, InvalidRequest, InvalidTarget
+from idp.protocol.syntax import CODE_VERIFIER, parameter
 from idp.store import families, people_and_sessions
 from idp.store.families import StoredCode
-from idp.token.grants import parameter, refresh
-from idp.token.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.grants import refresh
+from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
-GRANT_TYPE = "authorization_code"
 CODE_LIFETIME = timedelta(seconds=60)  # FAPI 2.0 §5.3.2.1: at most 60 seconds
 _ONE_ACCESS_TOKEN = ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
 
@@ -71,7 +66,7 @@ _SPENDS = _BURNS | {CodeVerdict.GOOD, CodeVerdict.USED}
 
 
 @dataclass(frozen=True, slots=True)
-class Redeemed:
+class _Taken:
     """A code that became a family. `claims` are what its ID token tells about the person."""
 
     family: Family
@@ -80,51 +75,16 @@ class Redeemed:
 
 
 @dataclass(frozen=True, slots=True)
-class NotRedeemed:
+class _Left:
     """A code that did not. `reused`: the family that a second use has just ended."""
 
     verdict: CodeVerdict
     reused: Family | None = None
 
-    def error(self) -> InvalidGrant | InvalidTarget:
-        if self.verdict is CodeVerdict.TARGET:
-            return InvalidTarget(self.verdict.value)
-        return InvalidGrant(self.verdict.value)
-
 
 def new_code(family: str) -> str:
     """The id of the family that the code begins, and 256 random bits."""
     return family + secrets.token_urlsafe(32)
-
-
-def check(
-    form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
-) -> CodeRequest:
-    """Is the request well formed, and may this client make it?
-
-    1. The client is registered for the grant.                                  RFC 6749 §5.2
-    2. code and redirect_uri are there.                                         RFC 6749 §4.1.3
-    3. code_verifier, when there, has the form of one.                          RFC 7636 §4.1
-       Whether it must be there is known only with the code (`judge`).
-    """
-    if GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient("the client is not registered for authorization_code")
-    code = parameter(form, "code")
-    redirect_uri = parameter(form, "redirect_uri")
-    verifier = form.get("code_verifier", "")
-    if verifier and not CODE_VERIFIER.match(verifier):
-        raise InvalidRequest("code_verifier must be 43 to 128 unreserved characters")
-    challenge = challenge_of(verifier) if verifier else ""
-    return CodeRequest(
-        client,
-        families.family_in(code),
-        people_and_sessions.sha256(code),
-        redirect_uri,
-        challenge,
-        now,
-        confirmation.get("jkt", ""),
-        resources.asked(form),
-    )
 
 
 def challenge_of(verifier: str) -> str:
@@ -164,51 +124,90 @@ def judge(request: CodeRequest, code: StoredCode | None) -> CodeVerdict:
     return CodeVerdict.GOOD
 
 
-def redeem(
-    database: Database, tx: Tx, requests: Sequence[CodeRequest]
-) -> list[Redeemed | NotRedeemed]:
-    """Apply a batch: one query per question, whatever the size of the batch.
+class AuthorizationCode(GrantType[CodeRequest]):
+    """What a browser brought back from the authorization endpoint."""
 
-    1. Judge every request, in turn, against its code as the requests before it left it.
-    2. A good code becomes a family, with a refresh token when the client may have one.
-    3. A burnt code is worth nothing to whoever comes next.
-    4. A code that was used twice ends its family, be it in this very batch.
-    5. The claims that were asked for the ID token are read.         OIDC Core §5.5
-    """
-    now = requests[0].now
-    stored = families.codes(tx, {request.family for request in requests})
-    left = dict(stored)
-    results = [_take(database.cipher, request, left, now) for request in requests]
-    grown = [result.family for result in results if isinstance(result, Redeemed)]
-    _begin(tx, grown, now)
-    for family in grown:
-        if family.authorization is not stored[family.id].family.authorization:
-            families.authorize(tx, family)
-    for request, result in zip(requests, results, strict=True):
-        if isinstance(result, NotRedeemed) and result.verdict in _BURNS:
-            families.end_codes(tx, now, "code_burnt", id=request.family)
-    return _with_claims(tx, _end_reused(database, tx, results, now), now)
+    grant_type = label = "authorization_code"
+    parameters = ("code", "redirect_uri", "code_verifier", "resource")
+    repeated = resources.REPEATED
+    response_types = ("code",)
+    refreshable = True
+    by_default = True
+
+    def check(
+        self,
+        form: Mapping[str, str],
+        client: Client,
+        confirmation: Mapping[str, str],
+        now: datetime,
+    ) -> CodeRequest:
+        """Is the request well formed?
+
+        1. code and redirect_uri are there.                                     RFC 6749 §4.1.3
+        2. code_verifier, when there, has the form of one.                      RFC 7636 §4.1
+           Whether it must be there is known only with the code (`judge`).
+        """
+        code = parameter(form, "code")
+        redirect_uri = parameter(form, "redirect_uri")
+        verifier = form.get("code_verifier", "")
+        if verifier and not CODE_VERIFIER.match(verifier):
+            raise InvalidRequest("code_verifier must be 43 to 128 unreserved characters")
+        challenge = challenge_of(verifier) if verifier else ""
+        return CodeRequest(
+            client,
+            families.family_in(code),
+            people_and_sessions.sha256(code),
+            redirect_uri,
+            challenge,
+            now,
+            confirmation.get("jkt", ""),
+            resources.asked(form),
+        )
+
+    def redeem(self, tx: Tx, requests: Sequence[CodeRequest]) -> list[Grant | NotRedeemed]:
+        """Apply a batch: one query per question, whatever the size of the batch.
+
+        1. Judge every request, in turn, against its code as the requests before it left it.
+        2. A good code becomes a family, with a refresh token when the client may have one.
+        3. A burnt code is worth nothing to whoever comes next.
+        4. A code that was used twice ends its family, be it in this very batch.
+        5. The claims that were asked for the ID token are read.         OIDC Core §5.5
+        """
+        now = requests[0].now
+        stored = families.codes(tx, {request.family for request in requests})
+        left = dict(stored)
+        results = [_take(self._database.cipher, request, left, now) for request in requests]
+        grown = [result.family for result in results if isinstance(result, _Taken)]
+        _begin(tx, grown, now)
+        for family in grown:
+            if family.authorization is not stored[family.id].family.authorization:
+                families.authorize(tx, family)
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, _Left) and result.verdict in _BURNS:
+                families.end_codes(tx, now, "code_burnt", id=request.family)
+        told = _with_claims(tx, _end_reused(self._database, tx, results, now), now)
+        return [_answer(request, result) for request, result in zip(requests, told, strict=True)]
 
 
 def _take(
     cipher: FieldCipher, request: CodeRequest, left: dict[str, StoredCode], now: datetime
-) -> Redeemed | NotRedeemed:
+) -> _Taken | _Left:
     """What comes of one request; `left` holds the codes as the next one shall find them."""
     code = left.get(request.family)
     verdict = judge(request, code)
     if code is None or verdict not in _SPENDS:
-        return NotRedeemed(verdict)
+        return _Left(verdict)
     if verdict is CodeVerdict.USED:
-        return NotRedeemed(verdict, code.family)
-    result = NotRedeemed(verdict) if verdict in _BURNS else _grow(cipher, request, code, now)
-    spent = result.family if isinstance(result, Redeemed) else replace(code.family, revoked=True)
+        return _Left(verdict, code.family)
+    result = _Left(verdict) if verdict in _BURNS else _grow(cipher, request, code, now)
+    spent = result.family if isinstance(result, _Taken) else replace(code.family, revoked=True)
     left[request.family] = StoredCode(spent, code.redirect_uri, code.code_challenge)
     return result
 
 
-def _grow(cipher: FieldCipher, request: CodeRequest, code: StoredCode, now: datetime) -> Redeemed:
+def _grow(cipher: FieldCipher, request: CodeRequest, code: StoredCode, now: datetime) -> _Taken:
     authorization = code.family.authorization
-    may_refresh = _may_refresh(request.client, authorization)
+    may_refresh = refresh.may_follow(request.client, authorization)
     family = Family(
         id=code.family.id,
         client_id=code.family.client_id,
@@ -218,7 +217,7 @@ def _grow(cipher: FieldCipher, request: CodeRequest, code: StoredCode, now: date
         issued_at=now,
         refresh_number=1 if may_refresh else 0,
     )
-    return Redeemed(family, refresh.live_token(cipher, family) if may_refresh else None)
+    return _Taken(family, refresh.live_token(cipher, family) if may_refresh else None)
 
 
 def _bound(authorization: Authorization, request: CodeRequest) -> Authorization:
@@ -226,13 +225,6 @@ def _bound(authorization: Authorization, request: CodeRequest) -> Authorization:
     its authentication already, and it may change its key (RFC 9449 §5)."""
     jkt = "" if request.client.confidential else request.jkt
     return authorization if authorization.jkt == jkt else replace(authorization, jkt=jkt)
-
-
-def _may_refresh(client: Client, authorization: Authorization) -> bool:
-    """A refresh token needs the grant type, and with OpenID Connect the person's yes to
-    offline_access (OIDC Core §11)."""
-    offline = "openid" not in authorization.scopes or "offline_access" in authorization.scopes
-    return refresh.GRANT_TYPE in client.grant_types and offline
 
 
 def _begin(tx: Tx, grown: Sequence[Family], now: datetime) -> None:
@@ -243,40 +235,38 @@ def _begin(tx: Tx, grown: Sequence[Family], now: datetime) -> None:
 
 
 def _end_reused(
-    database: Database, tx: Tx, results: list[Redeemed | NotRedeemed], now: datetime
-) -> list[Redeemed | NotRedeemed]:
+    database: Database, tx: Tx, results: list[_Taken | _Left], now: datetime
+) -> list[_Taken | _Left]:
     """RFC 6749 §4.1.2: revoke all tokens that were issued on a code that comes again."""
     ended = {
         result.reused.id
         for result in results
-        if isinstance(result, NotRedeemed) and result.reused is not None
+        if isinstance(result, _Left) and result.reused is not None
     }
     if not ended:
         return results
     families.revoke_families(database, tx, ended, "code_reuse", now, ACCESS_TOKEN_LIFETIME)
     return [
-        NotRedeemed(CodeVerdict.USED, result.family)
-        if isinstance(result, Redeemed) and result.family.id in ended
+        _Left(CodeVerdict.USED, result.family)
+        if isinstance(result, _Taken) and result.family.id in ended
         else result
         for result in results
     ]
 
 
-def _with_claims(
-    tx: Tx, results: list[Redeemed | NotRedeemed], now: datetime
-) -> list[Redeemed | NotRedeemed]:
+def _with_claims(tx: Tx, results: list[_Taken | _Left], now: datetime) -> list[_Taken | _Left]:
     """Those the person allowed, and whose sign-in is recent enough for them."""
     asked = {
         result.family.authorization.person_id
         for result in results
-        if isinstance(result, Redeemed) and result.family.authorization.id_token_claims
+        if isinstance(result, _Taken) and result.family.authorization.id_token_claims
     }
     if not asked:
         return results
     people = people_and_sessions.persons(tx, asked)
     return [
         replace(result, claims=_claims(result.family.authorization, people, now))
-        if isinstance(result, Redeemed)
+        if isinstance(result, _Taken)
         else result
         for result in results
     ]
@@ -290,3 +280,21 @@ def _claims(
         return {}
     age = now - datetime.fromtimestamp(authorization.auth_time, UTC)
     return values_of(person, recent_enough(authorization.id_token_claims, age))
+
+
+def _answer(request: CodeRequest, result: _Taken | _Left) -> Grant | NotRedeemed:
+    if isinstance(result, _Left):
+        beyond = result.verdict is CodeVerdict.TARGET
+        error = (InvalidTarget if beyond else InvalidGrant)(result.verdict.value)
+        return NotRedeemed(error, result.reused, "code_reuse")
+    authorization = result.family.authorization
+    return Grant(
+        client=request.client,
+        scopes=authorization.scopes,
+        resources=request.resources or authorization.resources,
+        family=result.family.id,
+        authorization=authorization,
+        refresh_token=result.refresh_token,
+        nonce=authorization.nonce,
+        claims=result.claims,
+    )

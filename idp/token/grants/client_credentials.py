@@ -1,40 +1,84 @@
 """The client acts for itself (RFC 6749 §4.4): no person, no refresh token, no ID token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+from foundation.canonical import b64url
+from foundation.chance import random_pool
+from foundation.database import Tx
 from idp.models import Client
 from idp.protocol import resources
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.errors import InvalidScope, InvalidTarget, UnauthorizedClient
+from idp.protocol.grant_types import GrantTypes
 from idp.protocol.syntax import SCOPE
-from idp.token.tokens import Grant
+from idp.token.grants.grant_type import GrantType
+from idp.token.tokens import JTI_BYTES, Grant
 
-GRANT_TYPE = "client_credentials"
+
+@dataclass(frozen=True, slots=True)
+class OwnTokenRequest:
+    """A well-formed request for a token of the client's own."""
+
+    client: Client
+    scopes: tuple[str, ...]
+    resources: tuple[str, ...]  # (): its first
+    now: datetime
 
 
-def check(form: Mapping[str, str], client: Client, *, api_audience: str) -> Grant:
-    """May `client` have what it asks for?
+class ClientCredentials(GrantType[OwnTokenRequest]):
+    """Only for clients that authenticate."""
 
-    1. Only a confidential client registered for this grant (RFC 6749 §4.4).
-    2. Scopes within the registration; none asked means all it has (RFC 6749 §3.3). Scopes that
-       tell about a person make no sense here.
-    3. The resource is one it is registered for (RFC 8707 §2.2).
-    """
-    # 1.
-    if not client.confidential or GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient("the client is not registered for client_credentials")
-    # 2.
-    own = tuple(scope for scope in client.scopes if scope not in SCOPE_CLAIMS)
-    text = form.get("scope", "")
-    if text and not SCOPE.match(text):
-        raise InvalidScope("scope is not a space-separated list")
-    scopes = tuple(dict.fromkeys(text.split(" "))) if text else own
-    for scope in scopes:
-        if scope not in own:
-            raise InvalidScope(f"the client is not registered for the scope {scope} by itself")
-    # 3.
-    own_resources = client.resources or (api_audience,)
-    audience = resources.asked(form) or own_resources[:1]
-    if not set(audience) <= set(own_resources):
-        raise InvalidTarget("the client is not registered for this resource")
-    return Grant(client=client, scopes=scopes, audience=audience)
+    grant_type = label = "client_credentials"
+    parameters = ("scope", "resource")
+    repeated = resources.REPEATED
+
+    @classmethod
+    def objection(cls, client: Client, offered: GrantTypes) -> str:
+        return "" if client.confidential else "client_credentials needs authentication"
+
+    def check(
+        self,
+        form: Mapping[str, str],
+        client: Client,
+        confirmation: Mapping[str, str],
+        now: datetime,
+    ) -> OwnTokenRequest:
+        """May `client` have what it asks for?
+
+        1. Only a confidential client (RFC 6749 §4.4).
+        2. Scopes within the registration; none asked means all it has (RFC 6749 §3.3). Scopes that
+           tell about a person make no sense here.
+        3. The resource is one it is registered for (RFC 8707 §2.2).
+        """
+        # 1.
+        if not client.confidential:
+            raise UnauthorizedClient("the client is not registered for client_credentials")
+        # 2.
+        own = tuple(scope for scope in client.scopes if scope not in SCOPE_CLAIMS)
+        text = form.get("scope", "")
+        if text and not SCOPE.match(text):
+            raise InvalidScope("scope is not a space-separated list")
+        scopes = tuple(dict.fromkeys(text.split(" "))) if text else own
+        for scope in scopes:
+            if scope not in own:
+                raise InvalidScope(f"the client is not registered for the scope {scope} by itself")
+        # 3.
+        asked = resources.asked(form)
+        if not set(asked) <= set(client.resources or (self._api_audience,)):
+            raise InvalidTarget("the client is not registered for this resource")
+        return OwnTokenRequest(client, scopes, asked, now)
+
+    def redeem(self, tx: Tx, requests: Sequence[OwnTokenRequest]) -> list[Grant]:
+        """Nothing is used up: only the ledger keeps a trace, with the id of the token."""
+        chance = random_pool(len(requests) * JTI_BYTES)
+        return [
+            Grant(
+                client=request.client,
+                scopes=request.scopes,
+                resources=request.resources,
+                jti=b64url(chance(JTI_BYTES)),
+            )
+            for request in requests
+        ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from foundation.database import Database, Tx
+from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
 from idp.models import Authorization, Client, Family
@@ -27,15 +27,14 @@ from idp.protocol.errors import (
     InvalidTarget,
     OAuthError,
     SlowDown,
-    UnauthorizedClient,
 )
-from idp.protocol.syntax import SCOPE
+from idp.protocol.syntax import SCOPE, parameter
 from idp.store import devices, families, people_and_sessions
 from idp.store.devices import DeviceRequest, StoredDevice
-from idp.token.grants import parameter, refresh
-from idp.token.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.grants import refresh
+from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
-GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL = 5  # seconds between two polls, and what a hasty one adds (RFC 8628 §3.5)
 LIFETIME = timedelta(minutes=10)
 
@@ -70,24 +69,6 @@ _ERRORS: Mapping[DeviceCodeVerdict, type[OAuthError]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """A device's request that became a family."""
-
-    family: Family
-    refresh_token: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NotAllowed:
-    """No tokens, or not yet."""
-
-    verdict: DeviceCodeVerdict
-
-    def error(self) -> OAuthError:
-        return _ERRORS.get(self.verdict, InvalidGrant)(self.verdict.value)
-
-
 def check_authorization(form: Mapping[str, str], client: Client, now: datetime) -> DeviceRequest:
     """May this client ask for this? (RFC 8628 §3.1)
 
@@ -96,8 +77,7 @@ def check_authorization(form: Mapping[str, str], client: Client, now: datetime) 
     3. The resource is one it is registered for.             RFC 8707 §2
     """
     # 1.
-    if GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient("the client is not registered for the device grant")
+    DeviceCode.check_registered(client)
     # 2.
     text = form.get("scope", "")
     if not SCOPE.match(text):
@@ -114,16 +94,6 @@ def check_authorization(form: Mapping[str, str], client: Client, now: datetime) 
     if not resources.registered(asked, client):
         raise InvalidTarget("the client is not registered for this resource")
     return DeviceRequest(client.client_id, scopes, asked, now)
-
-
-def check(
-    form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
-) -> Poll:
-    """Is the poll well formed, and may this client make it? (RFC 8628 §3.4)"""
-    if GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient("the client is not registered for the device grant")
-    jkt = confirmation.get("jkt", "")
-    return Poll(client, people_and_sessions.sha256(parameter(form, "device_code")), now, jkt)
 
 
 def judge(poll: Poll, device: StoredDevice | None) -> DeviceCodeVerdict:
@@ -151,9 +121,52 @@ def judge(poll: Poll, device: StoredDevice | None) -> DeviceCodeVerdict:
     return DeviceCodeVerdict.PENDING if device.authorization is None else DeviceCodeVerdict.GOOD
 
 
-def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | NotAllowed]:
-    """Apply a batch of polls. The first of several with the same code is the one that counts."""
-    stored = devices.devices(tx, {poll.device_hash for poll in polls})
+class DeviceCode(GrantType[Poll]):
+    """A device asks again and again until its person has answered."""
+
+    grant_type = "urn:ietf:params:oauth:grant-type:device_code"
+    label = "the device grant"
+    parameters = ("device_code",)
+    refreshable = True
+
+    def check(
+        self,
+        form: Mapping[str, str],
+        client: Client,
+        confirmation: Mapping[str, str],
+        now: datetime,
+    ) -> Poll:
+        """Is the poll well formed? (RFC 8628 §3.4)"""
+        jkt = confirmation.get("jkt", "")
+        return Poll(client, people_and_sessions.sha256(parameter(form, "device_code")), now, jkt)
+
+    def redeem(self, tx: Tx, requests: Sequence[Poll]) -> list[Grant | NotRedeemed]:
+        """Apply a batch. The first of several polls with the same code is the one that counts."""
+        stored = devices.devices(tx, {poll.device_hash for poll in requests})
+        verdicts = _judged(requests, stored)
+        _remember(tx, requests, verdicts)
+        judged = list(zip(requests, verdicts, strict=True))
+        good = {poll.device_hash for poll, verdict in judged if verdict is DeviceCodeVerdict.GOOD}
+        taken = devices.take(tx, good)
+        results: list[Grant | NotRedeemed] = []
+        for poll, verdict in judged:
+            device = stored.get(poll.device_hash)
+            authorization = device.authorization if device else None
+            if (
+                verdict is DeviceCodeVerdict.GOOD
+                and poll.device_hash in taken
+                and authorization is not None
+            ):
+                family = _grown(poll, authorization)
+                families.add_family(tx, family)
+                results.append(_granted(self._database.cipher, poll, family))
+            else:
+                refused = verdict or DeviceCodeVerdict.UNKNOWN
+                results.append(NotRedeemed(_ERRORS.get(refused, InvalidGrant)(refused.value)))
+        return results
+
+
+def _judged(polls: Sequence[Poll], stored: Mapping[str, StoredDevice]) -> list[DeviceCodeVerdict]:
     verdicts = []
     seen: set[str] = set()
     for poll in polls:
@@ -161,27 +174,7 @@ def redeem(database: Database, tx: Tx, polls: Sequence[Poll]) -> list[Allowed | 
         verdict = DeviceCodeVerdict.SLOW if hasty else judge(poll, stored.get(poll.device_hash))
         seen.add(poll.device_hash)
         verdicts.append(verdict)
-    _remember(tx, polls, verdicts)
-    good = {
-        p.device_hash for p, v in zip(polls, verdicts, strict=True) if v is DeviceCodeVerdict.GOOD
-    }
-    taken = devices.take(tx, good)
-    results: list[Allowed | NotAllowed] = []
-    for poll, verdict in zip(polls, verdicts, strict=True):
-        device = stored.get(poll.device_hash)
-        authorization = device.authorization if device else None
-        if (
-            verdict is DeviceCodeVerdict.GOOD
-            and poll.device_hash in taken
-            and authorization is not None
-        ):
-            results.append(_grow(database.cipher, poll, authorization))
-        else:
-            results.append(NotAllowed(verdict or DeviceCodeVerdict.UNKNOWN))
-    for result in results:
-        if isinstance(result, Allowed):
-            families.add_family(tx, result.family)
-    return results
+    return verdicts
 
 
 def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[DeviceCodeVerdict]) -> None:
@@ -191,12 +184,11 @@ def _remember(tx: Tx, polls: Sequence[Poll], verdicts: Sequence[DeviceCodeVerdic
             devices.polled(tx, poll.device_hash, poll.now, more)
 
 
-def _grow(cipher: FieldCipher, poll: Poll, authorization: Authorization) -> Allowed:
-    offline = "openid" not in authorization.scopes or "offline_access" in authorization.scopes
-    may_refresh = refresh.GRANT_TYPE in poll.client.grant_types and offline
+def _grown(poll: Poll, authorization: Authorization) -> Family:
+    may_refresh = refresh.may_follow(poll.client, authorization)
     jkt = "" if poll.client.confidential else poll.jkt  # RFC 9449 §5
     lifetime = ACCESS_TOKEN_LIFETIME + timedelta(minutes=5)
-    family = Family(
+    return Family(
         id=uuid7(poll.now),
         client_id=poll.client.client_id,
         authorization=replace(authorization, jkt=jkt),
@@ -205,4 +197,15 @@ def _grow(cipher: FieldCipher, poll: Poll, authorization: Authorization) -> Allo
         issued_at=poll.now,
         refresh_number=1 if may_refresh else 0,
     )
-    return Allowed(family, refresh.live_token(cipher, family) if may_refresh else None)
+
+
+def _granted(cipher: FieldCipher, poll: Poll, family: Family) -> Grant:
+    authorization = family.authorization
+    return Grant(
+        client=poll.client,
+        scopes=authorization.scopes,
+        resources=authorization.resources,
+        family=family.id,
+        authorization=authorization,
+        refresh_token=refresh.live_token(cipher, family) if family.refresh_number else None,
+    )

@@ -16,23 +16,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from foundation.database import Database, Tx
+from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
-from idp.models import Client, Family
+from idp.models import Authorization, Client, Family
 from idp.protocol import resources
-from idp.protocol.errors import (
-    InvalidGrant,
-    InvalidScope,
-    InvalidTarget,
-    UnauthorizedClient,
-)
-from idp.protocol.syntax import SCOPE
+from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
+from idp.protocol.grant_types import GrantTypes, of_client
+from idp.protocol.syntax import SCOPE, parameter
 from idp.store import families
-from idp.token.grants import parameter
-from idp.token.tokens import ACCESS_TOKEN_LIFETIME
+from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
-GRANT_TYPE = "refresh_token"
 GRACE = timedelta(seconds=10)
 IDLE_LIFETIME = timedelta(days=14)
 FAMILY_LIFETIME = timedelta(days=90)
@@ -65,31 +60,17 @@ class RefreshVerdict(StrEnum):
     TARGET = "resource goes beyond what was granted"
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """A live family and its next refresh token."""
-
-    family: Family
-    refresh_token: str
-    scopes: tuple[str, ...]
-    repeated: bool
+_ERRORS: Mapping[RefreshVerdict, type[OAuthError]] = {
+    RefreshVerdict.SCOPE: InvalidScope,
+    RefreshVerdict.TARGET: InvalidTarget,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class NotRefreshed:
-    """`ended`: the family that reuse has just ended."""
-
-    verdict: RefreshVerdict
-    ended: Family | None = None
-
-    def error(self) -> InvalidGrant | InvalidScope | InvalidTarget:
-        match self.verdict:
-            case RefreshVerdict.SCOPE:
-                return InvalidScope(self.verdict.value)
-            case RefreshVerdict.TARGET:
-                return InvalidTarget(self.verdict.value)
-            case _:
-                return InvalidGrant(self.verdict.value)
+def may_follow(client: Client, authorization: Authorization) -> bool:
+    """A refresh token needs the grant type, and with OpenID Connect the person's yes to
+    offline_access (OIDC Core §11)."""
+    offline = "openid" not in authorization.scopes or "offline_access" in authorization.scopes
+    return RefreshToken.grant_type in client.grant_types and offline
 
 
 def live_token(cipher: FieldCipher, family: Family) -> str:
@@ -119,27 +100,6 @@ def live_until(family: Family) -> datetime:
 def _token(cipher: FieldCipher, family: Family, number: int) -> str:
     name = f"{family.id}{number:08x}"
     return name + cipher.blind_index(f"{name}{family.code_hash}", "refresh token")
-
-
-def check(
-    form: Mapping[str, str], client: Client, confirmation: Mapping[str, str], now: datetime
-) -> RefreshRequest:
-    """Is the request well formed, and may this client make it? (RFC 6749 §6)"""
-    if GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient("the client is not registered for refresh_token")
-    token = parameter(form, "refresh_token")
-    text = form.get("scope", "")
-    if text and not SCOPE.match(text):
-        raise InvalidScope("scope is not a space-separated list")
-    return RefreshRequest(
-        client=client,
-        family=families.family_in(token),
-        token=token,
-        scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
-        resources=resources.asked(form),
-        now=now,
-        jkt=confirmation.get("jkt", ""),
-    )
 
 
 def judge(request: RefreshRequest, family: Family | None, number: int) -> RefreshVerdict:
@@ -176,48 +136,90 @@ def _lost_answer(request: RefreshRequest, family: Family, number: int) -> bool:
     return number == family.refresh_number - 1 and request.now - family.issued_at <= GRACE
 
 
-def redeem(
-    database: Database, tx: Tx, requests: Sequence[RefreshRequest]
-) -> list[Refreshed | NotRefreshed]:
-    """Apply a batch: one query per question, whatever the size of the batch.
+class RefreshToken(GrantType[RefreshRequest]):
+    """Only beside a grant type that a refresh token may come with."""
 
-    The same token twice in one batch is one rotation with the same answer.
-    """
-    now = requests[0].now
-    stored = families.families(tx, {request.family for request in requests}, lock=True)
-    results: list[Refreshed | NotRefreshed] = []
-    rotating: set[str] = set()
-    ending: set[str] = set()
-    for request in requests:
-        family = stored.get(request.family)
-        verdict = judge(request, family, number_of(database.cipher, family, request.token))
-        if family is None or verdict not in (
-            RefreshVerdict.ROTATE,
-            RefreshVerdict.REPEAT,
-            RefreshVerdict.REUSED,
-        ):
-            results.append(NotRefreshed(verdict))
-        elif verdict is RefreshVerdict.REUSED:
-            results.append(NotRefreshed(verdict, family))
-            ending.add(family.id)
-        else:
-            results.append(_refreshed(database.cipher, request, family, verdict))
-            if verdict is RefreshVerdict.ROTATE:
-                rotating.add(family.id)
-    families.rotate(tx, rotating, now)
-    families.revoke_families(
-        database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
-    )
-    return results
+    grant_type = label = "refresh_token"
+    parameters = ("refresh_token", "scope", "resource")
+    repeated = resources.REPEATED
+
+    @classmethod
+    def objection(cls, client: Client, offered: GrantTypes) -> str:
+        if any(each.refreshable for each in of_client(client, offered)):
+            return ""
+        names = [each.grant_type for each in offered.values() if each.refreshable]
+        return f"refresh_token needs {' or '.join(each.rpartition(':')[2] for each in names)}"
+
+    def check(
+        self,
+        form: Mapping[str, str],
+        client: Client,
+        confirmation: Mapping[str, str],
+        now: datetime,
+    ) -> RefreshRequest:
+        """Is the request well formed? (RFC 6749 §6)"""
+        token = parameter(form, "refresh_token")
+        text = form.get("scope", "")
+        if text and not SCOPE.match(text):
+            raise InvalidScope("scope is not a space-separated list")
+        return RefreshRequest(
+            client=client,
+            family=families.family_in(token),
+            token=token,
+            scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
+            resources=resources.asked(form),
+            now=now,
+            jkt=confirmation.get("jkt", ""),
+        )
+
+    def redeem(self, tx: Tx, requests: Sequence[RefreshRequest]) -> list[Grant | NotRedeemed]:
+        """Apply a batch: one query per question, whatever the size of the batch.
+
+        The same token twice in one batch is one rotation with the same answer.
+        """
+        now, cipher = requests[0].now, self._database.cipher
+        stored = families.families(tx, {request.family for request in requests}, lock=True)
+        results: list[Grant | NotRedeemed] = []
+        rotating: set[str] = set()
+        ending: set[str] = set()
+        for request in requests:
+            family = stored.get(request.family)
+            verdict = judge(request, family, number_of(cipher, family, request.token))
+            if family is None or verdict not in (
+                RefreshVerdict.ROTATE,
+                RefreshVerdict.REPEAT,
+                RefreshVerdict.REUSED,
+            ):
+                results.append(_refused(verdict))
+            elif verdict is RefreshVerdict.REUSED:
+                results.append(_refused(verdict, family))
+                ending.add(family.id)
+            else:
+                results.append(_refreshed(cipher, request, family, verdict))
+                if verdict is RefreshVerdict.ROTATE:
+                    rotating.add(family.id)
+        families.rotate(tx, rotating, now)
+        families.revoke_families(
+            self._database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
+        )
+        return results
+
+
+def _refused(verdict: RefreshVerdict, ended: Family | None = None) -> NotRedeemed:
+    error = _ERRORS.get(verdict, InvalidGrant)(verdict.value)
+    return NotRedeemed(error, ended, "refresh_token_reuse")
 
 
 def _refreshed(
     cipher: FieldCipher, request: RefreshRequest, family: Family, verdict: RefreshVerdict
-) -> Refreshed:
+) -> Grant:
     number = family.refresh_number + (verdict is RefreshVerdict.ROTATE)
-    return Refreshed(
-        family,
-        _token(cipher, family, number),
-        request.scopes or family.authorization.scopes,
-        repeated=verdict is RefreshVerdict.REPEAT,
+    authorization = family.authorization
+    return Grant(
+        client=request.client,
+        scopes=request.scopes or authorization.scopes,
+        resources=request.resources or authorization.resources,
+        family=family.id,
+        authorization=authorization,
+        refresh_token=_token(cipher, family, number),
     )

@@ -9,6 +9,7 @@ from idp.models import Client
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS, acr_of, acr_satisfies
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
 from idp.protocol.syntax import redirect_uri_problem, with_query
+from idp.token.grants import GRANTS
 from tests.idp.world import PURPOSE, REDIRECT_URI
 
 
@@ -28,7 +29,7 @@ def client(**changes) -> Client:
 
 
 def test_a_sound_registration_passes():
-    check(client())
+    check(client(), GRANTS)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_sound_registration_passes():
 )
 def test_a_registration_that_breaks_a_rule_is_refused_at_its_field(changes, pointer):
     with pytest.raises(InvalidClientMetadata) as caught:
-        check(client(**changes))
+        check(client(**changes), GRANTS)
 
     assert pointer in [error.pointer for error in caught.value.errors]
 
@@ -66,7 +67,7 @@ def test_a_private_key_is_never_accepted_as_a_clients_public_key():
     jwk = {"kty": "EC", "crv": "P-256", "x": "a" * 43, "y": "a" * 43, "d": "a" * 43}
 
     with pytest.raises(InvalidClientMetadata):
-        check(client(token_endpoint_auth_method="private_key_jwt", jwks={"keys": [jwk]}))
+        check(client(token_endpoint_auth_method="private_key_jwt", jwks={"keys": [jwk]}), GRANTS)
 
 
 def test_loopback_and_private_use_schemes_are_for_apps():

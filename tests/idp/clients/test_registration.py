@@ -15,6 +15,7 @@ from foundation.actor import SYSTEM
 from idp.clients import metadata, registration
 from idp.clients.metadata import Bounds
 from idp.protocol.errors import InvalidClientMetadata
+from idp.token.grants import GRANTS
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
 
 BOUNDS = Bounds(
@@ -335,7 +336,9 @@ def test_who_allowed_and_what_was_registered_is_in_the_ledger(world: World, regi
 def test_what_is_written_can_be_read_again(world: World, registrar: Registrar, made):
     client = party(world, made).registered
 
-    assert metadata.read(metadata.written(client), client.client_id, BOUNDS) == client
+    assert (
+        metadata.read(metadata.written(client, GRANTS), client.client_id, BOUNDS, GRANTS) == client
+    )
 
 
 JSON = st.recursive(
@@ -363,7 +366,7 @@ LIKELY = st.fixed_dictionaries(
 def test_whatever_is_sent_is_registered_or_refused_and_never_a_fault(likely, odd):
     document = {**likely, **odd}
     with suppress(InvalidClientMetadata):
-        client = metadata.read(document, "dyn-x-1", BOUNDS)
-        registration.check(client)
+        client = metadata.read(document, "dyn-x-1", BOUNDS, GRANTS)
+        registration.check(client, GRANTS)
         assert set(client.scopes) <= set(BOUNDS.scopes)
         assert set(client.claims) <= set(BOUNDS.claims)
