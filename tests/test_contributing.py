@@ -36,6 +36,14 @@ def test_a_new_kind_touches_at_most_three_files_and_each_has_its_place(
     assert [place for place in places if not (ROOT / place).exists()] == []
 
 
+def test_every_test_that_a_recipe_names_as_its_proof_exists() -> None:
+    recipes = (ROOT / "CONTRIBUTING.md").read_text().split("## Recipes")[1]
+    proofs = re.findall(r"`(tests/[^`]+\.py)`", recipes)
+
+    assert "tests/idp/token/grants/test_dummy.py" in proofs
+    assert [proof for proof in proofs if not (ROOT / proof).is_file()] == []
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_leads_to_a_file_that_exists(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text())
