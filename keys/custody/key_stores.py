@@ -23,7 +23,7 @@ from keys.custody.store import StoredKey
 from keys.encoding.algorithms import Algorithm, algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign
-from keys.models import Key, KeyState, keys
+from keys.models import Key, KeyState
 from keys.policy import KeyPolicy, SigningRequest
 
 _CAPACITY = 10_000
@@ -68,10 +68,7 @@ class Custody:
         """A new key of `use`; None when another process was first."""
         policy = KeyPolicy(use, store.next_version(tx, use), not_after, per_minute)
         stored = self._generate(algorithm(algorithm_name), policy, state, self._clock())
-        inserted = tx.execute(
-            self._database.insert_or_ignore(keys).values(**store.key_values(stored))
-        )
-        if inserted.rowcount != 1:
+        if not store.add_key(tx, self._database, stored):
             self._backend.destroy(stored.key.kid, stored.handle)
             return None
         return stored

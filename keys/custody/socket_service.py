@@ -34,7 +34,6 @@ from keys.custody.signing_policy import Guard, GuardedKey
 from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
-from keys.models import destroyed_keys
 
 _CAPACITY: Final = 10_000
 _CALLERS: Final = 256
@@ -83,9 +82,8 @@ class KeyService:
 
     def _destroyed(self, question: wire.Destroy) -> wire.Done:
         backend, handle = self._located(question.handle)
-        row = {"kid": question.kid, "at": self._clock()}
         with self._database.write() as tx:
-            tx.execute(self._database.insert_or_ignore(destroyed_keys).values(**row))
+            store.note_destroyed(tx, self._database, question.kid, self._clock())
         self._opened.clear()
         backend.destroy(question.kid, handle)
         return wire.Done()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, delete, select, update
 from sqlalchemy import func as sql
 
-from foundation.database import Tx
+from foundation.database import Database, Tx
 from keys.encoding.jose import public_key_of
 from keys.encoding.x509 import RevocationReason
 from keys.models import (
@@ -74,7 +74,21 @@ def next_version(tx: Tx, use: str) -> int:
     return int(highest or 0) + 1
 
 
-def key_values(stored: StoredKey) -> dict[str, Any]:
+def add_key(tx: Tx, database: Database, stored: StoredKey) -> bool:
+    """Add a key; False when its use has one in this state, or of this version, already."""
+    return bool(tx.execute(database.insert_or_ignore(keys).values(**_values(stored))).rowcount == 1)
+
+
+def lock_key(tx: Tx, kid: str) -> StoredKey | None:
+    """A key, its row locked until the transaction ends.
+
+    Locked before it is read: what was read while waiting for the lock would be old.
+    """
+    tx.execute(select(keys.c.kid).where(keys.c.kid == kid).with_for_update())
+    return key_by_kid(tx, kid)
+
+
+def _values(stored: StoredKey) -> dict[str, Any]:
     """The column values of a new row."""
     key = stored.key
     return {
@@ -108,6 +122,17 @@ def change_state(
         .values(state=after, **{stamp: now}, **columns)
     )
     return changed.rowcount == 1
+
+
+def add_certificate(tx: Tx, database: Database, certificate: KeyCertificate) -> None:
+    """Add a certificate, unless another process stored one under the same number."""
+    values = {column.name: getattr(certificate, column.name) for column in key_certificates.columns}
+    tx.execute(database.insert_or_ignore(key_certificates).values(**values))
+
+
+def add_authority_hash(tx: Tx, database: Database, digest: str, kid: str) -> None:
+    """Make an authority's key findable by a hash of it, in hexadecimal."""
+    tx.execute(database.insert_or_ignore(key_authority_hashes).values(hash=digest, kid=kid))
 
 
 def certificate_of(tx: Tx, kid: str, profile: str | None = None) -> KeyCertificate | None:
@@ -174,6 +199,19 @@ def revoked_certificates(tx: Tx, issuer_kid: str) -> list[KeyCertificate]:
         key_certificates.c.issuer_kid == issuer_kid, key_certificates.c.revoked_at.is_not(None)
     )
     return [_certificate(row) for row in tx.execute(query.order_by(key_certificates.c.serial))]
+
+
+def add_crl(tx: Tx, issuer_kid: str, crl: StoredCrl) -> None:
+    """Add an authority's next revocation list."""
+    tx.execute(
+        key_crls.insert().values(
+            issuer_kid=issuer_kid,
+            number=crl.number,
+            der=crl.der,
+            this_update=crl.this_update,
+            next_update=crl.next_update,
+        )
+    )
 
 
 def latest_crl(tx: Tx, issuer_kid: str) -> StoredCrl | None:
@@ -248,6 +286,11 @@ def state_of(tx: Tx, kid: str) -> KeyState | None:
     """The state of a key; None when this database does not know it."""
     state = tx.execute(select(keys.c.state).where(keys.c.kid == kid)).scalar()
     return None if state is None else KeyState(state)
+
+
+def note_destroyed(tx: Tx, database: Database, kid: str, at: datetime) -> None:
+    """Remember that a key was destroyed here, once."""
+    tx.execute(database.insert_or_ignore(destroyed_keys).values(kid=kid, at=at))
 
 
 def is_destroyed(tx: Tx, kid: str) -> bool:

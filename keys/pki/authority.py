@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
-
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Malformed
@@ -32,7 +30,7 @@ from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
 from keys.encoding.x509 import RevocationReason
 from keys.errors import NoActiveKey, UnknownCertificate
-from keys.models import KeyCertificate, key_authority_hashes, key_certificates, keys
+from keys.models import KeyCertificate
 from keys.pki import revocation_lists
 from keys.pki.ocsp import key_hashes
 from keys.pki.profiles import PROFILES, Profile
@@ -270,10 +268,7 @@ class Authority:
 
     def _keep(self, tx: Tx, certificate: KeyCertificate) -> KeyCertificate:
         """Store it, or answer the one that another process stored under the same number."""
-        values = {
-            column.name: getattr(certificate, column.name) for column in key_certificates.columns
-        }
-        tx.execute(self._database.insert_or_ignore(key_certificates).values(**values))
+        store.add_certificate(tx, self._database, certificate)
         if PROFILES[certificate.profile].authority:
             self._index_authority(tx, certificate)
         kept = store.certificate_of(tx, certificate.kid, certificate.profile)
@@ -282,8 +277,7 @@ class Authority:
     def _index_authority(self, tx: Tx, certificate: KeyCertificate) -> None:
         """Make it findable by the hash of its key, which is how OCSP names an issuer."""
         for digest in key_hashes(certificate.der):
-            row = {"hash": digest.hex(), "kid": certificate.kid}
-            tx.execute(self._database.insert_or_ignore(key_authority_hashes).values(**row))
+            store.add_authority_hash(tx, self._database, digest.hex(), certificate.kid)
 
     def _issuer(self, tx: Tx, stored: StoredKey, profile: str) -> StoredKey:
         """Who signs: the root itself, the root for issuing authorities, else the issuing one."""
@@ -345,8 +339,7 @@ class Authority:
 
     def locked(self, tx: Tx, issuer_kid: str) -> StoredKey:
         """The issuer, and nobody else revokes or lists under it until this transaction ends."""
-        tx.execute(select(keys.c.kid).where(keys.c.kid == issuer_kid).with_for_update())
-        issuer = store.key_by_kid(tx, issuer_kid)
+        issuer = store.lock_key(tx, issuer_kid)
         if issuer is None:
             raise UnknownCertificate(f"the issuer {issuer_kid} is unknown")
         return issuer

@@ -10,11 +10,11 @@ from typing import Final
 from foundation.database import Tx
 from keys.custody import store
 from keys.custody.key_stores import Custody
-from keys.custody.store import StoredKey
+from keys.custody.store import StoredCrl, StoredKey
 from keys.encoding import x509
 from keys.encoding.algorithms import algorithm, spki
 from keys.encoding.x509 import RevocationReason
-from keys.models import KeyCertificate, key_crls
+from keys.models import KeyCertificate
 
 # How long a list is good, and after which time a new one is made.
 _ROOT_LIFE: Final = (timedelta(days=180), timedelta(days=30))
@@ -46,15 +46,7 @@ def issue(tx: Tx, custody: Custody, issuer: StoredKey, certificate: bytes, now: 
         algorithm=algorithm(issuer.key.algorithm).x509_identifier,
         sign=custody.signer(issuer),
     )
-    tx.execute(
-        key_crls.insert().values(
-            issuer_kid=issuer.key.kid,
-            number=number,
-            der=encoded,
-            this_update=at,
-            next_update=next_update,
-        )
-    )
+    store.add_crl(tx, issuer.key.kid, StoredCrl(number, encoded, at, next_update))
     return encoded
 
 
