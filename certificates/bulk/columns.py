@@ -20,7 +20,7 @@ from certificates.bulk.sheets import Sheet, letters, plain
 from certificates.catalogue import LANGUAGES, CertificateType
 from certificates.errors import InvalidCatalogue, UnknownColumns
 
-MAPPINGS = Path(__file__).parent / "mappings"
+MAPPINGS = Path(__file__).parents[1] / "mappings"
 PLACE = re.compile(r"\{([^{}]+)\}")
 _NEAR = 0.6  # of difflib's ratio; below it two names have nothing to do with each other
 _LONGEST = 100  # characters of a column's name that are kept
