@@ -19,7 +19,7 @@ from foundation.batching import (
     Prepared,
 )
 from foundation.database import Database, Tx, try_advisory_lock
-from ledger import EntryRef, concerning, ledger_accesses, unseal_openings
+from ledger import EntryRef, about_entry, unseal_openings
 from ledger.merkle import leaf_hash
 
 # ── purposes ─────────────────────────────────────────────────────────────────────────────────────
@@ -105,10 +105,9 @@ def batch_entry_ids(tx: Tx, receipt_id: str) -> list[str] | None:
 
 def written_entry(tx: Tx, database: Database, entry_id: str) -> EntryRef | None:
     """A ledger entry as it was written, with the openings that were not erased since."""
-    rows = concerning(tx, ledger_accesses.c.entry_id == entry_id, None, 1)
-    if not rows:
+    row = about_entry(tx, entry_id)
+    if row is None:
         return None
-    row = rows[0]
     leaf = bytes(row.leaf)
     sealed = row.sealed
     openings = {} if sealed is None else unseal_openings(database.cipher, entry_id, bytes(sealed))

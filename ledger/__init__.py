@@ -33,20 +33,23 @@ from ledger.entries import (
 from ledger.errors import (
     EvidenceInvalid,
 )
-from ledger.models import (
-    Access,
-    FsckReport,
-    ledger_accesses,
-    ledger_entries,
-    ledger_outbox,
-    ledger_status_acts,
-)
+from ledger.models import Access, FsckReport
 from ledger.notes import VerifierKey
 from ledger.proofs import VerifiedProof, verify_proof
 from ledger.service import Ledger
-from ledger.store import add_acts, concerning, of_certificates, put_act
+from ledger.store import (
+    LAST_ACT,
+    about_entry,
+    add_acts,
+    all_leaves,
+    count_stray_acts,
+    of_certificates,
+    put_act,
+    with_last_act,
+)
 
 __all__ = [
+    "LAST_ACT",
     "SALT_BYTES",
     "Access",
     "Entry",
@@ -58,17 +61,16 @@ __all__ = [
     "StatusAct",
     "VerifiedProof",
     "VerifierKey",
+    "about_entry",
     "add_acts",
+    "all_leaves",
     "certificate_index",
-    "concerning",
-    "ledger_accesses",
-    "ledger_entries",
-    "ledger_outbox",
-    "ledger_status_acts",
+    "count_stray_acts",
     "merkle",
     "of_certificates",
     "put_act",
     "read_leaf",
     "unseal_openings",
     "verify_proof",
+    "with_last_act",
 ]

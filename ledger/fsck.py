@@ -20,7 +20,7 @@ from heapq import merge
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, exists, func, select
+from sqlalchemy import Row
 
 from foundation.database import Tx
 from foundation.encryption import FieldCipher, Undecryptable
@@ -77,7 +77,7 @@ class Fsck:
                     self._tree.append(leaf_hash(row.leaf))
                     awaited = self._compare(awaited, heads)
             self._check_tiles(rows)
-        if (stored := self._rows(store.entries)) != seen:
+        if (stored := store.count(self._tx, store.entries)) != seen:
             self._note("number", f"{stored} entries are stored under {seen} numbers")
         self._check_end(awaited, heads)
         self._check_edge()
@@ -96,23 +96,8 @@ class Fsck:
 
     def _chunks(self) -> Iterator[list[Any]]:
         """Entries in order, each with the row and the openings of those concerned."""
-        entries, accesses, openings = store.entries, store.accesses, store.openings
-        query = (
-            select(
-                *entries.c,
-                accesses.c.entry_id.label("access"),
-                accesses.c.subject,
-                accesses.c.certificate,
-                accesses.c.erased,
-                openings.c.sealed,
-            )
-            .outerjoin(accesses, accesses.c.entry_id == entries.c.entry_id)
-            .outerjoin(openings, openings.c.entry_id == entries.c.entry_id)
-            .order_by(entries.c.seq)
-            .limit(_CHUNK)
-        )
         last = -1
-        while rows := list(self._tx.execute(query.where(entries.c.seq > last))):
+        while rows := store.entries_after(self._tx, last, _CHUNK):
             yield rows
             last = rows[-1].seq
 
@@ -135,8 +120,7 @@ class Fsck:
     # ── 2. checkpoints ───────────────────────────────────────────────────────────────────────
 
     def _our_heads(self) -> Iterator[_Head]:
-        query = select(store.checkpoints).order_by(store.checkpoints.c.size)
-        for row in self._tx.execute(query, execution_options={"yield_per": _CHUNK}):
+        for row in store.all_checkpoints(self._tx):
             self._signed += 1
             self._last_signed = row.size
             try:
@@ -204,7 +188,7 @@ class Fsck:
             expected += number + bool(width)
             if hashes and store.tile_hashes(self._tx, level, number) != hashes:
                 self._note("tile", f"tile {level}/{number} does not end where the log does")
-        if (stored := self._rows(store.tiles)) != expected:
+        if (stored := store.count(self._tx, store.tiles)) != expected:
             self._note("tiles", f"{stored} tiles are stored, the entries make {expected}")
 
     # ── 4. those concerned ───────────────────────────────────────────────────────────────────
@@ -246,27 +230,16 @@ class Fsck:
             self._said_blank += int(facts["details"]["entries"])
 
     def _check_blanks(self) -> None:
-        for row in self._tx.execute(select(store.outbox.c.leaf)):
-            self._count_erased(read_leaf(row.leaf))
-        query = select(func.count()).where(store.accesses.c.erased)
-        blank = self._tx.execute(query).scalar_one()
+        for leaf in store.waiting_leaves(self._tx):
+            self._count_erased(read_leaf(leaf))
+        blank = store.count_erased(self._tx)
         if blank != self._said_blank:
             self._note("blank", f"{blank} entries were blanked, the log says {self._said_blank}")
 
     def _check_strays(self) -> None:
         """Rows of entries that do not exist, and entries that wait although they have a number."""
         for table, what in ((store.accesses, "access"), (store.openings, "opening")):
-            if stray := self._first_id(table, known=False):
+            if stray := store.first_stray(self._tx, table):
                 self._note("stray", f"an {what} row belongs to no entry: {stray}")
-        if double := self._first_id(store.outbox, known=True):
+        if double := store.first_double(self._tx):
             self._note("double", f"entry {double} waits although it has a number")
-
-    def _first_id(self, table: Table, *, known: bool) -> str | None:
-        numbered = exists().where(store.entries.c.entry_id == table.c.entry_id)
-        waiting = exists().where(store.outbox.c.entry_id == table.c.entry_id)
-        there = numbered if known else ~numbered & ~waiting
-        query = select(table.c.entry_id).where(there).order_by(table.c.entry_id).limit(1)
-        return self._tx.execute(query).scalar()
-
-    def _rows(self, table: Table) -> int:
-        return self._tx.execute(select(func.count()).select_from(table)).scalar_one()

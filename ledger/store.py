@@ -1,11 +1,24 @@
 """Questions to the ledger's tables; every function takes the caller's transaction."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from foundation.batching import Rows
 from foundation.database import Database, Tx, try_advisory_lock
@@ -30,6 +43,14 @@ _add_numbered = Rows(entries, "seq", "entry_id", "leaf")
 _add_acts = Rows(status_acts, "record", "ordinal", "entry_id", "tag")
 
 _POLL_SECONDS = 0.002
+_STREAMED: Final = 4_096
+
+LAST_ACT: Final[Mapping[str, ColumnElement[Any]]] = {
+    "act_ordinal": status_acts.c.ordinal,
+    "act_entry": status_acts.c.entry_id,
+    "act_tag": status_acts.c.tag,
+}
+"""What is known of the last act on a record's status, in a query of `with_last_act`."""
 
 
 # ── writing entries ──────────────────────────────────────────────────────────────────────────────
@@ -61,6 +82,19 @@ def put_act(tx: Tx, row: tuple[str, int, str, str]) -> None:
     """Put an act in the place of the one before it, or where there is none."""
     tx.execute(delete(status_acts).where(status_acts.c.record == row[0]))
     _add_acts(tx, [row])
+
+
+def with_last_act(records: FromClause, name: ColumnElement[str]) -> FromClause:
+    """The registry's `records`, known here by their column `name`, with the columns `LAST_ACT`;
+    all None where no act is kept. So that reading both stays one query.
+    """
+    return records.outerjoin(status_acts, status_acts.c.record == name)
+
+
+def count_stray_acts(tx: Tx, name: ColumnElement[str]) -> int:
+    """How many acts are about records that are not there, by the registry's column `name`."""
+    known = exists().where(name == status_acts.c.record)
+    return tx.execute(select(func.count()).select_from(status_acts).where(~known)).scalar_one()
 
 
 # ── the integrator ───────────────────────────────────────────────────────────────────────────────
@@ -153,6 +187,26 @@ def bundle(tx: Tx, number: int, width: int) -> list[bytes]:
     return [leaf for _, _, leaf in leaves(tx, number * WIDTH, width)]
 
 
+def all_leaves(tx: Tx) -> Iterator[bytes]:
+    """Every leaf there is, with a number or still waiting for one; never all in memory."""
+    for table in (entries, outbox):
+        query = select(table.c.leaf).execution_options(yield_per=_STREAMED)
+        for (leaf,) in tx.execute(query):
+            yield bytes(leaf)
+
+
+def waiting_leaves(tx: Tx) -> Iterator[bytes]:
+    """The leaves that have no number yet."""
+    for (leaf,) in tx.execute(select(outbox.c.leaf)):
+        yield bytes(leaf)
+
+
+def all_checkpoints(tx: Tx) -> Iterable[Row[Any]]:
+    """Every tree head that was signed, the smallest first: size, root, note, at."""
+    query = select(checkpoints).order_by(checkpoints.c.size)
+    return tx.execute(query, execution_options={"yield_per": _STREAMED})
+
+
 # ── whom entries concern ─────────────────────────────────────────────────────────────────────────
 
 
@@ -164,6 +218,11 @@ def concerning(
     if before is not None:
         query = query.where(accesses.c.entry_id < before)
     return tx.execute(query).all()
+
+
+def about_entry(tx: Tx, entry_id: str) -> Row[Any] | None:
+    """The row of `concerning` about one entry; None when it concerns nobody."""
+    return next(iter(concerning(tx, accesses.c.entry_id == entry_id, None, 1)), None)
 
 
 def by_subject(subject: str) -> ColumnElement[bool]:
@@ -191,6 +250,59 @@ def forget(tx: Tx, entry_id: str, kept: bytes | None) -> None:
         tx.execute(delete(openings).where(openings.c.entry_id == entry_id))
     else:
         tx.execute(update(openings).where(openings.c.entry_id == entry_id).values(sealed=kept))
+
+
+# ── holding rows against each other ──────────────────────────────────────────────────────────────
+
+
+def entries_after(tx: Tx, last: int, limit: int) -> list[Row[Any]]:
+    """Entries by number, from the one after `last`: seq, entry_id, leaf; whom each concerns:
+    access (the id, None without a row), subject, certificate, erased; and sealed.
+    """
+    query = (
+        select(
+            *entries.c,
+            accesses.c.entry_id.label("access"),
+            accesses.c.subject,
+            accesses.c.certificate,
+            accesses.c.erased,
+            openings.c.sealed,
+        )
+        .outerjoin(accesses, accesses.c.entry_id == entries.c.entry_id)
+        .outerjoin(openings, openings.c.entry_id == entries.c.entry_id)
+        .order_by(entries.c.seq)
+        .limit(limit)
+    )
+    return list(tx.execute(query.where(entries.c.seq > last)))
+
+
+def count(tx: Tx, table: Table) -> int:
+    """How many rows one of these tables has."""
+    return tx.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def count_erased(tx: Tx) -> int:
+    """How many entries do not say any more whom they concern."""
+    return tx.execute(select(func.count()).where(accesses.c.erased)).scalar_one()
+
+
+def first_stray(tx: Tx, table: Table) -> str | None:
+    """The first row of accesses or openings whose entry is nowhere."""
+    return _first_id(tx, table, ~_is_in(entries, table) & ~_is_in(outbox, table))
+
+
+def first_double(tx: Tx) -> str | None:
+    """The first entry that waits although it has a number."""
+    return _first_id(tx, outbox, _is_in(entries, outbox))
+
+
+def _is_in(table: Table, other: Table) -> ColumnElement[bool]:
+    return exists().where(table.c.entry_id == other.c.entry_id)
+
+
+def _first_id(tx: Tx, table: Table, wrong: ColumnElement[bool]) -> str | None:
+    query = select(table.c.entry_id).where(wrong).order_by(table.c.entry_id).limit(1)
+    return tx.execute(query).scalar()
 
 
 def _access_rows() -> Select[Any]:

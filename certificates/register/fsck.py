@@ -14,31 +14,18 @@ Reads one snapshot; the first problem of each kind is named, the rest are counte
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
-
-from sqlalchemy import Table, and_, exists, func, select
 
 from certificates.catalogue import Catalogue
 from certificates.identifier import parse
-from certificates.models import (
-    Certificate,
-    batch_rows,
-    certificates,
-    drafts,
-    renditions,
-    status_changes,
-    status_lists,
-)
-from certificates.register import acts, store
+from certificates.models import Certificate, certificates
+from certificates.register import acts, fsck_store, status_store, store
 from certificates.register.status import get, read_bits
 from certificates.rules import STATES
-from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.encryption import Undecryptable
-from ledger import StatusAct, ledger_entries, ledger_outbox, ledger_status_acts, read_leaf
+from ledger import StatusAct, all_leaves, count_stray_acts, read_leaf
 
 _MARK = b'"kind":"certificate.issued"'  # nearly all leaves are others, and this is cheap
 _CHUNK = 500
@@ -70,7 +57,7 @@ class RegisterFsck:
         issued = self._issued_entries()
         seen = 0
         for found in self._chunks():
-            files = self._digests(found)
+            files = fsck_store.files_of(self._tx, [each.id for each in found])
             logged = acts.in_log(self._tx, [each.identifier for each in found])
             for certificate in found:
                 seen += 1
@@ -97,17 +84,6 @@ class RegisterFsck:
 
     # ── 1. certificates ──────────────────────────────────────────────────────────────────────
 
-    def _digests(self, found: list[Certificate]) -> dict[str, dict[str, bool]]:
-        """Of each certificate: its formats, and whether the file is the one that was kept."""
-        query = select(renditions).where(
-            renditions.c.certificate_id.in_([each.id for each in found])
-        )
-        files: dict[str, dict[str, bool]] = {}
-        for row in self._tx.execute(query):
-            same = b64url(sha256(row.data).digest()) == row.digest
-            files.setdefault(row.certificate_id, {})[row.format] = same
-        return files
-
     def _check_certificate(self, certificate: Certificate, files: dict[str, bool]) -> None:
         name = certificate.identifier
         try:
@@ -130,11 +106,9 @@ class RegisterFsck:
     def _issued_entries(self) -> Counter[str]:
         """How often the ledger says that a record with this digest was issued."""
         issued: Counter[str] = Counter()
-        for table in (ledger_entries, ledger_outbox):
-            query = select(table.c.leaf).execution_options(yield_per=_CHUNK)
-            for (leaf,) in self._tx.execute(query):
-                if _MARK in leaf:
-                    issued[read_leaf(bytes(leaf))["details"]["record_digest"]] += 1
+        for leaf in all_leaves(self._tx):
+            if _MARK in leaf:
+                issued[read_leaf(leaf)["details"]["record_digest"]] += 1
         return issued
 
     def _check_entry(self, certificate: Certificate, issued: Counter[str]) -> None:
@@ -145,13 +119,10 @@ class RegisterFsck:
     # ── 3. status lists ──────────────────────────────────────────────────────────────────────
 
     def _read_lists(self) -> None:
-        for row in self._tx.execute(select(status_lists)):
-            self._bits[row.id] = read_bits(self._tx, row.id)
-            of_list = status_changes.c.list_id == row.id
-            query = select(func.count(), func.coalesce(func.max(status_changes.c.version), 0))
-            count, last = self._tx.execute(query.where(of_list)).one()
-            if not count == last == row.version:
-                self._note("history", f"the history of status list {row.id} has a gap")
+        for list_id, version, count, last in status_store.histories(self._tx):
+            self._bits[list_id] = read_bits(self._tx, list_id)
+            if not count == last == version:
+                self._note("history", f"the history of status list {list_id} has a gap")
 
     def _check_slot(self, certificate: Certificate) -> None:
         """Compare a certificate's value, and clear it: what is left at the end is nobody's."""
@@ -178,30 +149,13 @@ class RegisterFsck:
     def _check_left_over(self, issued: Counter[str]) -> None:
         for digest in issued:
             self._note("lost", f"the ledger says that {digest} was issued, and it is not there")
-        strays = select(func.count()).where(
-            ~exists().where(certificates.c.id == ledger_status_acts.c.record)
-        )
-        if stray := self._tx.execute(strays).scalar_one():
+        if stray := count_stray_acts(self._tx, certificates.c.id):
             self._note("lost", f"{stray} status acts are about certificates that are not there")
         for list_id, bits in self._bits.items():
             if any(bits):
                 self._note("slot", f"status list {list_id} marks a slot that is nobody's")
 
     def _check_origins(self) -> None:
-        of_draft = certificates.c.draft_id == drafts.c.id
-        of_row = and_(
-            certificates.c.batch_id == batch_rows.c.batch_id,
-            certificates.c.batch_row == batch_rows.c.row,
-        )
-        for table, origin, state in ((drafts, of_draft, "sealed"), (batch_rows, of_row, "issued")):
-            done = table.c.state == state
-            for wrong, what in (
-                (and_(done, ~exists().where(origin)), "without a certificate"),
-                (and_(~done, exists().where(origin)), "although there is a certificate"),
-            ):
-                for row in self._some(table, wrong):
-                    self._note("origin", f"{row.identifier} is {row.state} {what}")
-
-    def _some(self, table: Table, wrong: Any) -> Sequence[Any]:
-        query = select(table.c.identifier, table.c.state).where(wrong)
-        return self._tx.execute(query.limit(_CHUNK)).all()
+        for name, state, is_there in fsck_store.wrong_origins(self._tx):
+            what = "although there is a certificate" if is_there else "without a certificate"
+            self._note("origin", f"{name} is {state} {what}")

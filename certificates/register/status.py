@@ -19,15 +19,13 @@ import re
 import secrets
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-from sqlalchemy import func, insert, select, update
-
-from certificates.models import certificates, status_changes, status_lists
+from certificates.register import status_store
 from foundation.batching import (
     HotAnswer,
     HotRequest,
@@ -114,27 +112,17 @@ def choose_slots(database: Database, count: int, now: datetime) -> list[Slot]:
     """`count` random slots that are free now; the unique constraint has the last word."""
     while True:
         with database.read() as tx:
-            newest = tx.execute(select(func.max(status_lists.c.id))).scalar()
+            newest = status_store.newest_list(tx)
             chosen = _draw(tx, newest, count) if newest is not None else None
         if chosen is not None:
             return chosen
         with database.write() as tx:
-            opening = {"id": (newest or 0) + 1, "size": SIZE, "version": 0, "opened_at": now}
-            tx.execute(database.insert_or_ignore(status_lists).values(**opening))
+            status_store.open_list(tx, database, (newest or 0) + 1, SIZE, now)
 
 
 def record_change(tx: Tx, slot: Slot, value: int, at: datetime) -> int:
     """Append a change to a list's history; answers the list's new version."""
-    taking = (
-        update(status_lists)
-        .where(status_lists.c.id == slot.list_id)
-        .values(version=status_lists.c.version + 1)
-        .returning(status_lists.c.version)
-    )
-    version = int(tx.execute(taking).scalar_one())
-    change = {"list_id": slot.list_id, "version": version, "slot": slot.index, "value": value}
-    tx.execute(insert(status_changes).values(**change, at=at))
-    return version
+    return status_store.add_change(tx, slot.list_id, slot.index, value, at)
 
 
 def read_bits(tx: Tx, list_id: int, version: int | None = None) -> bytearray:
@@ -156,7 +144,7 @@ class StatusLists:
         self._published: dict[int, Published] = {}
         self._building = threading.Lock()
         self._past: Bounded[tuple[int, int], Past] = Bounded(_PAST_KEPT)
-        self._versions: Loader[int, int] = Loader(database, _versions)
+        self._versions: Loader[int, int] = Loader(database, status_store.versions)
 
     def uri(self, list_id: int) -> str:
         return f"{self._public_url}{PATH}/{list_id}"
@@ -164,7 +152,7 @@ class StatusLists:
     def uris(self) -> list[str]:
         """Every list there is (§9, aggregation)."""
         with self._database.read() as tx:
-            ids = tx.execute(select(status_lists.c.id).order_by(status_lists.c.id)).scalars().all()
+            ids = status_store.list_ids(tx)
         return [self.uri(list_id) for list_id in ids]
 
     def close(self) -> None:
@@ -173,7 +161,7 @@ class StatusLists:
     def publish(self, list_id: int) -> Published:
         """The list as it is now. Raises `NotFound`."""
         with self._database.read() as tx:
-            version = _versions(tx, [list_id]).get(list_id)
+            version = status_store.versions(tx, [list_id]).get(list_id)
         if version is None:
             raise NotFound("there is no such status list")
         return self._current(list_id, version) or self._build(list_id, version)
@@ -277,13 +265,7 @@ class StatusLists:
 def _draw(tx: Tx, list_id: int, count: int) -> list[Slot] | None:
     """Random free slots of a list, None when about half of it is taken."""
     drawn = list(dict.fromkeys(secrets.randbelow(SIZE) for _ in range(2 * count + _PROBES)))
-    taken: set[int] = set()
-    for start in range(0, len(drawn), 500):
-        query = select(certificates.c.status_index).where(
-            certificates.c.status_list == list_id,
-            certificates.c.status_index.in_(drawn[start : start + 500]),
-        )
-        taken.update(tx.execute(query).scalars())
+    taken = status_store.taken_slots(tx, list_id, drawn)
     free = [index for index in drawn if index not in taken]
     if len(taken) * 2 > len(drawn) or len(free) < count:
         return None
@@ -291,14 +273,7 @@ def _draw(tx: Tx, list_id: int, count: int) -> list[Slot] | None:
 
 
 def _catch_up(tx: Tx, list_id: int, bits: _Bits, last: int | None = None) -> None:
-    query = (
-        select(status_changes.c.version, status_changes.c.slot, status_changes.c.value)
-        .where(status_changes.c.list_id == list_id, status_changes.c.version > bits.version)
-        .order_by(status_changes.c.version)
-    )
-    if last is not None:
-        query = query.where(status_changes.c.version <= last)
-    for version, slot, value in tx.execute(query):
+    for version, slot, value in status_store.changes(tx, list_id, bits.version, last):
         put(bits.packed, slot, value)
         bits.version = version
 
@@ -307,28 +282,17 @@ def _interval(tx: Tx, list_id: int, at: int) -> tuple[int, int | None, int | Non
     """Version of a list at a second, since when it was so (None: never), and until when (None: it
     still is). What changed within a second counts from its beginning.
     """
-    changes, opened = status_changes.c, status_lists.c.opened_at
     moment = (
         datetime.fromtimestamp(at + 1, UTC) if at < _YEAR_9999 else datetime.max.replace(tzinfo=UTC)
     )
-    of_list = changes.list_id == list_id
-    begun = select(func.max(changes.version), func.max(changes.at)).where(
-        of_list, changes.at < moment
-    )
-    version, since = tx.execute(begun).one()
-    since = since or tx.execute(select(opened).where(status_lists.c.id == list_id)).scalar()
-    later = select(func.min(changes.at)).where(of_list, changes.version > (version or 0))
-    until = tx.execute(later).scalar()
+    version, since = status_store.last_change_before(tx, list_id, moment)
+    since = since or status_store.opened_at(tx, list_id)
+    until = status_store.first_change_after(tx, list_id, version or 0)
     return version or 0, _second(since), _second(until)
 
 
 def _second(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp())
-
-
-def _versions(tx: Tx, list_ids: Sequence[int]) -> Mapping[int, int]:
-    query = select(status_lists.c.id, status_lists.c.version)
-    return {row.id: row.version for row in tx.execute(query.where(status_lists.c.id.in_(list_ids)))}
 
 
 _OPENAPI = {

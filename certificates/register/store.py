@@ -42,7 +42,7 @@ from foundation.canonical import b64url
 from foundation.columns import cipher_of
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
-from ledger import ledger_status_acts
+from ledger import LAST_ACT, with_last_act
 
 
 def name_index(cipher: FieldCipher, name: str) -> str:
@@ -60,9 +60,7 @@ _NAMED = {
     "sealed_fields": certificates.c.fields,
     "sealed_holder_code": certificates.c.holder_code,
     "sealed_holder_name": certificates.c.holder_name,
-    "act_ordinal": ledger_status_acts.c.ordinal,
-    "act_entry": ledger_status_acts.c.entry_id,
-    "act_tag": ledger_status_acts.c.tag,
+    **LAST_ACT,
 } | {name: type_coerce(certificates.c[name], BigInteger) for name in _TIMES}
 _NAMES = tuple(name for name in Certificate.__dataclass_fields__ if name != "cipher")
 _STATE_AT, _CREDENTIAL_AT = _NAMES.index("state"), _NAMES.index("credential")
@@ -73,13 +71,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECORD: Select[Any] = select(
     *(_NAMED[name].label(name) if name in _NAMED else certificates.c[name] for name in _NAMES)
 ).select_from(
-    certificates.outerjoin(
-        renditions,
-        and_(
-            renditions.c.certificate_id == certificates.c.id,
-            renditions.c.format == "dc+sd-jwt",
+    with_last_act(
+        certificates.outerjoin(
+            renditions,
+            and_(
+                renditions.c.certificate_id == certificates.c.id,
+                renditions.c.format == "dc+sd-jwt",
+            ),
         ),
-    ).outerjoin(ledger_status_acts, ledger_status_acts.c.record == certificates.c.id)
+        certificates.c.id,
+    )
 )
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from certificates.bulk.store import counts, failures, latest, page, waiting
-from certificates.register import acts, store
-from certificates.register.status import _Bits, _catch_up, _draw, _versions
+from certificates.register import acts, status_store, store
+from certificates.register.status import _Bits, _catch_up, _draw
 from tests.certificates.conftest import LI
 from tests.plans import must_use_an_index, statements
 
@@ -25,7 +25,7 @@ QUERIES = {
     "number in use": lambda tx: store.number_in_use(tx, "a", "JY1"),
     "rendition": lambda tx: store.rendition(tx, "a", "pdf"),
     "free slots": lambda tx: _draw(tx, 1, 1),
-    "list version": lambda tx: _versions(tx, [1]),
+    "list version": lambda tx: status_store.versions(tx, [1]),
     "list changes": lambda tx: _catch_up(tx, 1, _Bits()),
     "drafts": lambda tx: store.drafts_of(tx, "a", state=None, before="b", limit=50),
     "rows waiting": lambda tx: waiting(tx, "a", 2),
