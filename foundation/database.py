@@ -12,9 +12,9 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from sqlalchemy import (
@@ -35,6 +35,7 @@ from foundation.encryption import FieldCipher
 from foundation.errors import Unavailable
 
 Tx = Connection
+P = TypeVar("P")
 
 metadata = MetaData(
     naming_convention={
@@ -98,12 +99,23 @@ class Database:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
 
+        self._only: dict[Any, Any] = {}
+        self._making = threading.Lock()
+
     @contextmanager
-    def write(self) -> Iterator[Tx]:
-        """One read-write transaction."""
+    def write(self, *, patience: float | None = None) -> Iterator[Tx]:
+        """One read-write transaction.
+
+        With `patience`, in seconds, it does not wait longer than that for a lock that somebody
+        else's transaction holds, but fails (`gave_up_waiting`). On SQLite there are no such locks:
+        who writes is alone.
+        """
         with self.engine.connect() as connection:
             self._begin(connection, "BEGIN IMMEDIATE")
             try:
+                if patience is not None and self.dialect == "postgresql":
+                    milliseconds = int(patience * 1000)
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
                 yield connection
             except BaseException:
                 connection.rollback()
@@ -127,6 +139,14 @@ class Database:
         None elsewhere.
         """
         return Reader(self.engine) if self.dialect == "sqlite" else None
+
+    def only(self, make: "Callable[[Database], P]") -> P:
+        """What there is once for this database, such as its committer; made when first asked."""
+        with self._making:
+            if make not in self._only:
+                self._only[make] = make(self)
+            made: P = self._only[make]
+            return made
 
     def insert_or_ignore(self, table: Table) -> Any:
         """INSERT … ON CONFLICT DO NOTHING; `rowcount` tells whether the row is new."""
@@ -221,6 +241,12 @@ def is_outage(failure: BaseException) -> bool:
     if isinstance(cause, sqlite3.OperationalError):
         return cause.sqlite_errorcode & 0xFF in _SQLITE_OUTAGES
     return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def gave_up_waiting(failure: BaseException) -> bool:
+    """Whether a lock was not to be had in time (`Database.write` with patience)."""
+    cause = failure.orig if isinstance(failure, DBAPIError) else failure
+    return isinstance(cause, psycopg.errors.LockNotAvailable)
 
 
 def try_advisory_lock(tx: Tx, name: str) -> bool:

@@ -1,32 +1,22 @@
-"""The fast lane's two tools. Both turn many waiting requests into one trip to the database.
+"""`Loader`: every look-up that waits at one turn of the event loop becomes one query.
 
-- `Loader`: every look-up that waits at one turn of the event loop becomes one query. Nothing is
-  cached, so an answer is never older than the request that asked for it.
-- `GroupWriter`: every write that waits becomes one durable transaction. A `submit` returns only
-  after COMMIT, so "answered" still implies "stored". When a batch fails it is halved until the
-  guilty item stands alone: one bad row never fails its neighbours.
+Nothing is cached, so an answer is never older than the request that asked for it.
 
-Work runs on threads of its own (one hop a batch, not one a request), with the same synchronous
-`Database` as everywhere else. While one batch commits the next one gathers, so the batch size
-follows the load by itself. Where reading never waits (`Database.reader`) a `Loader` reads on the
-loop itself: microseconds of SQLite cost less than handing them to a thread.
+Queries run on threads of their own (one hop a batch, not one a request), with the same synchronous
+`Database` as everywhere else. While some are asked the next ones gather, so the batch size follows
+the load by itself. Where reading never waits (`Database.reader`) a `Loader` reads on the loop
+itself: microseconds of SQLite cost less than handing them to a thread.
 """
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
 from types import coroutine
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from foundation.batching.threads import Threads
 from foundation.database import Database, Reader, Tx
 from foundation.errors import Unavailable
-
-# Commits of one writer are at least this far apart, in seconds: each costs an fsync and two thread
-# switches, whatever it carries. Twice as far costs a busy answer two milliseconds more and spares
-# eight per cent of its processor time (client_credentials, 64 connections).
-COMMIT_PAUSE: Final = 0.004
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -39,8 +29,6 @@ class _Gatherer(Generic[T, R]):
 
     `work` answers with one outcome per item, in order; an outcome that is an exception is raised
     at the waiting caller. At most `in_flight` batches run at once, at most `capacity` items wait.
-    Batches start at least `pause` seconds apart, so that under load they grow instead of following
-    one another in ones and twos; whoever comes alone never waits for it.
     """
 
     def __init__(
@@ -51,15 +39,12 @@ class _Gatherer(Generic[T, R]):
         in_flight: int,
         max_batch: int,
         capacity: int,
-        pause: float = 0.0,
     ) -> None:
         self._work = work
-        self._threads = _Threads(name, in_flight)
+        self._threads = Threads(name, in_flight)
         self._free = self._in_flight = in_flight
         self._max_batch = max_batch
         self._capacity = capacity
-        self._pause = pause
-        self._started = 0.0  # when the last batch was, in the loop's time
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._scheduled = False
@@ -68,7 +53,7 @@ class _Gatherer(Generic[T, R]):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests): what an old one left behind is nobody's
             self._loop, self._waiting, self._scheduled = loop, [], False
-            self._free, self._started = self._in_flight, 0.0
+            self._free = self._in_flight
         if len(self._waiting) >= self._capacity:
             raise Unavailable("too many requests are waiting for the database", retry_after=1)
         future: asyncio.Future[R] = loop.create_future()
@@ -83,17 +68,12 @@ class _Gatherer(Generic[T, R]):
         if self._scheduled or not self._waiting or not self._free:
             return
         self._scheduled = True
-        wait = self._started + self._pause - loop.time() if self._pause else 0.0
-        if wait > 0:
-            loop.call_later(wait, self._start_batch, loop)
-        else:
-            loop.call_soon(self._start_batch, loop)
+        loop.call_soon(self._start_batch, loop)
 
     def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._scheduled = False
         batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
         self._free -= 1
-        self._started = loop.time()
         self._threads.run(lambda: self._run(loop, batch))
         self._schedule(loop)
 
@@ -126,35 +106,6 @@ class _Gatherer(Generic[T, R]):
             else:
                 future.set_result(outcome)
         self._schedule(loop)
-
-
-class _Threads:
-    """A few threads that do what they are given, in turn; cheaper than an executor's futures."""
-
-    def __init__(self, name: str, count: int) -> None:
-        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._name = name
-        self._count = count
-        self._started: list[threading.Thread] = []
-
-    def run(self, task: Callable[[], None]) -> None:
-        if len(self._started) < self._count:
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._started.append(thread)
-            thread.start()
-        self._tasks.put(task)
-
-    def close(self) -> None:
-        """Finish what was given, then end."""
-        for _ in self._started:
-            self._tasks.put(None)
-        for thread in self._started:
-            thread.join()
-        self._started = []
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
 
 
 class Loader(Generic[K, V]):
@@ -258,46 +209,3 @@ class _Turns(Generic[K, V]):
             return self._find(self._reader, list(turn.keys))
         except Exception as failure:  # each caller's own to handle
             return failure
-
-
-class GroupWriter(Generic[T, R]):
-    """`await writer.submit(item)`: the item's result, after the COMMIT that made it durable.
-
-    `apply(tx, items)` writes all items in the one transaction and answers one result per item. A
-    result that is an exception is raised at whoever submitted the item: it wrote nothing for it.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        apply: Callable[[Tx, Sequence[T]], Sequence[R | Exception]],
-        *,
-        max_batch: int = 1000,
-        capacity: int = 20_000,
-    ) -> None:
-        self._database = database
-        self._apply = apply
-        self._gatherer: _Gatherer[T, R] = _Gatherer(
-            "writer",
-            self._commit,
-            in_flight=1,
-            max_batch=max_batch,
-            capacity=capacity,
-            pause=COMMIT_PAUSE,
-        )
-
-    async def submit(self, item: T) -> R:
-        return await self._gatherer.submit(item)
-
-    def close(self) -> None:
-        self._gatherer.close()
-
-    def _commit(self, items: Sequence[T]) -> Sequence[R | BaseException]:
-        try:
-            with self._database.write() as tx:
-                return list(self._apply(tx, items))
-        except Exception as failure:  # handed to the caller whose item it was
-            if len(items) == 1:
-                return [failure]
-            middle = len(items) // 2
-            return [*self._commit(items[:middle]), *self._commit(items[middle:])]

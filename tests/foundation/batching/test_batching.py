@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select
 
-from foundation.batching.batching import GroupWriter, Loader
+from foundation.batching import GroupWriter, Loader
 from foundation.database import Database
 
 numbers = Table(
