@@ -25,6 +25,7 @@ from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
 from foundation.batching import (
+    Condition,
     GroupWriter,
     Loader,
 )
@@ -127,14 +128,20 @@ class Ledger:
         for row in rows:
             store.put_act(tx, row)
 
-    async def record(self, entry: Entry, beside: Beside | None = None) -> EntryRef:
+    async def record(
+        self,
+        entry: Entry,
+        beside: Beside | None = None,
+        given: Condition[Any, Any] | None = None,
+    ) -> EntryRef:
         """Write an entry; resolves after the commit that made it durable (the fast lane).
 
         What `beside` writes commits with it. It runs where many entries are waiting: only writing
-        belongs there. What it raises is raised here, and no other entry suffers from it.
+        belongs there. What it raises is raised here, and no other entry suffers from it. `given`
+        is what must be written before it, in the same commit (`GroupWriter.submit`).
         """
         written = self._write(entry)
-        await self._writer.submit(((written,), beside))
+        await self._writer.submit(((written,), beside), given)
         return written.ref
 
     async def record_all(

@@ -1,14 +1,15 @@
 """Things that may be said once: ids of client assertions and DPoP proofs (RFC 7519 §4.1.7).
 
 An id is remembered until the statement it belongs to could no longer be accepted; the database
-decides who was first, across processes. Group-committed, because the fast lane waits for it.
+decides who was first, across processes. Group-committed, because the fast lane waits for it; what
+is used up by something that is written anyway goes into the commit of that (`once`).
 """
 
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from foundation.batching import GroupWriter
+from foundation.batching import Condition, GroupWriter
 from foundation.database import Database, Tx
 from idp.models import replays
 
@@ -21,8 +22,14 @@ class ReplayCache:
         self._writer: GroupWriter[tuple[str, datetime], bool] = GroupWriter(database, self._store)
 
     async def first(self, kind: str, speaker: str, name: str, until: datetime) -> bool:
-        text = "\x00".join((kind, speaker, name))
-        return await self._writer.submit((hashlib.sha256(text.encode()).hexdigest(), until))
+        return await self._writer.submit((_id(kind, speaker, name), until))
+
+    def once(
+        self, kind: str, speaker: str, name: str, until: datetime, refusal: Exception
+    ) -> Condition[tuple[str, datetime], bool]:
+        """The same for something to be written with it: the second time, that gets `refusal`."""
+        item = _id(kind, speaker, name), until
+        return self._writer.condition(item, lambda is_first: None if is_first else refusal)
 
     def close(self) -> None:
         self._writer.close()
@@ -37,3 +44,8 @@ class ReplayCache:
             answers.append(each in new)
             new.discard(each)
         return answers
+
+
+def _id(kind: str, speaker: str, name: str) -> str:
+    text = "\x00".join((kind, speaker, name))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -4,15 +4,16 @@
 
 Everything here is fast lane. Which grant types there are, and what each reads, does and leaves in
 the ledger, is said by the table in `grants/`. Requests of one grant type that wait together are
-redeemed in one transaction with their ledger entries; the tokens are signed after it. What is
-refused leaves a trace too.
+redeemed in one transaction with their ledger entries; the tokens are signed after it. A DPoP proof
+is used up in the transaction of what it allows, be that a refusal. What is refused leaves a trace
+too.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from foundation.actor import ANONYMOUS
-from foundation.batching import GroupWriter, HotRequest, parse_form
+from foundation.batching import Condition, GroupWriter, HotRequest, parse_form
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients
@@ -34,6 +35,7 @@ from ledger import Entry, Ledger
 
 Form = Mapping[str, str]
 Q = TypeVar("Q", bound=CheckedRequest)
+Spending = Condition[Any, bool] | None  # using up the proof that came along, if one did
 
 
 class Issuance:
@@ -79,19 +81,21 @@ class Issuance:
         5. The client is registered for the grant type, and the grant itself is good: `grants/`.
         """
         client: Client | None = None
+        spending: Spending = None
         try:
             proof = self._senders.proof(request)
             client = await self._clients.authenticate(request, form)
             redemption = self._redemptions.get(parameter(form, "grant_type"))
             if redemption is None:
                 raise UnsupportedGrantType("this grant type is not offered here")
-            confirmation = await self._senders.bind(request, proof, client)
+            spending = self._senders.spending(proof)
+            confirmation = self._senders.bind(request, proof, client)
             client = await self._clients.with_keys(client, "id_token")
-            return await self._redeem(redemption, form, client, confirmation)
+            return await self._redeem(redemption, form, client, confirmation, spending)
         except (AuthorizationPending, SlowDown):
             raise  # a device that waits is not refused anything
         except OAuthError as refusal:
-            await self._ledger.record(self._refusal(client, refusal))
+            await self._record_refusal(client, refusal, spending)
             raise
 
     def close(self) -> None:
@@ -99,12 +103,17 @@ class Issuance:
             redemption.close()
 
     async def _redeem(
-        self, redemption: "Redemption[Any]", form: Form, client: Client, confirmation: Confirmation
+        self,
+        redemption: "Redemption[Any]",
+        form: Form,
+        client: Client,
+        confirmation: Confirmation,
+        spending: Spending,
     ) -> Mapping[str, Any]:
         kind = redemption.kind
         kind.check_registered(client)
         checked = kind.check(form, client, confirmation, self._clock())
-        result = await redemption.submit(checked)
+        result = await redemption.submit(checked, spending)
         if isinstance(result, NotRedeemed):
             raise result.error
         return await self._tokens.issue(result, self._subject(result), confirmation, self._clock())
@@ -115,6 +124,19 @@ class Issuance:
             return grant.client.client_id
         person_id = grant.authorization.person_id
         return subject_for(self._database.cipher, grant.client, person_id)
+
+    async def _record_refusal(
+        self, client: Client | None, refusal: OAuthError, spending: Spending
+    ) -> None:
+        """What is refused before its proof is used up uses it up; one that was used before is what
+        is wrong first, and raised."""
+        if spending is not None and spending.taken:
+            spending = None
+        try:
+            await self._ledger.record(self._refusal(client, refusal), given=spending)
+        except OAuthError as replayed:
+            await self._ledger.record(self._refusal(client, replayed))
+            raise replayed from None
 
     def _refusal(self, client: Client | None, refusal: OAuthError) -> Entry:
         return Entry(
@@ -137,9 +159,9 @@ class Redemption(Generic[Q]):
         self._ledger = ledger
         self._writer: GroupWriter[Q, Grant | NotRedeemed] = GroupWriter(database, self._apply)
 
-    async def submit(self, checked: Q) -> Grant | NotRedeemed:
-        """The result, after the COMMIT that made it durable."""
-        return await self._writer.submit(checked)
+    async def submit(self, checked: Q, spending: Spending) -> Grant | NotRedeemed:
+        """The result, after the COMMIT that made it durable and used up the proof."""
+        return await self._writer.submit(checked, spending)
 
     def close(self) -> None:
         self._writer.close()

@@ -4,7 +4,8 @@ One place for both kinds, DPoP (RFC 9449) and client certificates (RFC 8705), an
 that hands out a token or takes one:
 
     proof  = senders.proof(request)                    what the request shows, before anything else
-    cnf    = await senders.bind(request, proof, client)     → the confirmation of a new token
+    once   = senders.spending(proof)                   is written with what the proof allows
+    cnf    = senders.bind(request, proof, client)      → the confirmation of a new token
     await senders.check(request, scheme, token, confirmation)  a token comes back: same hands?
 
 - A request without a proof, by a client and for a token that want none, pays two look-ups in a
@@ -13,9 +14,9 @@ that hands out a token or takes one:
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from foundation.batching import HotRequest
+from foundation.batching import Condition, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database
 from idp.clients.mtls import ClientCertificates
@@ -36,6 +37,7 @@ Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
 
 KEY: Final = "jkt"  # RFC 9449 §6.1
 CERTIFICATE: Final = "x5t#S256"  # RFC 8705 §3.1
+USED: Final = "the DPoP proof was used before"
 
 
 class SenderConstraints:
@@ -77,10 +79,8 @@ class SenderConstraints:
         except UseDpopNonce as refusal:
             raise UseDpopNonce(refusal.detail, nonce=self._nonces.current(now)) from None
 
-    async def bind(
-        self, request: HotRequest, proof: DpopProof | None, client: Client
-    ) -> Confirmation:
-        """What a new token for `client` is bound to.
+    def bind(self, request: HotRequest, proof: DpopProof | None, client: Client) -> Confirmation:
+        """What a new token for `client` is bound to. The proof is not used up by this (`spending`).
 
         1. The key of the proof, when there is one; the client's profile may demand it.
         2. The certificate of the connection, when the client is registered so (RFC 8705 §3.4).
@@ -88,7 +88,6 @@ class SenderConstraints:
         confirmation: dict[str, str] = {}
         # 1.
         if proof is not None:
-            await self.spend(proof)
             confirmation[KEY] = proof.jkt
         elif needs_proof(client):
             raise InvalidDpopProof("this client must send a DPoP proof")
@@ -127,7 +126,14 @@ class SenderConstraints:
     async def spend(self, proof: DpopProof) -> None:
         """Use a proof up. Raises `InvalidDpopProof` when it was used before (§11.1)."""
         if not await self._replays.first("dpop", proof.jkt, proof.jti, proof.until):
-            raise InvalidDpopProof("the DPoP proof was used before")
+            raise InvalidDpopProof(USED)
+
+    def spending(self, proof: DpopProof | None) -> Condition[Any, bool] | None:
+        """The same in the transaction of what the proof allows, which is refused if it was used."""
+        if proof is None:
+            return None
+        refusal = InvalidDpopProof(USED)
+        return self._replays.once("dpop", proof.jkt, proof.jti, proof.until, refusal)
 
     def headers(self, request: HotRequest) -> tuple[tuple[str, str], ...]:
         """The nonce for the next proof (§8.2), for senders of proofs only."""

@@ -12,7 +12,8 @@ from idp.protocol.profiles import PROFILES
 from server.web.access import AccessTokens
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate
-from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
+from tests.idp.world import ISSUER, PASSWORD, REDIRECT_URI, RelyingParty, World
+from tests.simulators.commits import counted_commits
 
 CREDENTIALS = {"grant_type": "client_credentials"}
 TOKEN_URL = f"{ISSUER}/oauth/token"
@@ -289,3 +290,57 @@ def test_who_brings_no_token_hears_which_kinds_there_are(world: World):
     assert response.status_code == 401
     challenge = response.headers["www-authenticate"]
     assert challenge == 'Bearer, DPoP algs="ES256 PS256 EdDSA"'
+
+
+def test_every_grant_uses_up_its_proof_in_the_commit_of_its_tokens(world, app_on_a_phone, client):
+    client.prover = Prover(world.clock)
+    client.token(CREDENTIALS)  # brings a nonce
+    codes = [(app_on_a_phone, app_on_a_phone.code()), (client, client.code())]
+    app_on_a_phone.exchange("asks for a nonce")
+    app_on_a_phone.exchange("never was a code")
+
+    with counted_commits(world.database) as commits:
+        exchanged = [party.exchange(code) for party, code in codes]
+        assert len(commits) == 2
+        app_on_a_phone.refresh(exchanged[0].json()["refresh_token"])
+        assert len(commits) == 3
+        client.token(CREDENTIALS)
+        assert len(commits) == 4
+
+    assert [each.status_code for each in exchanged] == [200, 200]
+
+
+def with_proof(world: World, party: RelyingParty, proof: str, form: dict[str, str]):
+    form, headers = party.authenticated(form)
+    return world.http.post("/oauth/token", form, headers={**headers, "dpop": proof})
+
+
+def refusals(world: World) -> list[str]:
+    return [each["verdict"] for each in world.entries("idp.token_refused")]
+
+
+def test_a_proof_that_was_used_before_leaves_the_code_as_it_is(world, app_on_a_phone):
+    code = app_on_a_phone.code()
+    app_on_a_phone.exchange("brings a nonce")
+    proof = app_on_a_phone.prover.proof("POST", TOKEN_URL)
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URI}
+    form["code_verifier"] = app_on_a_phone.verifier
+    with_proof(world, app_on_a_phone, proof, {**form, "code": "another"})
+
+    replayed = with_proof(world, app_on_a_phone, proof, form)
+
+    assert replayed.json()["error"] == "invalid_dpop_proof"
+    assert refusals(world).count("invalid_dpop_proof") == 1
+    assert app_on_a_phone.exchange(code).status_code == 200
+
+
+def test_a_malformed_request_uses_up_its_proof_too(world, app_on_a_phone):
+    app_on_a_phone.exchange("brings a nonce")
+    proof = app_on_a_phone.prover.proof("POST", TOKEN_URL)
+    form = {"grant_type": "authorization_code"}
+    before = refusals(world)
+
+    answers = [with_proof(world, app_on_a_phone, proof, form).json()["error"] for _ in range(2)]
+
+    assert answers == ["invalid_request", "invalid_dpop_proof"]
+    assert sorted(refusals(world)) == sorted(before + answers)
