@@ -25,9 +25,9 @@ from foundation.actor import SYSTEM
 from foundation.clock import system_clock
 from foundation.ids import uuid7
 from idp import Client
-from idp.models import Authorization, Family
+from idp.protocol.authorizations import Authorization, Family
+from idp.store.digests import sha256
 from idp.store.families import StoredCode, add_code
-from idp.store.people_and_sessions import sha256
 from idp.token.grants.authorization_code import challenge_of, new_code
 
 RIVAL = ROOT / "bench" / "rivals" / "oidc-provider"

@@ -39,7 +39,7 @@ from idp.models import Client, Person, Session
 from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
-from idp.store import devices, families, people_and_sessions
+from idp.store import consents, devices, families, sessions, sweeping
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
 from idp.token.endpoint import Issuance
@@ -238,7 +238,7 @@ class Idp:
         now = self._clock()
         with self._database.write() as tx:
             client = self.clients.find(tx, client_id)
-            session = people_and_sessions.session(tx, session_id, now)
+            session = sessions.session(tx, session_id, now)
             checked = rules.check_logout(params, hint, client, session)
             if isinstance(checked, RequestRefused):
                 self._ledger.append(tx, refusal(client, checked, now))
@@ -248,19 +248,17 @@ class Idp:
                     self.sessions.close(tx, session, "signed_out_by_client")
                 return LoggedOut(checked.redirect_to)
             logout_id = secrets.token_urlsafe(32)
-            people_and_sessions.add_logout(
-                tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME
-            )
+            sessions.add_logout(tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME)
             return ConfirmLogout(logout_id)
 
     def finish_logout(self, logout_id: str | None, session_id: str | None) -> str | None:
         """The person confirmed. Answers where the client wants them back, if anywhere."""
         now = self._clock()
         with self._database.write() as tx:
-            session = people_and_sessions.session(tx, session_id, now)
+            session = sessions.session(tx, session_id, now)
             if session is not None:
                 self.sessions.close(tx, session, "signed_out")
-            return people_and_sessions.take_logout(tx, logout_id, now) if logout_id else None
+            return sessions.take_logout(tx, logout_id, now) if logout_id else None
 
     def session(self, session_id: str | None) -> Session | None:
         """The live session behind a cookie value."""
@@ -274,7 +272,7 @@ class Idp:
     def consents(self, person: Person) -> list[ConsentGiven]:
         """What the person has allowed, newest first."""
         with self._database.read() as tx:
-            rows = people_and_sessions.consents_of(tx, person.id)
+            rows = consents.consents_of(tx, person.id)
             known = self.clients.known(tx, [row.client_id for row in rows])
         return [
             ConsentGiven(
@@ -288,7 +286,7 @@ class Idp:
         """Take a consent back: every token the client holds for the person ends now."""
         now = self._clock()
         with self._database.write() as tx:
-            withdrawn = people_and_sessions.withdraw_consent(tx, person.id, client_id)
+            withdrawn = consents.withdraw_consent(tx, person.id, client_id)
             mine = {"client_id": client_id, "person_id": person.id}
             families.end_codes(tx, now, "consent_withdrawn", **mine)
             devices.take_back(
@@ -324,7 +322,7 @@ class Idp:
         gone = 0
         while True:
             with self._database.write() as tx:
-                deleted = people_and_sessions.sweep(tx, self._clock(), SWEPT_AT_ONCE)
+                deleted = sweeping.sweep(tx, self._clock(), SWEPT_AT_ONCE)
             gone += deleted
             if deleted == 0:
                 return gone

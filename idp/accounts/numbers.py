@@ -20,7 +20,7 @@ from foundation.encryption import FieldCipher, subject_of
 from idp.accounts.sessions import Sessions
 from idp.models import Person
 from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
-from idp.store import devices, families, numbers, people_and_sessions
+from idp.store import devices, families, numbers, people, sessions
 from idp.store.numbers import Account
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
@@ -84,7 +84,7 @@ class Numbers:
         """Every suspended account, each with the one that has its number for now."""
         with self._database.read() as tx:
             waiting = [each.person for each in numbers.colliding(tx)]
-            kept = people_and_sessions.persons(tx, list({each.collides_with for each in waiting}))
+            kept = people.persons(tx, list({each.collides_with for each in waiting}))
         return [(each, kept[each.collides_with]) for each in waiting]
 
     def resolve(self, keep: str, other: str, *, by: str, approved_by: str) -> Person:
@@ -150,7 +150,7 @@ class Numbers:
     def _suspend(self, tx: Tx, person: Person, kept: Person, by: Actor) -> None:
         """End whatever the account has open, and take away the pseudonym that it shares."""
         now = self._clock()
-        for session in people_and_sessions.sessions_of(tx, person, now):
+        for session in sessions.sessions_of(tx, person, now):
             self._sessions.close(tx, session, "suspended")
         families.end_codes(tx, now, "suspended", person_id=person.id)
         devices.take_back(tx, person.id, lambda _: True, now)
@@ -171,7 +171,7 @@ class Numbers:
 
 
 def _known(tx: Tx, username: str) -> Person:
-    known = people_and_sessions.account(tx, username.casefold())
+    known = people.account(tx, username.casefold())
     if known is None:
         raise PersonNotFound("nobody has this user name", next_step="idp people list")
     return known[0]

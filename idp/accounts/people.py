@@ -26,7 +26,7 @@ from idp.accounts.numbers import (
 from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.protocol.subjects import PERSON_PREFIX
-from idp.store import numbers, people_and_sessions
+from idp.store import numbers, people
 from ledger import Entry, Ledger
 
 
@@ -98,17 +98,17 @@ class People:
 
     def find(self, username: str) -> Person | None:
         with self._database.read() as tx:
-            known = people_and_sessions.account(tx, username.casefold())
+            known = people.account(tx, username.casefold())
         return None if known is None else known[0]
 
     def all(self) -> list[Person]:
         with self._database.read() as tx:
-            return people_and_sessions.all_people(tx)
+            return people.all_people(tx)
 
     def names(self, ids: Collection[str]) -> dict[str, str]:
         """The names of people by their ids; who is not known is left out."""
         with self._database.read() as tx:
-            return {each.id: each.name for each in people_and_sessions.persons(tx, ids).values()}
+            return {each.id: each.name for each in people.persons(tx, ids).values()}
 
     def _store(self, person: Person, password_hash: str | None, by: Actor) -> None:
         now = self._clock()
@@ -118,7 +118,7 @@ class People:
             with self._database.write() as tx:
                 if index is not None:
                     hold_numbers(tx)
-                people_and_sessions.add_person(tx, person, password_hash, index, now)
+                people.add_person(tx, person, password_hash, index, now)
                 details = {"person_kind": person.kind, "roles": " ".join(sorted(person.roles))}
                 entry = Entry(
                     kind="idp.person_added",

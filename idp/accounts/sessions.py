@@ -22,7 +22,7 @@ from idp.accounts.authenticators.password import Passwords
 from idp.accounts.backchannel import Notices
 from idp.models import Person, Session
 from idp.protocol.acr import acr_of
-from idp.store import devices, families, people_and_sessions
+from idp.store import devices, digests, families, people, sessions
 from idp.store.attempts import Attempts
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
@@ -80,7 +80,7 @@ class Sessions:
         # 1.
         with self._database.read() as tx:
             wait = self._attempts.glance(tx, key, self._clock())
-            person, password_hash = people_and_sessions.account(tx, name) or (None, None)
+            person, password_hash = people.account(tx, name) or (None, None)
         # 2.
         good = not wait and self._passwords.verify(password_hash, password)
         with self._database.write() as tx:
@@ -103,25 +103,25 @@ class Sessions:
         if not session_id:
             return None
         with self._database.read() as tx:
-            return people_and_sessions.session(tx, session_id, self._clock())
+            return sessions.session(tx, session_id, self._clock())
 
     def of(self, person: Person) -> list[Session]:
         """Every browser in which the person is signed in, newest first."""
         with self._database.read() as tx:
-            return people_and_sessions.sessions_of(tx, person, self._clock())
+            return sessions.sessions_of(tx, person, self._clock())
 
     def end(self, session_id: str | None) -> bool:
         """Sign out. Answers whether there was a session."""
         if not session_id:
             return False
         with self._database.write() as tx:
-            session = people_and_sessions.session(tx, session_id, self._clock())
+            session = sessions.session(tx, session_id, self._clock())
             return session is not None and self.close(tx, session, "signed_out")
 
     def end_one_of(self, person: Person, sid: str) -> bool:
         """Sign out another browser of the same person."""
         with self._database.write() as tx:
-            mine = people_and_sessions.sessions_of(tx, person, self._clock())
+            mine = sessions.sessions_of(tx, person, self._clock())
             found = next((session for session in mine if session.sid == sid), None)
             return found is not None and self.close(tx, found, "signed_out_elsewhere")
 
@@ -129,7 +129,7 @@ class Sessions:
         """End a session and every token of it that may not work offline; one ledger entry. Its
         services are told (`backchannel`)."""
         now = self._clock()
-        people_and_sessions.end_session(tx, session.sid)
+        sessions.end_session(tx, session.sid)
         families.end_codes(tx, now, reason, sid=session.sid)
         devices.take_back(
             tx, session.person.id, lambda device: device.is_online_in(session.sid), now
@@ -155,7 +155,7 @@ class Sessions:
         now = self._clock()
         session_id = secrets.token_urlsafe(32)
         session = Session(
-            id_hash=people_and_sessions.sha256(session_id),
+            id_hash=digests.sha256(session_id),
             sid=self._continued(tx, person, replaces) or secrets.token_urlsafe(16),
             person=person,
             authenticated_at=now,
@@ -163,7 +163,7 @@ class Sessions:
             acr=acr_of(amr),
             expires_at=now + SESSION_LIFETIME,
         )
-        people_and_sessions.add_session(tx, session)
+        sessions.add_session(tx, session)
         entry = Entry(
             kind="idp.signed_in",
             actor=person.actor,
@@ -179,13 +179,13 @@ class Sessions:
         """The browser's former session never survives a sign-in. Its public name does when the same
         person signs in again, so that what they are doing elsewhere goes on.
         """
-        old = people_and_sessions.session(tx, replaces, self._clock())
+        old = sessions.session(tx, replaces, self._clock())
         if old is None:
             return None
         if old.person.id != person.id:
             self.close(tx, old, "replaced")
             return None
-        people_and_sessions.forget_cookie(tx, old.id_hash)
+        sessions.forget_cookie(tx, old.id_hash)
         return old.sid
 
     def _refuse(self, tx: Tx, verdict: str, name: str, person: Person | None) -> None:

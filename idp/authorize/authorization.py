@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from idp.authorize import claims_request
 from idp.authorize.rules import RequestRefused
-from idp.models import AuthorizationRequest, Client
+from idp.models import Client
 from idp.protocol import resources
+from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import AuthorizationError
 from idp.protocol.profiles import must_push, rules_of

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from idp.models import ClaimRequests, Client
+from idp.models import Client
+from idp.protocol.authorizations import ClaimRequests
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import AuthorizationError
 from keys import InvalidJws

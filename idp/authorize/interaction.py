@@ -31,11 +31,12 @@ from idp.authorize.pushed import reference_hash
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.clients.service import Clients
-from idp.models import Agreement, AuthorizationRequest, Client, Family, Person, Session, Texts
+from idp.models import Client, Person, Session, Texts
+from idp.protocol.authorizations import Agreement, AuthorizationRequest, Family
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from idp.protocol.subjects import subject_for
-from idp.store import families, people_and_sessions, pushed
+from idp.store import consents, digests, families, interactions, pushed, sessions
 from idp.store.families import StoredCode
 from idp.token.grants.authorization_code import CODE_LIFETIME, new_code
 from ledger import Entry, Ledger
@@ -112,7 +113,7 @@ class Conversation:
                 return checked
             interaction_id = secrets.token_urlsafe(32)
             self._add(tx, interaction_id, checked, browser)
-            session = people_and_sessions.session(tx, session_id, now, hold=True)
+            session = sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, checked, client, session)
 
     def _begin_pushed(
@@ -131,10 +132,7 @@ class Conversation:
         with self._database.write() as tx:
             # 1. to 3.
             stored = pushed.find(tx, reference, client.client_id)
-            begun = (
-                stored is not None
-                and people_and_sessions.interaction(tx, interaction_id) is not None
-            )
+            begun = stored is not None and interactions.interaction(tx, interaction_id) is not None
             if stored is None or stored.used or (not begun and stored.expires_at <= now):
                 refused = RequestRefused(
                     "invalid_request_uri",
@@ -147,7 +145,7 @@ class Conversation:
             request = replace(stored.request, created_at=now, pushed=reference)
             self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = people_and_sessions.session(tx, session_id, now, hold=True)
+            session = sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def _interaction_of(self, reference: str, browser: str | None) -> str:
@@ -159,10 +157,8 @@ class Conversation:
         self, tx: Tx, interaction_id: str, request: AuthorizationRequest, browser: str | None
     ) -> None:
         expires_at = request.created_at + INTERACTION_LIFETIME
-        owner = people_and_sessions.sha256(browser or "")
-        people_and_sessions.add_interaction(
-            self._database, tx, interaction_id, request, owner, expires_at
-        )
+        owner = digests.sha256(browser or "")
+        interactions.add_interaction(self._database, tx, interaction_id, request, owner, expires_at)
 
     def resume(
         self, interaction_id: str, session_id: str | None, browser: str | None = None
@@ -171,7 +167,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = people_and_sessions.session(tx, session_id, now, hold=True)
+            session = sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session)
 
     def interaction(
@@ -181,7 +177,7 @@ class Conversation:
         now = self._clock()
         with self._database.read() as tx:
             request, client, row = self._open(tx, interaction_id, browser)
-            session = people_and_sessions.session(tx, session_id, now)
+            session = sessions.session(tx, session_id, now)
             step, _ = self._next(tx, interaction_id, request, client, session)
         essential = rules.essential_claims(request)
         return Interaction(
@@ -211,7 +207,7 @@ class Conversation:
         now = self._clock()
         with self._database.write() as tx:
             request, client, _ = self._open(tx, interaction_id, browser)
-            session = people_and_sessions.session(tx, session_id, now, hold=True)
+            session = sessions.session(tx, session_id, now, hold=True)
             asked = rules.asked(request)
             step = rules.decide(
                 request, client, session, asked, subject=self._subject(client, session),
@@ -220,7 +216,7 @@ class Conversation:
             if session is None or isinstance(step, Login | RequestRefused):
                 return step or Login(interaction_id)
             if not granted:
-                people_and_sessions.finish_interaction(tx, interaction_id, now)
+                interactions.finish_interaction(tx, interaction_id, now)
                 refused = rules.denied(request, client, self._issuer)
                 self._refuse(tx, client, refused, session.person)
                 return refused
@@ -237,7 +233,7 @@ class Conversation:
         self, tx: Tx, interaction_id: str, browser: str | None
     ) -> tuple[AuthorizationRequest, Client, Row[Any]]:
         """The pending request, if it is still open and belongs to this browser."""
-        found = people_and_sessions.interaction(tx, interaction_id)
+        found = interactions.interaction(tx, interaction_id)
         if found is None:
             raise InteractionNotFound(
                 "this sign-in request is not known",
@@ -251,7 +247,7 @@ class Conversation:
                 next_step="go back to the service you came from and start again",
                 client_uri=client.way_back if client else "",
             )
-        if not secrets.compare_digest(row.browser_hash, people_and_sessions.sha256(browser or "")):
+        if not secrets.compare_digest(row.browser_hash, digests.sha256(browser or "")):
             raise InteractionElsewhere(
                 "this sign-in request was begun in another browser",
                 next_step="open the service in this browser and start again",
@@ -290,9 +286,7 @@ class Conversation:
         """What still stands between the request and its code, and what the person agreed to."""
         agreement = None
         if session is not None:
-            agreement = people_and_sessions.agreement(
-                tx, session.person.id, client.client_id, hold=hold
-            )
+            agreement = consents.agreement(tx, session.person.id, client.client_id, hold=hold)
         step = rules.decide(
             request,
             client,
@@ -332,11 +326,11 @@ class Conversation:
             id=name,
             client_id=client.client_id,
             authorization=rules.authorization_of(request, session, allowed),
-            code_hash=people_and_sessions.sha256(code),
+            code_hash=digests.sha256(code),
             expires_at=now + CODE_LIFETIME,
         )
         families.add_code(tx, StoredCode(family, request.redirect_uri, request.code_challenge))
-        people_and_sessions.finish_interaction(tx, interaction_id, now)
+        interactions.finish_interaction(tx, interaction_id, now)
         state = () if request.state is None else (("state", request.state),)
         return Granted(
             request.redirect_uri,
@@ -347,9 +341,7 @@ class Conversation:
     def _remember(
         self, tx: Tx, person: Person, client: Client, agreement: Agreement, now: datetime
     ) -> None:
-        people_and_sessions.remember_agreement(
-            self._database, tx, person.id, client.client_id, agreement, now
-        )
+        consents.remember_agreement(self._database, tx, person.id, client.client_id, agreement, now)
         entry = Entry(
             kind="idp.consent_granted",
             actor=person.actor,

@@ -20,10 +20,11 @@ from foundation.database import Database, Tx
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
-from idp.models import AuthorizationRequest, Client
+from idp.models import Client
+from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import AuthorizationError, InvalidRequest
 from idp.store import pushed
-from idp.store.people_and_sessions import sha256
+from idp.store.digests import sha256
 from idp.token.dpop import DpopProof
 from idp.token.sender_constraint import SenderConstraints
 from ledger import Entry, Ledger

@@ -15,7 +15,8 @@ from idp.authorize import request_objects
 from idp.authorize.authorization import check_authorization
 from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
-from idp.models import AuthorizationRequest, Client
+from idp.models import Client
+from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import AuthorizationError
 from idp.token.tokens import Tokens
 

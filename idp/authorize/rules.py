@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from idp.models import Authorization, AuthorizationRequest, Client, Session
+from idp.models import Client, Session
 from idp.protocol.acr import acr_reaches, acr_satisfies
+from idp.protocol.authorizations import Authorization, AuthorizationRequest
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.protocol.syntax import error_parameters, with_query
 

@@ -24,7 +24,7 @@ from idp.clients.metadata import Bounds
 from idp.clients.service import Clients
 from idp.models import SELF_REGISTERED, Client, initial_access_tokens, registrations
 from idp.protocol.errors import InvalidRequest, InvalidToken
-from idp.store import people_and_sessions
+from idp.store import digests
 from ledger import Entry, Ledger
 
 PATH: Final = "/oauth/register"
@@ -68,7 +68,7 @@ class Registrations:
         with self._database.write() as tx:
             tx.execute(
                 insert(initial_access_tokens).values(
-                    token_hash=people_and_sessions.sha256(token),
+                    token_hash=digests.sha256(token),
                     bounds=msgspec.json.encode(bounds).decode(),
                     uses_left=uses,
                     expires_at=now + lifetime,
@@ -96,7 +96,7 @@ class Registrations:
             tx.execute(
                 insert(registrations).values(
                     client_id=client_id,
-                    token_hash=people_and_sessions.sha256(access_token),
+                    token_hash=digests.sha256(access_token),
                     bounds=msgspec.json.encode(bounds).decode(),
                     created_at=now,
                 )
@@ -171,7 +171,7 @@ class Registrations:
         """An unknown client and a wrong token look the same (RFC 7592 §2.1)."""
         table = registrations
         query = select(table).where(
-            table.c.client_id == client_id, table.c.token_hash == people_and_sessions.sha256(token)
+            table.c.client_id == client_id, table.c.token_hash == digests.sha256(token)
         )
         row = tx.execute(query).first()
         client = self._clients.find(tx, client_id) if row is not None else None
@@ -197,7 +197,7 @@ class Registrations:
 def _good(token: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
     table = initial_access_tokens
     return (
-        table.c.token_hash == people_and_sessions.sha256(token),
+        table.c.token_hash == digests.sha256(token),
         table.c.uses_left > 0,
         table.c.expires_at > now,
     )

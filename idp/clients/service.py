@@ -41,7 +41,7 @@ from idp.protocol.errors import (
 )
 from idp.protocol.grant_types import GrantTypes
 from idp.protocol.profiles import CERTIFICATE_METHODS, SIGNING_ALGORITHMS
-from idp.store import people_and_sessions
+from idp.store import clients
 from idp.store.replays import ReplayCache
 from keys import (
     InvalidJws,
@@ -143,7 +143,7 @@ class Clients:
         now = self._clock()
         try:
             with tx.begin_nested():
-                people_and_sessions.add_client(tx, client, secret_hash, secret[:12], now)
+                clients.add_client(tx, client, secret_hash, secret[:12], now)
         except IntegrityError as error:
             if not is_unique_violation(error):
                 raise
@@ -162,9 +162,7 @@ class Clients:
         with self._database.write() as tx:
             client = self.get(tx, client_id).client
             secret, secret_hash = self._new_secret(client)
-            people_and_sessions.set_client(
-                tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12]
-            )
+            clients.set_client(tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12])
             self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
         return secret
 
@@ -176,11 +174,11 @@ class Clients:
         needed."""
         new = registration.checked(vouched, self.grant_types)
         secret, secret_hash = "", ""
-        changed: dict[str, Any] = {"metadata": people_and_sessions.client_document(new)}
+        changed: dict[str, Any] = {"metadata": clients.client_document(new)}
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:
             secret, secret_hash = self._new_secret(new)
             changed |= {"secret_hash": secret_hash, "secret_prefix": secret[:12]}
-        people_and_sessions.set_client(tx, new.client_id, **changed)
+        clients.set_client(tx, new.client_id, **changed)
         self._append(tx, "idp.client_changed", new, by, self._clock())
         return secret
 
@@ -192,27 +190,25 @@ class Clients:
     def end(self, tx: Tx, client: Client, *, by: Actor) -> None:
         """`disable` in the caller's transaction."""
         now = self._clock()
-        people_and_sessions.set_client(tx, client.client_id, disabled_at=now)
+        clients.set_client(tx, client.client_id, disabled_at=now)
         self._append(tx, "idp.client_disabled", client, by, now)
 
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""
-        row = people_and_sessions.client_rows(tx, [client_id]).get(client_id)
+        row = clients.client_rows(tx, [client_id]).get(client_id)
         if row is None:
             raise ClientNotFound("no such client is registered")
         return self._parse(row)
 
     def find(self, tx: Tx, client_id: str) -> Client | None:
         """An enabled client, or None: for the authorization endpoint."""
-        row = people_and_sessions.client_rows(tx, [client_id]).get(client_id)
+        row = clients.client_rows(tx, [client_id]).get(client_id)
         registered = None if row is None else self._parse(row)
         return registered.client if registered and not registered.disabled else None
 
     def all(self, organisation: str | None = None) -> list[RegisteredClient]:
         with self._database.read() as tx:
-            return [
-                self._parse(row) for row in people_and_sessions.all_client_rows(tx, organisation)
-            ]
+            return [self._parse(row) for row in clients.all_client_rows(tx, organisation)]
 
     def jwks_of(self, client: Client, kid: object = None) -> Mapping[str, Any] | None:
         """The client's own keys. May wait for the network."""
@@ -224,9 +220,7 @@ class Clients:
 
     def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
         """Many at once, for a `Loader`."""
-        return {
-            name: self._parse(row) for name, row in people_and_sessions.client_rows(tx, ids).items()
-        }
+        return {name: self._parse(row) for name, row in clients.client_rows(tx, ids).items()}
 
     async def authenticate(self, request: HotRequest, form: Mapping[str, str]) -> Client:
         """Which client sends this request? (RFC 6749 §2.3, RFC 7523 §3, RFC 8705 §2)
@@ -294,7 +288,7 @@ class Clients:
         if (known := self._parsed.get(key)) is None:
             if len(self._parsed) > 10_000:
                 self._parsed.clear()
-            known = self._parsed[key] = people_and_sessions.registered_client(row)
+            known = self._parsed[key] = clients.registered_client(row)
         return known
 
     def _new_secret(self, client: Client) -> tuple[str, str]:

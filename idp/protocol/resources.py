@@ -7,7 +7,8 @@ with spaces between, which no URI contains. What was granted can only be narrowe
 from collections.abc import Mapping
 from typing import Final
 
-from idp.models import Authorization, Client
+from idp.models import Client
+from idp.protocol.authorizations import Authorization
 
 REPEATED: Final = frozenset({"resource"})
 

@@ -15,15 +15,16 @@ from foundation.batching import HotRequest, Loader
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients
-from idp.models import Client, Family, Person, RegisteredClient
+from idp.models import Client, Person, RegisteredClient
 from idp.protocol import encryption
+from idp.protocol.authorizations import Family
 from idp.protocol.claims import freshness_of, values_of
 from idp.protocol.errors import InsufficientScope, InvalidToken, TokenMissing
 from idp.protocol.profiles import SIGNING_ALGORITHMS
 from idp.protocol.subjects import subject_for
 from idp.resource.signed_requests import SignedRequests
 from idp.resource.step_up import Assurance, demand
-from idp.store import families, people_and_sessions
+from idp.store import families, people
 from idp.token.sender_constraint import SenderConstraints
 from idp.token.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
@@ -175,9 +176,7 @@ class TokenReader:
         if known is None:
             known = self._clients.known(tx, list({each.client_id for each in wanted}))
         grown = families.families(tx, ids)
-        people = people_and_sessions.persons(
-            tx, {each.authorization.person_id for each in grown.values()}
-        )
+        found = people.persons(tx, {each.authorization.person_id for each in grown.values()})
         standings: dict[TokenIds, Standing] = {}
         for each in wanted:
             jti, family_id, client_id = each
@@ -188,7 +187,7 @@ class TokenReader:
                 standings[each] = Standing(registered.client)
                 continue
             family = grown.get(family_id)
-            person = people.get(family.authorization.person_id) if family else None
+            person = found.get(family.authorization.person_id) if family else None
             alive = family and not family.revoked and family_id not in revoked
             if alive and person and not person.disabled:
                 standings[each] = Standing(registered.client, family, person)

@@ -27,8 +27,9 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
 from idp.clients.service import Clients, read_credentials
-from idp.models import Client, Family, RegisteredClient
+from idp.models import Client, RegisteredClient
 from idp.protocol import encryption
+from idp.protocol.authorizations import Family
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
 from idp.protocol.syntax import parameter

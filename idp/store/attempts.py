@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
+from sqlalchemy import case, delete, literal, select, update
+
 from foundation.database import Database, Tx
-from idp.store import people_and_sessions
+from idp.models import sign_in_attempts
 
 FREE_FAILURES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=15)
@@ -45,7 +47,7 @@ class Attempts:
         """The seconds to wait as it looks without a lock: enough to spare a slow hash, never enough
         to judge an attempt by.
         """
-        return left_after(*people_and_sessions.attempts(tx, key, now), now)
+        return left_after(*_found(tx, key, now), now)
 
     def hold(self, tx: Tx, key: str, now: datetime) -> int:
         """The seconds to wait; whoever else tries this name waits until this transaction ends.
@@ -53,11 +55,11 @@ class Attempts:
         What is counted or forgotten in the same transaction is what makes a thousand attempts in
         parallel no better than one by one.
         """
-        return left_after(*people_and_sessions.hold_attempts(self._database, tx, key, now), now)
+        return left_after(*_hold_attempts(self._database, tx, key, now), now)
 
     def failed(self, tx: Tx, key: str, now: datetime) -> None:
         """One failure more, on a counter that is held."""
-        people_and_sessions.count_failure(tx, key, now)
+        _count_failure(tx, key, now)
 
     def begin(self, tx: Tx, key: str, now: datetime) -> int:
         """Count an attempt as failed before it is looked at in the same transaction; answers the
@@ -72,7 +74,48 @@ class Attempts:
         """The attempt was right, but says nothing about the failures before it: only its own count
         goes. Otherwise a code of one's own would buy five free guesses at another's.
         """
-        people_and_sessions.take_back_failure(tx, key)
+        _take_back_failure(tx, key)
 
     def succeeded(self, tx: Tx, key: str) -> None:
-        people_and_sessions.forget_failures(tx, key)
+        _forget_failures(tx, key)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _found(tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
+    """How many failures in a row, and when the last one was; not locked."""
+    row = tx.execute(select(sign_in_attempts).where(sign_in_attempts.c.id == key)).first()
+    return (0, now) if row is None else (row.failures, row.last_failure_at)
+
+
+def _hold_attempts(database: Database, tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
+    """The same, locked until this transaction ends; a time that is still to come becomes `now`.
+
+    A row that does not exist cannot be locked, so it is made: the first attempts wait for one
+    another too.
+    """
+    table = sign_in_attempts
+    present = literal(now, table.c.last_failure_at.type)
+    last = case((table.c.last_failure_at > present, present), else_=table.c.last_failure_at)
+    statement = database.upsert(table, ["id"], {"last_failure_at": last})
+    none = {"id": key, "failures": 0, "last_failure_at": now}
+    held = statement.values(**none).returning(table.c.failures, table.c.last_failure_at)
+    failures, last_failure_at = tx.execute(held).one()
+    return failures, last_failure_at
+
+
+def _count_failure(tx: Tx, key: str, now: datetime) -> None:
+    table = sign_in_attempts
+    more = update(table).where(table.c.id == key)
+    tx.execute(more.values(failures=table.c.failures + 1, last_failure_at=now))
+
+
+def _forget_failures(tx: Tx, key: str) -> None:
+    tx.execute(delete(sign_in_attempts).where(sign_in_attempts.c.id == key))
+
+
+def _take_back_failure(tx: Tx, key: str) -> None:
+    table = sign_in_attempts
+    less = update(table).where(table.c.id == key, table.c.failures > 0)
+    tx.execute(less.values(failures=table.c.failures - 1))

@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import Row, delete, insert, or_, select, update
 
 from foundation.database import Tx
-from idp.models import Authorization, device_codes
+from idp.models import device_codes
+from idp.protocol.authorizations import Authorization
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from foundation.batching import (
 )
 from foundation.database import Database, Tx
 from foundation.ids import leading_uuid
-from idp.models import Authorization, Family, revocations, token_families
+from idp.models import revocations, token_families
+from idp.protocol.authorizations import Authorization, Family
 
 CLOCK_LEEWAY = timedelta(seconds=60)
 

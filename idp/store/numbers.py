@@ -11,7 +11,7 @@ from sqlalchemy import Row, select, update
 
 from foundation.database import Tx
 from idp.models import Person, people
-from idp.store import people_and_sessions
+from idp.store.people import person_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +93,4 @@ def _set(tx: Tx, person: Person, **values: Any) -> None:
 
 
 def _account(row: Row[Any] | None) -> Account | None:
-    return None if row is None else Account(people_and_sessions.person_of(row), row.created_at)
+    return None if row is None else Account(person_of(row), row.created_at)

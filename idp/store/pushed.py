@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import insert, or_, select, update
 
 from foundation.database import Tx
-from idp.models import AuthorizationRequest, pushed_requests
+from idp.models import pushed_requests
+from idp.protocol.authorizations import AuthorizationRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx, is_unique_violation
 from idp.clients.service import Clients
-from idp.models import Agreement, Authorization, Client, Session, Texts
+from idp.models import Client, Session, Texts
+from idp.protocol.authorizations import Agreement, Authorization
 from idp.protocol.claims import CLAIMS, claims_of
-from idp.store import devices, people_and_sessions
+from idp.store import consents, devices, digests, sessions
 from idp.store.attempts import Attempts
 from idp.store.devices import DeviceRequest, StoredDevice
 from idp.token.grants import device_code
@@ -161,7 +162,7 @@ class Devices:
         expires_at = request.created_at + device_code.LIFETIME
         while True:
             user_code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
-            hashes = people_and_sessions.sha256(code), self._hash(user_code)
+            hashes = digests.sha256(code), self._hash(user_code)
             try:
                 with tx.begin_nested():
                     devices.add(tx, *hashes, request, device_code.INTERVAL, expires_at)
@@ -172,7 +173,7 @@ class Devices:
                 return code, shown(user_code)
 
     def _session(self, tx: Tx, session_id: str | None) -> Session | None:
-        return people_and_sessions.session(tx, session_id, self._clock(), hold=True)
+        return sessions.session(tx, session_id, self._clock(), hold=True)
 
     def _find(
         self, tx: Tx, session: Session, user_code: str
@@ -204,7 +205,7 @@ class Devices:
         now: datetime,
     ) -> None:
         """Among the person's consents, where it can be withdrawn; what they had agreed to stays."""
-        before = people_and_sessions.agreement(tx, session.person.id, client.client_id)
+        before = consents.agreement(tx, session.person.id, client.client_id)
         asked = frozenset(request.scopes) | frozenset(claims_of(request.scopes))
         agreement = Agreement(
             frozenset(request.scopes) | (before.scopes if before else frozenset()),
@@ -212,9 +213,7 @@ class Devices:
             asked | (before.answered if before else frozenset()),
         )
         person = session.person.id
-        people_and_sessions.remember_agreement(
-            self._database, tx, person, client.client_id, agreement, now
-        )
+        consents.remember_agreement(self._database, tx, person, client.client_id, agreement, now)
 
     def _append(
         self,

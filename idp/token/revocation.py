@@ -15,7 +15,8 @@ from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients.service import Clients
-from idp.models import Client, Family
+from idp.models import Client
+from idp.protocol.authorizations import Family
 from idp.protocol.errors import InvalidGrant, InvalidToken, UnsupportedTokenType
 from idp.protocol.syntax import parameter
 from idp.store import families

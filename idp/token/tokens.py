@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from foundation.canonical import b64url
-from idp.models import Authorization, Client
+from idp.models import Client
 from idp.protocol import encryption
+from idp.protocol.authorizations import Authorization
 from idp.protocol.errors import InvalidToken
 from keys import InvalidJws, Keys
 from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact

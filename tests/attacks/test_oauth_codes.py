@@ -108,7 +108,8 @@ def test_05_a_verifier_nobody_asked_for_is_refused():
     """The second half of §4.8.2: a challenge stripped on the way must not go unnoticed."""
     from datetime import UTC, datetime, timedelta
 
-    from idp.models import Authorization, Client, Family
+    from idp.models import Client
+    from idp.protocol.authorizations import Authorization, Family
     from idp.store.families import StoredCode
     from idp.token.grants.authorization_code import CodeRequest, CodeVerdict, challenge_of, judge
     from tests.idp.world import PURPOSE

@@ -18,9 +18,9 @@ import jwt
 from foundation.actor import SYSTEM
 from foundation.ids import uuid7
 from idp.clients.metadata import Bounds
-from idp.models import Authorization, Family
+from idp.protocol.authorizations import Authorization, Family
+from idp.store.digests import sha256
 from idp.store.families import StoredCode, add_code
-from idp.store.people_and_sessions import sha256
 from idp.token.grants.authorization_code import challenge_of, new_code
 from tests.clients.conftest import HERE, PURPOSE, REDIRECT_URI, Site, key_pair
 

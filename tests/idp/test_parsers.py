@@ -19,7 +19,8 @@ from idp.authorize.rules import RequestRefused
 from idp.clients import remote_metadata
 from idp.clients.mtls import ClientCertificates
 from idp.clients.service import read_credentials
-from idp.models import AuthorizationRequest, Client
+from idp.models import Client
+from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import (
     AuthorizationError,
     InvalidClient,

@@ -2,13 +2,13 @@
 
 import pytest
 
-from idp.store import families, numbers, people_and_sessions
+from idp.store import clients, families, numbers, people
 from tests.idp.world import PASSWORD, World
 from tests.plans import everything, must_use_an_index, plan, statements
 
 QUERIES = {
-    "clients": lambda tx: people_and_sessions.client_rows(tx, ["a", "b", "c"]),
-    "people": lambda tx: people_and_sessions.persons(tx, ["a"]),
+    "clients": lambda tx: clients.client_rows(tx, ["a", "b", "c"]),
+    "people": lambda tx: people.persons(tx, ["a"]),
     "a number": lambda tx: numbers.by_number(tx, "a"),
     "codes": lambda tx: families.codes(tx, ["a", "b"]),
     "families": lambda tx: families.families(tx, ["a"]),

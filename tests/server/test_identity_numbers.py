@@ -13,7 +13,8 @@ from sqlalchemy import insert, select
 from foundation.database import Database
 from foundation.encryption import subject_of
 from idp.accounts.numbers import number_index
-from idp.models import Authorization, idp_sessions, people, revocations, token_families
+from idp.models import idp_sessions, people, revocations, token_families
+from idp.protocol.authorizations import Authorization
 from ledger.models import ledger_outbox
 from server import migrations
 from server.assembly import open_database, open_master_key, opened

@@ -19,12 +19,13 @@ from typing import Any
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp.models import Authorization, Client, Family, Person
+from idp.models import Client, Person
 from idp.protocol import resources
+from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.claims import recent_enough, values_of
 from idp.protocol.errors import InvalidGrant, InvalidRequest, InvalidTarget
 from idp.protocol.syntax import CODE_VERIFIER, parameter
-from idp.store import families, people_and_sessions
+from idp.store import digests, families, people
 from idp.store.families import StoredCode
 from idp.token.grants import refresh
 from idp.token.grants.grant_type import GrantType, NotRedeemed
@@ -156,7 +157,7 @@ class AuthorizationCode(GrantType[CodeRequest]):
         return CodeRequest(
             client,
             families.family_in(code),
-            people_and_sessions.sha256(code),
+            digests.sha256(code),
             redirect_uri,
             challenge,
             now,
@@ -263,9 +264,9 @@ def _with_claims(tx: Tx, results: list[_Taken | _Left], now: datetime) -> list[_
     }
     if not asked:
         return results
-    people = people_and_sessions.persons(tx, asked)
+    found = people.persons(tx, asked)
     return [
-        replace(result, claims=_claims(result.family.authorization, people, now))
+        replace(result, claims=_claims(result.family.authorization, found, now))
         if isinstance(result, _Taken)
         else result
         for result in results

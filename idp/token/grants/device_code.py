@@ -15,8 +15,9 @@ from enum import StrEnum
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
-from idp.models import Authorization, Client, Family
+from idp.models import Client
 from idp.protocol import resources
+from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import (
     AccessDenied,
@@ -29,7 +30,7 @@ from idp.protocol.errors import (
     SlowDown,
 )
 from idp.protocol.syntax import SCOPE, parameter
-from idp.store import devices, families, people_and_sessions
+from idp.store import devices, digests, families
 from idp.store.devices import DeviceRequest, StoredDevice
 from idp.token.grants import refresh
 from idp.token.grants.grant_type import GrantType, NotRedeemed
@@ -138,7 +139,7 @@ class DeviceCode(GrantType[Poll]):
     ) -> Poll:
         """Is the poll well formed? (RFC 8628 §3.4)"""
         jkt = confirmation.get("jkt", "")
-        return Poll(client, people_and_sessions.sha256(parameter(form, "device_code")), now, jkt)
+        return Poll(client, digests.sha256(parameter(form, "device_code")), now, jkt)
 
     def redeem(self, tx: Tx, requests: Sequence[Poll]) -> list[Grant | NotRedeemed]:
         """Apply a batch. The first of several polls with the same code is the one that counts."""

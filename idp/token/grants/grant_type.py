@@ -15,7 +15,8 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from foundation.database import Database, Tx
-from idp.models import Client, Family
+from idp.models import Client
+from idp.protocol.authorizations import Family
 from idp.protocol.errors import OAuthError, UnauthorizedClient
 from idp.protocol.grant_types import OfferedGrant
 from idp.token.tokens import Grant

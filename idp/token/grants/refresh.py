@@ -19,8 +19,9 @@ from enum import StrEnum
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
-from idp.models import Authorization, Client, Family
+from idp.models import Client
 from idp.protocol import resources
+from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from idp.protocol.grant_types import GrantTypes, of_client
 from idp.protocol.syntax import SCOPE, parameter

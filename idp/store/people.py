@@ -1,0 +1,78 @@
+"""People in the database: accounts by user name and by id."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select
+
+from foundation.batching import KEYS, Prepared
+from foundation.database import Tx
+from idp.models import Person, people
+
+
+def add_person(
+    tx: Tx, person: Person, password_hash: str | None, id_number_index: str | None, now: datetime
+) -> None:
+    """Raises `IntegrityError` when the user name or the identity number is taken."""
+    tx.execute(
+        insert(people).values(
+            id=person.id,
+            username=person.username,
+            kind=person.kind,
+            name=person.name,
+            id_number=person.id_number or None,
+            subject=person.subject,
+            represents=list(person.represents),
+            organisation=person.organisation,
+            organisation_name=person.organisation_name,
+            roles=sorted(person.roles),
+            locale=person.locale,
+            password_hash=password_hash,
+            created_at=now,
+            id_number_index=id_number_index,
+            citizen_id=person.citizen_id or None,
+        )
+    )
+
+
+def person(tx: Tx, person_id: str) -> Person | None:
+    row = tx.execute(select(people).where(people.c.id == person_id)).first()
+    return None if row is None else person_of(row)
+
+
+def persons(tx: Tx, ids: Collection[str]) -> dict[str, Person]:
+    return {row.id: person_of(row) for row in _people(tx, ids)}
+
+
+def all_people(tx: Tx) -> list[Person]:
+    return [person_of(row) for row in tx.execute(select(people).order_by(people.c.username))]
+
+
+def account(tx: Tx, username: str) -> tuple[Person, str | None] | None:
+    """The person with this user name, and their password hash."""
+    row = tx.execute(select(people).where(people.c.username == username)).first()
+    return None if row is None else (person_of(row), row.password_hash)
+
+
+def person_of(row: Row[Any]) -> Person:
+    return Person(
+        id=row.id,
+        username=row.username,
+        kind=row.kind,
+        name=row.name,
+        subject=row.subject,
+        represents=tuple(row.represents),
+        organisation=row.organisation,
+        organisation_name=row.organisation_name,
+        roles=frozenset(row.roles),
+        locale=row.locale,
+        disabled=row.disabled_at is not None,
+        id_number=row.id_number or "",
+        citizen_id=row.citizen_id or "",
+        collides_with=row.collides_with or "",
+    )
+
+
+# The fast lane's statement, compiled once.
+_people = Prepared(select(people).where(people.c.id.in_(KEYS)))

@@ -1,0 +1,88 @@
+"""Who is signed in with which browser, and who is about to sign out."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
+
+from foundation.database import Tx
+from idp.models import Person, Session, idp_sessions, logouts, people
+from idp.store.digests import sha256
+from idp.store.people import person_of
+
+
+def add_session(tx: Tx, session: Session) -> None:
+    tx.execute(
+        insert(idp_sessions).values(
+            id_hash=session.id_hash,
+            sid=session.sid,
+            person_id=session.person.id,
+            authenticated_at=session.authenticated_at,
+            amr=list(session.amr),
+            acr=session.acr,
+            expires_at=session.expires_at,
+        )
+    )
+
+
+def session(tx: Tx, session_id: str | None, now: datetime, *, hold: bool = False) -> Session | None:
+    """The live session behind a cookie value, of a person who is not disabled; None without one.
+
+    With `hold` it does not end before this transaction does: what is granted on it is there to be
+    ended with it.
+    """
+    if not session_id:
+        return None
+    query = (
+        select(idp_sessions, people)
+        .join_from(idp_sessions, people, idp_sessions.c.person_id == people.c.id)
+        .where(
+            idp_sessions.c.id_hash == sha256(session_id),
+            idp_sessions.c.expires_at > now,
+            people.c.disabled_at.is_(None),
+        )
+    )
+    if hold:
+        query = query.with_for_update(read=True, of=idp_sessions)
+    row = tx.execute(query).first()
+    return None if row is None else _session_of(row, person_of(row))
+
+
+def sessions_of(tx: Tx, person: Person, now: datetime) -> list[Session]:
+    query = (
+        select(idp_sessions)
+        .where(idp_sessions.c.person_id == person.id, idp_sessions.c.expires_at > now)
+        .order_by(idp_sessions.c.authenticated_at.desc())
+    )
+    return [_session_of(row, person) for row in tx.execute(query)]
+
+
+def forget_cookie(tx: Tx, id_hash: str) -> None:
+    tx.execute(delete(idp_sessions).where(idp_sessions.c.id_hash == id_hash))
+
+
+def end_session(tx: Tx, sid: str) -> bool:
+    ended = tx.execute(delete(idp_sessions).where(idp_sessions.c.sid == sid))
+    return ended.rowcount > 0
+
+
+def _session_of(row: Row[Any], person: Person) -> Session:
+    return Session(
+        id_hash=row.id_hash,
+        sid=row.sid,
+        person=person,
+        authenticated_at=row.authenticated_at,
+        amr=tuple(row.amr),
+        acr=row.acr,
+        expires_at=row.expires_at,
+    )
+
+
+def add_logout(tx: Tx, logout_id: str, redirect_to: str | None, expires_at: datetime) -> None:
+    tx.execute(insert(logouts).values(id=logout_id, redirect_to=redirect_to, expires_at=expires_at))
+
+
+def take_logout(tx: Tx, logout_id: str, now: datetime) -> str | None:
+    """Where to go after a pending logout; it is used up."""
+    mine = (logouts.c.id == logout_id, logouts.c.expires_at > now)
+    return tx.execute(delete(logouts).where(*mine).returning(logouts.c.redirect_to)).scalar()
