@@ -26,6 +26,7 @@ from foundation.batching.routes import (
     outage,
     parse_form,
     parse_pairs,
+    read_body,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "outage",
     "parse_form",
     "parse_pairs",
+    "read_body",
 ]

@@ -59,6 +59,29 @@ class HotRequest:
     path_params: Mapping[str, str] = field(default_factory=dict)
     content_sha256: bytes | None = None
 
+    @classmethod
+    def from_scope(
+        cls,
+        scope: Mapping[str, Any],
+        body: bytes = b"",
+        path_params: Mapping[str, str] | None = None,
+        content_sha256: bytes | None = None,
+    ) -> "HotRequest":
+        """The request of an ASGI HTTP scope; `method` is what the client sent, also where the
+        framework was told GET. Raises `Malformed` as `collect_headers` does.
+        """
+        client = scope.get("client")
+        return cls(
+            method=scope.get("state", {}).get(ASKED_BY, scope["method"]),
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            headers=collect_headers(scope["headers"]),
+            body=body,
+            client_ip=client[0] if client else "",
+            path_params=path_params or {},
+            content_sha256=content_sha256,
+        )
+
 
 @dataclass(slots=True)
 class HotAnswer:
@@ -90,12 +113,6 @@ class HotRoute:
     openapi: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     non_blocking: bool = False
-
-
-def method_of(request: Request) -> str:
-    """The method that the client sent: what its proofs and signatures name."""
-    asked_by: str = request.scope.get("state", {}).get(ASKED_BY, request.method)
-    return asked_by
 
 
 class Require(Protocol):
@@ -193,15 +210,8 @@ def mount(router: APIRouter, routes: Sequence[HotRoute]) -> None:
 
 def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        hot = HotRequest(
-            method=method_of(request),
-            path=request.url.path,
-            query=request.scope["query_string"].decode("latin-1"),
-            headers=collect_headers(request.headers.raw),
-            body=await _read_body(request, route.body_limit),
-            client_ip=request.client.host if request.client else "",
-            path_params=request.path_params,
-        )
+        body = await read_body(request, route.body_limit)
+        hot = HotRequest.from_scope(request.scope, body, request.path_params)
         answer = await route.handler(hot)
         response = Response(answer.body, answer.status, media_type=None)
         response.headers["content-type"] = answer.media_type
@@ -213,7 +223,8 @@ def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """The content of a request of the ordinary lane. Raises `TooLarge` beyond `limit` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

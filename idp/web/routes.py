@@ -31,8 +31,9 @@ from foundation.batching import (
     mount,
     parse_form,
     parse_pairs,
+    read_body,
 )
-from foundation.errors import TooLarge, YinzhengError
+from foundation.errors import YinzhengError
 from idp.accounts.cookies import Cookies, new_browser_id
 from idp.authorize import form_post
 from idp.authorize.interaction import Decision
@@ -204,15 +205,8 @@ async def _query(request: Request) -> Parameters:
 
 
 async def _form(request: Request) -> Parameters:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise TooLarge(f"the body is larger than {LONGEST_BODY} bytes")
-    headers = {"content-type": request.headers.get("content-type", "")}
-    return parse_form(
-        HotRequest(request.method, request.url.path, headers=headers, body=bytes(body)), REPEATED
-    )
+    body = await read_body(request, LONGEST_BODY)
+    return parse_form(HotRequest.from_scope(request.scope, body), REPEATED)
 
 
 def _with_body_token(request: HotRequest) -> HotRequest:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 
 from foundation.actor import Actor
-from foundation.batching.routes import HotRequest, collect_headers, method_of
+from foundation.batching.routes import HotRequest
 from foundation.errors import Refused
 from idp import Idp
 from server.web.middleware import streamed_sha256
@@ -20,14 +20,8 @@ class AccessTokens:
 
     def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
         async def dependency(request: Request) -> Actor:
-            hot = HotRequest(
-                method=method_of(request),
-                path=request.url.path,
-                query=request.scope["query_string"].decode("latin-1"),
-                headers=collect_headers(request.headers.raw),
-                client_ip=request.client.host if request.client else "",
-                content_sha256=streamed_sha256(request.scope),
-            )
+            content = streamed_sha256(request.scope)
+            hot = HotRequest.from_scope(request.scope, content_sha256=content)
             return await self.hot(hot, *scopes)
 
         return dependency

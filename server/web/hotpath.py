@@ -22,7 +22,6 @@ from foundation.batching.routes import (
     HotAnswer,
     HotRequest,
     HotRoute,
-    collect_headers,
     outage,
     problem,
 )
@@ -99,26 +98,20 @@ class HotPath:
         if found is None:
             await self._app(scope, receive, send)
             return
-        request = HotRequest(
-            method=scope["method"],
-            path=scope["path"],
-            query=scope["query_string"].decode("latin-1"),
-            client_ip=scope["client"][0] if scope.get("client") else "",
-            path_params=found.params,
-        )
         try:
-            request.body = await _body(receive, found.route.body_limit)
+            body = await _body(receive, found.route.body_limit)
+            request = HotRequest.from_scope(scope, body, found.params)
         except YinzhengError as error:
-            reply = self.refusal(found.route.name, request.method, error)
+            reply = self.refusal(found.route.name, scope["method"], error)
         else:
-            reply = await self.reply(found.route, request, scope["headers"])
+            reply = await self.reply(found.route, request)
         headers = [
             *reply.head.headers,
             (b"content-length", b"%d" % len(reply.body)),
             (b"x-request-id", reply.request_id),
         ]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        body = b"" if request.method == "HEAD" else reply.body
+        body = b"" if scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
 
     def find(self, method: str, path: str) -> MatchedRoute | None:
@@ -132,13 +125,10 @@ class HotPath:
                 found = MatchedRoute(match[0], {match[1]: tail})
         return found
 
-    async def reply(
-        self, route: HotRoute, request: HotRequest, headers: Iterable[tuple[bytes, bytes]]
-    ) -> Reply:
-        """Ask the route's handler; `request` gets its headers here. Never raises."""
+    async def reply(self, route: HotRoute, request: HotRequest) -> Reply:
+        """Ask the route's handler. Never raises."""
         request_id, began = new_request_id(), time.perf_counter()
         try:
-            request.headers = collect_headers(headers)
             answer = await route.handler(request)
         except YinzhengError as error:
             answer = problem(error, request_id)

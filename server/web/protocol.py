@@ -24,7 +24,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from foundation.batching.routes import HotRequest, HotRoute
+from foundation.batching.routes import HotRequest, HotRoute, collect_headers
 from foundation.errors import YinzhengError
 from server.web.hotpath import HotPath, Reply, as_lines, too_large
 
@@ -286,9 +286,15 @@ class HotProtocol(HttpToolsProtocol):
         self.tasks.add(exchange.task)  # uvicorn waits for them when it stops
 
     async def _answer(self, exchange: _Exchange) -> None:
-        headers = exchange.headers
+        route, request = exchange.route, exchange.request
         try:
-            self._send(exchange, await self._hot.reply(exchange.route, exchange.request, headers))
+            try:
+                request.headers = collect_headers(exchange.headers)
+            except YinzhengError as error:
+                reply = self._hot.refusal(route.name, request.method, error)
+            else:
+                reply = await self._hot.reply(route, request)
+            self._send(exchange, reply)
         finally:
             if exchange.task is not None:
                 self.tasks.discard(exchange.task)
