@@ -1,4 +1,4 @@
-"""The rooms that are measured, as `server/assembly.py` puts them together, without pages and jobs.
+"""The rooms that are measured, as the server puts them together, without pages and jobs.
 
 A folder holds everything: the database (SQLite, or what `url` names), the master key and nothing
 else, so one process can fill it and another serve it. Every row of the register is really issued:
@@ -15,31 +15,22 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert
 
-import certificates.http
-import exchange.http
-import idp.web.routes
-import keys.http
-import ledger.http
-from certificates import Catalogue, Certificates, CertificateType
+from certificates import CertificateType
 from certificates.identifier import compose, new_serial, organisation_check
 from certificates.issuing.drafting import content_of
 from certificates.issuing.making import MadeCertificate, Order
 from certificates.models import batches
 from certificates.register.status import choose_slots
-from exchange import Purposes, Verifications
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRoute
 from foundation.clock import system_clock
 from foundation.database import Database
 from foundation.encryption import FieldCipher
-from foundation.jobs import open_jobs
-from idp import Idp
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
-from server import records
-from server.web.access import AccessTokens
-from signing import Seal, Seals, Signing
+from server.services import assemble
+from signing import Seal
 from signing.models import Approval
 
 TYPE = "food-business-licence"
@@ -62,47 +53,28 @@ class Rooms:
         self.keys = Keys(self.database, SoftwareBackend(cipher_key), clock, issuer)
         self.keys.establish()
         self.keys.ensure("exchange.receipts")
-        self.ledger = Ledger(self.database, self.keys, clock, "bench")
-        self.seals = Seals(self.database, self.keys, clock, records.ledger_sink(self.ledger))
-        self.signing = Signing(self.seals, self.keys, clock)
-        self.catalogue = Catalogue.load()
-        self.certificates = Certificates(
-            self.database,
-            self.keys,
-            self.signing,
-            self.ledger,
-            open_jobs(self.database, clock),
-            clock,
-            self.catalogue,
-            issuer,
+        self._services = assemble(
+            database=self.database,
+            keys=self.keys,
+            clock=clock,
+            issuer=issuer,
+            ledger=Ledger(self.database, self.keys, clock, "bench"),
         )
-        self.idp = Idp(self.database, self.keys, self.ledger, clock, issuer)
-        self.purposes = Purposes(self.database, self.catalogue)
-        self.verifications = Verifications(
-            self.database,
-            self.certificates,
-            self.signing,
-            self.ledger,
-            self.keys,
-            self.purposes,
-            clock,
-            issuer,
-        )
+        self.ledger = self._services.ledger
+        self.seals = self._services.seals
+        self.signing = self._services.signing
+        self.catalogue = self._services.catalogue
+        self.certificates = self._services.certificates
+        self.idp = self._services.idp
+        self.purposes = self._services.purposes
+        self.verifications = self._services.verifications
 
     def hot_routes(self) -> list[HotRoute]:
-        """The fast lane, as `server.assembly.House.hot_routes` lists it."""
-        return [
-            *keys.http.hot_routes(self.keys),
-            *ledger.http.hot_routes(self.ledger),
-            *idp.web.routes.hot_routes(self.idp),
-            *certificates.http.hot_routes(self.certificates),
-            *exchange.http.hot_routes(self.verifications, AccessTokens(self.idp)),
-        ]
+        """The fast lane of the product."""
+        return self._services.hot_routes()
 
     def close(self) -> None:
-        for room in (self.verifications, self.certificates, self.idp, self.ledger):
-            room.close()
-        self.database.close()
+        self._services.close()
 
     def kind(self, formats: Sequence[str] = ()) -> CertificateType:
         """The type that is issued here, perhaps with fewer renditions."""

@@ -35,6 +35,7 @@ from certificates.errors import (
     InvalidCatalogue,
     UnknownColumns,
 )
+from certificates.issuing.rendering import Renderer
 from certificates.models import (
     RECORD_FACTS,
     Certificate,
@@ -73,6 +74,7 @@ __all__ = [
     "InvalidCatalogue",
     "Listing",
     "Progress",
+    "Renderer",
     "RowError",
     "State",
     "UnknownColumn",

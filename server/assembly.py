@@ -1,8 +1,8 @@
-"""Builds the house: every room gets its collaborators here and nowhere else.
+"""From settings to an installation that answers.
 
-    settings → database → keys → ledger, signing → idp, certificates → exchange → portal → doors
+    settings → database → keys → `services.assemble` → portal → both lanes
 
-`Installation` is a value with the rooms as attributes. Opening one has no side effect beyond the
+`Installation` is a value with the services as attributes. Opening one has no side effect beyond the
 database connection and the keys the rooms need; starting threads or listening is the caller's
 decision.
 """
@@ -14,18 +14,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
-import certificates.http
-import exchange.http
-import exchange.subscriptions.http
-import idp.web.routes
 import keys.http
-import ledger.http
 import portal
-import signing.http
-from certificates import Batches, Catalogue, Certificates
-from exchange import Purposes, Subscriptions, Verifications
 from foundation.batching.routes import HotRoute
 from foundation.clock import Clock, system_clock
 from foundation.database import Database
@@ -33,7 +25,7 @@ from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
 from foundation.jobs import open_jobs
 from foundation.outbound import Outbound
-from idp import ClientCertificates, Idp
+from idp import ClientCertificates
 from keys import (
     TSA,
     Keys,
@@ -49,16 +41,14 @@ from keys.timestamping import (
     ExternalTimestamps,
     TimeSource,
 )
-from ledger import Ledger
-from server import migrations, records
+from server import migrations
 from server.running.management import Management, Metrics
 from server.running.worker import Worker
+from server.services import assemble
 from server.settings import Settings
 from server.web import problems
-from server.web.access import AccessTokens
 from server.web.hotpath import HotPath
 from server.web.middleware import Envelope
-from signing import Seals, Signing
 
 TITLE = "Yinzheng"
 VERSION = "0.2.0"
@@ -71,7 +61,7 @@ class OldSchema(Refused):
 
 
 class Installation:
-    """All rooms of one process. Raises `OldSchema`."""
+    """All services of one process. Raises `OldSchema`."""
 
     def __init__(self, settings: Settings, clock: Clock = system_clock) -> None:
         self.settings = settings
@@ -82,57 +72,30 @@ class Installation:
         self.jobs = open_jobs(self.database, clock)
         self.keys = open_keys(settings, self.database, master_key, clock)
         _found_authority(self.keys)
-        self.ledger = Ledger(self.database, self.keys, clock, _origin(settings))
-        self.seals = Seals(self.database, self.keys, clock, records.ledger_sink(self.ledger))
-        self.signing = Signing(self.seals, self.keys, clock)
-        outbound = Outbound(settings.networks)
-        self.idp = Idp(
-            self.database,
-            self.keys,
-            self.ledger,
-            clock,
-            settings.issuer,
-            client_certificates=_certificates(settings),
-            jobs=self.jobs,
-            outbound=outbound,
-        )
-        self.idp.numbers.settle()  # people from before a number had an index, see `migrations`
-        self.catalogue = Catalogue.load()
-        self.certificates = Certificates(
-            self.database,
-            self.keys,
-            self.signing,
-            self.ledger,
-            self.jobs,
-            clock,
-            self.catalogue,
-            settings.issuer,
+        services = assemble(
+            database=self.database,
+            keys=self.keys,
+            clock=clock,
+            issuer=settings.issuer,
             specimen=settings.mode == "sandbox",
+            jobs=self.jobs,
+            outbound=Outbound(settings.networks),
+            client_certificates=_certificates(settings),
         )
-        self.batches = Batches(self.certificates)
-        self.purposes = Purposes(self.database, self.catalogue)
-        self.verifications = Verifications(
-            self.database,
-            self.certificates,
-            self.signing,
-            self.ledger,
-            self.keys,
-            self.purposes,
-            clock,
-            settings.issuer,
-        )
-        self.subscriptions = Subscriptions(
-            self.database,
-            self.verifications,
-            self.certificates,
-            self.idp.clients,
-            self.ledger,
-            self.keys,
-            self.jobs,
-            outbound,
-            clock,
-        )
-        self.access = AccessTokens(self.idp)
+        services.build()  # before anybody is answered: what is built hears of jobs and changes
+        self._services = services
+        self.ledger = services.ledger
+        self.seals = services.seals
+        self.signing = services.signing
+        self.idp = services.idp
+        self.idp.numbers.settle()  # people from before a number had an index, see `migrations`
+        self.catalogue = services.catalogue
+        self.certificates = services.certificates
+        self.batches = services.batches
+        self.purposes = services.purposes
+        self.verifications = services.verifications
+        self.subscriptions = services.subscriptions
+        self.access = services.access
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
@@ -146,27 +109,7 @@ class Installation:
         )
 
     def hot_routes(self) -> list[HotRoute]:
-        return [
-            *keys.http.hot_routes(self.keys),
-            *ledger.http.hot_routes(self.ledger),
-            *idp.web.routes.hot_routes(self.idp),
-            *certificates.http.hot_routes(self.certificates),
-            *exchange.http.hot_routes(self.verifications, self.access),
-            *exchange.subscriptions.http.hot_routes(
-                self.subscriptions, self.verifications, self.access
-            ),
-        ]
-
-    def routers(self) -> list[APIRouter]:
-        return [
-            keys.http.router(self.keys),
-            ledger.http.router(self.ledger),
-            idp.web.routes.router(self.idp),
-            certificates.http.router(self.certificates),
-            exchange.http.router(self.verifications, self.access),
-            exchange.subscriptions.http.router(self.subscriptions, self.verifications, self.access),
-            signing.http.router(self.signing, self.access),
-        ]
+        return self._services.hot_routes()
 
     def api(self) -> FastAPI:
         """The framework's application: every route, the fast-lane twins included."""
@@ -179,7 +122,7 @@ class Installation:
             redirect_slashes=False,  # by 307, to whatever the Host header says (attacks 7 and 8)
             generate_unique_id_function=lambda route: route.name,
         )
-        for router in self.routers():
+        for router in self._services.routers():
             app.include_router(router)
         desk = portal.open_desk(self)
         app.include_router(portal.build(self, desk))
@@ -204,9 +147,7 @@ class Installation:
         )
 
     def close(self) -> None:
-        for room in (self.verifications, self.certificates, self.idp, self.ledger):
-            room.close()
-        self.database.close()
+        self._services.close()
 
     def _check_database(self) -> str:
         with self.database.read() as tx:
@@ -299,8 +240,3 @@ def _certificates(settings: Settings) -> ClientCertificates:
     file = settings.client_ca_file
     authorities = load_pem_x509_certificates(file.read_bytes()) if file != Path("") else []
     return ClientCertificates(settings.proxies, authorities)
-
-
-def _origin(settings: Settings) -> str:
-    """The ledger's name: the public address without its scheme (C2SP tlog-checkpoint)."""
-    return settings.issuer.partition("://")[2] + "/ledger"

@@ -17,6 +17,7 @@ from foundation.outbound.client import Outbound, OutboundFailed
 from idp import Idp
 from idp.models import logout_notices
 from idp.protocol.errors import InvalidClientMetadata, LogoutNotConfirmed
+from server.services import assemble
 from tests.idp.clients.test_remote_metadata import registration, shelf  # noqa: F401
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import ISSUER, PASSWORD
@@ -51,7 +52,14 @@ def provider(database, keys, ledger, clock):
 
         return [addresses[host]] if host in addresses else system_resolver(host, port)
 
-    idp = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound(resolve=resolve))
+    idp = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=ISSUER,
+        ledger=ledger,
+        outbound=Outbound(resolve=resolve),
+    ).idp
     yield idp
     idp.close()
 

@@ -11,9 +11,7 @@ from certificates.issuing.rendering import Renderer
 from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs
-from server import records
-from signing.seals.registry import Seals
-from signing.service import Signing
+from server.services import assemble
 
 PUBLIC_URL = "https://yinzheng.test"
 AUTHORITY = "11990000MB1A0001X" + organisation_check("11990000MB1A0001X")
@@ -74,7 +72,8 @@ def jobs(database, clock):
 @pytest.fixture
 def seals(database, keys, ledger, clock):
     keys.establish()
-    registry = Seals(database, keys, clock, records.ledger_sink(ledger))
+    services = assemble(database=database, keys=keys, clock=clock, issuer=PUBLIC_URL, ledger=ledger)
+    registry = services.seals
     with database.write() as tx:
         for number, owner in enumerate((AUTHORITY, OTHER)):
             registry.register(
@@ -93,10 +92,17 @@ def seals(database, keys, ledger, clock):
 def certificates(
     database, keys, seals, ledger, jobs, clock, types, renderer
 ) -> Iterator[Certificates]:
-    signing = Signing(seals, keys, clock)
-    room = Certificates(
-        database, keys, signing, ledger, jobs, clock, types, PUBLIC_URL, renderer=renderer
-    )
+    room = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=PUBLIC_URL,
+        ledger=ledger,
+        seals=seals,
+        jobs=jobs,
+        catalogue=types,
+        renderer=renderer,
+    ).certificates
     yield room
     room.close()
 

@@ -9,19 +9,16 @@ from typing import Any
 
 import orjson
 
-from certificates import Catalogue, Certificates, State
+from certificates import Certificates, State
 from certificates.register.status import get
 from foundation.canonical import b64url_decode
 from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.errors import YinzhengError
-from foundation.jobs import open_jobs
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
-from server import records
-from signing.seals.registry import Seals
-from signing.service import Signing
+from server.services import assemble
 from tests.certificates.conftest import LI, PUBLIC_URL
 from tests.simulators.clock import MovableClock
 
@@ -31,9 +28,9 @@ def open_room(url: str, master_key: bytes, now: datetime) -> Certificates:
     clock, database = MovableClock(now), Database(url, FieldCipher(master_key))
     keys = Keys(database, SoftwareBackend(master_key), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock, records.ledger_sink(ledger)), keys, clock)
-    jobs = open_jobs(database, clock)
-    return Certificates(database, keys, signing, ledger, jobs, clock, Catalogue.load(), PUBLIC_URL)
+    return assemble(
+        database=database, keys=keys, clock=clock, issuer=PUBLIC_URL, ledger=ledger
+    ).certificates
 
 
 def at_once(

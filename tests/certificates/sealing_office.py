@@ -4,8 +4,6 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from certificates import Certificates
-from certificates.catalogue import Catalogue
 from certificates.issuing.rendering import Renderer
 from certificates.models import certificates as certificate_rows
 from certificates.models import renditions
@@ -15,8 +13,7 @@ from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from keys import Keys
 from ledger import Ledger
-from server import records
-from signing import Seals, Signing
+from server.services import assemble
 from tests.certificates.conftest import AUTHORITY, FOOD, LI, PUBLIC_URL, WANG
 from tests.simulators.clock import MovableClock
 
@@ -31,8 +28,16 @@ class Office:
         keys.establish()
         self.ledger = Ledger(database, keys, system_clock, "yinzheng.test/log")
         self.jobs: Jobs = open_jobs(database, self.clock)
-        self.seals = Seals(database, keys, system_clock, records.ledger_sink(self.ledger))
-        self.signing = Signing(self.seals, keys, system_clock)
+        services = assemble(
+            database=database,
+            keys=keys,
+            clock=system_clock,
+            issuer=PUBLIC_URL,
+            ledger=self.ledger,
+            jobs=self.jobs,
+            renderer=renderer,
+        )
+        self.seals, self.signing = services.seals, services.signing
         with database.write() as tx:
             self.seal = self.seals.register(
                 tx,
@@ -43,17 +48,7 @@ class Office:
                 by=LI,
                 now=system_clock() - timedelta(minutes=1),  # signatures tell whole seconds
             )
-        self.certificates = Certificates(
-            database,
-            keys,
-            self.signing,
-            self.ledger,
-            self.jobs,
-            system_clock,
-            Catalogue.load(),
-            PUBLIC_URL,
-            renderer=renderer,
-        )
+        self.certificates = services.certificates
 
     def approved(self) -> str:
         """A draft that two people have agreed to; sealing it is in the queue."""

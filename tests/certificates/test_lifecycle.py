@@ -31,13 +31,10 @@ from certificates.service import Certificates
 from foundation.actor import Actor
 from foundation.database import Database
 from foundation.errors import YinzhengError
-from foundation.jobs import open_jobs
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
-from server import records
-from signing.seals.registry import Seals
-from signing.service import Signing
+from server.services import assemble
 from tests.certificates.conftest import (
     AUTHORITY,
     BOTH,
@@ -280,10 +277,18 @@ def test_whatever_anybody_tries_in_any_order(
         keys = Keys(database, SoftwareBackend(master_key), clock)
         keys.establish()
         ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-        seals = Seals(database, keys, clock, records.ledger_sink(ledger))
+        services = assemble(
+            database=database,
+            keys=keys,
+            clock=clock,
+            issuer=PUBLIC_URL,
+            ledger=ledger,
+            catalogue=types,
+            renderer=renderer,
+        )
         with database.write() as tx:
             for number, owner in enumerate((AUTHORITY, OTHER)):
-                seals.register(
+                services.seals.register(
                     tx,
                     owner=owner,
                     owner_name="示例市市场监督管理局",
@@ -292,12 +297,7 @@ def test_whatever_anybody_tries_in_any_order(
                     by=LI,
                     now=clock(),
                 )
-        signing = Signing(seals, keys, clock)
-        jobs = open_jobs(database, clock)
-        room = Certificates(
-            database, keys, signing, ledger, jobs, clock, types, PUBLIC_URL, renderer=renderer
-        )
-        return database, room, ledger, clock
+        return database, services.certificates, ledger, clock
 
     run_state_machine_as_test(
         type("TheOffice", (Office,), {"world": staticmethod(world)}),

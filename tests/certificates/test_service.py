@@ -28,10 +28,10 @@ from certificates.issuing.rendering import Renderer
 from certificates.models import certificates as table
 from certificates.models import drafts
 from certificates.rules import DraftState, State, state_at
-from certificates.service import Certificates
 from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.encryption import subject_of
 from foundation.errors import Invalid, Malformed
+from server.services import assemble
 from signing.formats.cwt_qr import code as cwt_qr
 from signing.formats.sd_jwt_vc import credential
 from signing.service import Signing
@@ -264,17 +264,17 @@ def test_a_template_swapped_between_approval_and_sealing_is_refused(
         (tmp_path / path.name).write_bytes(path.read_bytes())
     with (tmp_path / "standard.typ").open("a") as template:
         template.write("#place(hide[swapped])\n")
-    swapped = Certificates(
-        database,
-        keys,
-        Signing(seals, keys, clock),
-        ledger,
-        jobs,
-        clock,
-        types,
-        PUBLIC_URL,
+    swapped = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=PUBLIC_URL,
+        ledger=ledger,
+        seals=seals,
+        jobs=jobs,
+        catalogue=types,
         renderer=Renderer(PUBLIC_URL, tmp_path),
-    )
+    ).certificates
 
     with pytest.raises(ContentChanged):
         swapped.issue(approved.id)

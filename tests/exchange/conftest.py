@@ -17,10 +17,9 @@ from exchange import Purposes, Verdict, VerificationRequest, Verifications
 from exchange.receipts.writing import to_pem
 from foundation.actor import Actor, ActorKind
 from foundation.database import Database
-from foundation.jobs import open_jobs
 from keys import Keys
 from ledger import Access, Ledger
-from server import records
+from server.services import assemble
 from signing.seals.registry import Seals
 from signing.service import Signing
 from tests.simulators.clock import MovableClock
@@ -172,9 +171,17 @@ def build_house(
     renderer: Renderer,
 ) -> House:
     keys.establish()
-    seals = Seals(database, keys, clock, records.ledger_sink(ledger))
+    services = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=PUBLIC_URL,
+        ledger=ledger,
+        catalogue=types,
+        renderer=renderer,
+    )
     with database.write() as tx:
-        seals.register(
+        services.seals.register(
             tx,
             owner=AUTHORITY,
             owner_name="示例市市场监督管理局",
@@ -183,36 +190,21 @@ def build_house(
             by=LI,
             now=clock(),
         )
-    signing = Signing(seals, keys, clock)
-    certificates = Certificates(
-        database,
-        keys,
-        signing,
-        ledger,
-        open_jobs(database, clock),
-        clock,
-        types,
-        PUBLIC_URL,
-        renderer=renderer,
-    )
-    purposes = Purposes(database, types, clock)
+    purposes = services.purposes
     with database.write() as tx:
         purposes.grant(tx, FOOD_BUREAU, "food-business-licence", FOOD_INSPECTION)
         purposes.grant(tx, BANK, "food-business-licence", "loan-application")
-    verifications = Verifications(
-        database, certificates, signing, ledger, keys, purposes, clock, PUBLIC_URL
-    )
     return House(
         database,
         keys,
         ledger,
         clock,
         types,
-        seals,
-        signing,
-        certificates,
+        services.seals,
+        services.signing,
+        services.certificates,
         purposes,
-        verifications,
+        services.verifications,
     )
 
 

@@ -12,22 +12,16 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 
-from certificates.catalogue import Catalogue
-from certificates.service import Certificates
-from exchange import Purposes, Verifications
 from exchange.receipts import writing
 from foundation.database import Database
 from foundation.encryption import FieldCipher
-from foundation.jobs import open_jobs
 from keys import Keys
 from keys.custody.backends import Signer
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import Algorithm
 from keys.policy import KeyPolicy
 from ledger import Ledger
-from server import records
-from signing.seals.registry import Seals
-from signing.service import Signing
+from server.services import assemble
 from tests.exchange.conftest import INSPECTOR, PUBLIC_URL
 from tests.exchange.departments import bearing, door
 from tests.simulators.clock import MovableClock
@@ -67,10 +61,8 @@ def main() -> None:
     database = Database(url, FieldCipher(key))
     keys = Keys(database, FallibleStore(key, die), clock)
     ledger = Ledger(database, keys, clock, "yinzheng.test/log")
-    signing = Signing(Seals(database, keys, clock, records.ledger_sink(ledger)), keys, clock)
-    jobs, types = open_jobs(database, clock), Catalogue.load()
-    room = Certificates(database, keys, signing, ledger, jobs, clock, types, PUBLIC_URL)
-    purposes = Purposes(database, types, clock)
-    house = Verifications(database, room, signing, ledger, keys, purposes, clock, PUBLIC_URL)
+    house = assemble(
+        database=database, keys=keys, clock=clock, issuer=PUBLIC_URL, ledger=ledger
+    ).verifications
     headers = bearing(INSPECTOR, **{"idempotency-key": "crash"})
     door(house, INSPECTOR).post(path, content=body.encode(), headers=headers)

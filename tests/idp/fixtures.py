@@ -14,12 +14,13 @@ from foundation.errors import YinzhengError
 from idp import Idp
 from idp.web.routes import router
 from ledger import Ledger
+from server.services import assemble
 from tests.idp.world import ISSUER, PASSWORD, Http, RelyingParty, World
 
 
 @pytest.fixture
 def idp(database: Database, keys, ledger: Ledger, clock) -> Iterator[Idp]:
-    idp = Idp(database, keys, ledger, clock, ISSUER)
+    idp = assemble(database=database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger).idp
     yield idp
     idp.close()
 

@@ -23,12 +23,12 @@ from hypothesis.stateful import (
 
 from foundation.actor import SYSTEM
 from foundation.database import Database
-from idp import Idp
 from idp.token.grants.refresh import GRACE, IDLE_LIFETIME
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from ledger import Ledger
+from server.services import assemble
 from tests.idp.fixtures import app_of
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
 
@@ -223,7 +223,9 @@ def test_no_token_outlives_what_ended_it_and_no_code_works_twice(
 ):
     keys = Keys(sqlite_database, SoftwareBackend(master_key), clock)
     ledger = Ledger(sqlite_database, keys, clock, "yinzheng.test/log")
-    idp = Idp(sqlite_database, keys, ledger, clock, ISSUER)
+    idp = assemble(
+        database=sqlite_database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger
+    ).idp
     chen = idp.people.add("chen", "陈静怡", PASSWORD, by=SYSTEM)
     Lifetimes.world = World(app_of(idp), runner, idp, sqlite_database, clock, chen)
     try:

@@ -33,6 +33,7 @@ from exchange.subscriptions.service import LIFETIME, TRIED_FOR, USE
 from foundation.actor import SYSTEM, ActorKind
 from foundation.outbound.client import Outbound
 from idp import Client, Idp
+from server.services import assemble
 from tests.exchange.conftest import (
     BANKER,
     FOOD_BASIS,
@@ -90,7 +91,10 @@ def inbox() -> Iterator[Inbox]:
 @pytest.fixture
 def idp(house: House) -> Iterator[Idp]:
     """The register of clients, with the two departments' programs in it."""
-    idp = Idp(house.database, house.keys, house.ledger, house.clock, PUBLIC_URL)
+    idp = assemble(
+        database=house.database, keys=house.keys, clock=house.clock, issuer=PUBLIC_URL,
+        ledger=house.ledger,
+    ).idp  # fmt: skip
     for actor in (INSPECTOR, BANKER):
         client = Client(
             client_id=actor.id, name=TEXTS, purpose=TEXTS, organisation=actor.organisation,
@@ -109,10 +113,11 @@ def following(house: House, idp: Idp) -> Subscriptions:
 
 
 def subscriptions(house: House, idp: Idp, outbound: Outbound) -> Subscriptions:
-    return Subscriptions(
-        house.database, house.verifications, house.certificates, idp.clients, house.ledger,
-        house.keys, house.certificates.jobs, outbound, house.clock,
-    )  # fmt: skip
+    return assemble(
+        database=house.database, keys=house.keys, clock=house.clock, issuer=PUBLIC_URL,
+        ledger=house.ledger, jobs=house.certificates.jobs, outbound=outbound, idp=idp,
+        certificates=house.certificates, verifications=house.verifications,
+    ).subscriptions  # fmt: skip
 
 
 def suspend(house: House, licence: Any) -> None:

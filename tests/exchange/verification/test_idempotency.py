@@ -20,6 +20,7 @@ from foundation.errors import YinzhengError
 from keys import Keys
 from keys.errors import KeyStoreUnavailable
 from ledger import Ledger
+from server.services import assemble
 from tests.exchange.conftest import FOOD_BASIS, FOOD_INSPECTION, INSPECTOR, PUBLIC_URL
 from tests.exchange.crash import FallibleStore, fine
 from tests.exchange.departments import Bearers, bearing, door
@@ -153,16 +154,15 @@ def test_a_refusal_on_record_is_repeated_and_not_recorded_twice(house, licence):
 def another(house) -> Verifications:
     """What a second process on the same database would have."""
     ledger = Ledger(house.database, house.keys, house.clock, house.ledger.origin)
-    return Verifications(
-        house.database,
-        house.certificates,
-        house.signing,
-        ledger,
-        house.keys,
-        house.purposes,
-        house.clock,
-        PUBLIC_URL,
-    )
+    return assemble(
+        database=house.database,
+        keys=house.keys,
+        clock=house.clock,
+        issuer=PUBLIC_URL,
+        ledger=ledger,
+        catalogue=house.catalogue,
+        certificates=house.certificates,
+    ).verifications
 
 
 @pytest.mark.parametrize("shape", SHAPES)

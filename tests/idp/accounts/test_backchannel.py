@@ -15,6 +15,7 @@ from foundation.outbound.client import Outbound
 from idp import Idp
 from idp.accounts.backchannel import EVENT
 from idp.protocol.errors import InvalidClientMetadata
+from server.services import assemble
 from tests.idp.world import ISSUER, RelyingParty, World
 
 
@@ -50,7 +51,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def idp(database, keys, ledger, clock) -> Iterator[Idp]:
     """As in a sandbox: services on this machine may be talked to."""
     loopback = (ipaddress.ip_network("127.0.0.0/8"),)
-    idp = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound(loopback))
+    idp = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=ISSUER,
+        ledger=ledger,
+        outbound=Outbound(loopback),
+    ).idp
     yield idp
     idp.close()
 
@@ -155,7 +163,7 @@ def test_a_confirmed_notice_is_not_sent_again(world, client, service):
 
 
 def test_an_inner_address_is_not_talked_to(world: World, database, keys, ledger, clock):
-    careful = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound())
+    careful = assemble(database=database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger).idp
     client = world.client("inner", backchannel_logout_uri="http://127.0.0.1:1/x")
     signed_in_and_out(world, client)
 

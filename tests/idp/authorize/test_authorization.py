@@ -7,6 +7,7 @@ import pytest
 
 from idp import Consent, Granted, Login, RequestRefused
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
+from server.services import assemble
 from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
 
 
@@ -141,11 +142,11 @@ def test_a_reload_after_the_end_continues_to_the_same_client(world: World, clien
 
 
 def test_a_restart_in_the_middle_loses_nothing(world, client, database, keys, ledger, clock):
-    from idp import Idp
-
     browser = world.browser()
     answer = browser.authorize(client.request())
-    restarted = Idp(database, keys, ledger, clock, ISSUER)
+    restarted = assemble(
+        database=database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger
+    ).idp
 
     assert isinstance(restarted.resume(answer.interaction_id, None, browser.id), Login)
     restarted.close()

@@ -18,6 +18,7 @@ from idp.clients.mtls import ClientCertificates
 from idp.clients.service import ASSERTION_TYPE
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InvalidClientMetadata
+from server.services import assemble
 from tests.idp.proofs import Certificate, authority, certificate
 from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
@@ -48,7 +49,14 @@ PROMPTS = ("none", "login", "consent", "select_account", "create")
 def idp(database, keys, ledger, clock) -> Iterator[Idp]:
     """Behind a proxy that hands client certificates on."""
     proxies = ClientCertificates(["127.0.0.1"], [OFFICE.certificate])
-    idp = Idp(database, keys, ledger, clock, ISSUER, proxies)
+    idp = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=ISSUER,
+        ledger=ledger,
+        client_certificates=proxies,
+    ).idp
     yield idp
     idp.close()
 

@@ -17,8 +17,9 @@ from joserfc.jwk import ECKey
 
 from foundation.actor import SYSTEM
 from foundation.outbound.client import Outbound
-from idp import Client, Idp
+from idp import Client
 from idp.protocol.errors import InvalidClientMetadata
+from server.services import assemble
 from tests.idp.fixtures import app_of
 from tests.idp.world import ISSUER, PASSWORD, PURPOSE, REDIRECT_URI, RelyingParty, World, public_jwk
 
@@ -67,7 +68,14 @@ def shelf() -> Iterator[Shelf]:
 @pytest.fixture
 def world(runner, database, keys, ledger, clock) -> Iterator[World]:
     """A provider that may talk to this machine."""
-    idp = Idp(database, keys, ledger, clock, ISSUER, outbound=Outbound(LOOPBACK))
+    idp = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=ISSUER,
+        ledger=ledger,
+        outbound=Outbound(LOOPBACK),
+    ).idp
     chen = idp.people.add("chen", "陈静怡", PASSWORD, by=SYSTEM)
     yield World(app_of(idp), runner, idp, database, clock, chen)
     idp.close()

@@ -6,9 +6,9 @@ import pytest
 
 from foundation.actor import SYSTEM
 from foundation.batching.routes import HotRequest
-from idp import Idp
 from idp.clients.mtls import ClientCertificates
 from idp.protocol.profiles import PROFILES
+from server.services import assemble
 from server.web.access import AccessTokens
 from tests.idp.fixtures import app_of
 from tests.idp.proofs import Prover, authority, certificate
@@ -169,7 +169,14 @@ CA = authority()
 def behind_a_proxy(runner, database, keys, ledger, clock):
     """The provider behind a proxy that ends TLS at 127.0.0.1 and vouches for certificates."""
     proxy = ClientCertificates(["127.0.0.1/32"], [CA.certificate])
-    idp = Idp(database, keys, ledger, clock, ISSUER, proxy)
+    idp = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=ISSUER,
+        ledger=ledger,
+        client_certificates=proxy,
+    ).idp
     chen = idp.people.add("chen", "陈静怡", PASSWORD, by=SYSTEM)
     yield World(app_of(idp), runner, idp, database, clock, chen)
     idp.close()
