@@ -62,6 +62,11 @@ def test_mod_11_10_catches_every_single_error(digits, data):
     assert (mod_11_10(changed) == mod_11_10(digits)) == (changed == digits)
 
 
+def test_published_examples_of_iso_7064_come_out():
+    assert mod_11_10("0794") == "5"
+    assert mod_37_36("A12425GABC1234002") == "M"
+
+
 @given(st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=17, max_size=17), st.data())
 def test_an_organisation_code_with_one_wrong_character_is_refused(first, data):
     body = first[:2] + "320506" + first[8:]
@@ -117,4 +122,5 @@ def test_a_composed_identifier_is_valid():
     identifier = compose("11100000MB0143028R901", "11430000006122244L", "ABC123")
 
     assert identifier.is_valid
+    assert str(identifier).endswith(f".ABC123.001.{identifier.check}")  # versions count from 1
     assert parse(str(identifier)) == identifier

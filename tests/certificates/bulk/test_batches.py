@@ -11,9 +11,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select, update
 
-from certificates import Catalogue
+from certificates import Catalogue, CertificateType
 from certificates.bulk import dry_run
 from certificates.bulk.sheets import MAX_BYTES, read_sheet, safe_cell
 from certificates.catalogue import read
@@ -346,6 +347,125 @@ def test_rows_changed_after_the_dry_run_are_not_issued(batches, database, jobs):
 
     with pytest.raises(ContentChanged):
         batches.approve(LI, checked.id, checked.content_digest)
+
+
+def submitted(batches, actor=WANG):
+    checked = upload(batches, written(few()), actor=actor)
+    return batches.submit(actor, checked.id)
+
+
+def test_another_page_than_that_of_the_dry_run_is_not_approved(batches, renderer, monkeypatch):
+    """New templates were installed between the dry run and the second officer."""
+    batch = submitted(batches)
+    monkeypatch.setattr(renderer, "template_hash", "the hash of another page")
+
+    with pytest.raises(ContentChanged, match="type or its page"):
+        batches.approve(LI, batch.id, batch.content_digest)
+
+    assert batches.get(LI, batch.id).state == "submitted"
+    monkeypatch.undo()
+    assert batches.approve(LI, batch.id, batch.content_digest).state == "running"
+
+
+def test_another_version_of_the_type_than_that_of_the_dry_run_is_not_approved(
+    batches, types, monkeypatch
+):
+    batch = submitted(batches)
+    definition = replace(types[CHICAGO].definition, version=types[CHICAGO].version + 1)
+    monkeypatch.setitem(types._types, CHICAGO, CertificateType(definition))
+
+    with pytest.raises(ContentChanged, match="type or its page"):
+        batches.approve(LI, batch.id, batch.content_digest)
+
+
+def test_a_page_swapped_after_the_approval_issues_nothing(batches, jobs, renderer, monkeypatch):
+    batch = submitted(batches)
+    batches.approve(LI, batch.id, batch.content_digest)
+    monkeypatch.setattr(renderer, "template_hash", "the hash of another page")
+    jobs.run_pending()
+
+    progress = batches.progress(LI, batch.id)
+    assert (progress.issued, progress.failed) == (0, 3)
+    assert {failure.problem for failure in progress.failures} == {"content_changed"}
+
+
+def test_only_what_was_looked_at_is_approved(batches):
+    batch, other = submitted(batches), submitted(batches)
+
+    for digest in (other.content_digest, "A" * 43):
+        with pytest.raises(ContentChanged, match="looked at"):
+            batches.approve(LI, batch.id, digest)
+
+
+def test_rows_changed_between_dry_run_and_submission_are_not_handed_on(batches, database):
+    checked = upload(batches, written(few()))
+    with database.write() as tx:
+        tx.execute(update(batch_rows).values(outcome="active", content_digest="A" * 43))
+
+    with pytest.raises(ContentChanged):
+        batches.submit(WANG, checked.id)
+    assert batches.get(WANG, checked.id).state == "checked"
+
+
+def test_each_step_is_taken_once_and_in_its_order(batches, jobs):
+    batch = submitted(batches)
+    approve = (LI, batch.id, batch.content_digest)
+    for early in (batches.pause, batches.resume):
+        with pytest.raises(WrongState):
+            early(LI, batch.id)
+    with pytest.raises(WrongState):
+        batches.submit(WANG, batch.id)
+
+    batches.approve(*approve)
+    with pytest.raises(WrongState):
+        batches.approve(*approve)
+    with pytest.raises(WrongState):
+        batches.return_(LI, batch.id, "too late")
+    with pytest.raises(WrongState):
+        batches.resume(LI, batch.id)
+    jobs.run_pending()
+
+    assert batches.progress(LI, batch.id).state == "done"
+    with pytest.raises(WrongState):
+        batches.resume(LI, batch.id)  # nothing failed
+    with pytest.raises(WrongState):
+        batches.pause(LI, batch.id)
+
+
+def test_every_step_of_a_batch_asks_for_its_role_and_its_authority(batches):
+    batch = submitted(batches, actor=BOTH)
+
+    for step in (
+        lambda actor: batches.upload(actor, CHICAGO, "chicago", SAMPLE.read_bytes(), "x.csv"),
+        lambda actor: batches.submit(actor, batch.id),
+    ):
+        with pytest.raises(RoleMissing):
+            step(LI)
+    for step in (
+        lambda actor: batches.return_(actor, batch.id, "because"),
+        lambda actor: batches.pause(actor, batch.id),
+        lambda actor: batches.resume(actor, batch.id),
+    ):
+        with pytest.raises(RoleMissing):
+            step(WANG)
+        with pytest.raises(BatchNotFound):
+            step(STRANGER)
+    with pytest.raises(OwnDraft):
+        batches.return_(BOTH, batch.id, "because")
+    with pytest.raises(BatchNotFound):
+        batches.submit(STRANGER, batch.id)
+
+
+def test_another_authority_sees_nothing_of_a_batch(batches):
+    batch = submitted(batches)
+
+    for look in (
+        batches.get, batches.rows, batches.strange_rows, batches.progress, batches.trouble,
+        batches.error_file, lambda actor, name: batches.preview_png(actor, name, 2),
+    ):  # fmt: skip
+        with pytest.raises(BatchNotFound):
+            look(STRANGER, batch.id)
+    assert list(batches.list(STRANGER).items) == []
 
 
 def test_a_row_changed_after_the_approval_fails_and_the_others_are_issued(batches, database, jobs):
