@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from foundation.canonical import b64url
+from keys.encoding.algorithms import ALGORITHMS
 from keys.encoding.jose import parse_object
 from keys.errors import MalformedJws
 from portal.citizen.pictures import read_qr
@@ -16,6 +17,7 @@ from portal.frame.errors import PhotoTooLarge
 from signing.errors import CredentialRefused
 from signing.formats.cwt_qr import base45, code
 from signing.formats.sd_jwt_vc import credential
+from signing.formats.sd_jwt_vc.disclosures import digest_of
 from tests.signing.conftest import House, house  # noqa: F401
 
 USE = "certificates.qr"
@@ -60,7 +62,7 @@ def signed_payload(house: House, payload: bytes) -> str:
     """Our own key signs whatever it is: the payload's limits must hold by themselves."""
     house.keys.ensure(USE)
     key = house.keys.active(USE)
-    protected = code._protected(code.ALGORITHMS[key.algorithm], code.short_id(key.kid))
+    protected = code._protected(ALGORITHMS[key.algorithm], code.short_id(key.kid))
     signature = house.keys.sign(USE, code._to_be_signed(protected, payload)).value
     parts = (code._bytes(protected), b"\xa0", code._bytes(payload), code._bytes(signature))
     return qr(b"\xd2\x84" + b"".join(parts))
@@ -85,7 +87,7 @@ def test_json_nested_deeply_in_a_disclosure_is_refused(house: House, depth: int)
     house.keys.ensure(USE)
     deep = '["s","n",' + '{"a":' * depth + "1" + "}" * depth + "]"
     disclosure = b64url(deep.encode())
-    digest = credential.digest_of(disclosure.encode())
+    digest = digest_of(disclosure.encode())
     body = {"vct": "x", "iat": 0, "_sd": [digest]}
     text = f"{house.keys.jws(USE, body, typ='dc+sd-jwt')}~{disclosure}~"
 

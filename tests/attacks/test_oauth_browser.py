@@ -160,7 +160,7 @@ def test_10_a_session_id_from_before_the_sign_in_is_worth_nothing_after_it(world
 
 
 def test_10_signing_in_again_changes_the_session_id(world: World):
-    first = world.idp.sign_in("chen", PASSWORD)
+    first = world.sign_in("chen")
     second = world.idp.sign_in("chen", PASSWORD, session_id=first.session_id)
 
     assert isinstance(second, Authenticated)

@@ -113,7 +113,7 @@ def user_code(kiosk: RelyingParty) -> str:
 
 
 def signed_in(world: World, username: str = "chen") -> str:
-    return world.idp.sign_in(username, PASSWORD).session_id
+    return world.sign_in(username).session_id
 
 
 def test_31_guessing_user_codes_and_guessing_passwords_is_counted_together(world: World, kiosk):

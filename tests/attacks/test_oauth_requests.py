@@ -60,8 +60,10 @@ def test_30_a_pushed_request_authorizes_once(world: World, strict: RelyingParty)
             )
         )
 
-    assert [type(each) for each in decisions] == [Granted, RequestRefused]
-    assert decisions[1].error == "invalid_request_uri"
+    first, second = decisions
+    assert isinstance(first, Granted)
+    assert isinstance(second, RequestRefused)
+    assert second.error == "invalid_request_uri"
     assert "used" in refused_on_a_page(world, carried)
 
 

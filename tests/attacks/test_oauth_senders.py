@@ -17,7 +17,7 @@ from server.web.access import AccessTokens
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.proofs import Certificate, Prover, authority, certificate
 from tests.idp.token.test_sender_constraint import CREDENTIALS, behind_a_proxy, with_certificate  # noqa: F401
-from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World, public_jwk
+from tests.idp.world import ISSUER, RelyingParty, World, public_jwk
 
 API = "/api/v1/verifications"
 
@@ -149,7 +149,7 @@ def test_14_a_stolen_refresh_token_of_a_device_needs_the_devices_key(world: Worl
     )  # fmt: skip
     form = {"scope": "openid offline_access", "client_id": kiosk.id}
     asked = kiosk.http.post("/oauth/device", form).json()
-    session = world.idp.sign_in("chen", PASSWORD).session_id
+    session = world.sign_in("chen").session_id
     world.idp.devices.answer(session, asked["user_code"], True)
     poll = {"grant_type": device_code, "device_code": asked["device_code"]}
     token = kiosk.token(poll).json()["refresh_token"]

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
+from idp import Rejected
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
 from server.web.access import AccessTokens
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
@@ -419,7 +420,6 @@ def test_27_a_clients_own_token_is_nobodys_userinfo(world: World, client: Relyin
 
 def test_31_a_lock_cannot_be_walked_around_by_another_way_in(world: World, client: RelyingParty):
     """One counter for the portal's own sign-in and for every pending request."""
-    from idp import Rejected
 
     for _ in range(5):
         world.idp.sign_in("chen", "wrong")
@@ -440,7 +440,9 @@ def test_31_guesses_in_parallel_are_counted_one_by_one(world: World):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda n: world.idp.sign_in("chen", f"guess-{n}"), range(16)))
 
-    looked_at = [each for each in results if each.reason == "wrong_credentials"]
+    refused = [each for each in results if isinstance(each, Rejected)]
+    assert len(refused) == 16
+    looked_at = [each for each in refused if each.reason == "wrong_credentials"]
     assert len(looked_at) <= 5
 
 
@@ -482,7 +484,9 @@ def test_33_an_unknown_name_has_to_wait_like_a_known_one(world: World):
     }
 
     assert answers["chen"] == answers["no"]
-    assert answers["no"][-1].reason == "too_many_attempts"
+    last = answers["no"][-1]
+    assert isinstance(last, Rejected)
+    assert last.reason == "too_many_attempts"
 
 
 def test_issuer_is_what_everything_above_was_checked_against():

@@ -14,7 +14,7 @@ from certificates.errors import ContentChanged
 from certificates.models import drafts
 from certificates.rules import DraftState
 from foundation.database import Database
-from foundation.errors import Refused
+from foundation.errors import Refused, YinzhengError
 from keys import Keys, SigningRequest
 from keys.custody.backends.software import SoftwareBackend
 from keys.errors import KeyDamaged, OrderRefused
@@ -123,7 +123,10 @@ def test_49_a_seal_key_is_not_used_under_the_name_of_a_token_key(
 def test_49_a_seal_of_another_department_is_not_taken(office: House, seal: Seal) -> None:
     stranger = replace(KEEPER, organisation="11350100003605199X")
 
-    with pytest.raises(Exception, match="no such seal") as refused, office.database.write() as tx:
+    with (
+        pytest.raises(YinzhengError, match="no such seal") as refused,
+        office.database.write() as tx,
+    ):
         office.seals.permits.ask(
             tx,
             seal.id,

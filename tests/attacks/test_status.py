@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Executable, Table, delete, select, update
 
 from certificates.errors import StatusContradicted
 from certificates.models import certificates, status_changes, status_lists
@@ -133,7 +133,7 @@ def test_54_a_row_from_before_a_suspension_is_noticed_after_it_was_lifted_and_re
 @pytest.mark.parametrize("lost", ["deleted", "emptied"])
 def test_54_without_its_act_no_status_counts(house, revoked, lost):
     acts = of(revoked, ledger_status_acts)
-    gone = delete(ledger_status_acts).where(acts)
+    gone: Executable = delete(ledger_status_acts).where(acts)
     if lost == "emptied":
         gone = update(ledger_status_acts).where(acts).values(tag="")
     written(house, gone, update(certificates).where(of(revoked)).values(state="active"))

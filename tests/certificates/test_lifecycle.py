@@ -124,14 +124,14 @@ class Office(RuleBasedStateMachine):
     @rule(target=papers, who=st.sampled_from([WANG, BOTH, STRANGER]))
     def hand_in(self, who: Actor) -> str:
         """The first half of the way as it should be, so that there is something to decide."""
-        paper = self.draft(who)
+        paper: Any = self.draft(who)
         self.submit(who, paper)
         return paper
 
     @initialize(target=papers)
     def grant(self) -> str:
         """The whole way, so that there is something to fight about."""
-        paper = self.hand_in(WANG)
+        paper: Any = self.hand_in(WANG)
         self.approve(LI, paper, 0)
         self.issue(paper)
         return paper

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from foundation.actor import SYSTEM
+from idp import Authenticated
 from idp.clients.metadata import Bounds
 from tests.clients.conftest import PURPOSE, REDIRECT_URI, Flows, Site, Visitor, key_pair
 from tests.idp.proofs import authority, certificate
@@ -105,6 +106,7 @@ def test_the_device_grant(site: Site, flows: Flows):
 
     def approve(started: dict[str, Any]) -> None:
         signed_in = site.house.idp.sign_in("chen-jingyi", "correct horse battery staple")
+        assert isinstance(signed_in, Authenticated)
         site.house.idp.devices.answer(signed_in.session_id, started["user_code"], True)
 
     tokens = flows.run("device", {**config, "scope": "openid profile offline_access"}, approve)

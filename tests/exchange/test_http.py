@@ -181,7 +181,7 @@ def test_two_requests_with_one_key_at_once_are_one_look(house, licence):
         return str(orjson.loads(answer.body)["entry_id"])
 
     async def both() -> list[str]:
-        return await asyncio.gather(ask(), ask(), ask())
+        return list(await asyncio.gather(ask(), ask(), ask()))
 
     answers = set(asyncio.run(both())) - {"request_in_flight"}
 

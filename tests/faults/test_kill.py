@@ -48,9 +48,9 @@ def issued(office: Office, name: str = "certificates") -> tuple[int, int]:
     else:
         import sqlite3
 
-        connection = sqlite3.connect(f"file:{office.folder}/yinzheng.db?mode=ro", uri=True)
-        rows, numbers = connection.execute(query).fetchone()
-        connection.close()
+        file = sqlite3.connect(f"file:{office.folder}/yinzheng.db?mode=ro", uri=True)
+        rows, numbers = file.execute(query).fetchone()
+        file.close()
     return int(rows), int(numbers)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from foundation.errors import Invalid
+from idp import Authenticated
 from idp.commands import build
 from idp.models import people
 from idp.protocol.errors import ClientNotFound
@@ -37,7 +38,9 @@ def test_a_person_is_added_with_a_password_from_standard_input(run, world: World
     )  # fmt: skip
 
     assert shown["kind"] == "officer"
-    assert world.idp.sign_in("wang", "a good long password").person.roles == {"drafter"}
+    signed_in = world.idp.sign_in("wang", "a good long password")
+    assert isinstance(signed_in, Authenticated)
+    assert signed_in.person.roles == {"drafter"}
     assert [each["username"] for each in run("people", "list", "--json")] == ["chen", "wang"]
 
 

@@ -283,6 +283,12 @@ class World:
     def __post_init__(self) -> None:
         self.http = Http(self.app, self.runner)
 
+    def sign_in(self, username: str = "chen") -> Authenticated:
+        """A person signs in with the right password, without a service that asked."""
+        result = self.idp.sign_in(username, PASSWORD)
+        assert isinstance(result, Authenticated)
+        return result
+
     def browser(self) -> Browser:
         return Browser(self.app, self.runner, self.idp, self.clock)
 

@@ -236,9 +236,9 @@ def test_sealed_openings_open_for_their_entry_only(cipher):
 
     assert b"2026-1" not in sealed
     assert unseal_openings(cipher, ref.id, sealed) == ref.openings
-    for other in (lambda: (cipher, "another"), lambda: (FieldCipher(b"k" * 32), ref.id)):
+    for key, entry_id in ((cipher, "another"), (FieldCipher(b"k" * 32), ref.id)):
         with pytest.raises(Undecryptable):
-            unseal_openings(*other(), sealed)
+            unseal_openings(key, entry_id, sealed)
 
 
 def test_openings_do_not_show_in_logs():

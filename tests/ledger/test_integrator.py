@@ -8,7 +8,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Executable, delete, insert, select, update
 
 from foundation.actor import SYSTEM
 from foundation.database import Database
@@ -107,7 +107,7 @@ def test_another_integrators_work_is_checked_before_it_is_continued(ledger, keys
     assert ledger.fsck().ok
 
 
-DAMAGES = {
+DAMAGES: dict[str, list[Executable]] = {
     "altered tile": [
         update(ledger_tiles).where(ledger_tiles.c.level == 0).values(hashes=bytes(96))
     ],

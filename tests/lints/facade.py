@@ -19,9 +19,9 @@ class FacadeContract(Contract):
 
     type_name = "facade"
 
-    public = fields.SetField(subfield=fields.StringField())
+    public: Any = fields.SetField(subfield=fields.StringField())
     root = fields.StringField()
-    wiring = fields.SetField(subfield=fields.StringField())
+    wiring: Any = fields.SetField(subfield=fields.StringField())
 
     def check(self, graph: Any, verbose: bool) -> ContractCheck:
         """Broken by every import across packages that goes past a facade."""

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from certificates.rules import REASONS, State
 from foundation.actor import SYSTEM
@@ -567,7 +567,12 @@ def test_a_form_is_sent_once_even_when_its_button_is_pressed_twice(window: Open)
     page = window()
     page.goto("/verify")
     sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else 0)
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            sent.append(request.url)
+
+    page.on("request", note)
     page.fill("#number", "JY1")
     page.get_by_role("button", name="Verify", exact=True).dblclick()
     expect(page.locator(".verdict")).to_be_visible()

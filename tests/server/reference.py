@@ -5,6 +5,7 @@ them between their markers, and `test_docs.py` fails when somebody forgot to.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,15 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
+def _framed(table: str, found: re.Match[str]) -> str:
+    return f"{found[1]}\n{table}\n\n{found[3]}"
+
+
 def filled(text: str, tables: dict[str, str]) -> str:
     """`text` with every known table between its markers replaced."""
     for name, table in tables.items():
         pattern = rf"(<!-- {name}: [^\n]* -->\n)(.*?)(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda m, t=table: f"{m[1]}\n{t}\n\n{m[3]}", text, flags=re.DOTALL)
+        text = re.sub(pattern, partial(_framed, table), text, flags=re.DOTALL)
     return text
 
 

@@ -7,6 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 
 from server.assembly import Installation, opened
 from server.sandbox import seeds
@@ -57,6 +58,7 @@ def test_no_generated_request_is_answered_with_a_fault_of_ours(house: Installati
     answers: list[tuple[str, int]] = []
 
     for found in document.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         good = operation.as_strategy()
         bad = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)

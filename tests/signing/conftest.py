@@ -78,7 +78,7 @@ class House:
             self.approval(),
             content_digest="content",
             now=self.clock(),
-            **{"box": BOX, **more},  # type: ignore[arg-type]
+            **{"box": BOX, **more},
         )
 
 

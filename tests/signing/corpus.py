@@ -64,6 +64,7 @@ def _bytes_in_the_section(sealed: bytes) -> Iterator[Mutant]:
     places += [chance.randrange(gap_end + 1, len(sealed) - 1) for _ in range(25)]
     for place in places:
         yield Mutant(f"section byte {place}", _flipped(sealed, place), ANY_FAULT)
+    words: tuple[bytes, ...]
     words = (b"/Perms", b"/DocMDP", b"/P 1", b"/SigFlags", b"/DSS", b"/Certs", b"/CRLs", b"/M(D:2")
     words += (b"/Reason", b"/Name", b"/Rect", b"/F 132", b"/AP", b"/SubFilter", b"/Prev", b"/Root")
     for word in words:

@@ -15,6 +15,7 @@ from pyhanko.sign.timestamps import TimeStamper
 from pyhanko.sign.validation import validate_pdf_timestamp
 from pyhanko_certvalidator import ValidationContext
 
+from keys.timestamping.timestamps import TimestampAuthority
 from signing import Seal
 from signing.models import Validation
 from tests.signing import readers
@@ -40,7 +41,9 @@ class Authority(TimeStamper):
     async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
         if self._stamped:
             req["message_imprint"]["hashed_message"] = self._stamped
-        return tsp.TimeStampResp.load(self._house.keys.time.respond(req.dump()))
+        authority = self._house.keys.time
+        assert isinstance(authority, TimestampAuthority)
+        return tsp.TimeStampResp.load(authority.respond(req.dump()))
 
 
 def archived(house: House, data: bytes, digest: str = "sha512", stamped: bytes = b"") -> bytes:

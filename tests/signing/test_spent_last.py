@@ -195,7 +195,7 @@ def test_a_permit_that_ended_while_the_file_was_sealed_lets_nothing_leave(
     sealing = house.signing.seal_foreign_pdf
 
     def slow(*arguments: object, **more: object) -> object:
-        sealed = sealing(*arguments, **more)  # type: ignore[arg-type]
+        sealed = sealing(*arguments, **more)
         with house.database.write() as tx:
             house.seals.permits.withdraw(tx, permit, by=KEEPER, now=house.clock())
         return sealed

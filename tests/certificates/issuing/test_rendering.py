@@ -167,7 +167,8 @@ def words_of(pdf: bytes, folder: Path) -> tuple[str, str]:
 def test_what_a_sandbox_draws_is_a_specimen_and_claims_no_legal_effect(
     page, tmp_path, name, issued
 ):
-    pdf = Renderer("https://yinzheng.test", specimen=True).pdf(*page(name), NOW, issued)
+    kind, content = page(name)
+    pdf = Renderer("https://yinzheng.test", specimen=True).pdf(kind, content, NOW, issued)
 
     text, title = words_of(pdf, tmp_path)
     for words in ("样本", "SPECIMEN", "No legal effect", "不具法律效力", "It has no legal effect."):

@@ -143,7 +143,7 @@ def test_slots_are_random_and_free(database, clock):
 
 def test_a_full_list_makes_room_in_the_next(database, clock, issued, monkeypatch):
     monkeypatch.setattr(status, "SIZE", 1)
-    monkeypatch.setattr(status.secrets, "randbelow", lambda _: issued.status_index)
+    monkeypatch.setattr("secrets.randbelow", lambda _: issued.status_index)
 
     with database.read() as tx:
         assert status._draw(tx, 1, 1) is None

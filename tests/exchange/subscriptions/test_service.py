@@ -181,6 +181,7 @@ def test_a_notice_is_signed_as_a_whole_by_a_published_key(house, licence, follow
 
     class Arrived:
         method, url = "POST", inbox.url
+        headers: Any
 
     Arrived.headers = headers
     [read] = reader.verify(Arrived, max_age=None, expect_tag="yinzheng-notice", body=content)

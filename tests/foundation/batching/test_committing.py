@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pytest
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, insert, select, update
@@ -84,11 +85,14 @@ def test_what_comes_while_one_transaction_runs_shares_the_next(database: Databas
 def test_nothing_is_answered_before_the_commit(database: Database) -> None:
     seen: list[bool] = []
 
+    def look(n: int, _: object) -> None:
+        seen.append(n in stored(database))
+
     async def story() -> None:
         one, other = GroupWriter(database, write_all), GroupWriter(database, write_all)
         for writer, n in ((one, 1), (other, 2)):
             writing = asyncio.ensure_future(writer.submit(n))
-            writing.add_done_callback(lambda _, n=n: seen.append(n in stored(database)))
+            writing.add_done_callback(partial(look, n))
         await asyncio.sleep(0)
         await asyncio.wait_for(asyncio.gather(one.submit(3), other.submit(4)), LONG)
 
@@ -102,7 +106,7 @@ def test_a_writer_that_fails_does_not_fail_the_others(database: Database) -> Non
         write_all(tx, items)
         raise LookupError("broken")
 
-    async def many() -> list[object]:
+    async def many() -> Sequence[object]:
         good, bad = GroupWriter(database, write_all), GroupWriter(database, broken)
         other = GroupWriter(database, write_all)
         return await asyncio.gather(
@@ -124,7 +128,7 @@ def test_a_writer_that_fails_does_not_fail_the_others(database: Database) -> Non
 
 
 def test_a_writer_that_answers_too_little_fails_alone(database: Database) -> None:
-    async def many() -> list[object]:
+    async def many() -> Sequence[object]:
         good = GroupWriter(database, write_all)
         bad: GroupWriter[int, int] = GroupWriter(database, lambda tx, items: [])
         return await asyncio.gather(good.submit(1), bad.submit(2), return_exceptions=True)
@@ -171,7 +175,7 @@ def first_of(database: Database) -> GroupWriter[int, int]:
 
 
 def test_a_write_and_what_it_depends_on_are_one_commit(database: Database) -> None:
-    async def story() -> list[object]:
+    async def story() -> Sequence[object]:
         writer, taken = GroupWriter(database, write_all), first_of(database)
         twice = [taken.condition(900, refuse_taken), taken.condition(900, refuse_taken)]
         return await asyncio.gather(
@@ -190,7 +194,7 @@ def test_a_write_and_what_it_depends_on_are_one_commit(database: Database) -> No
 
 
 def test_what_a_write_depends_on_is_not_kept_when_it_fails(database: Database) -> None:
-    async def story() -> list[object]:
+    async def story() -> Sequence[object]:
         writer, taken = GroupWriter(database, write_all), first_of(database)
         return await asyncio.gather(
             writer.submit(5000, taken.condition(900, refuse_taken)),
@@ -224,7 +228,8 @@ def test_who_waits_for_somebody_elses_lock_waits_alone(database: Database) -> No
         assert await asyncio.wait_for(free.submit(4), LONG) == 40
         assert not behind.done()
         tx.rollback()
-        assert await asyncio.wait_for(asyncio.gather(stuck, behind), LONG) == [7, 8]
+        both = await asyncio.wait_for(asyncio.gather(stuck, behind), LONG)
+        assert list(both) == [7, 8]
 
     with database.write() as tx:
         asyncio.run(story(tx))

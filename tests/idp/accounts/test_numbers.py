@@ -178,7 +178,7 @@ def test_of_three_accounts_two_wait(world: World):
 
 def test_the_account_that_was_suspended_may_be_the_right_one(world: World, two):
     old, _ = two
-    signed_in = world.idp.sign_in("lin", PASSWORD)
+    signed_in = world.sign_in("lin")
 
     kept = resolve(world, "lin2", "lin")
 
@@ -191,7 +191,7 @@ def test_the_account_that_was_suspended_may_be_the_right_one(world: World, two):
 
 
 def test_who_keeps_the_number_goes_on_and_the_other_stays_closed(world: World, two):
-    signed_in = world.idp.sign_in("lin", PASSWORD)
+    signed_in = world.sign_in("lin")
 
     resolve(world, "lin", "lin2")
 

@@ -125,6 +125,8 @@ def test_two_tabs_each_finish_at_their_own_client(world: World, client: RelyingP
         first.interaction_id, browser.session_id, True, browser=browser.id
     )
 
+    assert isinstance(in_second_tab, Granted)
+    assert isinstance(in_first_tab, Granted)
     assert dict(in_second_tab.parameters)["state"] == other.state
     assert dict(in_first_tab.parameters)["state"] == client.state
 

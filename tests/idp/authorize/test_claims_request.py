@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from foundation.actor import SYSTEM
+from idp import Granted, RequestRefused
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
 
@@ -106,6 +107,7 @@ def test_a_claim_that_was_declined_is_not_in_the_id_token(world: World, client):
         page.interaction_id, browser.session_id, True, claims=[], browser=browser.id
     )
 
+    assert isinstance(granted, Granted)
     tokens = client.exchange(dict(granted.parameters)["code"]).json()
 
     assert "name" not in world.verify(tokens["id_token"], audience=client.id)
@@ -131,6 +133,7 @@ def test_an_essential_strength_that_is_not_reached_is_said_so(world: World, clie
     page = browser.authorize(client.request(claims=wanted))
     decision = browser.sign_in(page.interaction_id).next
 
+    assert isinstance(decision, RequestRefused)
     assert decision.error == "unmet_authentication_requirements"
     assert dict(decision.parameters)["iss"] == ISSUER
 

@@ -109,6 +109,7 @@ def test_a_reload_at_the_very_end_still_ends_at_the_client_but_the_reference_is_
     from_the_start = browser.authorize(carried)
 
     assert isinstance(granted, Granted)
+    assert isinstance(again, Granted)
     assert strict.exchange(dict(again.parameters)["code"]).status_code == 200
     assert from_the_start.status == 400
 

@@ -170,4 +170,6 @@ def test_content_that_nobody_digested_is_refused_and_not_taken_for_none(world: W
 
 
 def test_dynamic_registration_tells_what_is_asked_of_the_program(world: World):
-    assert written(signing_client(world).registered)["require_signed_requests"] is True
+    told = written(signing_client(world).registered, world.idp.clients.grant_types)
+
+    assert told["require_signed_requests"] is True

@@ -32,8 +32,7 @@ def chen(world: World) -> str:
 
 
 def session_of(world: World, username: str) -> str:
-    signed_in = world.idp.sign_in(username, PASSWORD)
-    return signed_in.session_id
+    return world.sign_in(username).session_id
 
 
 def begin(kiosk: RelyingParty, **form: str) -> Any:

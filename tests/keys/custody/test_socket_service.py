@@ -313,7 +313,9 @@ def test_a_batch_beyond_the_limit_and_an_unknown_algorithm_are_refused(
                 wire.read_reply(line)
         with call() as line:
             wire.send(line, wire.Generate("HS256", policy))
-            assert wire.read_reply(line).code == "key_damaged"
+            reply = wire.read_reply(line)
+            assert isinstance(reply, wire.Failed)
+            assert reply.code == "key_damaged"
 
 
 def test_a_retired_key_is_destroyed_over_there(web: Keys) -> None:

@@ -40,7 +40,7 @@ def test_bit_strings_of_whole_bytes(content: bytes) -> None:
 @given(st.sets(st.integers(0, 25), min_size=1))
 def test_named_bits_leave_out_trailing_zeros(bits: set[int]) -> None:
     class Flags(core.BitString):
-        _map: ClassVar = {number: str(number) for number in range(26)}
+        _map: ClassVar = {n: str(n) for n in range(26)}  # type: ignore[misc, assignment]
 
     assert der.named_bits(*bits) == Flags({str(bit) for bit in bits}).dump()
 

@@ -48,7 +48,7 @@ URL = "https://id.example.gov.cn/api/v1/verifications?wait=proof"
 BODY = b'{"number":"JY1"}'
 COVERED = ("@method", "@target-uri", "authorization", "content-digest")
 EXPECTED = Expected(tag="test", components=("@method", "@target-uri", "authorization"))
-KEYS = {
+KEYS: dict[str, Any] = {
     "ES256": ec.generate_private_key(ec.SECP256R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
     "PS256": rsa.generate_private_key(65537, 2048),

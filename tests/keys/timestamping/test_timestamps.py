@@ -49,7 +49,7 @@ def tst_info(token: bytes) -> dict[str, Any]:
 class Answer(core.Sequence):
     """TimeStampResp as RFC 3161 §2.4.2 has it: the token is optional."""
 
-    _fields: ClassVar = [
+    _fields: ClassVar = [  # type: ignore[misc]
         ("status", tsp.PKIStatusInfo),
         ("time_stamp_token", cms.ContentInfo, {"optional": True}),
     ]
