@@ -80,7 +80,7 @@ class RowMistake:
     detail: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter(prefix="/staff/bulk")
     batches = desk.house.batches
 

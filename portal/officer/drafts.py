@@ -53,7 +53,7 @@ class DraftLine:
     at: Any
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter(prefix="/staff")
     certificates = desk.house.certificates
 

@@ -57,7 +57,7 @@ class CheckLine:
     words: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter()
     verifications = desk.house.verifications
 

@@ -62,7 +62,7 @@ _SALT: Final = 16
 # --- issuing ----------------------------------------------------------------------------------
 
 
-def issue(
+def issue(  # noqa: PLR0913 - each is a claim of the draft or of RFC 7519
     keys: Keys,
     use: str,
     *,
