@@ -40,7 +40,7 @@ from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from keys.timestamping.timestamps import TimestampAuthority
-from signing.formats.pdf.layout import Box
+from signing.models import Box
 
 FIELD = "Seal"
 RESERVED = 16_384  # bytes of hexadecimal digits; the tuned one's fixed room

@@ -2,7 +2,7 @@
 
     rules         four eyes, seal states, names: pure decisions
     cms           CMS/CAdES signatures from parts encoded once
-    formats/      sealed PDF, CMS and JWS beside a file, SD-JWT VC, compact QR text
+    formats/      the tables of kinds: sealed PDF, CMS and JWS beside a file; SD-JWT VC, QR text
     trust/        why a signature is believed: paths, revocation, time
     seals/        whose seal, valid when, and who may use it: registry, appearance, permits
     foreign/      PDFs of others, through processes with little memory and time
@@ -43,6 +43,7 @@ from signing.models import (
 )
 from signing.rules import (
     LONGEST_NAME,
+    MAX_DOCUMENT,
     must_be_usable,
     permit_state,
     stopped,
@@ -53,15 +54,12 @@ from signing.seals.permits import (
 )
 from signing.seals.registry import Seals
 from signing.service import Signing
-from signing.uses import SealPlace, SignatureForm, seal_under_permit
+from signing.uses import seal_under_permit
 from signing.validation.reasons import (
     etsi,
     reason_for,
 )
-from signing.validation.service import (
-    MAX_DOCUMENT,
-    MAX_SIGNATURE,
-)
+from signing.validation.service import MAX_SIGNATURE
 
 __all__ = [
     "LARGEST_QUOTA",
@@ -83,13 +81,11 @@ __all__ = [
     "SealHistory",
     "SealKind",
     "SealNotUsable",
-    "SealPlace",
     "SealState",
     "SealWish",
     "SealedDocument",
     "Seals",
     "SignatureFacts",
-    "SignatureForm",
     "Signing",
     "Validation",
     "budget_of",

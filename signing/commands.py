@@ -15,7 +15,8 @@ import typer
 
 from foundation.errors import Conflict
 from signing.foreign.examination import OWN
-from signing.uses import USUAL_BOX, Rooms, SealPlace, SignatureForm, seal_under_permit
+from signing.formats import SIGNATURES, UNMARKED, USUAL_BOX, SealPlace
+from signing.uses import Rooms, seal_under_permit
 from signing.validation.report import to_json, to_lines
 
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
@@ -54,8 +55,13 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         purpose: Annotated[str, typer.Option(help="the purpose the permit is for")],
         output: Annotated[Path, typer.Option(help="where to write; must not exist")],
         form: Annotated[
-            SignatureForm, typer.Option(help="on a page, or beside the file")
-        ] = SignatureForm.CMS,
+            str,
+            typer.Option(
+                help="on a page, or beside the file",
+                metavar=f"<{'|'.join(SIGNATURES)}>",
+                callback=_known_format,
+            ),
+        ] = UNMARKED.name,
         page: Annotated[int, typer.Option(help="the page of a PDF, counted from 1", min=1)] = 1,
         box: Annotated[
             tuple[float, float, float],
@@ -68,13 +74,20 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         with open_rooms() as rooms:
             place = SealPlace(box, page - 1)
             done = seal_under_permit(
-                rooms, file.read_bytes(), seal_id, permit, purpose, form, place
+                rooms, file.read_bytes(), seal_id, permit, purpose, SIGNATURES[form], place
             )
         write_new(output, done.data)
         pending = ", time-stamp pending" if done.time_stamp_pending else ""
         typer.echo(f"{output}: {done.level}{pending}")
 
     return app
+
+
+def _known_format(name: str) -> str:
+    if name not in SIGNATURES:
+        known = ", ".join(map(repr, SIGNATURES))
+        raise typer.BadParameter(f"{name!r} is not one of {known}.")
+    return name
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -16,9 +16,10 @@ from fastapi import APIRouter, Depends, File, Response, UploadFile
 from foundation.batching import Require
 from foundation.errors import TooLarge
 from signing.foreign.examination import DEPARTMENTS
+from signing.rules import MAX_DOCUMENT
 from signing.service import Signing
 from signing.validation.report import to_json
-from signing.validation.service import MAX_DOCUMENT, MAX_SIGNATURE
+from signing.validation.service import MAX_SIGNATURE
 
 SCOPE = "certificates.verify"
 

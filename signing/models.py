@@ -309,6 +309,9 @@ class Approval:
         )
 
 
+# Where a seal is seen on a page: left, bottom and side in points, from the lower left corner.
+Box = tuple[float, float, float]
+
 # What a signature proves (EN 319 142-1 §6): who; also when; also with all evidence inside, so that
 # nobody has to be asked in later years.
 Level = Literal["B-B", "B-T", "B-LT"]
@@ -345,9 +348,6 @@ class Check:
     detail: str = ""
 
 
-Format = Literal["pdf", "cms", "jws", "unknown"]
-
-
 @dataclass(frozen=True, slots=True)
 class SignatureFacts:
     """One signature of a document: by whom, when, how much of the file it covers, what followed.
@@ -378,11 +378,12 @@ class SealFacts:
 class Validation:
     """What is known about a document after asking all six questions.
 
-    The room below certificates cannot answer `status` and `validity`; they stay "unknown" here and
-    do not count. `indication` is "valid" only when the other four pass.
+    `format` is the name of a signature format, or "unknown". The room below certificates cannot
+    answer `status` and `validity`; they stay "unknown" here and do not count. `indication` is
+    "valid" only when the other four pass.
     """
 
-    format: Format
+    format: str
     indication: Indication
     checks: tuple[Check, ...]
     digest: str = ""

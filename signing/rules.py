@@ -19,6 +19,7 @@ from foundation.actor import Actor, ActorKind
 from signing.errors import (
     ApprovalFromFuture,
     ContentNotApproved,
+    DocumentTooLarge,
     FourEyesViolated,
     IllegalSealChange,
     NotTheKeeper,
@@ -45,6 +46,7 @@ LIVING = frozenset({SealState.ACTIVE, SealState.SUSPENDED})
 PUBLIC = LIVING | {SealState.REVOKED, SealState.DESTROYED}
 _CODE = re.compile(r"[0-9A-Z]{6,20}\Z")
 _CLOCK_SKEW = timedelta(minutes=1)
+MAX_DOCUMENT = 50 * 1024 * 1024
 LONGEST_NAME = 60
 LONGEST_LINE = 14
 
@@ -150,3 +152,11 @@ def must_be_approved(approval: Approval, content_digest: str, now: datetime) -> 
         )
     if approval.approved_at > now + _CLOCK_SKEW:
         raise ApprovalFromFuture("the approval is dated after the sealing")
+
+
+def must_be_small(data: bytes) -> None:
+    """Raises `DocumentTooLarge` above `MAX_DOCUMENT` bytes."""
+    if len(data) > MAX_DOCUMENT:
+        raise DocumentTooLarge(
+            "the document is larger than 50 MB", next_step="Send the document as it was issued."
+        )

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Final
 
 from foundation.canonical import b64url
 from foundation.clock import Clock
@@ -26,19 +26,19 @@ from keys import (
     UnknownCertificate,
 )
 from keys.encoding.algorithms import algorithm
-from signing import cms, rules
+from signing import rules
 from signing.errors import PdfNotOurs, SealNotUsableNow
 from signing.foreign import examination, sealing
-from signing.formats import cades, detached_jws
-from signing.formats.pdf.layout import Box, looks_sealed
-from signing.formats.pdf.sealer import PdfSealer, completed
-from signing.models import Approval, Level, Seal, SealedDocument, Validation
+from signing.formats import SIGNATURES, SealingTask, SealPlace
+from signing.formats.pdf import PdfSealer, completed, looks_sealed
+from signing.models import Approval, Box, Level, Seal, SealedDocument, Validation
 from signing.seals.registry import Seals
 from signing.trust.certificates import Doubt, Trust, certificate_digest
 from signing.trust.checks import Judge
-from signing.trust.evidence import NO_EVIDENCE, EvidenceSource
-from signing.validation.service import must_be_small, validate, validate_detached
+from signing.trust.evidence import EvidenceSource
+from signing.validation.service import validate, validate_detached
 
+USUAL_PLACE: Final = SealPlace()
 _REMEMBERED = 1000
 
 
@@ -88,45 +88,6 @@ class Signing:
         pending = reached == "B-B" and level != "B-B"
         return SealedDocument(data, reached, b64url(digest), seal.kid, now, pending)
 
-    def seal_foreign_pdf(
-        self,
-        seal: Seal,
-        pdf: bytes,
-        approval: Approval,
-        *,
-        now: datetime,
-        box: Box,
-        page: int = 0,
-        reason: str = "",
-        level: Level = "B-LT",
-        trail: PendingUses | None = None,
-    ) -> SealedDocument:
-        """Seal a PDF that somebody else made (at most 50 MB), at the same levels; takes seconds.
-
-        The approved content is the file: `approval` names its SHA-256. What a file can make go
-        wrong goes wrong before the key is used. Raises what `seal_pdf` raises,
-        `DocumentNotSealable` instead of `PdfNotOurs`, `DocumentTooLarge`, and `Unavailable`.
-        """
-        must_be_small(pdf)
-        rules.must_be_approved(approval, _digest(pdf), now)
-        rules.must_be_usable(seal, now)
-        chain, row = self._credential(seal)
-        time = self._keys.time
-        evidence = NO_EVIDENCE
-        if level == "B-LT" and time.ours:
-            evidence = EvidenceSource(self._keys, seal.use).at(now)
-        data, reached = sealing.seal(
-            pdf,
-            sealing.SealPlacement(seal.name, seal.picture, box, page, reason, evidence),
-            cms.SignerTemplate.of(chain, row),
-            self._signer(seal, approval.order(now, purpose=reason), trail),
-            None if level == "B-B" else time.stamp,
-            stamp_room=time.room(),
-            now=now,
-        )
-        pending = reached == "B-B" and level != "B-B"
-        return SealedDocument(data, reached, _digest(data), seal.kid, now, pending)
-
     def complete_pdf(self, data: bytes, *, now: datetime) -> SealedDocument:
         """Add the time-stamp that a file sealed by us had to go without; for the queue to call.
 
@@ -157,28 +118,35 @@ class Signing:
         approval: Approval,
         *,
         now: datetime,
-        form: Literal["cms", "jws"] = "cms",
+        form: str = "cms",
+        place: SealPlace = USUAL_PLACE,
         reason: str = "",
+        level: Level = "B-LT",
         trail: PendingUses | None = None,
     ) -> SealedDocument:
-        """Sign any file beside itself: CAdES B-T, or a detached JWS (B-B, its time is claimed).
+        """Sign any file as it is, in a format of `SIGNATURES`: on a page, or beside the file.
 
-        The approved content is the file: `approval` names its SHA-256. What comes back is the
-        signature alone. Raises what `seal_pdf` raises.
+        The approved content is the file: `approval` names its SHA-256. What a file can make go
+        wrong goes wrong before the key is used; a PDF takes seconds. Raises what `seal_pdf` raises
+        and, for a PDF, `DocumentNotSealable` instead of `PdfNotOurs`, `DocumentTooLarge`, and
+        `Unavailable`.
         """
         rules.must_be_approved(approval, _digest(data), now)
         rules.must_be_usable(seal, now)
         chain, row = self._credential(seal)
-        sign = self._signer(seal, approval.order(now, purpose=reason), trail)
-        if form == "jws":
-            made = detached_jws.make(data, chain=chain, algorithm=row, sign=sign, now=now)
-            return SealedDocument(made, "B-B", _digest(made), seal.kid, now)
-        stamp = self._keys.time.stamp
-        made, stamped = cades.make(
-            data, chain=chain, algorithm=row, sign=sign, stamp=stamp, now=now
+        task = SealingTask(
+            seal=seal,
+            chain=chain,
+            algorithm=row,
+            sign=self._signer(seal, approval.order(now, purpose=reason), trail),
+            time=self._keys.time,
+            evidence=EvidenceSource(self._keys, seal.use).at,
+            now=now,
+            place=place,
+            reason=reason,
+            level=level,
         )
-        level: Level = "B-T" if stamped else "B-B"
-        return SealedDocument(made, level, _digest(made), seal.kid, now, not stamped)
+        return SIGNATURES[form].seal(data, task)
 
     def keep(self, tx: Tx, seal: Seal, trail: PendingUses) -> None:
         """Record the uses of a seal's key in the transaction that what it sealed leaves with.

@@ -7,37 +7,17 @@ costs nothing, and however many are made at once, a permit for one file never le
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Database
 from keys import PendingUses
-from signing.formats.pdf.layout import Box
-from signing.models import Approval, Seal, SealedDocument
+from signing.formats import SealPlace, SignatureFormat
+from signing.models import SealedDocument
 from signing.seals.registry import Seals
 from signing.service import Signing
-
-USUAL_BOX: Box = (400.0, 100.0, 119.0)  # 42 mm in the lower right of an A4 page
-
-
-class SignatureForm(StrEnum):
-    """A seal on a page of a PDF, or a signature beside any file."""
-
-    PDF = "pdf"
-    CMS = "cms"
-    JWS = "jws"
-
-
-@dataclass(frozen=True, slots=True)
-class SealPlace:
-    """Where a seal is seen on a PDF; the page is counted from 0."""
-
-    box: Box = USUAL_BOX
-    page: int = 0
 
 
 class Rooms(Protocol):
@@ -59,11 +39,12 @@ def seal_under_permit(
     seal_id: str,
     permit_id: str,
     purpose: str,
-    form: SignatureForm,
+    form: SignatureFormat,
     place: SealPlace,
     by: Actor | None = None,
 ) -> SealedDocument:
-    """Seal the bytes as they are. `by` is the officer who does it; at a terminal nobody is known.
+    """Seal the bytes as they are, in one of `SIGNATURES`. `by` is the officer who does it; at a
+    terminal nobody is known.
 
     Raises `UnknownSeal`, `UnknownPermit`, `PermitNotUsable`, `PermitExhausted` and what `Signing`
     raises.
@@ -76,37 +57,18 @@ def seal_under_permit(
         approval = permits.approval(tx, seal_id, permit_id, **asked)
     # 2. Whatever can go wrong with file, key and time-stamp goes wrong here.
     trail = PendingUses()
-    sealed = _sealed(rooms.signing, seal, data, approval, form, place, now, purpose, trail)
+    sealed = rooms.signing.seal_file(
+        seal,
+        data,
+        approval,
+        now=now,
+        form=form.name,
+        place=place,
+        reason=purpose,
+        trail=trail,
+    )
     # 3. The use of permit and key is kept, or neither; only then does the file leave.
     with rooms.database.write() as tx:
         permits.spend(tx, seal_id, permit_id, **asked)
         rooms.signing.keep(tx, seal, trail)
     return sealed
-
-
-def _sealed(
-    signing: Signing,
-    seal: Seal,
-    data: bytes,
-    approval: Approval,
-    form: SignatureForm,
-    place: SealPlace,
-    now: datetime,
-    purpose: str,
-    trail: PendingUses,
-) -> SealedDocument:
-    if form is SignatureForm.PDF:
-        return signing.seal_foreign_pdf(
-            seal,
-            data,
-            approval,
-            now=now,
-            box=place.box,
-            page=place.page,
-            reason=purpose,
-            trail=trail,
-        )
-    chosen: Literal["cms", "jws"] = "cms" if form is SignatureForm.CMS else "jws"
-    return signing.seal_file(
-        seal, data, approval, now=now, form=chosen, reason=purpose, trail=trail
-    )

@@ -26,18 +26,12 @@ from signing import (
     MAX_DOCUMENT,
     Permit,
     SealEntry,
-    SealPlace,
-    SignatureForm,
     permit_state,
     seal_under_permit,
 )
+from signing.formats import SIGNATURES, SealPlace, SignatureFormat
 
 _TONES = {"in_force": "good", "asked": "care", "withdrawn": "bad"}
-_ENDINGS = {
-    SignatureForm.PDF: "-sealed.pdf",
-    SignatureForm.CMS: ".p7s",
-    SignatureForm.JWS: ".jws",
-}
 _USUAL_DAYS = 30
 
 
@@ -177,9 +171,7 @@ def _permit(
         may_approve=decides and not own and line.state == "asked",
         may_end=decides and line.state in {"asked", "in_force"},
         may_use=own and line.state == "in_force",
-        hows=[
-            (str(how), desk.language(request).say(f"permits.how.{how}")) for how in SignatureForm
-        ],
+        hows=[(name, _said(desk.language(request), name)) for name in SIGNATURES],
     )
 
 
@@ -243,18 +235,23 @@ def _end_of(day: date) -> datetime:
     return datetime.combine(day, time(23, 59, 59), OFFICE_ZONE)
 
 
-def _how(form: Form) -> SignatureForm:
-    asked = form.get("how")
-    return next((how for how in SignatureForm if how == asked), SignatureForm.PDF)
+def _how(form: Form) -> SignatureFormat:
+    """The format that was chosen; the first of the table when it is none of them."""
+    return SIGNATURES.get(str(form.get("how"))) or next(iter(SIGNATURES.values()))
 
 
-def _download(data: bytes, filename: str, how: SignatureForm) -> Response:
+def _said(lang: Language, name: str) -> str:
+    """What a format is called on the page; its bare name until the languages have a sentence."""
+    key = f"permits.how.{name}"
+    return lang.say(key) if lang.knows(key) else name.upper()
+
+
+def _download(data: bytes, filename: str, how: SignatureFormat) -> Response:
     name = forms.without_invisible(filename)[-120:] or "document"
-    if how is SignatureForm.PDF:
+    if not how.beside:  # the file itself, so its ending becomes that of the sealed one
         name = PurePath(name).stem
     headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name + _ENDINGS[how])}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name + how.suffix)}",
         "Cache-Control": "no-store",
     }
-    kind = "application/pdf" if how is SignatureForm.PDF else "application/octet-stream"
-    return Response(data, media_type=kind, headers=headers)
+    return Response(data, media_type=how.media_type, headers=headers)

@@ -26,11 +26,10 @@ from typing import Any
 from foundation.errors import Malformed, Unavailable
 from signing import cms
 from signing.errors import DocumentNotSealable, SelfCheckFailed
+from signing.foreign import gap as pdf_gap
 from signing.foreign.examination import OWN, examined
 from signing.foreign.integrity import foreign_integrity
-from signing.formats.pdf import gap as pdf_gap
-from signing.formats.pdf.layout import Box
-from signing.models import Level
+from signing.models import Box, Level
 from signing.trust.certificates import Doubt, verify_signer
 from signing.trust.evidence import NO_EVIDENCE, Evidence
 

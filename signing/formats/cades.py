@@ -12,11 +12,15 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Final
 
 from foundation.errors import Malformed, Unavailable
 from signing import cms
+from signing.foreign.examination import Examination
+from signing.formats.signature import SealingTask, judged
+from signing.models import SealedDocument, Validation
 from signing.trust.certificates import Doubt, stamp_of, verify_signer
-from signing.trust.checks import Signed
+from signing.trust.checks import Judge, Signed
 
 StampMaker = Callable[[bytes, datetime], bytes]
 
@@ -79,6 +83,43 @@ def verify(signature: bytes, data: bytes | None) -> Signed:
     certificate = verify_signer(signed, cms.DATA, digest)
     stamp, doubt = stamp_of(signed)
     return Signed(certificate, signed.certificates, claimed, stamp, doubt)
+
+
+class CmsSignature:
+    """CAdES beside the file; the content may also lie inside what is read."""
+
+    name: Final = "cms"
+    media_type: Final = "application/octet-stream"  # to be kept, not to be opened
+    suffix: Final = ".p7s"
+    beside: Final = True
+
+    def recognises(self, data: bytes, *, beside: bool) -> bool:
+        """By the first bytes of DER or PEM."""
+        return looks_signed(data)
+
+    def seal(self, data: bytes, task: SealingTask) -> SealedDocument:
+        """Level B-T, or B-B with its time-stamp pending."""
+        made, stamped = make(
+            data,
+            chain=task.chain,
+            algorithm=task.algorithm,
+            sign=task.sign,
+            stamp=task.time.stamp,
+            now=task.now,
+        )
+        return task.done(made, "B-T" if stamped else "B-B", pending=not stamped)
+
+    def verify(
+        self,
+        data: bytes,
+        signature: bytes | None,
+        judge: Judge,
+        examine: Callable[[bytes], Examination],
+    ) -> Validation:
+        """Over the file beside it, or over the content inside."""
+        if signature is None:
+            return judged(self.name, judge, lambda: verify(data, None))
+        return judged(self.name, judge, lambda: verify(signature, data))
 
 
 def _der(signature: bytes) -> bytes:

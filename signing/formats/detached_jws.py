@@ -23,8 +23,11 @@ from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
 from keys.encoding.algorithms import ALGORITHMS
 from keys.encoding.jose import parse_object
+from signing.foreign.examination import Examination
+from signing.formats.signature import SealingTask, judged
+from signing.models import SealedDocument, Validation
 from signing.trust.certificates import Doubt, key_id, public_key
-from signing.trust.checks import Signed
+from signing.trust.checks import Judge, Signed
 
 TYPE: Final = "jose"
 LONGEST_CHAIN: Final = 5
@@ -75,6 +78,34 @@ def verify(data: bytes, signature: bytes) -> Signed:
     if not row.accepts(key) or not row.verify(key, native, protected + b"." + data):
         raise Doubt("digest_mismatch", "the file is not the file that was signed")
     return Signed(certificates[0], certificates[1:], claimed)
+
+
+class JwsSignature:
+    """A detached JWS beside the file; its time is claimed, so the level is B-B."""
+
+    name: Final = "jws"
+    media_type: Final = "application/octet-stream"  # to be kept, not to be opened
+    suffix: Final = ".jws"
+    beside: Final = True
+
+    def recognises(self, data: bytes, *, beside: bool) -> bool:
+        """By the first letters of a JSON object in base64url; it never carries its file."""
+        return beside and data.lstrip()[:3] == b"eyJ"
+
+    def seal(self, data: bytes, task: SealingTask) -> SealedDocument:
+        """Level B-B; no time-stamp is waited for."""
+        made = make(data, chain=task.chain, algorithm=task.algorithm, sign=task.sign, now=task.now)
+        return task.done(made, "B-B")
+
+    def verify(
+        self,
+        data: bytes,
+        signature: bytes | None,
+        judge: Judge,
+        examine: Callable[[bytes], Examination],
+    ) -> Validation:
+        """Over the file beside it."""
+        return judged(self.name, judge, lambda: verify(data, signature or b""))
 
 
 def _taken_apart(signature: bytes) -> tuple[bytes, bytes]:

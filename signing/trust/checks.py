@@ -12,7 +12,6 @@ from signing.models import (
     STOPPED,
     Check,
     CheckName,
-    Format,
     Indication,
     Level,
     Result,
@@ -87,7 +86,7 @@ class Judge:
     now: datetime
 
     def signature(
-        self, kind: Format, integrity: Check, one: Signed, evidence: Evidence = NO_EVIDENCE
+        self, kind: str, integrity: Check, one: Signed, evidence: Evidence = NO_EVIDENCE
     ) -> Validation:
         """All questions about a document with one signature that covers all of it."""
         at = one.at(self.now)
@@ -180,12 +179,12 @@ def facts_of(then: SealThen | None) -> SealFacts | None:
     return SealFacts(then.seal_id, then.name, then.owner, then.owner_name, str(then.state or ""))
 
 
-def unread(kind: Format, code: str, detail: str, result: Result = "fail") -> Validation:
+def unread(kind: str, code: str, detail: str, result: Result = "fail") -> Validation:
     """Nothing beyond integrity can be asked of such a file."""
     return summed(kind, [Check("integrity", result, code, detail)])
 
 
-def summed(kind: Format, checks: Sequence[Check]) -> Validation:
+def summed(kind: str, checks: Sequence[Check]) -> Validation:
     """The sum of the checks that were made; the others, in their order, are unknown."""
     asked = {check.name: check for check in (*_NOT_ASKED, *checks)}
     every = (asked.get(name, Check(name, "unknown", f"{name}_not_reached")) for name in _ORDER)

@@ -12,7 +12,7 @@ import pytest
 
 from keys.encoding.algorithms import ALGORITHMS
 from signing import cms
-from signing.formats.pdf import gap as pdf_gap
+from signing.foreign import gap as pdf_gap
 from tests.signing import readers
 from tests.signing.conftest import House
 from tests.signing.pages import page

@@ -13,7 +13,8 @@ from keys.errors import KeyStoreUnavailable
 from signing import Seal
 from signing.errors import DocumentNotSealable, SealNotUsable, SelfCheckFailed
 from signing.foreign import sealing as foreign_sealing
-from signing.uses import SealPlace, SignatureForm, seal_under_permit
+from signing.formats import SIGNATURES, SealPlace
+from signing.uses import seal_under_permit
 from tests.attacks.test_pdf_bombs import a_million_pages
 from tests.signing import hybrids, readers
 from tests.signing.conftest import KEEPER, House
@@ -37,11 +38,11 @@ def use(
     seal: Seal,
     permit: str,
     data: bytes,
-    form: SignatureForm = SignatureForm.PDF,
+    form: str = "pdf",
     place: SealPlace | None = None,
 ) -> bytes:
     done = seal_under_permit(
-        house, data, seal.id, permit, PURPOSE, form, place or SealPlace(), by=CLERK
+        house, data, seal.id, permit, PURPOSE, SIGNATURES[form], place or SealPlace(), by=CLERK
     )
     return done.data
 
@@ -145,9 +146,9 @@ def test_a_file_that_would_not_be_read_back_is_refused_before_the_key_signs(
     assert spent(house, seal, permit) == (0, 0)
 
 
-@pytest.mark.parametrize("form", list(SignatureForm))
+@pytest.mark.parametrize("form", list(SIGNATURES))
 def test_a_key_that_is_silent_costs_no_permit(
-    house: House, seal: Seal, permit: str, monkeypatch: pytest.MonkeyPatch, form: SignatureForm
+    house: House, seal: Seal, permit: str, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     def silent(*_arguments: object, **_more: object) -> bytes:
         raise KeyStoreUnavailable("the module does not answer", retry_after=5)
@@ -175,9 +176,9 @@ def test_a_signature_of_another_key_never_leaves(
     assert spent(house, seal, permit) == (0, 0)
 
 
-@pytest.mark.parametrize("form", list(SignatureForm))
+@pytest.mark.parametrize("form", list(SIGNATURES))
 def test_a_seal_that_is_suspended_costs_no_permit(
-    house: House, seal: Seal, permit: str, form: SignatureForm
+    house: House, seal: Seal, permit: str, form: str
 ) -> None:
     house.clock.advance(timedelta(minutes=1))
     with house.database.write() as tx:
@@ -192,7 +193,7 @@ def test_a_seal_that_is_suspended_costs_no_permit(
 def test_a_permit_that_ended_while_the_file_was_sealed_lets_nothing_leave(
     house: House, seal: Seal, permit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sealing = house.signing.seal_foreign_pdf
+    sealing = house.signing.seal_file
 
     def slow(*arguments: object, **more: object) -> object:
         sealed = sealing(*arguments, **more)
@@ -200,7 +201,7 @@ def test_a_permit_that_ended_while_the_file_was_sealed_lets_nothing_leave(
             house.seals.permits.withdraw(tx, permit, by=KEEPER, now=house.clock())
         return sealed
 
-    monkeypatch.setattr(house.signing, "seal_foreign_pdf", slow)
+    monkeypatch.setattr(house.signing, "seal_file", slow)
 
     with pytest.raises(YinzhengError, match="over"):
         use(house, seal, permit, letter())

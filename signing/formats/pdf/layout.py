@@ -30,6 +30,7 @@ from functools import lru_cache
 
 from signing.errors import PdfNotOurs
 from signing.formats.pdf.original import Original, read_original
+from signing.models import Box
 from signing.trust.evidence import NO_EVIDENCE, Evidence
 
 _NUMBER = rb"(-?\d{1,7}(?:\.\d{1,9})?)"
@@ -43,8 +44,6 @@ _REFERENCE = (
     b"/Reference[<</Type/SigRef/TransformMethod/DocMDP"
     b"/TransformParams<</Type/TransformParams/P 1/V/1.2>>>>]"
 )
-
-Box = tuple[float, float, float]
 
 
 # --- the section that seals it ----------------------------------------------------------------

@@ -15,9 +15,9 @@ from foundation.errors import Malformed, Unavailable
 from keys.encoding.der import read
 from signing import cms
 from signing.errors import PdfNotOurs, SelfCheckFailed
-from signing.formats.pdf.layout import Box, SealedPdf, SealField, compose, read_sealed
+from signing.formats.pdf.layout import SealedPdf, SealField, compose, read_sealed
 from signing.formats.pdf.original import Original, read_original
-from signing.models import Level
+from signing.models import Box, Level
 from signing.trust.certificates import Doubt, Stamp, stamp_of, verify_signer
 from signing.trust.evidence import NO_EVIDENCE, Evidence
 

@@ -7,8 +7,10 @@ import pytest
 from foundation.clock import system_clock
 from portal.frame.session import form_token
 from server.sandbox import seeds
+from signing.formats import SIGNATURES
 from tests.portal.conftest import Browse
 from tests.portal.surfer import Page, Surfer
+from tests.signing.formats.test_dummy_signature import DummySignature
 from tests.signing.pages import page as a_pdf
 
 PURPOSE = "2026 年度年检通知"
@@ -72,6 +74,20 @@ def test_any_file_gets_a_signature_beside_it(browse: Browse, house, seal, how, e
     assert answer.headers["content-disposition"].endswith(f"minutes.txt{ending}")
     found = house.signing.validate(b"minutes", answer.content)
     assert (found.indication, found.check("integrity").result) == (judged, "pass")
+
+
+def test_a_format_that_only_the_table_knows_is_offered_and_sealed(
+    browse: Browse, house, seal, monkeypatch
+):
+    monkeypatch.setitem(SIGNATURES, "dummy", DummySignature())
+    drafter, _, path = granted(browse, seal)
+    assert '<option value="dummy">DUMMY</option>' in drafter.get(path).html
+
+    answer = use(drafter, path, "minutes.txt", b"minutes", "dummy").answer
+
+    assert answer.headers["content-type"] == "application/x-dummy"
+    assert answer.headers["content-disposition"].endswith("minutes.txt.dummy")
+    assert house.signing.validate(b"minutes", answer.content).format == "dummy"
 
 
 def test_a_permit_for_one_file_seals_no_second(browse: Browse, seal: str):

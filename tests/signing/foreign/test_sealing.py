@@ -22,8 +22,9 @@ from signing.errors import (
     DocumentTooLarge,
     PdfNotOurs,
 )
+from signing.formats import SealPlace
 from signing.models import Level
-from signing.validation.service import MAX_DOCUMENT
+from signing.rules import MAX_DOCUMENT
 from tests.attacks.test_pdf_bombs import (
     a_million_pages,
     a_table_that_is_its_own_predecessor,
@@ -51,8 +52,9 @@ def letter(pages: int = 1, **more: Any) -> bytes:
 def seal_it(house: House, seal: Seal, data: bytes, **more: Any) -> SealedDocument:
     digest = b64url(hashlib.sha256(data).digest())
     approval = Approval(digest, "drafter-1", "approver-1", house.clock() - timedelta(minutes=5))
-    values = {"now": house.clock(), "box": BOX} | more
-    return house.signing.seal_foreign_pdf(seal, data, approval, **values)
+    place = SealPlace(more.pop("box", BOX), more.pop("page", 0))
+    values = {"now": house.clock(), "form": "pdf", "place": place} | more
+    return house.signing.seal_file(seal, data, approval, **values)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -164,7 +166,7 @@ def test_more_than_fifty_megabytes_are_refused(house: House, seal: Seal) -> None
 
 def test_only_the_approved_file_is_sealed(house: House, seal: Seal) -> None:
     with pytest.raises(ContentNotApproved):
-        house.signing.seal_foreign_pdf(seal, letter(), house.approval(), now=house.clock(), box=BOX)
+        house.signing.seal_file(seal, letter(), house.approval(), now=house.clock(), form="pdf")
 
 
 # --- when something is silent -----------------------------------------------------------------
