@@ -25,7 +25,7 @@ from certificates.bulk.store import STEP
 from certificates.issuing.rendering import IssuedParts
 from keys.custody.signing_policy import PendingUses
 from keys.encoding.jose import VerificationKey
-from signing.formats.sd_jwt_vc import credential
+from signing.formats import sd_jwt_vc
 from signing.models import Level
 
 STOCK, TUNED, ALONE = "pyHanko", "pyHanko tuned", "one by one"
@@ -212,7 +212,7 @@ def _repeat(work: Callable[[], object]) -> Callable[[], object]:
 
 def _issue(rooms: Rooms) -> str:
     now = datetime.now(UTC)
-    return credential.issue(
+    return sd_jwt_vc.issue(
         rooms.keys,
         CREDENTIAL_USE,
         vct="https://bench.yinzheng.test/vct",
@@ -226,7 +226,7 @@ def _issue(rooms: Rooms) -> str:
 
 
 def _disclosed(text: str, trusted: Callable[[Any], VerificationKey | None]) -> frozenset[str]:
-    answer = credential.verify(text, key_for=trusted, now=datetime.now(UTC))
+    answer = sd_jwt_vc.verify(text, key_for=trusted, now=datetime.now(UTC))
     if len(answer.disclosed) != len(CLAIMS):
         raise RowFailed("a claim was lost")
     return answer.disclosed

@@ -3,7 +3,6 @@
 One row is one certificate; its PDF, credential and offline code are renditions of that row, with
 one identifier, state and status slot. The database guards what must never happen twice (identifier,
 number per authority, status slot, certificate per draft or row) or ever (drafter = approver).
-
 Holder and fields are encrypted; `subject` is the holder's blind index, `name_index` the name's.
 """
 
@@ -107,6 +106,7 @@ certificates = Table(
     Column("record_digest", Text, nullable=False),
     Column("content_digest", Text, nullable=False),
     Column("seal_id", Text, nullable=False),
+    Column("credential_format", Text, nullable=False, server_default="dc+sd-jwt"),
     Column("drafter", Text, nullable=False),
     Column("approver", Text, nullable=False),
     Column("approved_at", UtcDateTime, nullable=False),
@@ -139,7 +139,6 @@ renditions = Table(
     Column("format", Text, primary_key=True),
     Column("data", LargeBinary, nullable=False),
     Column("digest", Text, nullable=False),
-    CheckConstraint("format IN ('pdf', 'dc+sd-jwt', 'cwt-qr')", name="format"),
 )
 
 status_lists = Table(
@@ -299,8 +298,9 @@ class Draft:
 class Certificate:
     """One certificate as the registry holds it; what is encrypted opens when first looked at.
 
-    `state` is the stored one, `act_…` the ledger's last act on it; `credential` an SD-JWT VC or "".
-    `record_digest` covers every fact that never changes, and stands in the entry of its issue.
+    `state` is the stored one, `act_…` the ledger's last act on it; `credential` the rendition in
+    `credential_format` that vouches for the record, or "". `record_digest` covers every fact that
+    never changes, and stands in the entry of its issue.
     """
 
     id: str
@@ -328,6 +328,7 @@ class Certificate:
     drafter: str
     approver: str
     approved_at: datetime
+    credential_format: str
     credential: str = field(repr=False)
     sealed_fields: bytes = field(repr=False)
     sealed_holder_code: bytes = field(repr=False)
@@ -354,14 +355,13 @@ class Certificate:
     @property
     def is_intact(self) -> bool:
         """Is the row still what was issued? Opens the fields."""
-        return self.record_digest == digest_of_record(
-            {name: getattr(self, name) for name in RECORD_FACTS}, self.fields
-        )
+        facts = {name: getattr(self, name) for name in RECORD_FACTS}
+        return self.record_digest == digest_of_record(facts, self.fields)
 
 
 CertificateRecord = Certificate
 
-# The facts of a row that never change after issue, in no particular order.
+# The facts of a row that never change after issue.
 RECORD_FACTS = (
     "identifier",
     "number",
@@ -390,9 +390,8 @@ def digest_of_record(facts: Mapping[str, Any], fields: Mapping[str, str]) -> str
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> str:
-    """Base64url SHA-256 of RFC 8785 JSON, for ASCII names and values of text, whole numbers, null:
-    for these, sorted orjson output is canonical, and bulk issuing hashes two of them a certificate.
-    """
+    """Base64url SHA-256 of RFC 8785 JSON, for ASCII names and text, whole numbers and null."""
+    # For these, sorted orjson output is canonical; bulk issuing hashes two of them a certificate.
     return b64url(sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).digest())
 
 

@@ -25,10 +25,13 @@ import msgspec
 from certificates.errors import InvalidCatalogue, UnknownType
 from certificates.identifier import is_organisation_code, is_resident_number
 from foundation.canonical import digest
+from signing.formats import CREDENTIALS
 
 LANGUAGES = ("zh-Hans", "zh-Hant", "en")
 _SPECIMEN = {"zh-Hans": "（样本）", "zh-Hant": "（樣本）", "en": " (specimen)"}
-FORMATS = ("pdf", "dc+sd-jwt", "cwt-qr")
+PAGE = "pdf"
+# What a type has that names none: fixed, because a new format must not change a published type.
+USUAL_FORMATS = (PAGE, "dc+sd-jwt", "cwt-qr")
 FORMAT_CHECKS = {"organisation-code": is_organisation_code, "resident-number": is_resident_number}
 
 EXACT_CODES = {"code", "organisation-code", "resident-number"}  # upper-case, without spaces
@@ -144,7 +147,7 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     layout: Layout
     fields: tuple[Field, ...]
     purposes: Mapping[str, TypePurpose]
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = USUAL_FORMATS
     seal_use: str = "certificate"
 
 
@@ -283,8 +286,9 @@ def _check(it: Definition) -> None:
         raise InvalidCatalogue("two fields share a name")
     if len(it.code) != 21 or not is_organisation_code(it.code[:18]):
         raise InvalidCatalogue("code must be an organisation code and three characters")
-    if set(it.formats) - set(FORMATS):
-        raise InvalidCatalogue(f"formats must be among {', '.join(FORMATS)}")
+    known_formats = (PAGE, *CREDENTIALS)
+    if set(it.formats) - set(known_formats):
+        raise InvalidCatalogue(f"formats must be among {', '.join(known_formats)}")
     used = {it.holder.code, it.holder.name, it.number.field}
     used |= {it.validity.issued, it.validity.start, it.validity.end}
     used |= {it.holder.birth_date, it.holder.sex} - {""}

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from certificates.catalogue import CertificateType
+from certificates.catalogue import PAGE, CertificateType
 from certificates.errors import ContentChanged
 from certificates.issuing.rendering import IssuedParts, Renderer
 from certificates.models import (
@@ -53,10 +53,13 @@ from signing import (
     must_be_usable,
     stopped,
 )
-from signing.formats.cwt_qr import code as cwt_qr
-from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
-
-QR_USE = "certificates.qr"
+from signing.formats import (
+    CREDENTIALS,
+    CredentialContent,
+    CredentialFormat,
+    CredentialSigner,
+    chosen_credentials,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +128,18 @@ class Issuer:
         _must_be_what_was_approved(order)
         must_be_usable(seal, now)
         trail = PendingUses()  # `keep` records the uses of the seal's key with what they sealed
-        try:
-            credential = self._credential(order, seal, slot, now, trail)
-        except (KeyMayNotSign, NoActiveKey, UnknownCertificate):
-            raise stopped(seal) from None
-        files = {"dc+sd-jwt": credential.encode()}
-        if "cwt-qr" in kind.formats:
-            files["cwt-qr"] = self._offline_code(kind, content, slot, now).encode()
+        signer = CredentialSigner(
+            self._keys, seal.use, order.approval.order(now, purpose=kind.code), trail
+        )
+        said = self._said(kind, content, slot, now)
+        credentials = chosen_credentials(kind.formats)
+        files = {name: _issued(CREDENTIALS[name], said, signer, seal) for name in credentials}
         sealed = None
-        if "pdf" in kind.formats:
-            issued = IssuedParts(credential, files["cwt-qr"].decode() if "cwt-qr" in files else "")
-            sealed = self._sealed_page(order, seal, issued, now, trail)
-            files["pdf"] = sealed.data
+        if PAGE in kind.formats:
+            sealed = self._sealed_page(order, seal, _parts(files), now, trail)
+            files[PAGE] = sealed.data
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
-        row = self._row(order, slot, subject, now)
+        row = self._row(order, slot, subject, now) | {"credential_format": credentials[0]}
         return MadeCertificate(order, slot, subject, now, row, files, trail, sealed)
 
     def keep(self, tx: Tx, all_made: Sequence[MadeCertificate]) -> None:
@@ -183,55 +184,27 @@ class Issuer:
             trail=trail,
         )
 
-    def _credential(
-        self, order: Order, seal: Seal, slot: Slot, now: datetime, trail: PendingUses
-    ) -> str:
-        kind, content = order.kind, order.content
-        return sd_jwt_vc.issue(
-            self._keys,
-            seal.use,
-            vct=kind.vct(self._public_url),
-            claims={
-                "identifier": content.identifier,
-                "type_code": kind.code,
-                "issuing_authority": {"code": content.authority, "name": content.authority_name},
-                **content.fields,
-            },
-            disclosable=tuple(content.fields),
-            iss=self._public_url,
-            iat=now,
-            nbf=starts(content.valid_from),
-            exp=ends(content.valid_until) if content.valid_until else None,
-            status=self._status(slot),
-            chain=self._keys.chain(seal.use)[:-1],
-            order=order.approval.order(now, purpose=kind.code),
-            trail=trail,
-        )
-
-    def _offline_code(
+    def _said(
         self, kind: CertificateType, content: Content, slot: Slot, now: datetime
-    ) -> str:
-        """What a phone without a network can check: who, what, until when, and by whom.
-
-        Short names keep the symbol coarse enough for paper; `status` is list and index under the
-        issuer's /status-lists. No `exp`: an old certificate is still genuine, `until` says its end.
-        """
-        self._keys.ensure(QR_USE)
-        claims: dict[str, Any] = {
-            "id": content.identifier,
-            "number": content.number,
-            "holder": content.fields[kind.holder.name],
-            "by": content.authority_name,
-            "from": content.valid_from.isoformat(),
-            "status": [slot.list_id, slot.index],
-        }
-        if content.valid_until:
-            claims["until"] = content.valid_until.isoformat()
-        return cwt_qr.issue(self._keys, QR_USE, claims, iss=self._public_url, iat=now)
-
-    def _status(self, slot: Slot) -> dict[str, Any]:
-        uri = f"{self._public_url}/status-lists/{slot.list_id}"
-        return {"status_list": {"idx": slot.index, "uri": uri}}
+    ) -> CredentialContent:
+        """What every credential of a certificate says."""
+        return CredentialContent(
+            identifier=content.identifier,
+            number=content.number,
+            type_code=kind.code,
+            type_url=kind.vct(self._public_url),
+            authority=content.authority,
+            authority_name=content.authority_name,
+            holder_name=content.fields[kind.holder.name],
+            fields=content.fields,
+            valid_from=content.valid_from,
+            valid_until=content.valid_until,
+            starts=starts(content.valid_from),
+            ends=ends(content.valid_until) if content.valid_until else None,
+            status=(slot.list_id, slot.index),
+            issuer=self._public_url,
+            issued_at=now,
+        )
 
     def _row(self, order: Order, slot: Slot, subject: str, now: datetime) -> dict[str, Any]:
         kind, content, approval = order.kind, order.content, order.approval
@@ -321,6 +294,24 @@ def _last_act(made: MadeCertificate, entries: Mapping[str, str]) -> StatusAct:
         row["state_reason"],
         entries[row["id"]],
     )
+
+
+def _issued(
+    form: CredentialFormat, said: CredentialContent, signer: CredentialSigner, seal: Seal
+) -> bytes:
+    try:
+        return form.issue(said, signer)
+    except (KeyMayNotSign, NoActiveKey, UnknownCertificate):
+        if not form.vouches:  # signed by another key than the seal's
+            raise
+        raise stopped(seal) from None
+
+
+def _parts(files: Mapping[str, bytes]) -> IssuedParts:
+    """What the page shows of the credentials: the one that vouches, and the first code."""
+    form, credential = next(iter(files.items()))
+    codes = (data.decode() for name, data in files.items() if CREDENTIALS[name].is_code)
+    return IssuedParts(credential.decode(), next(codes, ""), CREDENTIALS[form])
 
 
 def _must_be_what_was_approved(order: Order) -> None:

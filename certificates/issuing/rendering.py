@@ -35,6 +35,7 @@ from certificates.catalogue import CertificateType, hash_templates
 from certificates.errors import LayoutOverflow, MissingGlyph
 from certificates.models import Content
 from foundation.errors import YinzhengError
+from signing.formats import USUAL_CREDENTIAL, CredentialFormat
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _UNDRAWABLE = re.compile(r"the text `\"(?P<text>.*)\"` could not be displayed", re.DOTALL)
@@ -74,10 +75,14 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True)
 class IssuedParts:
-    """What exists only once a certificate is made: its codes and its credential."""
+    """What exists only once a certificate is made: its code, and the credential that is attached.
+
+    `offline_code` is "" for a type that has none; `format` is the credential's.
+    """
 
     credential: str
     offline_code: str
+    format: CredentialFormat = USUAL_CREDENTIAL
 
 
 class Renderer:
@@ -228,7 +233,17 @@ def page_data(
         },
         "online": symbol(f"{public_url}/v/{content.qr_token}"),
         "offline": symbol(issued.offline_code) if issued else None,
-        "credential": issued.credential if issued else None,
+        "credential": _attached(issued) if issued else None,
+    }
+
+
+def _attached(issued: IssuedParts) -> dict[str, str]:
+    form = issued.format
+    return {
+        "text": issued.credential,
+        "file": f"credential{form.suffix}",
+        "media_type": form.media_type,
+        "title": form.title,
     }
 
 

@@ -65,7 +65,7 @@ class Register:
         return self.rendition(actor, identifier, "pdf")
 
     def rendition(self, actor: Actor, identifier: str, form: str) -> bytes:
-        """A rendition ("pdf", "dc+sd-jwt", "cwt-qr"), under the same rule as `get`."""
+        """A rendition ("pdf", or a format of `CREDENTIALS`), under the same rule as `get`."""
         certificate = self._look(actor, identifier, "certificate.downloaded", form)
         with self.database.read() as tx:
             data = store.rendition(tx, certificate.id, form)

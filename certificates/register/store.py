@@ -76,7 +76,7 @@ _RECORD: Select[Any] = select(
             renditions,
             and_(
                 renditions.c.certificate_id == certificates.c.id,
-                renditions.c.format == "dc+sd-jwt",
+                renditions.c.format == certificates.c.credential_format,
             ),
         ),
         certificates.c.id,

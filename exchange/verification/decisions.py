@@ -36,6 +36,7 @@ from exchange.verification.requests import asked_text
 from foundation.actor import Actor
 from ledger import Entry, EntryRef
 from signing import Check
+from signing.formats import CREDENTIALS, CredentialReading
 
 KIND = "exchange.verified"
 
@@ -54,16 +55,15 @@ class Facts:
 class HandedIn:
     """What a file or a code says of itself, before the register is asked.
 
-    `identifier` is what it claims to be; `credential` the credential it carries, `seal_id` the seal
-    it bears, `facts` what else it says, by the record's attribute names. `checks` are those made on
-    the file itself. Of what is not `ours` nothing is believed and nothing is looked up.
+    `identifier` is what it claims to be; `said` what the credential says that it is or carries,
+    `seal_id` the seal it bears. `checks` are those made on the file itself. Of what is not `ours`
+    nothing is believed and nothing is looked up.
     """
 
     checks: Mapping[str, Check]
     identifier: str = ""
-    credential: str = ""
+    said: CredentialReading | None = None
     seal_id: str = ""
-    facts: Mapping[str, str] | None = None
     ours: bool = True
 
 
@@ -278,20 +278,8 @@ def _against_register(
 
 
 def _says_the_same(handed_in: HandedIn, record: CertificateRecord) -> bool:
-    if not handed_in.credential and not handed_in.facts:
-        return False  # nothing ties it to this record
-    if handed_in.credential and not _is_part_of(handed_in.credential, record.credential):
-        return False
-    return all(
-        str(getattr(record, name)) == value for name, value in (handed_in.facts or {}).items()
-    )
-
-
-def _is_part_of(shown: str, whole: str) -> bool:
-    """The same signed part, and no disclosure that the whole credential does not have."""
-    signed, *disclosures = shown.split("~")
-    all_signed, *all_disclosures = whole.split("~")
-    return signed == all_signed and set(disclosures) <= set(all_disclosures)
+    said = handed_in.said  # without it, nothing ties the file to this record
+    return said is not None and CREDENTIALS[said.format].same_as(said, record)
 
 
 def _predicates(

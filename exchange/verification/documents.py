@@ -1,8 +1,8 @@
 """What a file or a QR code says of itself, read before the register is asked.
 
     a sealed PDF          four checks by `signing`, and the credential attached inside
-    a credential (text)   the SD-JWT VC itself, whole or with claims left out by the holder
-    an offline code       "YZ1:…", a COSE signature over a few facts
+    a credential          in any format of `CREDENTIALS`, such as an SD-JWT VC
+    an offline code       the text of a QR code in such a format, "YZ1:…"
     a link                "https://…/v/{token}", printed on the certificate or shown for a minute
 
 Nothing here decides: it names a certificate and reports checks. A signature of ours comes first:
@@ -13,8 +13,8 @@ register's alone, so a code that has run out is "expired" and not "forged".
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -22,10 +22,7 @@ from cryptography import x509
 from certificates import CertificateRecord, starts
 from exchange import rules
 from exchange.verification.decisions import HandedIn
-from foundation.canonical import b64url_decode
-from foundation.errors import YinzhengError
-from keys import Keys, UnknownKey
-from keys.encoding.jose import VerificationKey, parse_object
+from keys import Keys
 from signing import (
     PUBLIC,
     Budget,
@@ -34,14 +31,16 @@ from signing import (
     Signing,
     Validation,
 )
-from signing.formats.cwt_qr import code as cwt_qr
-from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
+from signing.formats import (
+    CREDENTIALS,
+    CredentialFormat,
+    CredentialReading,
+    credential_format,
+    says_all_of,
+)
 
-QR_USE: Final = "certificates.qr"
 NOT_OURS: Final = HandedIn({"integrity": rules.NO_DOCUMENT}, ours=False)
 _ALTERED: Final = HandedIn({"integrity": rules.FAIL["integrity", "document_altered"]})
-_ANY_SEAL: Final = "seal/"
-_WHENEVER: Final = timedelta(days=400 * 365)  # the register, not the document, says what ran out
 _TOKEN_LENGTH: Final = 64
 _DOCUMENT_PASSED: Final[Mapping[str, Check]] = {
     "integrity": rules.PASS["document_intact"],
@@ -62,15 +61,6 @@ _DOCUMENT_CODES: Final = {
     ("time", "fail"): "time_not_confirmed",
     ("time", "unknown"): "time_not_confirmed",
 }
-# What an offline code says → what the record calls it.
-_CODE_CLAIMS: Final = {
-    "id": "identifier",
-    "number": "number",
-    "holder": "holder_name",
-    "by": "authority_name",
-    "from": "valid_from",
-    "until": "valid_until",
-}
 
 
 def read_document(
@@ -80,8 +70,8 @@ def read_document(
 
     Raises `Unavailable` when the `budget` of those who ask is spent.
     """
-    if data.startswith(b"eyJ"):
-        return _credential(keys, data.decode("ascii", "replace").strip(), now)
+    if form := credential_format(data, is_code=False):
+        return _credential(form, data, keys, now)
     validation = signing.validate_pdf(data, budget)
     if not _may_be_certificate(validation) or not (validation.kids or _bears_our_seal(keys, data)):
         return NOT_OURS
@@ -114,14 +104,21 @@ def _bears_our_seal(keys: Keys, data: bytes) -> bool:
 
 
 def _pdf(validation: Validation) -> HandedIn:
-    attached = next(filter(_looks_like_credential, validation.attachments.values()), b"")
-    credential = attached.decode("ascii", "replace")
+    said = _attached(validation)
     return HandedIn(
         checks={check.name: _in_our_words(check) for check in validation.checks[:4]},
-        identifier=_claimed_identifier(credential),
-        credential=credential,
+        identifier=said.identifier if said else "",
+        said=said,
         seal_id=validation.seal_id or "",
     )
+
+
+def _attached(validation: Validation) -> CredentialReading | None:
+    """What the credential in a PDF claims: believed only under the seal of the PDF it is in."""
+    for data in validation.attachments.values():
+        if form := credential_format(data, is_code=False):
+            return form.claimed(data)
+    return None
 
 
 def _in_our_words(check: Check) -> Check:
@@ -135,43 +132,35 @@ def _in_our_words(check: Check) -> Check:
     return (rules.FAIL if check.result == "fail" else rules.UNKNOWN)[check.name, code]
 
 
-def _credential(keys: Keys, text: str, now: datetime) -> HandedIn:
-    """Signed by a seal of ours? Whether it may still say so, the register's own copy tells.
-
-    A text that names no key of ours is not ours; one that names it and does not verify was altered,
-    and so was one whose header is torn while the rest still names a certificate.
-    """
-    header = _claimed(text, 0)
-    key = _seal_key(keys, header, _ANY_SEAL)
-    if key is None:
-        torn = not header and _claimed_identifier(text)
-        return _ALTERED if torn else NOT_OURS
+def _credential(form: CredentialFormat, data: bytes, keys: Keys, now: datetime) -> HandedIn:
+    """Signed by a key of ours? Whether it may still say so, the register's own copy tells."""
     try:
-        verified = sd_jwt_vc.verify(text, key_for=lambda _header: key, now=now, leeway=_WHENEVER)
+        said = form.read(data, keys, now)
     except CredentialRefused:
         return _ALTERED
-    identifier = str(verified.claims.get("identifier", ""))
-    return HandedIn({"integrity": rules.PASS["document_intact"]}, identifier, text)
+    if said is None:
+        return NOT_OURS
+    return HandedIn({"integrity": rules.PASS["document_intact"]}, said.identifier, said)
 
 
 def read_code(keys: Keys, text: str, now: datetime) -> HandedIn:
     """What an offline code says."""
+    data = text.encode("utf-8", "replace")
+    form = credential_format(data, is_code=True)
     try:
-        verified = cwt_qr.verify(
-            text, key_for=cwt_qr.trusted(keys, QR_USE), now=now, leeway=_WHENEVER
-        )
+        said = form.read(data, keys, now) if form else None
     except CredentialRefused:
+        said = None
+    if said is None:
         return HandedIn({"integrity": rules.FAIL["integrity", "code_altered"]})
     checks = {"integrity": rules.PASS["code_intact"]}
-    if verified.issued_at > now + rules.CLOCK_SKEW:
+    if said.issued_at and said.issued_at > now + rules.CLOCK_SKEW:
         checks["time"] = rules.UNKNOWN["time", "time_in_future"]
-    claims = {name: str(value) for name, value in verified.claims.items()}
-    facts = {theirs: claims[ours] for ours, theirs in _CODE_CLAIMS.items() if ours in claims}
-    return HandedIn(checks=checks, identifier=claims.get("id", ""), facts=facts)
+    return HandedIn(checks, said.identifier, said)
 
 
 def is_offline_code(text: str) -> bool:
-    return text.startswith(cwt_qr.PREFIX)
+    return credential_format(text.encode("utf-8", "replace"), is_code=True) is not None
 
 
 def token_of(text: str, public_url: str) -> str:
@@ -199,52 +188,13 @@ def vouched_by_credential(keys: Keys, record: CertificateRecord) -> bool:
 
     Retired keys count: they signed while they were active. Dates are the register's business.
     """
-
-    def key_for(header: Mapping[str, Any]) -> VerificationKey | None:
-        return _seal_key(keys, header, f"{_ANY_SEAL}{record.seal_id}/")
-
-    at = max(record.issued_at, starts(record.valid_from))
+    form, data = CREDENTIALS.get(record.credential_format), record.credential.encode()
+    if form is None or not form.vouches:
+        return False
     try:
-        claims = sd_jwt_vc.verify(
-            record.credential, key_for=key_for, now=at, leeway=_WHENEVER
-        ).claims
+        said = form.read(data, keys, max(record.issued_at, starts(record.valid_from)))
     except CredentialRefused:
         return False
-    return record.is_intact and _same_words(claims, record)
-
-
-def _seal_key(keys: Keys, header: Mapping[str, Any], uses: str) -> VerificationKey | None:
-    """The key that a credential names, if its use begins with `uses`."""
-    try:
-        key = keys.find(str(header.get("kid", "")))
-    except UnknownKey:
-        return None
-    return key.verification if f"{key.use}/".startswith(uses) else None
-
-
-def _same_words(claims: Mapping[str, Any], record: CertificateRecord) -> bool:
-    authority = claims.get("issuing_authority")
-    code = authority.get("code") if isinstance(authority, Mapping) else authority
-    return (
-        claims.get("identifier") == record.identifier
-        and code == record.issuing_authority
-        and all(claims.get(name) == value for name, value in record.fields.items())
-    )
-
-
-def _looks_like_credential(data: bytes) -> bool:
-    return data.startswith(b"eyJ") and b"~" in data
-
-
-def _claimed_identifier(credential: str) -> str:
-    """The identifier inside a credential: believed only under the seal of the PDF it is in."""
-    identifier = _claimed(credential, 1).get("identifier")
-    return identifier if isinstance(identifier, str) else ""
-
-
-def _claimed(credential: str, part: int) -> Mapping[str, Any]:
-    """Header (0) or payload (1) of a credential that nobody has verified: to find things by."""
-    try:
-        return parse_object(b64url_decode(credential.split("~")[0].split(".")[part]))
-    except (YinzhengError, IndexError):
-        return {}
+    if said is None or said.data != data or not said.is_by_seal(record.seal_id):
+        return False
+    return record.is_intact and says_all_of(said, record)

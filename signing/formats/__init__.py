@@ -1,6 +1,7 @@
-"""How each kind of document is sealed or signed, and read back; `SIGNATURES` is the table of kinds.
+"""Two tables: the ways to sign a file, and the ways to write a certificate as a credential.
 
 signature      what a signature format is: one interface, what it gets and what it answers
+credential     the same for credential formats
 pdf/           seals the PDFs we render (PAdES B-LT) and those of others, and reads seals back
 cades          CMS beside any file
 detached_jws   JWS beside any file
@@ -11,12 +12,23 @@ A new format is a file here and its row below. Whatever lists formats, offers th
 asks the table at that moment.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from signing.formats import cwt_qr, sd_jwt_vc
 from signing.formats.cades import CmsSignature
+from signing.formats.credential import (
+    CredentialContent,
+    CredentialFormat,
+    CredentialReading,
+    CredentialRecord,
+    CredentialSigner,
+    says_all_of,
+)
+from signing.formats.cwt_qr import CwtQr
 from signing.formats.detached_jws import JwsSignature
 from signing.formats.pdf import PdfSignature
+from signing.formats.sd_jwt_vc import SdJwtVc
 from signing.formats.signature import (
     USUAL_BOX,
     SealingTask,
@@ -29,6 +41,12 @@ from signing.formats.signature import (
 _SIGNATURES: Final[tuple[SignatureFormat, ...]] = (PdfSignature(), CmsSignature(), JwsSignature())
 SIGNATURES: Final[dict[str, SignatureFormat]] = {each.name: each for each in _SIGNATURES}
 
+_CREDENTIALS: Final[tuple[CredentialFormat, ...]] = (SdJwtVc(), CwtQr())
+CREDENTIALS: Final[dict[str, CredentialFormat]] = {each.name: each for each in _CREDENTIALS}
+
+# What vouches for a record whose type names no format that can.
+USUAL_CREDENTIAL: Final = CREDENTIALS["dc+sd-jwt"]
+
 # What a signature beside a file is taken for when no format recognises it.
 UNMARKED: Final = SIGNATURES["cms"]
 
@@ -39,15 +57,41 @@ def recognised(data: bytes, *, beside: bool = False) -> SignatureFormat | None:
     return next(found, None)
 
 
+def credential_format(data: bytes, *, is_code: bool) -> CredentialFormat | None:
+    """The credential format of a stranger's file, or of the text of a QR code."""
+    found = (each for each in CREDENTIALS.values() if each.is_code == is_code)
+    return next((each for each in found if each.recognises(data)), None)
+
+
+def chosen_credentials(formats: Iterable[str]) -> list[str]:
+    """Which credentials a certificate of a type with these formats gets, in the order of making.
+
+    The first one vouches for its record: the first of the type's that can, or the usual one.
+    """
+    wanted = [name for name in formats if name in CREDENTIALS]
+    first = next((name for name in wanted if CREDENTIALS[name].vouches), USUAL_CREDENTIAL.name)
+    return [first, *(name for name in wanted if name != first)]
+
+
 __all__ = [
+    "CREDENTIALS",
     "SIGNATURES",
     "UNMARKED",
     "USUAL_BOX",
+    "USUAL_CREDENTIAL",
+    "CredentialContent",
+    "CredentialFormat",
+    "CredentialReading",
+    "CredentialRecord",
+    "CredentialSigner",
     "SealPlace",
     "SealingTask",
     "SignatureFormat",
+    "chosen_credentials",
+    "credential_format",
     "cwt_qr",
     "judged",
     "recognised",
+    "says_all_of",
     "sd_jwt_vc",
 ]

@@ -32,8 +32,7 @@ from foundation.actor import ANONYMOUS, Actor, ActorKind
 from foundation.encryption import subject_of
 from foundation.errors import Invalid, Malformed
 from server.services import assemble
-from signing.formats.cwt_qr import code as cwt_qr
-from signing.formats.sd_jwt_vc import credential
+from signing.formats import cwt_qr, sd_jwt_vc
 from signing.service import Signing
 from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, PUBLIC_URL, STRANGER, WANG
 
@@ -71,7 +70,7 @@ def test_a_draft_becomes_a_sealed_certificate(certificates, issued, ledger, seal
 
 
 def test_the_credential_verifies_and_says_what_was_approved(issued, keys, clock):
-    verified = credential.verify(
+    verified = sd_jwt_vc.verify(
         issued.credential,
         key_for=keys.trusted(_use_of(issued)),
         now=clock(),

@@ -40,6 +40,7 @@ RECORD = Certificate(
     drafter="wang",
     approver="li",
     approved_at=AT,
+    credential_format="dc+sd-jwt",
     credential="",
     sealed_fields=b"",
     sealed_holder_code=b"",

@@ -13,6 +13,7 @@ from exchange.models import EVERYONE, PUBLIC_CHECK, Purpose
 from exchange.rules import FAIL, NOT_CHECKED, PASS, UNKNOWN, RecordEvidence
 from exchange.verification.decisions import Decision, Facts, HandedIn, decide, entry_of
 from foundation.actor import SYSTEM
+from signing.formats.credential import CredentialReading
 from tests.exchange.conftest import PERMIT as PERMIT_FIELDS
 from tests.exchange.test_rules import AT, GOOD
 from tests.exchange.test_rules import RECORD as BARE
@@ -29,8 +30,18 @@ FILE = {name: PASS[code] for name, code in (
     ("integrity", "document_intact"), ("seal", "seal_valid"),
     ("authority", "authority_confirmed"), ("time", "time_confirmed"),
 )}  # fmt: skip
-GENUINE = replace(RECORD, credential="signed~a~b")
-WHOLE = HandedIn(FILE, GENUINE.identifier, "signed~a~b", "seal")
+GENUINE = replace(RECORD, credential="signed~a~b", credential_format="dc+sd-jwt")
+
+
+def credential(text: str) -> CredentialReading:
+    return CredentialReading("dc+sd-jwt", text.encode(), GENUINE.identifier)
+
+
+def code_saying(**facts: str) -> CredentialReading:
+    return CredentialReading("cwt-qr", b"", GENUINE.identifier, facts=facts)
+
+
+WHOLE = HandedIn(FILE, GENUINE.identifier, credential("signed~a~b"), "seal")
 
 
 def purpose(type_name: str, basis: str, **changed: Any) -> Purpose:
@@ -122,30 +133,30 @@ def test_a_genuine_file_that_says_what_the_register_says_is_valid():
     assert handing_in() == ("valid", "")
 
 
-@pytest.mark.parametrize("credential", ["signed~a~b", "signed~b", "signed"])
-def test_a_holder_may_disclose_less(credential):
-    assert handing_in(replace(WHOLE, credential=credential)) == ("valid", "")
+@pytest.mark.parametrize("text", ["signed~a~b", "signed~b", "signed"])
+def test_a_holder_may_disclose_less(text):
+    assert handing_in(replace(WHOLE, said=credential(text))) == ("valid", "")
 
 
 @pytest.mark.parametrize(
-    "file",
+    "reading",
     [
-        replace(WHOLE, credential="other~a~b"),
-        replace(WHOLE, credential="signed~a~c"),
-        replace(WHOLE, credential=""),
-        replace(WHOLE, credential="", facts={"number": "JY2"}),
-        replace(WHOLE, credential="", facts={"number": "JY1", "authority_name": "Another"}),
-        replace(WHOLE, facts={"number": "JY2"}),
+        credential("other~a~b"),
+        credential("signed~a~c"),
+        None,
+        code_saying(),
+        code_saying(number="JY2"),
+        code_saying(number="JY1", authority_name="Another"),
     ],
-    ids=["another", "one disclosure more", "nothing", "a number", "a name", "both, one wrong"],
+    ids=["another", "one disclosure more", "nothing", "no fact", "a number", "both, one wrong"],
 )
-def test_a_genuine_seal_over_something_else_is_tampered(file):
-    assert handing_in(file) == ("tampered", "document_differs")
+def test_a_genuine_seal_over_something_else_is_tampered(reading):
+    assert handing_in(replace(WHOLE, said=reading)) == ("tampered", "document_differs")
 
 
 def test_a_code_is_compared_by_what_it_says():
-    facts = {"number": "JY1", "valid_until": "2031-03-01"}
-    code = HandedIn({"integrity": PASS["code_intact"]}, GENUINE.identifier, facts=facts)
+    reading = code_saying(number="JY1", valid_until="2031-03-01")
+    code = HandedIn({"integrity": PASS["code_intact"]}, GENUINE.identifier, reading)
 
     assert handing_in(code) == ("valid", "")
     assert handing_in(code, valid_until=None) == ("tampered", "document_differs")

@@ -12,9 +12,8 @@ from pyhanko.sign import PdfSignatureMetadata, PdfSigner, SimpleSigner, fields
 from pyhanko.sign.timestamps import TimeStamper
 from pyhanko_certvalidator import ValidationContext
 
-from signing import Seal
+from signing import MAX_DOCUMENT, Seal
 from signing.errors import DocumentTooLarge, SealNotUsable
-from signing.validation import service
 from tests.attacks.test_pdf_signatures import other_title
 from tests.signing.conftest import BOX, KEEPER, House
 from tests.signing.pages import page
@@ -76,7 +75,7 @@ def test_an_encrypted_pdf_says_so(house: House, password: str) -> None:
 
 def test_a_document_above_fifty_megabytes_is_refused(house: House) -> None:
     with pytest.raises(DocumentTooLarge):
-        house.signing.validate_pdf(bytes(service.MAX_DOCUMENT + 1))
+        house.signing.validate_pdf(bytes(MAX_DOCUMENT + 1))
 
 
 def test_a_stranger_s_signature_is_intact_but_nobody_here_knows_them(

@@ -17,8 +17,8 @@ from sd_jwt.verifier import SDJWTVerifier
 from foundation.canonical import b64url
 from keys import Keys
 from signing.errors import CredentialRefused
-from signing.formats.sd_jwt_vc import credential as sd_jwt_vc
-from signing.formats.sd_jwt_vc.credential import KeyBinding
+from signing.formats import sd_jwt_vc
+from signing.formats.sd_jwt_vc import KeyBinding
 from tests.signing.conftest import House
 
 USE = "certificates.credentials"
