@@ -9,10 +9,18 @@ import pytest
 
 from certificates.models import FIELDS, HOLDER_CODE
 from exchange import VerificationRequest
-from exchange.models import EVERYONE, PUBLIC_CHECK, Purpose
+from exchange.models import EVERYONE, PUBLIC_CHECK, Purpose, Verdict
 from exchange.rules import FAIL, NOT_CHECKED, PASS, UNKNOWN, RecordEvidence
-from exchange.verification.decisions import Decision, Facts, HandedIn, decide, entry_of
+from exchange.verification.decisions import (
+    Decision,
+    Facts,
+    HandedIn,
+    decide,
+    entry_of,
+    verdict_of,
+)
 from foundation.actor import SYSTEM
+from ledger import EntryRef
 from signing.formats.credential import CredentialReading
 from tests.exchange.conftest import PERMIT as PERMIT_FIELDS
 from tests.exchange.test_rules import AT, GOOD
@@ -239,11 +247,14 @@ def test_yes_or_no_is_answered_only_when_the_purpose_asks():
     assert answered(grants=none).predicates == {}
 
 
-def entry(decision: Decision, basis: str = FOOD_LAW) -> Any:
-    request = VerificationRequest(
-        number="JY1", purpose="loan-application", legal_basis=basis, case_ref="7"
-    )
-    return entry_of(request, decision, SYSTEM, AT)
+REF = EntryRef("e1", b"", b"", {})
+REQUEST = VerificationRequest(
+    number="JY1", purpose="loan-application", legal_basis=FOOD_LAW, case_ref="7"
+)
+
+
+def entry(decision: Decision, basis: str = FOOD_LAW, **more: str) -> Any:
+    return entry_of(replace(REQUEST, legal_basis=basis), decision, SYSTEM, AT, **more)
 
 
 def test_the_entry_of_a_refusal_names_the_holder_and_of_a_miss_nobody():
@@ -251,6 +262,7 @@ def test_the_entry_of_a_refusal_names_the_holder_and_of_a_miss_nobody():
 
     assert (refused.subject, refused.certificate) == (RECORD.subject, RECORD.identifier)
     assert missed.subject != entry(answered(record=None)).subject
+    assert missed.subject != missed.certificate
     assert len(missed.subject) == len(missed.certificate) == 64
 
 
@@ -260,3 +272,79 @@ def test_a_basis_of_ours_is_public_and_a_word_of_the_askers_own_is_committed_to(
 
     assert (ours.legal_basis, "legal_basis" in ours.private) == (LOAN_LAW, False)
     assert (theirs.legal_basis, theirs.private["legal_basis"]) == ("", "on the quiet")
+    assert "legal_basis" not in entry(answered(""), "").private
+
+
+def test_a_purpose_that_the_catalogue_does_not_know_is_committed_to():
+    known = answered()
+    assert (entry(known).purpose, "purpose" in entry(known).private) == ("loan-application", False)
+
+    unknown = entry(replace(known, purpose_known=False))
+
+    assert (unknown.purpose, unknown.private["purpose"]) == ("", "loan-application")
+
+
+def test_an_answer_is_kept_whole_and_its_values_only_committed_to():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",), predicates=("valid_today",))}
+    kept = entry(answered(grants=wide, shown=("name",)), batch="b1")
+
+    assert (kept.kind, kept.actor, kept.at) == ("exchange.verified", SYSTEM, AT)
+    assert (kept.verdict, kept.case_ref) == ("valid", "7")
+    assert kept.disclosed == ("name", "valid_today")
+    assert kept.details == {
+        "checks": "pass:record_intact pass:seal_valid pass:authority_confirmed "
+        "pass:time_confirmed pass:active pass:within_validity",
+        "batch": "b1",
+    }
+    assert kept.private == {"asked": "number:JY1", "shown": '{"name":"Zhang","valid_today":true}'}
+
+
+def test_of_what_was_not_answered_only_the_question_and_the_reason_are_kept():
+    kept = entry(answered(LOAN_LAW), LOAN_LAW)
+
+    assert kept.verdict == "not_permitted"
+    assert kept.details["reason"] == "legal_basis_not_registered"
+    assert "batch" not in kept.details
+    assert kept.private == {"asked": "number:JY1"}
+    assert kept.disclosed == ()
+    assert "reason" not in entry(answered()).details
+    for alone in ({"fields": {"name": "Zhang"}}, {"predicates": {"valid_today": True}}):
+        assert "shown" in entry(replace(answered(), **alone)).private
+
+
+def test_a_verdict_tells_what_was_decided():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",), predicates=("valid_today",))}
+    decision = answered(grants=wide, shown=("name",))
+
+    assert verdict_of(REQUEST, decision, AT, REF, "r1", "signed") == Verdict(
+        verdict="valid",
+        checks=decision.assessment.checks,
+        fields={"name": "Zhang"},
+        predicates={"valid_today": True},
+        type=LICENCE,
+        issuing_authority="authority",
+        authority_name="Authority",
+        purpose="loan-application",
+        legal_basis=FOOD_LAW,
+        case_ref="7",
+        checked_at=AT,
+        entry_id=REF.id,
+        receipt_id="r1",
+        receipt="signed",
+        reason="",
+        next_step="",
+        identifier=RECORD.identifier,
+    )
+
+
+@pytest.mark.parametrize("doubted", [replace(GOOD, witnessed=False), None])
+def test_a_silent_verdict_does_not_name_the_certificate_it_is_silent_about(doubted):
+    """`decision.record` is there, for the ledger alone."""
+    decision = answered(evidence=doubted) if doubted else answered(LOAN_LAW)
+    verdict = verdict_of(REQUEST, decision, AT, REF, "r1", "")
+
+    assert decision.record is RECORD
+    assert (verdict.type, verdict.issuing_authority, verdict.authority_name) == ("", "", "")
+    assert verdict.identifier == ""
+    assert verdict.reason == decision.reason
+    assert verdict.next_step
