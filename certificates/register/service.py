@@ -35,7 +35,7 @@ _ADMINISTRATION = "《中华人民共和国行政许可法》第六十一条"
 
 
 class Register:
-    """The reading half of the certificate room; `Certificates` is the whole."""
+    """Reading: for the holder, and for officers of the authority."""
 
     def __init__(
         self, database: Database, ledger: Ledger, clock: Clock, catalogue: Catalogue

@@ -281,16 +281,25 @@ def test_a_template_swapped_between_approval_and_sealing_is_refused(
 
 
 def test_a_type_changed_between_review_and_approval_is_refused(
-    certificates, submitted, types, tmp_path
+    submitted, database, keys, ledger, clock, types, renderer, tmp_path
 ):
     from tests.certificates.test_catalogue import FOLDER
 
     source = (FOLDER / f"{TYPE}.toml").read_text()
     (tmp_path / "t.toml").write_text(source.replace("经营场所", "经营地点"))
-    certificates.catalogue = types.__class__([read(tmp_path / "t.toml")])
+    restarted = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=PUBLIC_URL,
+        ledger=ledger,
+        catalogue=types.__class__([read(tmp_path / "t.toml")]),
+        renderer=renderer,
+    ).certificates
 
     with pytest.raises(ContentChanged):
-        certificates.approve(LI, submitted.id, submitted.content_digest)
+        restarted.approve(LI, submitted.id, submitted.content_digest)
+    restarted.close()
 
 
 def test_an_approved_draft_that_cannot_be_sealed_goes_back_with_the_reason(

@@ -32,7 +32,8 @@ from certificates.errors import (
 from certificates.models import batch_rows
 from certificates.models import certificates as table
 from certificates.rules import State
-from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, STRANGER, WANG
+from server.services import assemble
+from tests.certificates.conftest import BOTH, FOOD, LI, PERMIT, PUBLIC_URL, STRANGER, WANG
 from tests.certificates.test_catalogue import FOLDER
 
 CHICAGO = "chicago-business-licence"
@@ -601,13 +602,23 @@ worker(*sys.argv[1:])
 
 
 def test_numbers_that_we_draw_are_not_taken_in_the_file_nor_in_the_register(
-    batches, certificates, tmp_path
+    certificates, database, keys, clock, renderer, tmp_path
 ):
     """Nobody could correct a number that stands in no file."""
     text = (FOLDER / "residence-permit.toml").read_text()
     (tmp_path / "few.toml").write_text(text.replace("{digits:8}", "0000000{digits:1}"))
-    certificates.catalogue = Catalogue([read(tmp_path / "few.toml")])
-    drafted = {certificates.draft(WANG, "residence-permit", PERMIT).number for _ in range(4)}
+    services = assemble(
+        database=database,
+        keys=keys,
+        clock=clock,
+        issuer=PUBLIC_URL,
+        ledger=certificates.ledger,
+        catalogue=Catalogue([read(tmp_path / "few.toml")]),
+        renderer=renderer,
+    )
+    batches = services.batches
+    draft = services.certificates.draft
+    drafted = {draft(WANG, "residence-permit", PERMIT).number for _ in range(4)}
 
     checked = batches.upload(WANG, "residence-permit", "", written([PERMIT] * 4), "permits.csv")
 
