@@ -69,7 +69,22 @@ def _newest() -> Select[Any]:
     return select(seals, seal_versions, _state_at(None).label("state")).select_from(joined)
 
 
-def columns(wish: SealWish) -> dict[str, str]:
+def add_seal(tx: Tx, seal_id: str, wish: SealWish, now: datetime) -> None:
+    """Add a seal that somebody applies for; a taken code violates a unique constraint."""
+    tx.execute(insert(seals).values(id=seal_id, registered_at=now, **_columns(wish)))
+
+
+def lock(tx: Tx, seal_id: str) -> None:
+    """Nobody else changes this seal until the transaction ends."""
+    tx.execute(select(seals.c.id).where(seals.c.id == seal_id).with_for_update())
+
+
+def add_version(tx: Tx, **values: Any) -> None:
+    """Add a made version by its columns; where it is filed is not known yet."""
+    tx.execute(insert(seal_versions).values(**values, filing=""))
+
+
+def _columns(wish: SealWish) -> dict[str, str]:
     """The words of a wish as columns of `seals`."""
     return {each.name: str(getattr(wish, each.name)) for each in fields(SealWish)}
 

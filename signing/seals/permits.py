@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import insert, select, update
-
 from foundation.actor import Actor, ActorKind
 from foundation.database import Tx
 from signing import rules, store
 from signing.errors import FourEyesViolated, PermitExhausted, PermitNotUsable, UnknownPermit
-from signing.models import Approval, Permit, Record, SealAct, seal_permits
+from signing.models import Approval, Permit, Record, SealAct
+from signing.seals import permit_store
 
 LARGEST_QUOTA: Final = 100_000
 
@@ -57,18 +56,7 @@ class Permits:
         if not 0 < quota <= LARGEST_QUOTA or until <= now:
             raise PermitNotUsable(f"a permit is for 1 to {LARGEST_QUOTA} uses and a day to come")
         permit_id = f"permit-{secrets.token_hex(8)}"
-        tx.execute(
-            insert(seal_permits).values(
-                id=permit_id,
-                seal_id=seal_id,
-                purpose=purpose,
-                quota=quota,
-                used=0,
-                asked_by=by.id,
-                asked_at=now,
-                valid_until=until,
-            )
-        )
+        permit_store.add(tx, permit_id, seal_id, purpose, quota, by=by.id, now=now, until=until)
         self._keep(tx, "asked", self._must_find(tx, permit_id), by, now)
         return permit_id
 
@@ -80,19 +68,16 @@ class Permits:
                 "who asks for a seal cannot approve it",
                 next_step="Let the keeper or another officer approve.",
             )
-        self._change(tx, permit_id, approved_by=by.id, approved_at=now)
+        if not permit_store.approve(tx, permit_id, by=by.id, now=now):
+            raise PermitNotUsable("the permit was approved or withdrawn before")
         self._keep(tx, "approved", permit, by, now)
         return self._must_find(tx, permit_id)
 
     def withdraw(self, tx: Tx, permit_id: str, *, by: Actor, now: datetime) -> Permit:
         """End a permit before its day; what was sealed stays sealed."""
         permit = self._theirs(tx, permit_id, by)
-        ended = tx.execute(
-            update(seal_permits)
-            .where(seal_permits.c.id == permit_id, seal_permits.c.withdrawn_at.is_(None))
-            .values(withdrawn_at=now, withdrawn_by=by.id)
-        )
-        if ended.rowcount:  # a second withdrawal changes nothing
+        # A second withdrawal changes nothing.
+        if permit_store.withdraw(tx, permit_id, by=by.id, now=now):
             self._keep(tx, "withdrawn", permit, by, now)
         return self._must_find(tx, permit_id)
 
@@ -114,23 +99,17 @@ class Permits:
         where that is known. Raises `UnknownPermit` (not of this seal), `PermitNotUsable` (not
         approved, over, withdrawn, another purpose, another officer's), `PermitExhausted`.
         """
-        asked_by = seal_permits.c.asked_by if by is None else by.id
-        spent = tx.execute(
-            update(seal_permits)
-            .where(
-                seal_permits.c.id == permit_id,
-                seal_permits.c.seal_id == seal_id,
-                seal_permits.c.asked_by == asked_by,
-                seal_permits.c.purpose == purpose,
-                seal_permits.c.approved_at.is_not(None),
-                seal_permits.c.withdrawn_at.is_(None),
-                seal_permits.c.valid_until >= now,
-                seal_permits.c.used + count <= seal_permits.c.quota,
-            )
-            .values(used=seal_permits.c.used + count)
+        spent = permit_store.spend(
+            tx,
+            seal_id,
+            permit_id,
+            purpose=purpose,
+            count=count,
+            now=now,
+            by=None if by is None else by.id,
         )
         permit = self.get(tx, seal_id, permit_id)
-        if spent.rowcount != 1 or permit.approved_by is None or permit.approved_at is None:
+        if not spent or permit.approved_by is None or permit.approved_at is None:
             raise _refused(permit, purpose, now, by)
         user = by or Actor(ActorKind.PERSON, permit.asked_by)  # whom the permit was given to
         self._keep(tx, "spent", permit, user, now, count=str(count), content_digest=content_digest)
@@ -171,9 +150,7 @@ class Permits:
 
     def of(self, tx: Tx, seal_id: str) -> Sequence[Permit]:
         """Every permit of a seal, newest first."""
-        query = select(seal_permits).where(seal_permits.c.seal_id == seal_id)
-        rows = tx.execute(query.order_by(seal_permits.c.asked_at.desc(), seal_permits.c.id))
-        return [Permit(**row) for row in rows.mappings()]
+        return permit_store.of_seal(tx, seal_id)
 
     def _keep(
         self, tx: Tx, act: str, permit: Permit, by: Actor, now: datetime, **details: str
@@ -183,26 +160,16 @@ class Permits:
         kind = f"seal.permit_{act}"
         self._record(tx, SealAct(kind, permit.seal_id, by, now, about, private))
 
-    def _change(self, tx: Tx, permit_id: str, **values: object) -> None:
-        undecided = (
-            seal_permits.c.id == permit_id,
-            seal_permits.c.approved_at.is_(None),
-            seal_permits.c.withdrawn_at.is_(None),
-        )
-        if tx.execute(update(seal_permits).where(*undecided).values(**values)).rowcount != 1:
-            raise PermitNotUsable("the permit was approved or withdrawn before")
-
     def _theirs(self, tx: Tx, permit_id: str, actor: Actor) -> Permit:
         permit = self._must_find(tx, permit_id)
         rules.must_decide_for(actor, store.must_find(tx, permit.seal_id).owner)
         return permit
 
     def _must_find(self, tx: Tx, permit_id: str) -> Permit:
-        row = tx.execute(select(seal_permits).where(seal_permits.c.id == permit_id)).mappings()
-        found = row.one_or_none()
+        found = permit_store.find(tx, permit_id)
         if found is None:
             raise UnknownPermit("there is no such permit")
-        return Permit(**found)
+        return found
 
 
 def _refused(

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import Actor, ActorKind
@@ -37,8 +36,6 @@ from signing.models import (
     SealKind,
     SealState,
     SealWish,
-    seal_versions,
-    seals,
 )
 from signing.seals import appearance
 from signing.seals.permits import Permits
@@ -69,7 +66,7 @@ class Seals:
         rules.must_be_a_wish(wish)
         seal_id = f"seal-{secrets.token_hex(8)}"
         try:
-            tx.execute(insert(seals).values(id=seal_id, registered_at=now, **store.columns(wish)))
+            store.add_seal(tx, seal_id, wish, now)
         except IntegrityError as error:
             if is_unique_violation(error):
                 raise SealExists(f"the seal code {wish.code} is taken") from None
@@ -338,7 +335,7 @@ class Seals:
 
     def _locked(self, tx: Tx, seal_id: str) -> SealEntry:
         """The entry, and nobody else changes this seal until the transaction ends."""
-        tx.execute(select(seals.c.id).where(seals.c.id == seal_id).with_for_update())
+        store.lock(tx, seal_id)
         return store.must_find(tx, seal_id)
 
     def _add_version(
@@ -352,22 +349,20 @@ class Seals:
         authority = self._keys.authority
         under = authority.department(tx, entry.owner, entry.owner_name)
         certificate = authority.certificate_for(tx, use, "seal", _subject(entry), under=under)
-        tx.execute(
-            insert(seal_versions).values(
-                seal_id=entry.id,
-                version=version,
-                use=use,
-                kid=key.kid,
-                certificate=certificate.der,
-                certificate_digest=certificate_digest(certificate.der),
-                picture=picture.pdf,
-                svg=picture.svg,
-                valid_from=certificate.not_before,
-                valid_until=certificate.not_after,
-                made_by=by.id,
-                made_at=now,
-                filing="",
-            )
+        store.add_version(
+            tx,
+            seal_id=entry.id,
+            version=version,
+            use=use,
+            kid=key.kid,
+            certificate=certificate.der,
+            certificate_digest=certificate_digest(certificate.der),
+            picture=picture.pdf,
+            svg=picture.svg,
+            valid_from=certificate.not_before,
+            valid_until=certificate.not_after,
+            made_by=by.id,
+            made_at=now,
         )
 
     def _must_find(self, tx: Tx, seal_id: str) -> Seal:
