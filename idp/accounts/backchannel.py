@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row
 
-from foundation import delivery
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
@@ -27,10 +26,10 @@ from foundation.outbound import (
     place_of,
 )
 from idp.clients.service import Clients
-from idp.models import Client, Person, Session, logout_notices
+from idp.models import Client, Person, Session
 from idp.protocol.errors import LogoutNotConfirmed
 from idp.protocol.subjects import subject_for
-from idp.store import families
+from idp.store import families, logout_notices
 from idp.token.tokens import Tokens
 from ledger import Entry, Ledger
 
@@ -84,17 +83,7 @@ class Notices:
             if registered.disabled or not client.backchannel_logout_uri:
                 continue
             notice_id = secrets.token_urlsafe(32)
-            tx.execute(
-                insert(logout_notices).values(
-                    id=notice_id,
-                    client_id=client.client_id,
-                    person_id=session.person.id,
-                    sid=session.sid,
-                    created_at=now,
-                    attempts=0,
-                    problem="",
-                )
-            )
+            logout_notices.add(tx, notice_id, client.client_id, session.person.id, session.sid, now)
             lock = place_of(client.backchannel_logout_uri)
             self._jobs.enqueue(tx, TASK, {"notice": notice_id}, lock=lock)
 
@@ -108,7 +97,7 @@ class Notices:
         """
         # 1.
         with self._database.read() as tx:
-            notice = delivery.waiting(tx, logout_notices.c.confirmed_at, str(payload["notice"]))
+            notice = logout_notices.waiting(tx, str(payload["notice"]))
             client = self._clients.find(tx, notice.client_id) if notice is not None else None
         if notice is None:
             return
@@ -118,9 +107,7 @@ class Notices:
         now = self._clock()
         over = problem and notice.attempts + 1 >= MAX_ATTEMPTS
         with self._database.write() as tx:
-            delivery.attempted(
-                tx, logout_notices.c.confirmed_at, notice.id, now, problem, given_up=bool(over)
-            )
+            logout_notices.attempted(tx, notice.id, now, problem, given_up=bool(over))
             if not problem or over:
                 self._append(tx, notice, client, now, problem)
         if problem and not over:
@@ -128,15 +115,8 @@ class Notices:
 
     def of(self, person: Person) -> list[LogoutNotice]:
         """What the person's services were told in the last month, newest first."""
-        table = logout_notices
-        query = (
-            select(table)
-            .where(table.c.person_id == person.id)
-            .order_by(table.c.created_at.desc())
-            .limit(100)
-        )
         with self._database.read() as tx:
-            rows = tx.execute(query).all()
+            rows = logout_notices.about(tx, person.id)
             known = self._clients.known(tx, [row.client_id for row in rows])
         return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
 

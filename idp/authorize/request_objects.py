@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from idp.clients.service import assertion_key, is_time
+from idp.clients.credentials import assertion_key, is_time
 from idp.models import Client
 from idp.protocol.errors import AuthorizationError
 from keys import InvalidJws

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, insert, select, update
 
 from foundation.actor import Actor
 from foundation.clock import Clock
@@ -22,9 +21,9 @@ from foundation.database import Database, Tx
 from idp.clients import metadata
 from idp.clients.metadata import Bounds
 from idp.clients.service import Clients
-from idp.models import SELF_REGISTERED, Client, initial_access_tokens, registrations
+from idp.models import SELF_REGISTERED, Client
 from idp.protocol.errors import InvalidRequest, InvalidToken
-from idp.store import digests
+from idp.store import digests, registrations
 from ledger import Entry, Ledger
 
 PATH: Final = "/oauth/register"
@@ -66,13 +65,8 @@ class Registrations:
         token = secrets.token_urlsafe(32)
         now = self._clock()
         with self._database.write() as tx:
-            tx.execute(
-                insert(initial_access_tokens).values(
-                    token_hash=digests.sha256(token),
-                    bounds=msgspec.json.encode(bounds).decode(),
-                    uses_left=uses,
-                    expires_at=now + lifetime,
-                )
+            registrations.add_initial_token(
+                tx, digests.sha256(token), _written(bounds), uses, now + lifetime
             )
             details = {"scopes": " ".join(bounds.scopes), "claims": " ".join(bounds.claims)}
             self._append(tx, "idp.registration_allowed", by, now, bounds, details)
@@ -93,14 +87,7 @@ class Registrations:
         with self._database.write() as tx:
             self._spend(tx, token, now)
             made = self._clients.register(tx, vouched, by=client.actor)
-            tx.execute(
-                insert(registrations).values(
-                    client_id=client_id,
-                    token_hash=digests.sha256(access_token),
-                    bounds=msgspec.json.encode(bounds).decode(),
-                    created_at=now,
-                )
-            )
+            registrations.add(tx, client_id, digests.sha256(access_token), _written(bounds), now)
         return Registered(client, now, made.client_secret, access_token)
 
     def read(self, client_id: str, token: str) -> Registered:
@@ -154,26 +141,19 @@ class Registrations:
         return told
 
     def _usable(self, tx: Tx, token: str, now: datetime) -> Bounds:
-        query = select(initial_access_tokens.c.bounds).where(*_good(token, now))
-        bounds = tx.execute(query).scalar()
+        bounds = registrations.usable_bounds(tx, digests.sha256(token), now)
         if bounds is None:
             raise InvalidToken(UNUSABLE)
         return msgspec.json.decode(bounds, type=Bounds)
 
     def _spend(self, tx: Tx, token: str, now: datetime) -> None:
         """One use less; whoever comes too late finds none left."""
-        table = initial_access_tokens
-        spent = update(table).where(*_good(token, now)).values(uses_left=table.c.uses_left - 1)
-        if tx.execute(spent).rowcount != 1:
+        if not registrations.spend(tx, digests.sha256(token), now):
             raise InvalidToken(UNUSABLE)
 
     def _open(self, tx: Tx, client_id: str, token: str) -> tuple[Client, Bounds, datetime]:
         """An unknown client and a wrong token look the same (RFC 7592 §2.1)."""
-        table = registrations
-        query = select(table).where(
-            table.c.client_id == client_id, table.c.token_hash == digests.sha256(token)
-        )
-        row = tx.execute(query).first()
+        row = registrations.find(tx, client_id, digests.sha256(token))
         client = self._clients.find(tx, client_id) if row is not None else None
         if row is None or client is None:
             raise InvalidToken(UNUSABLE)
@@ -194,13 +174,8 @@ class Registrations:
         )
 
 
-def _good(token: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    table = initial_access_tokens
-    return (
-        table.c.token_hash == digests.sha256(token),
-        table.c.uses_left > 0,
-        table.c.expires_at > now,
-    )
+def _written(bounds: Bounds) -> str:
+    return msgspec.json.encode(bounds).decode()
 
 
 def check_update(document: Mapping[str, Any], client_id: str) -> None:

@@ -26,7 +26,8 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import Unavailable
-from idp.clients.service import Clients, read_credentials
+from idp.clients.credentials import read_credentials
+from idp.clients.service import Clients
 from idp.models import Client, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.authorizations import Family

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from foundation.batching import HotRequest
 from foundation.clock import Clock
-from idp.clients.service import Clients, assertion_key
+from idp.clients.credentials import assertion_key
+from idp.clients.service import Clients
 from idp.models import Client
 from idp.protocol.errors import RequestSignatureRefused
 from idp.store.replays import ReplayCache

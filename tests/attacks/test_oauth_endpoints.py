@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from foundation.actor import SYSTEM
 from idp import DeviceRejected, DeviceView, Rejected
 from idp.accounts import backchannel
-from idp.clients.service import ASSERTION_TYPE, assertion_key
+from idp.clients.credentials import ASSERTION_TYPE, assertion_key
 from idp.protocol.errors import InvalidClientMetadata
 from tests.attacks.test_oauth_tokens import api_answers
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401

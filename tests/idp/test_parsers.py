@@ -17,8 +17,8 @@ from idp.authorize import claims_request, request_objects
 from idp.authorize.authorization import check_authorization
 from idp.authorize.rules import RequestRefused
 from idp.clients import remote_metadata
+from idp.clients.credentials import read_credentials
 from idp.clients.mtls import ClientCertificates
-from idp.clients.service import read_credentials
 from idp.models import Client
 from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import (

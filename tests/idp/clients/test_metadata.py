@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from idp import Idp
+from idp.clients.credentials import ASSERTION_TYPE
 from idp.clients.mtls import ClientCertificates
-from idp.clients.service import ASSERTION_TYPE
 from idp.protocol.claims import CLAIMS
 from idp.protocol.errors import InvalidClientMetadata
 from server.services import assemble
