@@ -30,6 +30,7 @@ from certificates.bulk.sheets import (
 )
 from certificates.bulk.store import Batch, Progress
 from certificates.catalogue import Catalogue, CertificateType
+from certificates.digests import RECORD_FACTS
 from certificates.errors import (
     EncodingNotConfirmed,
     InvalidCatalogue,
@@ -37,7 +38,6 @@ from certificates.errors import (
 )
 from certificates.issuing.rendering import Renderer
 from certificates.models import (
-    RECORD_FACTS,
     Certificate,
     CertificateRecord,
     Content,

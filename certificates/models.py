@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
-from hashlib import sha256
-from typing import Any
 
 import orjson
 from sqlalchemy import (
@@ -28,8 +26,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from certificates.digests import RECORD_FACTS, digest_of_record, digest_over
 from certificates.rules import DraftState, State
-from foundation.canonical import b64url
 from foundation.columns import EncryptedJson, JsonText, UtcDateTime
 from foundation.database import metadata
 from foundation.encryption import FieldCipher
@@ -264,8 +262,7 @@ class Content:
     @cached_property
     def digest(self) -> str:
         """Base64url SHA-256 of the canonical JSON of all of it."""
-        facts = {name: _plain(value) for name, value in vars(self).items() if name != "digest"}
-        return digest_of_facts(facts | {"fields": dict(self.fields)})
+        return digest_over(self.__dataclass_fields__, vars(self), self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,43 +357,6 @@ class Certificate:
 
 
 CertificateRecord = Certificate
-
-# The facts of a row that never change after issue.
-RECORD_FACTS = (
-    "identifier",
-    "number",
-    "type",
-    "type_version",
-    "issuing_authority",
-    "authority_name",
-    "subject",
-    "issued_on",
-    "valid_from",
-    "valid_until",
-    "status_list",
-    "status_index",
-    "qr_token",
-    "content_digest",
-    "seal_id",
-    "drafter",
-    "approver",
-)
-
-
-def digest_of_record(facts: Mapping[str, Any], fields: Mapping[str, str]) -> str:
-    """Base64url SHA-256 over `RECORD_FACTS` and the fields."""
-    plain = {name: _plain(facts[name]) for name in RECORD_FACTS}
-    return digest_of_facts(plain | {"fields": dict(fields)})
-
-
-def digest_of_facts(facts: Mapping[str, Any]) -> str:
-    """Base64url SHA-256 of RFC 8785 JSON, for ASCII names and text, whole numbers and null."""
-    # For these, sorted orjson output is canonical; bulk issuing hashes two of them a certificate.
-    return b64url(sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).digest())
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,42 +12,34 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert
+from sqlalchemy import Row
 
-from certificates import identifier as identifiers
 from certificates import rules
 from certificates.bulk import store as batch_store
 from certificates.bulk.columns import ColumnMapping, mapping_named, mappings, waivers
-from certificates.bulk.dry_run import KEPT, CheckedRow, DryRun, dry_run
+from certificates.bulk.dry_run import CheckedRow
 from certificates.bulk.sheets import confirm_encoding, write_sheet
 from certificates.bulk.store import Batch, Progress, StrangeRow, wrong_state
+from certificates.bulk.uploads import Uploads, told
 from certificates.bulk.worker import BatchWorker, entry
-from certificates.catalogue import CertificateType
 from certificates.catalogue.fields import checked_note
 from certificates.errors import (
     BatchHasErrors,
     BatchNotFound,
     ContentChanged,
-    LayoutOverflow,
-    MissingGlyph,
 )
-from certificates.issuing.drafting import content_of
-from certificates.models import batch_chunks, batch_rows, batches, new_id
-from certificates.register import store
+from certificates.models import new_id
 from certificates.service import Certificates
 from foundation.actor import Actor
 from foundation.canonical import b64url
 from foundation.database import Tx
 from foundation.jobs import Trouble
 from foundation.paging import MAX_LIMIT, Page, decode_cursor, page_of
-from signing import Seal
 
 ISSUING = "certificates.batch"
-_LONG_ROW = 500  # characters; only rows this long are drawn in the dry run to see whether they fit
 
 
 class Batches:
@@ -59,6 +51,7 @@ class Batches:
         self._ledger = certificates.ledger
         self._jobs = certificates.jobs
         self._clock = certificates.clock
+        self._uploads = Uploads(certificates)
         self._worker = BatchWorker(certificates)
         self._jobs.register(ISSUING, lambda job: self.issue_chunk(job["batch"], job["first"]))
 
@@ -74,11 +67,11 @@ class Batches:
         kind, now = self._certificates.type(type_name), self._clock()
         columns = mapping_named(kind, mapping)
         seal = self._certificates.usable_seal(actor.organisation, now)
-        run = self._dry_run(actor, kind, columns, data, now)
+        run = self._uploads.check(actor, kind, columns, data, now)
         batch_id = new_id(now, secrets.token_bytes(10))
         name = actor.organisation_name or seal.owner_name
-        rows = [] if run.errors else [self._row(batch_id, kind, seal, name, r) for r in run.rows]
-        values = _told(run) | {
+        rows = self._uploads.rows(run, batch_id, kind, seal, name)
+        values = told(run) | {
             "id": batch_id,
             "type": kind.name,
             "mapping": mapping,
@@ -95,9 +88,7 @@ class Batches:
             "created_at": now,
         }
         with self._database.write() as tx:
-            tx.execute(insert(batches).values(**values))
-            if rows:
-                tx.execute(insert(batch_rows), rows)
+            batch_store.add(tx, values, rows)
             stored = batch_store.lock(tx, batch_id)
             self._ledger.append(tx, entry("batch.checked", actor, stored, now))
         return batch_store.batch(stored)
@@ -158,7 +149,7 @@ class Batches:
             self._refuse_swapped_template(tx, row)
             approval = {"approver": actor.id, "approver_name": actor.name, "approved_at": now}
             batch_store.change(tx, batch.id, state="running", started_at=now, **approval)
-            tx.execute(insert(batch_chunks), batch_store.chunks(batch.id, stored))
+            batch_store.add_chunks(tx, batch.id, stored)
             self._enqueue(tx, batch.id, 0)
             self._ledger.append(tx, entry("batch.approved", actor, row, now))
             return batch_store.batch(batch_store.lock(tx, batch.id))
@@ -282,83 +273,9 @@ class Batches:
             raise BatchNotFound("there is no such batch in your authority")
         return row
 
-    def _dry_run(
-        self,
-        actor: Actor,
-        kind: CertificateType,
-        columns: ColumnMapping,
-        data: bytes,
-        now: datetime,
-    ) -> DryRun:
-        def taken(numbers: Sequence[str]) -> set[str]:
-            with self._database.read() as tx:
-                return store.taken_numbers(tx, actor.organisation, numbers)
-
-        return dry_run(
-            kind,
-            columns,
-            data,
-            authority=actor.organisation,
-            today=rules.civil_date(now),
-            taken=taken,
-            unprintable=lambda fields: self._unprintable(kind, fields, now),
-        )
-
-    def _unprintable(
-        self, kind: CertificateType, fields: Mapping[str, str], now: datetime
-    ) -> tuple[str, str]:
-        renderer = self._certificates.renderer
-        text = "".join(fields.values())
-        if missing := renderer.undrawable(text):
-            return MissingGlyph.code, MissingGlyph(missing).detail
-        if len(text) > _LONG_ROW:
-            content = content_of(
-                kind,
-                fields,
-                identifier="",
-                qr_token="",
-                authority="",
-                authority_name="",
-                seal_id="",
-                template_hash=renderer.template_hash,
-            )
-            try:
-                renderer.pdf(kind, content, now, None)
-            except LayoutOverflow as problem:
-                return problem.code, problem.detail
-        return "", ""
-
-    def _row(
-        self, batch_id: str, kind: CertificateType, seal: Seal, name: str, row: CheckedRow
-    ) -> dict[str, Any]:
-        """A checked row with the identity it will have, and the digest of what it becomes."""
-        identity = {
-            "identifier": str(identifiers.compose(kind.code, seal.owner, identifiers.new_serial())),
-            "qr_token": secrets.token_urlsafe(16),
-        }
-        content = content_of(
-            kind,
-            row.fields,
-            authority=seal.owner,
-            authority_name=name,
-            seal_id=seal.id,
-            template_hash=self._certificates.renderer.template_hash,
-            **identity,
-        )
-        return identity | {
-            "batch_id": batch_id,
-            "row": row.row,
-            "number": row.number,
-            "fields": dict(row.fields),
-            "content_digest": content.digest,
-            "outcome": row.outcome.value,
-            "outcome_on": row.outcome_on,
-            "state": "waiting",
-        }
-
     def _unchanged(self, tx: Tx, batch: Row[Any], looked_at: str = "") -> Sequence[Any]:
         """The rows of a batch, which are those of its digest, and that is the one looked at."""
-        rows = tx.execute(batch_store.digest_columns(batch.id)).mappings().all()
+        rows = batch_store.digested_rows(tx, batch.id)
         present = batch_store.digest_of(rows, batch.encoding, batch.waived_columns)
         if not (looked_at or present) == present == batch.content_digest:
             raise ContentChanged(
@@ -402,15 +319,3 @@ class Batches:
 def _round(batch_id: str, number: int) -> str:
     """How the keys of the jobs of one round begin."""
     return f"{ISSUING}/{batch_id}/{number}/"
-
-
-def _told(run: DryRun) -> dict[str, Any]:
-    return {
-        "encoding": run.encoding,
-        "error_count": len(run.errors),
-        "errors": [[e.row, e.column, e.rule, e.detail] for e in run.errors[:KEPT]],
-        "notice_count": len(run.notices),
-        "notices": [[n.row, n.column, n.code] for n in run.notices[:KEPT]],
-        "strange_rows": list(run.strange),
-        "unknown_columns": [[u.name, u.field, u.tells_state] for u in run.unknown],
-    }

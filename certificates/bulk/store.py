@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from certificates.bulk.columns import UnknownColumn
 from certificates.bulk.dry_run import KEPT, CheckedRow, RowError, RowNotice, doubtful
@@ -119,6 +119,13 @@ class Progress:
     @property
     def waiting(self) -> int:
         return self.rows - self.issued - self.failed
+
+
+def add(tx: Tx, values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add a batch and its rows, both as columns; a file with errors has no rows."""
+    tx.execute(insert(batches).values(**values))
+    if rows:
+        tx.execute(insert(batch_rows), list(rows))
 
 
 def find(tx: Tx, batch_id: str) -> Row[Any] | None:
@@ -233,11 +240,12 @@ def batch(row: Row[Any]) -> Batch:
     return Batch(**values)
 
 
-def digest_columns(batch_id: str) -> Select[Any]:
+def digested_rows(tx: Tx, batch_id: str) -> Sequence[Any]:
     """What `digest_of` needs of every row, in order."""
     names = ("row", "content_digest", "outcome", "outcome_on")
     query = select(*(batch_rows.c[name] for name in names))
-    return query.where(batch_rows.c.batch_id == batch_id).order_by(batch_rows.c.row)
+    query = query.where(batch_rows.c.batch_id == batch_id).order_by(batch_rows.c.row)
+    return tx.execute(query).mappings().all()
 
 
 def digest_of(rows: Sequence[Any], encoding: str, waived: Sequence[str] = ()) -> str:
@@ -256,14 +264,15 @@ def digest_of(rows: Sequence[Any], encoding: str, waived: Sequence[str] = ()) ->
     return digest(whole)
 
 
-def chunks(batch_id: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """The work list: `CHUNK` rows a job."""
+def add_chunks(tx: Tx, batch_id: str, rows: Sequence[Any]) -> None:
+    """Write the work list of a batch: `CHUNK` rows a job."""
     numbers = [row["row"] for row in rows]
     parts = [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
-    return [
+    chunks = [
         {"batch_id": batch_id, "first": part[0], "last": part[-1], "rows": len(part)}
         for part in parts
     ]
+    tx.execute(insert(batch_chunks), chunks)
 
 
 def waiting(tx: Tx, batch_id: str, first: int) -> Sequence[Row[Any]]:

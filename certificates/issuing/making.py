@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from certificates.catalogue import PAGE, CertificateType
+from certificates.digests import digest_of_record
 from certificates.errors import ContentChanged
 from certificates.issuing.rendering import IssuedParts, Renderer
 from certificates.models import (
@@ -26,7 +27,6 @@ from certificates.models import (
     HOLDER_CODE,
     HOLDER_NAME,
     Content,
-    digest_of_record,
     new_id,
 )
 from certificates.register import acts, store

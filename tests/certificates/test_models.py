@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certificates.models import digest_of_facts, new_id
+from certificates.digests import digest_of_facts
+from certificates.models import new_id
 from foundation.canonical import digest
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_0123456789", min_size=1, max_size=12)
