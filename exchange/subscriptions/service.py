@@ -18,12 +18,10 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import delete, insert, select
 
 from certificates import Certificates
 from certificates.register import lock
@@ -41,13 +39,11 @@ from exchange.models import (
     Subscription,
     Verdict,
     VerificationRequest,
-    status_notices,
-    subscriptions,
 )
 from exchange.rules import SILENT
+from exchange.subscriptions import store
 from exchange.verification.decisions import Decision
 from exchange.verification.service import Verifications
-from foundation import delivery
 from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock, rfc3339
 from foundation.database import Database, Tx
@@ -140,56 +136,38 @@ class Subscriptions:
         """Follow no longer. Raises `SubscriptionNotFound`."""
         with self._database.write() as tx:
             ending = self._own(tx, actor, subscription_id)
-            _delete(tx, [ending.id])
+            store.remove(tx, [ending.id])
             self._append(tx, "exchange.unsubscribed", actor, ending, self._clock())
 
     def of(self, actor: Actor) -> list[Subscription]:
         """What a program follows, newest first."""
-        query = (
-            select(subscriptions)
-            .where(subscriptions.c.client == actor.id, subscriptions.c.expires_at > self._clock())
-            .order_by(subscriptions.c.created_at.desc(), subscriptions.c.id)
-            .limit(LONGEST_LIST)
-        )
         with self._database.read() as tx:
-            return [Subscription(*row) for row in tx.execute(query)]
+            return store.of_client(tx, actor.id, self._clock(), LONGEST_LIST)
 
     def notices(
         self, actor: Actor, subscription_id: str
     ) -> tuple[Subscription, list[ChangeNotice]]:
         """What was told and what came of it, newest first. Raises `SubscriptionNotFound`."""
-        query = (
-            select(status_notices)
-            .where(status_notices.c.subscription == subscription_id)
-            .order_by(status_notices.c.occurred_at.desc(), status_notices.c.id)
-            .limit(LONGEST_LIST)
-        )
         with self._database.read() as tx:
             own = self._own(tx, actor, subscription_id)
-            return own, [ChangeNotice(*row) for row in tx.execute(query)]
+            return own, store.notices_of(tx, own.id, LONGEST_LIST)
 
     def forget_ended(self) -> int:
         """Forget subscriptions whose year is over and notices of a month ago. A duty."""
         now = self._clock()
-        over = select(subscriptions.c.id).where(subscriptions.c.expires_at <= now)
-        old = delete(status_notices).where(status_notices.c.occurred_at < now - NOTICES_KEPT)
         with self._database.write() as tx:
-            ended = tx.execute(over.limit(1_000)).scalars().all()
-            _delete(tx, ended)
-            return len(ended) + tx.execute(old).rowcount
+            ended = store.ended(tx, now, 1_000)
+            store.remove(tx, ended)
+            return len(ended) + store.remove_notices_before(tx, now - NOTICES_KEPT)
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────
 
     def announce(self, tx: Tx, identifier: str, now: datetime) -> None:
         """The status of a certificate changes in this transaction: tell who follows it."""
-        query = select(subscriptions.c.id, subscriptions.c.url).where(
-            subscriptions.c.certificate == identifier, subscriptions.c.expires_at > now
-        )
-        for subscription_id, url in tx.execute(query).all():
-            notice = {"id": secrets.token_urlsafe(32), "subscription": subscription_id}
-            row = {**notice, "occurred_at": now, "attempts": 0, "problem": ""}
-            tx.execute(insert(status_notices).values(row))
-            self._jobs.enqueue(tx, TASK, {"notice": notice["id"]}, lock=place_of(url))
+        for subscription_id, url in store.following(tx, identifier, now):
+            notice_id = secrets.token_urlsafe(32)
+            store.add_notice(tx, notice_id, subscription_id, now)
+            self._jobs.enqueue(tx, TASK, {"notice": notice_id}, lock=place_of(url))
 
     def deliver(self, payload: Mapping[str, Any]) -> None:
         """Send one notice; a job. Raises `NoticeNotConfirmed`, so that the engine tries again.
@@ -201,8 +179,8 @@ class Subscriptions:
         """
         # 1.
         with self._database.read() as tx:
-            notice = _waiting(tx, str(payload["notice"]))
-            subscription = _found(tx, notice.subscription) if notice else None
+            notice = store.waiting(tx, str(payload["notice"]))
+            subscription = store.find(tx, notice.subscription) if notice else None
             client = self._clients.find(tx, subscription.client) if subscription else None
             allowed = subscription is not None and self._still_allowed(tx, subscription)
         if notice is None or subscription is None:
@@ -216,14 +194,7 @@ class Subscriptions:
             problem = self._send(subscription, notice, now)
             over = bool(problem) and now - notice.occurred_at >= TRIED_FOR
         with self._database.write() as tx:
-            delivery.attempted(
-                tx,
-                status_notices.c.delivered_at,
-                notice.id,
-                self._clock(),
-                problem,
-                given_up=over,
-            )
+            store.attempted(tx, notice.id, self._clock(), problem, given_up=over)
             if not problem and client is not None:
                 self._append(tx, "exchange.status_told", client.actor, subscription, now)
         # 4.
@@ -298,16 +269,12 @@ class Subscriptions:
             created_at=now,
             expires_at=now + LIFETIME,
         )
-        values = asdict(wanted)
-        changed = {each: values[each] for each in _REPLACED}
-        put = self._database.upsert(subscriptions, ["certificate", "client"], changed)
-        row = tx.execute(put.values(**values).returning(*subscriptions.c)).one()
-        followed = Subscription(*row)
+        followed = store.put(tx, self._database, wanted)
         self._append(tx, "exchange.subscribed", actor, followed, now)
         return followed
 
     def _own(self, tx: Tx, actor: Actor, subscription_id: str) -> Subscription:
-        found = _found(tx, subscription_id)
+        found = store.find(tx, subscription_id)
         if found is None or found.client != actor.id:
             raise SubscriptionNotFound("there is no such subscription of this program")
         return found
@@ -341,26 +308,6 @@ def content_of(notice: ChangeNotice) -> bytes:
     return orjson.dumps({**said, "subscription": notice.subscription})
 
 
-_REPLACED: Final = (
-    *("type", "organisation", "purpose", "legal_basis", "case_ref", "url", "expires_at"),
-)
-
-
 def _may_follow(request: VerificationRequest, decision: Decision) -> bool:
     silent = decision.assessment.outcome in SILENT
     return not silent and request.purpose not in OPEN_PURPOSES
-
-
-def _found(tx: Tx, subscription_id: str) -> Subscription | None:
-    row = tx.execute(select(subscriptions).where(subscriptions.c.id == subscription_id)).first()
-    return None if row is None else Subscription(*row)
-
-
-def _waiting(tx: Tx, notice_id: str) -> ChangeNotice | None:
-    row = delivery.waiting(tx, status_notices.c.delivered_at, notice_id)
-    return None if row is None else ChangeNotice(*list(row))
-
-
-def _delete(tx: Tx, ids: Any) -> None:
-    tx.execute(delete(status_notices).where(status_notices.c.subscription.in_(ids)))
-    tx.execute(delete(subscriptions).where(subscriptions.c.id.in_(ids)))
