@@ -167,6 +167,11 @@ class Database:
         )
         return statement.execution_options(preserve_rowcount=True)
 
+    def ping(self) -> None:
+        """Ask for nothing; raises when the database does not answer."""
+        with self.read() as tx:
+            tx.execute(text("SELECT 1")).scalar_one()
+
     def create_all(self) -> None:
         """Create every declared table (tests; the product migrates instead)."""
         metadata.create_all(self.engine)

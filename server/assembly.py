@@ -150,8 +150,7 @@ class Installation:
         self._services.close()
 
     def _check_database(self) -> str:
-        with self.database.read() as tx:
-            tx.exec_driver_sql("SELECT 1")
+        self.database.ping()
         return ""
 
     def _check_schema(self) -> str:

@@ -2,21 +2,17 @@
 
 The dry run issues nothing and repeats no value of the file in its list of mistakes. The second
 officer agrees to the digest on the page; when the rows are not the ones behind it, the service
-refuses (409). The progress page is one HTML document that goes on being written while the work
-goes on: it is live without a line of script, and a reload shows where things stand.
+refuses (409). What happens then is in `bulk_progress`.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from certificates import (
     MAX_BYTES,
@@ -24,27 +20,21 @@ from certificates import (
     CertificateType,
     EncodingNotConfirmed,
     InvalidCatalogue,
-    Progress,
     RowError,
     UnknownColumn,
     UnknownColumns,
 )
 from foundation.actor import Actor
 from foundation.errors import Conflict, Invalid, Malformed, TooLarge, YinzhengError
-from foundation.jobs import Trouble
 from portal.frame import forms, problems
 from portal.frame.language import Language
 from portal.frame.page_context import Form, PageContext, upload
 from portal.frame.problems import Mistake
-from portal.officer import troubles
+from portal.officer import bulk_progress
 
 PER_PAGE = 50
 SAMPLE = 20  # rows a page of a batch shows
 SHOWN = 100  # mistakes on the page; the file has all that were kept
-LOOK_EVERY = 1.0  # seconds between two looks at the progress
-LOOK_FOR = 60.0  # seconds one answer stays open; then the page asks to be opened again
-_HERE = "<!-- progress -->"
-_MOVING = {"running"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +178,7 @@ def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the pa
     @pages.get("/{batch_id}/progress")
     def progress(request: Request, batch_id: str) -> Response:
         actor = desk.officer(request).actor
-        return _live(desk, request, batches.get(actor, batch_id))
+        return bulk_progress.live(desk, request, batches.get(actor, batch_id))
 
     return pages
 
@@ -352,71 +342,3 @@ def _sheet(data: bytes, name: str) -> Response:
         "Cache-Control": "no-store",
     }
     return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
-
-
-# --- live progress ------------------------------------------------------------------------------
-
-
-def _live(desk: PageContext, request: Request, batch: Batch) -> Response:
-    """The page up to its marker at once, a new line each second, the rest at the end."""
-    whole = desk.page(request, "progress.html", batch=batch)
-    head, tail = bytes(whole.body).decode().split(_HERE)
-    answer = StreamingResponse(_written(desk, request, batch, head, tail))
-    kept = [header for header in whole.raw_headers if header[0] != b"content-length"]
-    # A proxy that collects the whole answer first would make the page look dead.
-    answer.raw_headers = [*kept, (b"x-accel-buffering", b"no")]
-    return answer
-
-
-async def _written(
-    desk: PageContext, request: Request, batch: Batch, head: str, tail: str
-) -> AsyncIterator[str]:
-    yield head
-    actor = desk.visitor(request).actor
-    until = time.monotonic() + LOOK_FOR
-    while True:
-        now = await run_in_threadpool(desk.house.batches.progress, actor, batch.id)
-        trouble = await run_in_threadpool(desk.house.batches.trouble, actor, batch.id)
-        over = now.state not in _MOVING
-        late = time.monotonic() >= until
-        yield _tick(desk, request, batch, now, trouble, over=over, late=late)
-        if over or late:
-            break
-        await asyncio.sleep(LOOK_EVERY)
-    yield tail
-
-
-def _tick(
-    desk: PageContext,
-    request: Request,
-    batch: Batch,
-    now: Progress,
-    trouble: Trouble | None,
-    *,
-    over: bool,
-    late: bool,
-) -> str:
-    """One line of the log; the stylesheet shows the last one only."""
-    visitor = desk.visitor(request)
-    html, _ = desk.pages.html(
-        request,
-        visitor,
-        "progress_line.html",
-        batch=batch,
-        progress=now,
-        over=over,
-        late=late,
-        may_run=visitor.actor.may("approver"),
-        failures=_failures(desk.language(request), now),
-        trouble=troubles.told(desk.language(request), trouble),
-    )
-    return html
-
-
-def _failures(lang: Language, progress: Progress) -> Sequence[Mistake]:
-    """The first rows that could not be issued, and why."""
-    return [Mistake(str(each.row), _why(lang, each.problem)) for each in progress.failures[:SHOWN]]
-
-
-def _why(lang: Language, code: str) -> str:
-    return lang.say(f"rule.{code}" if lang.knows(f"rule.{code}") else "progress.not_issued")

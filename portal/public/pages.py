@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import text
 
 from foundation.errors import NotFound
 from portal.frame.page_context import PageContext
@@ -94,12 +93,8 @@ def _statement(desk: PageContext, request: Request, name: str) -> Response:
 def _probes(desk: PageContext) -> Iterator[Probe]:
     house = desk.house
 
-    def database() -> object:
-        with house.database.read() as tx:
-            return tx.execute(text("SELECT 1")).scalar_one()
-
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("database", database),
+        ("database", house.database.ping),
         ("keys", lambda: house.keys.active("certificates.qr")),
         ("seals", house.seals.all),
         ("ledger_writes", house.ledger.checkpoint),

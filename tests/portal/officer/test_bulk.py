@@ -231,9 +231,9 @@ def test_the_template_is_a_table_that_passes_its_own_dry_run(browse: Browse):
 
 def test_progress_is_written_while_the_work_goes_on(house, browse: Browse, monkeypatch):
     """The page is live without a script: it shows every state between approval and the end."""
-    import portal.officer.bulk
+    import portal.officer.bulk_progress
 
-    monkeypatch.setattr(portal.officer.bulk, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(portal.officer.bulk_progress, "LOOK_EVERY", 0.01)
     surfer = browse("baker")
     path = submitted(browse("adams"), 40)
     page = surfer.send(surfer.get(path), f"{path}/approve")
@@ -245,10 +245,10 @@ def test_progress_is_written_while_the_work_goes_on(house, browse: Browse, monke
 
 
 def test_a_page_that_waited_long_enough_asks_to_be_opened_again(browse: Browse, monkeypatch):
-    import portal.officer.bulk
+    import portal.officer.bulk_progress
 
-    monkeypatch.setattr(portal.officer.bulk, "LOOK_FOR", 0.0)
-    monkeypatch.setattr(portal.officer.bulk, "_MOVING", {"running", "done"})
+    monkeypatch.setattr(portal.officer.bulk_progress, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(portal.officer.bulk_progress, "_MOVING", {"running", "done"})
     surfer = browse("baker")
     path = submitted(browse("adams"))
     page = surfer.send(surfer.get(path), f"{path}/approve")

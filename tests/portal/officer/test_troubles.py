@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-import portal.officer.bulk
+import portal.officer.bulk_progress
 from certificates.bulk.batches import ISSUING
 from certificates.issuing.drafts import SEALING
 from keys.errors import KeyStoreUnavailable
@@ -76,7 +76,7 @@ def test_what_is_not_tried_again_by_itself_says_whom_to_tell(
 
 
 def test_a_batch_that_waits_says_why(house, browse: Browse, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(portal.officer.bulk, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(portal.officer.bulk_progress, "LOOK_FOR", 0.0)
     path = batch_submitted(browse("adams"))
     approver = browse("baker")
     with failing(house, ISSUING, AWAY):
