@@ -54,9 +54,15 @@ def _may_hold_sql(path: Path) -> bool:
 
 
 def _sql(node: ast.AST) -> str:
-    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
-        statements = sorted({each.name for each in node.names} & _STATEMENTS)
-        return f"import of {', '.join(statements)}" if statements else ""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return f".{node.func.attr}(…)" if node.func.attr in _SENDING else ""
+    """How this piece of code makes or sends a statement; "" when it does not."""
+    match node:
+        case ast.Import(names=names) if any(each.name == "sqlalchemy" for each in names):
+            return "import of sqlalchemy"
+        case ast.ImportFrom(module=str(module), names=names) if (
+            module.split(".")[0] == "sqlalchemy"
+        ):
+            statements = sorted({each.name for each in names} & _STATEMENTS)
+            return f"import of {', '.join(statements)}" if statements else ""
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _SENDING:
+            return f".{name}(…)"
     return ""
