@@ -19,6 +19,7 @@ from foundation.encryption import FieldCipher
 from foundation.jobs import install_engine
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
+from tests.quick import is_quick
 from tests.simulators.clock import MovableClock
 from tests.simulators.postgresql import Cluster, find_binaries
 
@@ -55,6 +56,12 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
 NOT_OWED_IN_CI = {"go", "node"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="no server process, browser or PostgreSQL"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A busy machine is no finding: how long a draw takes says nothing about the code.
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,6 +80,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        left_out = [item for item in items if not is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     found = config.stash[_FOUND]
     for item in items:
         for name in PARTS.keys() - found:
