@@ -82,6 +82,17 @@ class _Written:
 _Group = tuple[Sequence[_Written], Beside | None]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenEntries:
+    """Entries that have their names and hashes, and are still to be committed."""
+
+    written: Sequence[_Written]
+
+    @property
+    def refs(self) -> list[EntryRef]:
+        return [each.ref for each in self.written]
+
+
 class Ledger:
     """The log named `origin` (a URL without scheme, such as "registry.example/ledger")."""
 
@@ -148,10 +159,17 @@ class Ledger:
         self, entries: Sequence[Entry], beside: Beside | None = None
     ) -> list[EntryRef]:
         """Write several entries, all or none."""
-        group = self._write_all(entries)
-        if group:
-            await self._writer.submit((group, beside))
-        return [written.ref for written in group]
+        return await self.commit(self.write(entries), beside)
+
+    def write(self, entries: Sequence[Entry]) -> WrittenEntries:
+        """Entries as they will stand, for what has to name them before they are committed."""
+        return WrittenEntries(self._write_all(entries))
+
+    async def commit(self, entries: WrittenEntries, beside: Beside | None = None) -> list[EntryRef]:
+        """The other half of `record_all`."""
+        if entries.written:
+            await self._writer.submit((entries.written, beside))
+        return entries.refs
 
     def erase(self, tx: Tx, subject: str, by: Actor = SYSTEM) -> int:
         """Forget who the entries about `subject` were about; answers how many entries that were.

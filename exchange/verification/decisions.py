@@ -1,5 +1,8 @@
 """From facts to an answer, pure: may they ask, what is true, what is shown, what is kept.
 
+`answer` is the whole of it: checked questions, what the database said to them, a moment. However
+somebody asks (by number, many at once, with a file, by a code), what is decided is decided here.
+
 The order is the order of the law, and it never depends on whether a certificate exists until the
 asker has shown a purpose and a basis of its own:
 
@@ -21,10 +24,10 @@ read them before they would stand in a public log for ever.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -39,6 +42,11 @@ from signing import Check
 from signing.formats import CREDENTIALS, CredentialReading
 
 KIND = "exchange.verified"
+NUMBER, IDENTIFIER, TOKEN = "number", "identifier", "token"  # what is asked by
+
+# What is looked up for a question: organisation, purpose, by what, and the number or token.
+Key = tuple[str, str, str, str]
+Visible = Callable[[Purpose], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,20 @@ class HandedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedQuestion:
+    """One question that is whole and well-formed: what is asked, and what to look it up by.
+
+    `handed_in` is what a file or a code says of itself. With `code_over` it came with a show code
+    that is good no more: the holder's consent is over, and nothing may be said.
+    """
+
+    request: VerificationRequest
+    key: Key
+    handed_in: HandedIn | None = None
+    code_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything about an answer but the ledger entry's name.
 
@@ -93,12 +115,36 @@ class Decision:
         return self.assessment.outcome in rules.GUESSED and not self.of_form
 
 
+NOTHING_FOUND: Final = Facts({}, None, RecordEvidence())
+
+
+def answer(
+    questions: Sequence[CheckedQuestion],
+    facts: Mapping[Key, Facts],
+    now: datetime,
+    *,
+    visible: Visible,
+) -> list[Decision]:
+    """The decisions on questions, in order. `facts` are those the database has, by `key`."""
+    return [
+        _answer(question, facts.get(question.key, NOTHING_FOUND), now, visible)
+        for question in questions
+    ]
+
+
+def _answer(question: CheckedQuestion, found: Facts, now: datetime, visible: Visible) -> Decision:
+    if not question.code_over:
+        return decide(question.request, found, now, visible=visible, handed_in=question.handed_in)
+    decision = decide(question.request, replace(found, grants={}), now, visible=visible)
+    return replace(decision, reason="show_code_expired", of_form=False)
+
+
 def decide(
     request: VerificationRequest,
     found: Facts,
     at: datetime,
     *,
-    visible: Callable[[Purpose], tuple[str, ...]],
+    visible: Visible,
     handed_in: HandedIn | None = None,
 ) -> Decision:
     """The answer to one question. `visible` says what the catalogue shows a purpose today."""

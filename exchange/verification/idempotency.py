@@ -4,7 +4,8 @@ The key belongs to one client and is tied to the digest of the body: the same ke
 is a mistake that is told. What was decided (verdict, checks, values, entry id) is kept under the
 key in the very transaction that commits its ledger entry. So whatever happens after it, a process
 killed, a key service that does not answer, the decision is there at once for whoever asks again:
-it is signed as it is, nothing is decided anew, and there is never a second entry. Of requests that
+it is signed as it is, nothing is decided anew, and there is never a second entry. On the fast lane
+the answer is signed before that transaction, and kept as it leaves. Of requests that
 run at the same time one commits; the others give up what they decided and repeat it.
 
 A question that was not answered (malformed, or refused before it had an entry) leaves its key free.
@@ -49,22 +50,25 @@ _Place = tuple[str, str]  # client and key
 _Signed = tuple[str, str, str, str]  # client, key, digest of the body, answer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IdempotencyClaim(Generic[A_contra]):
-    """One request's place among those a client asks once. `write` is how its answer leaves."""
+    """One request's place among those a client asks once. `write` is how its answer leaves; `kept`
+    what was kept of it, signed or not."""
 
     place: _Place
     body_digest: str
     at: datetime
     database: Database = field(repr=False)
     write: Callable[[A_contra], bytes] = field(repr=False)
+    kept: bytes = field(default=b"", init=False, repr=False)
 
     def keep(self, tx: Tx, answer: A_contra) -> None:
-        """Keep an answer that is still to be signed, in the transaction of its entry.
+        """Keep an answer, signed or still to be signed, in the transaction of its entry.
 
         Raises `RequestInFlight` when the place is taken; then the entry must not be written.
         """
-        self._keep(tx, self.write(answer).decode())
+        self.kept = self.write(answer)
+        self._keep(tx, self.kept.decode())
 
     def keep_refusal(self, tx: Tx, refusal: YinzhengError) -> None:
         """The same for a refusal that has an entry (of `_RECORDED`)."""
@@ -108,7 +112,8 @@ class IdempotencyKeys:
         1. What was decided under this key before is repeated.
         2. Else it is decided now; `act` keeps it with its entry (`Claim.keep`).
         3. Somebody else was faster: what they decided is repeated, and ours never was.
-        4. The signed answer is kept too, so that every repeat is the same, byte for byte.
+        4. An answer that was kept unsigned is kept signed, so that every repeat is the same, byte
+           for byte.
         Raises `IdempotencyKeyReused` and `RequestInFlight`, and what `act` raises.
         """
         if not _KEY.fullmatch(key):
@@ -124,7 +129,8 @@ class IdempotencyKeys:
                 if kept is None:
                     raise
             else:
-                await self._writer.submit((*claim.place, digest, answer.decode()))  # 4
+                if answer != claim.kept:  # 4
+                    await self._writer.submit((*claim.place, digest, answer.decode()))
                 return answer, False
         return await self._repeated(claim, kept), True  # 1, 3
 

@@ -6,19 +6,18 @@
     create_show_code, withdraw_show_codes, open      the holder shows a certificate for a minute
                                                      (`showing`: and a person looks)
 
-All of them ask the same facts (`_fetch`), decide by the same rules (`decisions.decide`), write the
-same ledger entry and answer with the same receipt. The entry is committed before the answer exists,
-refusals and unknown numbers included; status is read from the database for every question.
+All of them are ways into one `pipeline`: the same facts, the same decision, the same ledger entry,
+the same receipt. The entry is committed before the answer leaves, refusals and unknown numbers
+included; status is read from the database for every question.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from certificates import Certificate, Certificates
+from certificates import Certificates
 from certificates.identifier import ROOT
 from exchange import consent, store
 from exchange.errors import ReceiptNotFound
@@ -32,40 +31,33 @@ from exchange.models import (
 )
 from exchange.purposes import Purposes
 from exchange.receipts import writing
-from exchange.rules import RecordEvidence
+from exchange.receipts.signing import ReceiptSigner
 from exchange.verification import documents
 from exchange.verification.decisions import (
+    IDENTIFIER,
     KIND,
+    NUMBER,
+    TOKEN,
+    CheckedQuestion,
     Decision,
-    Facts,
     HandedIn,
-    decide,
-    entry_of,
-    verdict_of,
 )
+from exchange.verification.facts import FactFinder
 from exchange.verification.idempotency import IdempotencyClaim, IdempotencyKeys
+from exchange.verification.pipeline import SINGLE, Batch, Form, Pipeline
 from exchange.verification.provenance import Provenance
 from exchange.verification.quota import Quota
 from exchange.verification.requests import BatchRequest, checked, checked_batch
 from exchange.verification.showing import Showing
 from foundation.actor import Actor, ActorKind
-from foundation.batching import Loader
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from keys import (
-    Keys,
-    NoActiveKey,
-    UnknownCertificate,
-)
+from keys import Keys
 from ledger import EntryRef, Ledger, read_leaf
 from signing import Signing, budget_of
 
 PROOF_WAIT: Final = 1.0
 _PROOF_STEP: Final = 0.05
-
-# One question to the database: (organisation, purpose), by what, and the number or token.
-_Key = tuple[str, str, str, str]
-_NUMBER, _IDENTIFIER, _TOKEN = "number", "identifier", "token"
 
 
 def _nothing_more(_tx: Tx, _decision: Decision) -> None:
@@ -89,23 +81,21 @@ class Verifications:
         self.purposes = purposes
         self.issuer = issuer
         self.replays = IdempotencyKeys(database, clock, self._receipt)
-        self._quota = Quota()
         self._database = database
-        self._certificates = certificates
         self._signing = signing
         self._ledger = ledger
         self._keys = keys
         self._clock = clock
-        self._provenance = Provenance(
-            lambda record: documents.vouched_by_credential(keys, record), clock
-        )
-        self._loader: Loader[_Key, Facts] = Loader(database, self._fetch)
+        provenance = Provenance(lambda record: documents.vouched_by_credential(keys, record), clock)
+        self._facts = FactFinder(database, certificates, purposes, provenance)
+        self._receipts = ReceiptSigner(database, keys, issuer, ledger.origin)
+        self._pipeline = Pipeline(ledger, keys, self._receipts, Quota(), purposes.visible)
         self.showing = Showing(
-            database, certificates, ledger, clock, self._quota, self._look, purposes.visible
+            database, certificates, ledger, clock, self._facts, self._pipeline, purposes.visible
         )
 
     def close(self) -> None:
-        self._loader.close()
+        self._facts.close()
         self.replays.close()
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
@@ -123,52 +113,23 @@ class Verifications:
         """
         if request.document or request.qr_text:
             return await asyncio.to_thread(self.verify_now, actor, request, claim=claim)
-        request, now = checked(request), self._clock()
-        self._quota.check(actor, "", now)
-        key = (actor.organisation, request.purpose, *_by(request.number))
-        found = await self._loader.get(key)
-        decision = decide(request, found or _NOTHING, now, visible=self.purposes.visible)
-        self._quota.charge(actor, "", now, decision.is_miss)
-
-        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
-            if claim is not None:
-                claim.keep(tx, _unsigned(request, decision, now, refs[0]))
-
-        entry = entry_of(request, decision, actor, now)
-        ref = await self._ledger.record(entry, keep if claim else None)
-        return await self._keys.off_loop(lambda: self._answer(request, decision, now, ref))
+        question = _by_number(actor, checked(request))
+        asker = self._pipeline.admit(actor, self._clock())
+        found = await self._facts.soon(question.key)
+        decided = self._pipeline.decide(asker, [question], found, SINGLE)
+        return await self._pipeline.record(decided, claim)
 
     async def verify_batch(
         self, actor: Actor, batch: BatchRequest, claim: IdempotencyClaim[BatchVerdict] | None = None
     ) -> BatchVerdict:
         """Many answers after one commit, and one receipt over all of them."""
-        batch, now = checked_batch(batch), self._clock()
-        self._quota.check(actor, "", now)
-        receipt_id = f"batch-{secrets.token_hex(13)}"
-        keys = [(actor.organisation, batch.purpose, *_by(number)) for number in batch.numbers]
-        found = await self._load_all(keys)
-        decided = []
-        for key, number in zip(keys, batch.numbers, strict=True):
-            request = batch.single(number)
-            facts = found.get(key, _NOTHING)
-            decided.append((request, decide(request, facts, now, visible=self.purposes.visible)))
-        self._quota.charge(actor, "", now, sum(one.is_miss for _, one in decided))
-
-        def answer(refs: Sequence[EntryRef]) -> BatchVerdict:
-            pairs = zip(decided, refs, strict=True)
-            items = tuple(_unsigned(request, one, now, ref) for (request, one), ref in pairs)
-            return BatchVerdict(items, receipt_id, "", now)
-
-        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
-            if claim is not None:
-                claim.keep(tx, answer(refs))
-            store.add_batch_receipt(tx, receipt_id, [ref.id for ref in refs], now)
-
-        entries = [entry_of(request, one, actor, now, receipt_id) for request, one in decided]
-        refs = await self._ledger.record_all(entries, keep)
-        claims = self._batch_claims(receipt_id, refs)
-        receipt = await self._keys.off_loop(lambda: self._sign(claims))
-        return replace(answer(refs), receipt=receipt)
+        batch = checked_batch(batch)
+        questions = [_by_number(actor, batch.single(number)) for number in batch.numbers]
+        asker = self._pipeline.admit(actor, self._clock())
+        found = await self._facts.soon_all([question.key for question in questions])
+        form = Batch(f"batch-{secrets.token_hex(13)}")
+        decided = self._pipeline.decide(asker, questions, found, form)
+        return await self._pipeline.record(decided, claim)
 
     def verify_now(
         self,
@@ -185,23 +146,19 @@ class Verifications:
         decision. Raises `IncompleteVerification`, `TooManyRequests`,
         and for a show code `ShowCodeExpired`.
         """
-        request, now = checked(request), self._clock()
-        self._quota.check(actor, address, now)
-        handed_in, by, what = self._read(actor, request, now)
-        visible = self.purposes.visible
-        if by == _TOKEN and consent.is_show_code(what):
+        request = checked(request)
+        asker = self._pipeline.admit(actor, self._clock(), address)
+        question = self._read(actor, request, asker.now)
+        _, _, by, what = question.key
+        if by == TOKEN and consent.is_show_code(what):
             opened = self.showing.open(actor, request, what, address, claim)
-            return self._answer(request, opened.decision, opened.at, opened.ref)
-        key = (actor.organisation, request.purpose, by, what)
+            return self._pipeline.signed(opened.decided, opened.refs)
         with self._database.write() as tx:
-            found = self._fetch(tx, [key]).get(key, _NOTHING)
-            decision = decide(request, found, now, visible=visible, handed_in=handed_in)
-            self._quota.charge(actor, address, now, decision.is_miss)
-            ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
-            then(tx, decision)
-            if claim is not None:
-                claim.keep(tx, _unsigned(request, decision, now, ref))
-        return self._answer(request, decision, now, ref)
+            found = self._facts.find(tx, [question.key])
+            decided = self._pipeline.decide(asker, [question], found, SINGLE)
+            refs = self._pipeline.write(tx, decided, claim)
+            then(tx, decided.decisions[0])
+        return self._pipeline.signed(decided, refs)
 
     # ── the holder shows ─────────────────────────────────────────────────────────────────────
 
@@ -237,13 +194,13 @@ class Verifications:
         With `actor`, only the department (or the client) that asked finds it. A single receipt has
         the id of its ledger entry. It repeats a past answer and says nothing newer.
         """
-        written, claims = self._written(receipt_id)
+        written, form = self._written(receipt_id)
         if actor and not _asked_by(actor, written[0]):
             raise ReceiptNotFound("there is no such receipt of your department")
         return writing.write_file(
-            self._sign(claims),
+            form.receipt(self._receipts, written),
             [(writing.for_asker(ref), self._ledger.proof(ref.id)) for ref in written],
-            certificates=self._certificate_chain(),
+            certificates=self._receipts.certificate_chain(),
             ledger_keys=[str(key) for key in self._ledger.verifier_keys()],
         )
 
@@ -259,93 +216,29 @@ class Verifications:
 
     def anchors(self) -> tuple[str, list[str]]:
         """What a stranger needs to check our receipts: root certificate (PEM), ledger keys."""
-        chain = self._certificate_chain()
+        chain = self._receipts.certificate_chain()
         return chain[-1], [str(key) for key in self._ledger.verifier_keys()]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _fetch(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[_Key, Facts]:
-        """Purposes, records and their evidence for many questions: one query each.
-
-        Nothing is examined for somebody who may not ask about it: that, too, would be an answer.
-        """
-        grants = self.purposes.load(tx, {(key[0], key[1]) for key in keys})
-        records = self._records(tx, keys)
-        allowed = [
-            record
-            for organisation, purpose, by, what in keys
-            if (record := records[by].get(what)) and record.type in grants[organisation, purpose]
-        ]
-        evidence = self._provenance.of(tx, allowed)  # checking a signature takes time that tells
-        answers = {}
-        for key in keys:
-            record = records[key[2]].get(key[3])
-            proof = evidence.get(record.identifier, _NO_EVIDENCE) if record else _NO_EVIDENCE
-            known = self.purposes.knows(key[1])
-            answers[key] = Facts(grants[key[0], key[1]], record, proof, known)
-        return answers
-
-    def _look(self, tx: Tx, organisation: str, purpose: str, identifier: str) -> Facts:
-        """The same about one certificate."""
-        key = (organisation, purpose, _IDENTIFIER, identifier)
-        return self._fetch(tx, [key])[key]
-
-    def _records(self, tx: Tx, keys: Sequence[_Key]) -> Mapping[str, Mapping[str, Certificate]]:
-        """The records behind keys, by what was asked and what it said; one query for each."""
-        asked: dict[str, set[str]] = {}
-        for _, _, by, what in keys:
-            asked.setdefault(by, set()).add(what)
-        load = {
-            _NUMBER: self._certificates.load_many,
-            _IDENTIFIER: self._certificates.load_many,
-            _TOKEN: self._certificates.load_by_tokens,
-        }
-        return {by: load[by](tx, list(wanted - {""})) for by, wanted in asked.items()}
-
-    async def _load_all(self, keys: Sequence[_Key]) -> Mapping[_Key, Facts]:
-        def load() -> Mapping[_Key, Facts]:
-            with self._database.read() as tx:
-                return self._fetch(tx, keys)
-
-        return await asyncio.to_thread(load)
-
-    def _read(
-        self, actor: Actor, request: VerificationRequest, now: datetime
-    ) -> tuple[HandedIn | None, str, str]:
+    def _read(self, actor: Actor, request: VerificationRequest, now: datetime) -> CheckedQuestion:
         """What to look for, and what the file or code says of itself."""
+        handed_in: HandedIn | None = None
         if request.document:
             handed_in = documents.read_document(
                 self._signing, self._keys, request.document, now, budget_of(actor)
             )
-            return handed_in, _IDENTIFIER, handed_in.identifier
-        if not request.qr_text:
-            return None, *_by(request.number)
-        if documents.is_offline_code(request.qr_text):
+        elif not request.qr_text:
+            return _by_number(actor, request)
+        elif documents.is_offline_code(request.qr_text):
             handed_in = documents.read_code(self._keys, request.qr_text, now)
-            return handed_in, _IDENTIFIER, handed_in.identifier
-        return None, _TOKEN, documents.token_of(request.qr_text, self.issuer)
+        else:
+            token = documents.token_of(request.qr_text, self.issuer)
+            return _question(actor, request, TOKEN, token)
+        return _question(actor, request, IDENTIFIER, handed_in.identifier, handed_in)
 
-    def _answer(
-        self, request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
-    ) -> Verdict:
-        receipt = self._sign(self._single_claims(ref))
-        return replace(_unsigned(request, decision, now, ref), receipt=receipt)
-
-    def _single_claims(self, ref: EntryRef) -> bytes:
-        return writing.single_claims(ref, issuer=self.issuer, log=self._ledger.origin)
-
-    def _batch_claims(self, receipt_id: str, refs: Sequence[EntryRef]) -> bytes:
-        return writing.batch_claims(receipt_id, refs, issuer=self.issuer, log=self._ledger.origin)
-
-    def _sign(self, claims: bytes) -> str:
-        try:
-            return self._keys.jws(writing.KEY_USE, claims, typ=writing.TYP)
-        except NoActiveKey:
-            self._keys.ensure(writing.KEY_USE)
-            return self._keys.jws(writing.KEY_USE, claims, typ=writing.TYP)
-
-    def _written(self, receipt_id: str) -> tuple[list[EntryRef], bytes]:
-        """The entries behind a receipt, and what it says of them. Raises `ReceiptNotFound`."""
+    def _written(self, receipt_id: str) -> tuple[list[EntryRef], Form[Any]]:
+        """The entries behind a receipt, and its form. Raises `ReceiptNotFound`."""
         with self._database.read() as tx:
             batch = store.batch_entry_ids(tx, receipt_id)
             ids = [receipt_id] if batch is None else batch
@@ -353,41 +246,32 @@ class Verifications:
         written = [ref for ref in refs if ref is not None and _is_answer(ref)]
         if len(written) != len(refs):
             raise ReceiptNotFound("there is no such receipt of your department")
-        if batch is None:
-            return written, self._single_claims(written[0])
-        return written, self._batch_claims(receipt_id, written)
+        return written, SINGLE if batch is None else Batch(receipt_id)
 
     async def _receipt(self, receipt_id: str) -> str:
         """A receipt whose answer is decided, signed."""
-        return await self._keys.on_thread(lambda: self._sign(self._written(receipt_id)[1]))
 
-    def _certificate_chain(self) -> list[str]:
-        """PEM certificates of the key that signs receipts, up to the root; made when missing."""
-        self._keys.ensure(writing.KEY_USE)
-        subject = {"common_name": writing.SIGNER_NAME}
-        try:
-            chain = self._keys.chain(writing.KEY_USE)
-        except UnknownCertificate:
-            with self._database.write() as tx:
-                self._keys.authority.certificate_for(tx, writing.KEY_USE, "receipt", subject)
-            chain = self._keys.chain(writing.KEY_USE)
-        return [writing.to_pem(der) for der in chain]
+        def sign() -> str:
+            written, form = self._written(receipt_id)
+            return form.receipt(self._receipts, written)
+
+        return await self._keys.on_thread(sign)
 
 
-_NO_EVIDENCE = RecordEvidence()
-_NOTHING = Facts({}, None, _NO_EVIDENCE)
-
-
-def _unsigned(
-    request: VerificationRequest, decision: Decision, now: datetime, ref: EntryRef
-) -> Verdict:
-    """An answer as it is kept until its receipt is signed."""
-    return verdict_of(request, decision, now, ref, ref.id, "")
-
-
-def _by(number: str) -> tuple[str, str]:
+def _by_number(actor: Actor, request: VerificationRequest) -> CheckedQuestion:
     """A national identifier (GB/T 36904) or an authority's own number?"""
-    return (_IDENTIFIER if number.startswith(ROOT) else _NUMBER), number
+    by = IDENTIFIER if request.number.startswith(ROOT) else NUMBER
+    return _question(actor, request, by, request.number)
+
+
+def _question(
+    actor: Actor,
+    request: VerificationRequest,
+    by: str,
+    what: str,
+    handed_in: HandedIn | None = None,
+) -> CheckedQuestion:
+    return CheckedQuestion(request, (actor.organisation, request.purpose, by, what), handed_in)
 
 
 def _purpose_of(token: str) -> str:

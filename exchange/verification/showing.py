@@ -12,8 +12,8 @@ code's own end. It is shown only to whoever has the browser's word (the database
 and only while it is still so: another status, or a code taken back, ends it at once.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,18 +24,16 @@ from sqlalchemy import Row
 from certificates import Certificate, Certificates
 from exchange import consent, store
 from exchange.errors import CertificateNotHeld
-from exchange.models import HOLDER_SHOW, Purpose, ShowCode, Verdict, VerificationRequest
-from exchange.verification.decisions import Decision, Facts, decide, entry_of, verdict_of
+from exchange.models import HOLDER_SHOW, ShowCode, Verdict, VerificationRequest
+from exchange.verification.decisions import IDENTIFIER, CheckedQuestion, Visible, answer
+from exchange.verification.facts import FactFinder
 from exchange.verification.idempotency import IdempotencyClaim
-from exchange.verification.quota import Quota
+from exchange.verification.pipeline import SINGLE, Asker, Decided, Pipeline
 from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.errors import YinzhengError
 from ledger import Entry, EntryRef, Ledger
-
-# The facts of one certificate, for an organisation and a purpose.
-Look = Callable[[Tx, str, str, str], Facts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,8 @@ class Opened:
     """What came of an opening. `good` says that the code was: it was still to be used, and is."""
 
     good: bool
-    decision: Decision
-    at: datetime
-    ref: EntryRef
+    decided: Decided[Verdict]
+    refs: Sequence[EntryRef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Seen:
 
 
 class Showing:
-    """Show codes and what they open. `look` asks the database about one certificate."""
+    """Show codes and what they open."""
 
     def __init__(
         self,
@@ -65,16 +62,16 @@ class Showing:
         certificates: Certificates,
         ledger: Ledger,
         clock: Clock,
-        quota: Quota,
-        look: Look,
-        visible: Callable[[Purpose], tuple[str, ...]],
+        facts: FactFinder,
+        pipeline: Pipeline,
+        visible: Visible,
     ) -> None:
         self._database = database
         self._certificates = certificates
         self._ledger = ledger
         self._clock = clock
-        self._quota = quota
-        self._look = look
+        self._facts = facts
+        self._pipeline = pipeline
         self._visible = visible
 
     def create(self, actor: Actor, identifier: str) -> ShowCode:
@@ -126,11 +123,11 @@ class Showing:
             opened = self._opened(tx, actor, request, code, address)
             refusal = _refusal(code, opened)
             if refusal is None:
-                store.use_show_code(tx, consent.hash_of(token), opened.at)
+                store.use_show_code(tx, consent.hash_of(token), opened.decided.asker.now)
             if claim is not None and refusal is not None:
                 claim.keep_refusal(tx, refusal)
             elif claim is not None:
-                claim.keep(tx, _verdict(request, opened))
+                claim.keep(tx, _verdict(opened))
         if refusal is not None:
             raise refusal
         return opened
@@ -142,7 +139,7 @@ class Showing:
         nothing is signed. Raises `ShowCodeExpired`, `ShowCodeUnknown` and `TooManyRequests`.
         """
         request = VerificationRequest(qr_text=f"/v/{token}", purpose=HOLDER_SHOW)
-        self._quota.check(actor, address, self._clock())
+        self._pipeline.admit(actor, self._clock(), address)
         with self._database.write() as tx:
             code = store.lock_show_code(tx, consent.hash_of(token))
             if code is not None and consent.may_look_again(code, browser, self._clock()):
@@ -150,9 +147,8 @@ class Showing:
             opened = self._opened(tx, actor, request, code, address)
             refusal = _refusal(code, opened)
             if refusal is None:
-                seen = _seen(request, opened)
-                seen_by = consent.hash_of(browser)
-                store.use_show_code(tx, consent.hash_of(token), opened.at, seen_by, seen)
+                at, seen_by = opened.decided.asker.now, consent.hash_of(browser)
+                store.use_show_code(tx, consent.hash_of(token), at, seen_by, _seen(opened))
         if code is None or refusal is not None:
             raise refusal or consent.unknown()
         return _end_of(code)
@@ -198,34 +194,31 @@ class Showing:
         now = self._clock()
         good = code is not None and code.opened_at is None and code.expires_at > now
         certificate = code.certificate if code else ""
-        found = self._look(tx, actor.organisation, request.purpose, certificate)
-        if not good:
-            found = replace(found, grants={})  # the consent is over: nothing may be said
-        decision = decide(request, found, now, visible=self._visible)
-        if not good:
-            decision = replace(decision, reason="show_code_expired", of_form=False)
-        self._quota.charge(actor, address, now, decision.is_miss)
-        ref = self._ledger.append(tx, entry_of(request, decision, actor, now))
-        return Opened(good, decision, now, ref)
+        key = (actor.organisation, request.purpose, IDENTIFIER, certificate)
+        question = CheckedQuestion(request, key, code_over=not good)
+        found = self._facts.find(tx, [key])
+        decided = self._pipeline.decide(Asker(actor, now, address), [question], found, SINGLE)
+        return Opened(good, decided, self._pipeline.write(tx, decided))
 
     def _is_so(self, tx: Tx, certificate: str, seen: Seen, now: datetime) -> bool:
         """Does the register still say what was answered, and did it all the while?"""
-        found = self._look(tx, "", HOLDER_SHOW, certificate)
-        if found.record is None or found.record.state_since != seen.status_since:
+        key = ("", HOLDER_SHOW, IDENTIFIER, certificate)
+        question = CheckedQuestion(VerificationRequest(purpose=HOLDER_SHOW), key)
+        [decision] = answer([question], self._facts.find(tx, [key]), now, visible=self._visible)
+        record = decision.record
+        if record is None or record.state_since != seen.status_since:
             return False
-        asked = VerificationRequest(purpose=HOLDER_SHOW)
-        decision = decide(asked, found, now, visible=self._visible)
         return decision.assessment.checks == seen.verdict.checks
 
 
-def _verdict(request: VerificationRequest, opened: Opened) -> Verdict:
-    return verdict_of(request, opened.decision, opened.at, opened.ref, opened.ref.id, "")
+def _verdict(opened: Opened) -> Verdict:
+    return opened.decided.unsigned(opened.refs)
 
 
-def _seen(request: VerificationRequest, opened: Opened) -> str:
-    record = opened.decision.record
+def _seen(opened: Opened) -> str:
+    record = opened.decided.decisions[0].record
     since = record.state_since if record else None
-    return orjson.dumps(Seen(_verdict(request, opened), since)).decode()
+    return orjson.dumps(Seen(_verdict(opened), since)).decode()
 
 
 def _refusal(code: Row[Any] | None, opened: Opened) -> YinzhengError | None:

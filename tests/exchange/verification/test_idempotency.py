@@ -24,6 +24,7 @@ from server.services import assemble
 from tests.exchange.conftest import FOOD_BASIS, FOOD_INSPECTION, INSPECTOR, PUBLIC_URL
 from tests.exchange.crash import FallibleStore, fine
 from tests.exchange.departments import Bearers, bearing, door
+from tests.simulators.commits import counted_commits
 
 VERIFY = "/api/v1/verifications"
 BATCH = "/api/v1/verifications/batch"
@@ -98,21 +99,58 @@ def test_a_silent_key_service_costs_no_second_look(house, licence, store, shape)
     check_receipt(house, answer)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_process_killed_after_the_commit_left_its_decision(
-    house, licence, master_key, clock, shape
-):
-    path, body, entries = shapes(house, licence)[shape]
+def ask_and_die(house, master_key, clock, path: str, body: dict, when: str) -> None:
+    """Another process asks, and is killed before it answers (`tests/exchange/crash.py`)."""
     house.verifications.anchors()  # the receipts' key is there
     program = "from tests.exchange.crash import main; main()"
     arguments = [house.database.url, master_key.hex(), clock().isoformat(), path]
     died = subprocess.run(
-        [sys.executable, "-c", program, *arguments, orjson.dumps(body).decode()],
+        [sys.executable, "-c", program, *arguments, orjson.dumps(body).decode(), when],
         check=False,
         capture_output=True,
         timeout=120,
     )
     assert died.returncode == -9, died.stderr.decode()
+
+
+@pytest.mark.parametrize("shape", ["number", "batch"])
+def test_a_process_killed_before_the_commit_left_nothing_and_the_key_is_free(
+    house, licence, master_key, clock, shape
+):
+    path, body, entries = shapes(house, licence)[shape]
+    ask_and_die(house, master_key, clock, path, body, "signing")
+    assert house.looks(licence) == []
+
+    answer, again = post(house.verifications, path, body), post(house.verifications, path, body)
+
+    assert answer.headers["idempotency-replayed"] == "false"
+    assert again.content == answer.content
+    assert len(house.looks(licence)) == entries
+    check_receipt(house, answer)
+
+
+@pytest.mark.parametrize("shape", ["number", "batch"])
+def test_an_answer_and_what_is_kept_of_it_are_one_commit(house, licence, shape):
+    path, body, _ = shapes(house, licence)[shape]
+    house.verifications.anchors()
+    post(house.verifications, path, body, "warm")
+
+    with counted_commits(house.database) as commits:
+        answer = post(house.verifications, path, body)
+        assert len(commits) == 1
+        again = post(house.verifications, path, body)
+        post(house.verifications, path, body, "another")
+
+    assert len(commits) == 2
+    assert again.content == answer.content
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_process_killed_after_the_commit_left_its_decision(
+    house, licence, master_key, clock, shape
+):
+    path, body, entries = shapes(house, licence)[shape]
+    ask_and_die(house, master_key, clock, path, body, "committed")
     before = house.looks(licence)
     assert len(before) == entries
 
