@@ -24,16 +24,16 @@ from portal.signing_in import device, signin
 __all__ = ["PageContext", "Site", "build", "open_desk"]
 
 
-def open_desk(house: Site) -> PageContext:
+def open_desk(site: Site) -> PageContext:
     """What all pages of a house share; its `error_page` draws refusals for people."""
-    return PageContext(house)
+    return PageContext(site)
 
 
-def build(house: Site, desk: PageContext | None = None) -> APIRouter:
+def build(site: Site, context: PageContext | None = None) -> APIRouter:
     """Every page, as one router. None of them is part of the API description."""
-    desk = desk or PageContext(house)
+    context = context or PageContext(site)
     pages = APIRouter(include_in_schema=False)
     staff = (drafts, register, permits, seals, bulk)  # permits lie below a seal's address
     for room in (public, signin, device, citizen, *staff, verify, documents, developers):
-        pages.include_router(room.router(desk))
+        pages.include_router(room.router(context))
     return pages

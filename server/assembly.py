@@ -124,9 +124,9 @@ class Installation:
         )
         for router in self._services.routers():
             app.include_router(router)
-        desk = portal.open_desk(self)
-        app.include_router(portal.build(self, desk))
-        problems.install(app, desk.error_page)
+        context = portal.open_desk(self)
+        app.include_router(portal.build(self, context))
+        problems.install(app, context.error_page)
         return app
 
     def app(self) -> HotPath:
@@ -227,11 +227,11 @@ def _time_source(settings: Settings, clock: Clock) -> TimeSource | None:
 @contextmanager
 def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[Installation]:
     """A house for the length of a block."""
-    house = Installation(settings, clock)
+    installation = Installation(settings, clock)
     try:
-        yield house
+        yield installation
     finally:
-        house.close()
+        installation.close()
 
 
 def _certificates(settings: Settings) -> ClientCertificates:

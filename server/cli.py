@@ -55,16 +55,24 @@ def build() -> typer.Typer:
     app.command("demo")(demo_command)
     app.command("sandbox")(sandbox_command)
     app.command("master-key")(master_key)
-    keys_app = keys.commands.build(_room(lambda house: house.keys))
+    keys_app = keys.commands.build(_room(lambda installation: installation.keys))
     keys_app.command("serve")(key_service.serve)
     app.add_typer(keys_app, name="keys")
-    app.add_typer(signing.seals.commands.build(_room(lambda house: house)), name="seals")
-    app.add_typer(ledger.commands.build(_room(lambda house: house.ledger)), name="ledger")
-    app.add_typer(idp.commands.build(_room(lambda house: house.idp)), name="idp")
-    app.add_typer(certificates.commands.build(_room(lambda house: house)), name="certificates")
-    app.add_typer(signing.commands.build(_room(lambda house: house)), name="documents")
-    app.add_typer(job_commands.build(_room(lambda house: house.jobs)), name="jobs")
-    exchange.commands.add_verify(app, _room(lambda house: house.verifications))
+    app.add_typer(
+        signing.seals.commands.build(_room(lambda installation: installation)), name="seals"
+    )
+    app.add_typer(
+        ledger.commands.build(_room(lambda installation: installation.ledger)), name="ledger"
+    )
+    app.add_typer(idp.commands.build(_room(lambda installation: installation.idp)), name="idp")
+    app.add_typer(
+        certificates.commands.build(_room(lambda installation: installation)), name="certificates"
+    )
+    app.add_typer(
+        signing.commands.build(_room(lambda installation: installation)), name="documents"
+    )
+    app.add_typer(job_commands.build(_room(lambda installation: installation.jobs)), name="jobs")
+    exchange.commands.add_verify(app, _room(lambda installation: installation.verifications))
     return app
 
 
@@ -104,21 +112,21 @@ def serve(
     settings = load()
     if settings.processes > 1 and child < 0:
         raise typer.Exit(processes.supervise(settings))
-    with opened(settings) as house:
+    with opened(settings) as installation:
         if settings.mode == "sandbox":
-            seeds.seed(house)
-        run_house(house, index=max(child, 0))
+            seeds.seed(installation)
+        run_house(installation, index=max(child, 0))
 
 
-def run_house(house: Installation, index: int = 0) -> None:
+def run_house(installation: Installation, index: int = 0) -> None:
     """Serve until a signal says stop, with the worker beside it where settings say so."""
-    settings = house.settings
-    background = house.worker() if settings.embedded_worker and index == 0 else None
+    settings = installation.settings
+    background = installation.worker() if settings.embedded_worker and index == 0 else None
     if background:
         background.start()
     print(f"serving {settings.issuer} ({settings.mode})", file=sys.stderr, flush=True)
     try:
-        processes.serve(house.app(), house.management(), settings, index=index)
+        processes.serve(installation.app(), installation.management(), settings, index=index)
     finally:
         if background:
             background.stop()
@@ -129,8 +137,8 @@ def worker() -> None:
 
     Jobs, the ledger's integrator, and what is due now and then.
     """
-    with opened(load()) as house:
-        processes.work(house.worker(), house.management(), house.settings)
+    with opened(load()) as installation:
+        processes.work(installation.worker(), installation.management(), installation.settings)
 
 
 def migrate() -> None:
@@ -176,8 +184,8 @@ def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 def _findings(settings: Settings) -> dict[str, str]:
     try:
-        with opened(settings) as house:
-            return house.management().findings()
+        with opened(settings) as installation:
+            return installation.management().findings()
     except OldSchema as problem:
         return {"database": "ok", "schema": f"{problem.detail}; run: {problem.next_step}"}
     except OperationalError:
@@ -186,8 +194,8 @@ def _findings(settings: Settings) -> dict[str, str]:
 
 def openapi() -> None:
     """Print the OpenAPI 3.1 description."""
-    with opened(load()) as house:
-        typer.echo(orjson.dumps(house.api().openapi(), option=orjson.OPT_INDENT_2))
+    with opened(load()) as installation:
+        typer.echo(orjson.dumps(installation.api().openapi(), option=orjson.OPT_INDENT_2))
 
 
 def demo_command(
@@ -201,8 +209,8 @@ def demo_command(
 
 def sandbox_command() -> None:
     """Load the made-up people and departments."""
-    with opened(load()) as house:
-        seeds.seed(house)
+    with opened(load()) as installation:
+        seeds.seed(installation)
     typer.echo("the sandbox people are here; the README names them")
 
 
@@ -228,8 +236,8 @@ def _room(choose: Callable[[Installation], Any]) -> Callable[[], AbstractContext
 
     @contextmanager
     def open_room() -> Iterator[Any]:
-        with opened(load()) as house:
-            yield choose(house)
+        with opened(load()) as installation:
+            yield choose(installation)
 
     return open_room
 

@@ -35,7 +35,7 @@ class AccessHistoryEntry:
 
 
 def look(
-    desk: PageContext,
+    context: PageContext,
     lang: Language,
     reader: Actor,
     access: Access,
@@ -44,15 +44,15 @@ def look(
     """`types` names the types of certificates the reader holds, for entries that do not."""
     kind = f"kind.{access.kind}"
     type_name = access.details.get("type", "") or types.get(access.certificate, "")
-    known = desk.house.catalogue.get(type_name)
+    known = context.site.catalogue.get(type_name)
     return AccessHistoryEntry(
         at=access.at,
         who=_who(lang, reader, access),
         what=_what(lang, kind, access),
-        why=_purpose(desk, lang, access.purpose),
+        why=_purpose(context, lang, access.purpose),
         legal_basis=access.legal_basis,
         case_ref=access.case_ref,
-        fields=_labels(desk, lang, type_name, access.disclosed),
+        fields=_labels(context, lang, type_name, access.disclosed),
         verdict=_verdict(lang, access.verdict),
         certificate=access.certificate,
         type_name=lang.pick(known.labels) if known else "",
@@ -99,16 +99,16 @@ def _what(lang: Language, kind: str, access: Access) -> str:
     return lang.say(kind if lang.knows(kind) else "kind.other", kind=access.kind)
 
 
-def _purpose(desk: PageContext, lang: Language, code: str) -> str:
+def _purpose(context: PageContext, lang: Language, code: str) -> str:
     """The purpose's name; a client's own words when it is no registered code."""
-    for kind in desk.house.catalogue.values():
+    for kind in context.site.catalogue.values():
         if code in kind.purposes:
             return lang.pick(kind.purposes[code].names)
     return lang.say(f"purpose.{code}") if lang.knows(f"purpose.{code}") else code
 
 
-def _labels(desk: PageContext, lang: Language, type_name: str, names: Iterable[str]) -> str:
-    kinds = desk.house.catalogue
+def _labels(context: PageContext, lang: Language, type_name: str, names: Iterable[str]) -> str:
+    kinds = context.site.catalogue
     likely = [kinds[type_name]] if type_name in kinds else []
     words = []
     for name in names:

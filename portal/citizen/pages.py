@@ -30,19 +30,19 @@ PER_PAGE = 50
 _USABLE = {"active"}
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter()
-    house = desk.house
+    site = context.site
 
     @pages.get("/me")
     def me(request: Request) -> Response:
-        actor = desk.person(request).actor
-        lang, now = desk.language(request), house.clock()
-        held = house.certificates.held_by(actor.subjects)
-        cards = [card(lang, house.catalogue.find(each.type), each, now) for each in held]
-        recent, _ = _looks(desk, lang, actor, _types(held), limit=PER_PAGE)
+        actor = context.person(request).actor
+        lang, now = context.language(request), site.clock()
+        held = site.certificates.held_by(actor.subjects)
+        cards = [card(lang, site.catalogue.find(each.type), each, now) for each in held]
+        recent, _ = _looks(context, lang, actor, _types(held), limit=PER_PAGE)
         soon = (now + SOON).astimezone(OFFICE_ZONE).date()
-        return desk.page(
+        return context.page(
             request,
             "me.html",
             certificates=cards,
@@ -53,82 +53,82 @@ def router(desk: PageContext) -> APIRouter:
 
     @pages.get("/me/certificates/{identifier}")
     def certificate(request: Request, identifier: str) -> Response:
-        actor = desk.person(request).actor
-        lang, now = desk.language(request), house.clock()
-        mine = house.certificates.get(actor, identifier)
-        kind = house.catalogue.find(mine.type)
+        actor = context.person(request).actor
+        lang, now = context.language(request), site.clock()
+        mine = site.certificates.get(actor, identifier)
+        kind = site.catalogue.find(mine.type)
         state = effective_state(mine, now)
-        history = house.ledger.history(identifier)
-        return desk.page(
+        history = site.ledger.history(identifier)
+        return context.page(
             request,
             "certificate.html",
             certificate=card(lang, kind, mine, now),
             sentence=lang.say(f"sentence.{state}"),
             facts=[*facts(lang, kind, mine.fields), *general_facts(lang, kind, mine)],
             can_show=state in _USABLE,
-            history=[look(desk, lang, actor, each, {identifier: mine.type}) for each in history],
+            history=[look(context, lang, actor, each, {identifier: mine.type}) for each in history],
         )
 
     @pages.get("/me/certificates/{identifier}/certificate.pdf")
     def pdf(request: Request, identifier: str) -> Response:
-        actor = desk.person(request).actor
-        return pdf_answer(house.certificates.pdf(actor, identifier), identifier)
+        actor = context.person(request).actor
+        return pdf_answer(site.certificates.pdf(actor, identifier), identifier)
 
     @pages.get("/me/certificates/{identifier}/show")
     def ready(request: Request, identifier: str) -> Response:
-        actor = desk.person(request).actor
-        mine = house.certificates.get(actor, identifier)
-        lang, kind = desk.language(request), house.catalogue.find(mine.type)
-        return desk.page(
-            request, "show_ready.html", certificate=card(lang, kind, mine, house.clock())
+        actor = context.person(request).actor
+        mine = site.certificates.get(actor, identifier)
+        lang, kind = context.language(request), site.catalogue.find(mine.type)
+        return context.page(
+            request, "show_ready.html", certificate=card(lang, kind, mine, site.clock())
         )
 
     @pages.post("/me/certificates/{identifier}/show")
     def show(request: Request, identifier: str, form: Form) -> Response:
-        actor = desk.person(request).actor
-        desk.accept(request, form)
-        mine = house.certificates.get(actor, identifier)
-        lang, now = desk.language(request), house.clock()
-        code = house.verifications.create_show_code(actor, identifier)
-        return desk.page(
+        actor = context.person(request).actor
+        context.accept(request, form)
+        mine = site.certificates.get(actor, identifier)
+        lang, now = context.language(request), site.clock()
+        code = site.verifications.create_show_code(actor, identifier)
+        return context.page(
             request,
             "show.html",
-            certificate=card(lang, house.catalogue.find(mine.type), mine, now),
-            code=qr_svg(f"{desk.origin}/v/{quote(code.token)}", lang.say("show.code")),
+            certificate=card(lang, site.catalogue.find(mine.type), mine, now),
+            code=qr_svg(f"{context.origin}/v/{quote(code.token)}", lang.say("show.code")),
             until=code.expires_at,
             seconds=max(0, int((code.expires_at - now).total_seconds())),
         )
 
     @pages.post("/me/certificates/{identifier}/show/end")
     def end_showing(request: Request, identifier: str, form: Form) -> Response:
-        actor = desk.person(request).actor
-        desk.accept(request, form)
-        house.verifications.withdraw_show_codes(actor, identifier)
-        return desk.go(f"/me/certificates/{identifier}")
+        actor = context.person(request).actor
+        context.accept(request, form)
+        site.verifications.withdraw_show_codes(actor, identifier)
+        return context.go(f"/me/certificates/{identifier}")
 
     @pages.get("/me/access")
     def access(request: Request, after: str = "") -> Response:
-        actor = desk.person(request).actor
-        lang = desk.language(request)
+        actor = context.person(request).actor
+        lang = context.language(request)
         # An entry may be about a draft, or about somebody else's copy: no page to lead to.
-        held = _types(house.certificates.held_by(actor.subjects))
-        looks, cursor = _looks(desk, lang, actor, held, after=after or None, limit=PER_PAGE)
+        held = _types(site.certificates.held_by(actor.subjects))
+        looks, cursor = _looks(context, lang, actor, held, after=after or None, limit=PER_PAGE)
         days = [
             {"name": lang.date(day), "looks": list(some)}
             for day, some in groupby(looks, key=lambda each: _day(each.at))
         ]
-        return desk.page(request, "access.html", days=days, held=held, next=cursor)
+        return context.page(request, "access.html", days=days, held=held, next=cursor)
 
     @pages.get("/me/access.csv")
     def access_file(request: Request) -> Response:
-        actor = desk.person(request).actor
-        lang = desk.language(request)
+        actor = context.person(request).actor
+        lang = context.language(request)
         headers = {
             "Content-Disposition": 'attachment; filename="who-looked.csv"',
             "Cache-Control": "no-store",
         }
         return StreamingResponse(
-            _sheet(desk, lang, actor), media_type="text/csv; charset=utf-8", headers=headers
+            _sheet(context, lang, actor), media_type="text/csv; charset=utf-8", headers=headers
         )
 
     return pages
@@ -144,7 +144,7 @@ def pdf_answer(data: bytes, name: str) -> Response:
 
 
 def _looks(
-    desk: PageContext,
+    context: PageContext,
     lang: Language,
     actor: Actor,
     types: Mapping[str, str],
@@ -153,29 +153,29 @@ def _looks(
     limit: int,
 ) -> tuple[list[AccessHistoryEntry], str | None]:
     """A page of the person's ledger entries as sentences, and the cursor of the next page."""
-    page = desk.house.ledger.about(actor.subjects, after=after, limit=limit)
-    return [look(desk, lang, actor, each, types) for each in page.items], page.next
+    page = context.site.ledger.about(actor.subjects, after=after, limit=limit)
+    return [look(context, lang, actor, each, types) for each in page.items], page.next
 
 
 def _types(held: Iterable[Certificate]) -> dict[str, str]:
     return {each.identifier: each.type for each in held}
 
 
-def _every_access(desk: PageContext, actor: Actor) -> Iterator[Access]:
+def _every_access(context: PageContext, actor: Actor) -> Iterator[Access]:
     after = None
     while True:
-        page = desk.house.ledger.about(actor.subjects, after=after, limit=200)
+        page = context.site.ledger.about(actor.subjects, after=after, limit=200)
         yield from page.items
         if (after := page.next) is None:
             return
 
 
-def _sheet(desk: PageContext, lang: Language, actor: Actor) -> Iterator[str]:
+def _sheet(context: PageContext, lang: Language, actor: Actor) -> Iterator[str]:
     """The export, a row at a time; with a byte-order mark, so that Excel reads UTF-8."""
     names = "entry when who organisation what why legal_basis case fields verdict certificate"
     yield "\ufeff" + _row(str(lang.say(f"access.{name}")) for name in names.split())
-    for each in _every_access(desk, actor):
-        shown = look(desk, lang, actor, each)
+    for each in _every_access(context, actor):
+        shown = look(context, lang, actor, each)
         yield _row(
             (
                 each.entry_id,

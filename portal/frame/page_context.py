@@ -45,13 +45,13 @@ Form = Annotated[FormData, Depends(read_form)]
 class PageContext:
     """One per application."""
 
-    def __init__(self, house: Site) -> None:
-        public = urlsplit(house.settings.public_url)
-        self.house = house
-        self._proxies = tuple(map(ip_network, house.settings.proxies))
+    def __init__(self, site: Site) -> None:
+        public = urlsplit(site.settings.public_url)
+        self.site = site
+        self._proxies = tuple(map(ip_network, site.settings.proxies))
         self.origin = f"{public.scheme}://{public.netloc}"
-        self.cookies = Cookies(house.idp.issuer)
-        self.pages = Pages(Languages.read(), self.cookies, sandbox=house.settings.mode == "sandbox")
+        self.cookies = Cookies(site.idp.issuer)
+        self.pages = Pages(Languages.read(), self.cookies, sandbox=site.settings.mode == "sandbox")
 
     # --- who is it? -----------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ class PageContext:
         if isinstance(known, Visitor):
             return known
         session_id = self.cookies.session(request) or ""
-        found = self.house.idp.session(session_id)
+        found = self.site.idp.session(session_id)
         visitor = Visitor(
             actor=found.actor if found else ANONYMOUS,
             session_id=session_id if found else "",
@@ -129,7 +129,7 @@ class PageContext:
         if isinstance(error, SignInNeeded):
             return self.go(f"/signin?next={quote(error.back)}")
         lang = self.language(request)
-        shown = problems.refusal(lang, error, self.house.clock())
+        shown = problems.refusal(lang, error, self.site.clock())
         return self.pages.page(
             request,
             self._visitor_or_nobody(request, error),

@@ -70,115 +70,115 @@ class RowMistake:
     detail: str
 
 
-def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter(prefix="/staff/bulk")
-    batches = desk.house.batches
+    batches = context.site.batches
 
     @pages.get("")
     def overview(request: Request, after: str = "") -> Response:
-        desk.officer(request)
-        return _overview(desk, request, after=after)
+        context.officer(request)
+        return _overview(context, request, after=after)
 
     @pages.post("")
     def check(request: Request, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         chosen = {"type": forms.text(form, "type"), "mapping": forms.text(form, "mapping")}
         file = upload(form, "file")
         if file is None:
-            missing = problems.one(desk.language(request), "file", "bulk.file_missing")
-            return _overview(desk, request, errors=missing, status=422, **chosen)
+            missing = problems.one(context.language(request), "file", "bulk.file_missing")
+            return _overview(context, request, errors=missing, status=422, **chosen)
         data = file.file.read(MAX_BYTES + 1)
         try:
             batch = batches.upload(
                 actor, chosen["type"], chosen["mapping"], data, file.filename or ""
             )
         except (Malformed, Invalid, TooLarge) as problem:
-            errors = _file_problem(desk.language(request), problem)
-            return _overview(desk, request, errors=errors, status=problem.status, **chosen)
-        return desk.go(f"/staff/bulk/{batch.id}")
+            errors = _file_problem(context.language(request), problem)
+            return _overview(context, request, errors=errors, status=problem.status, **chosen)
+        return context.go(f"/staff/bulk/{batch.id}")
 
     @pages.get("/template/{type_name}.csv")
     def template(request: Request, type_name: str) -> Response:
-        desk.officer(request)
+        context.officer(request)
         return _sheet(batches.template_file(type_name), f"{type_name}.csv")
 
     @pages.get("/{batch_id}")
     def batch_page(request: Request, batch_id: str, after: str = "") -> Response:
-        actor = desk.officer(request).actor
-        return _batch(desk, request, actor, batches.get(actor, batch_id), after=after)
+        actor = context.officer(request).actor
+        return _batch(context, request, actor, batches.get(actor, batch_id), after=after)
 
     @pages.get("/{batch_id}/errors.csv")
     def errors_file(request: Request, batch_id: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         return _sheet(batches.error_file(actor, batch_id), "errors.csv")
 
     @pages.get("/{batch_id}/rows/{row}.png")
     def row_picture(request: Request, batch_id: str, row: int) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         data = batches.preview_png(actor, batch_id, row)
         return Response(data, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     @pages.post("/{batch_id}/submit")
     def submit(request: Request, batch_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         waived = [name for name in form.getlist("waive") if isinstance(name, str)]
         encoding = forms.text(form, "encoding")
         try:
             batches.submit(actor, batch_id, waived=waived, encoding=encoding)
         except (Invalid, Conflict) as problem:
             again = {"waived": waived, "confirmed": encoding}
-            return _again(desk, request, actor, batch_id, problem, **again)
-        return desk.go(f"/staff/bulk/{batch_id}")
+            return _again(context, request, actor, batch_id, problem, **again)
+        return context.go(f"/staff/bulk/{batch_id}")
 
     @pages.post("/{batch_id}/approve")
     def approve(request: Request, batch_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         try:
             digest, encoding = forms.text(form, "content_digest"), forms.text(form, "encoding")
             batches.approve(actor, batch_id, digest, encoding=encoding)
         except (Invalid, Conflict) as problem:
-            return _again(desk, request, actor, batch_id, problem)
-        return desk.go(f"/staff/bulk/{batch_id}/progress")
+            return _again(context, request, actor, batch_id, problem)
+        return context.go(f"/staff/bulk/{batch_id}/progress")
 
     @pages.post("/{batch_id}/return")
     def send_back(request: Request, batch_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         reason = forms.paragraph(form, "reason", 1000)
         if not reason:
-            errors = problems.one(desk.language(request), "reason", "review.reason_missing")
+            errors = problems.one(context.language(request), "reason", "review.reason_missing")
             batch = batches.get(actor, batch_id)
-            return _batch(desk, request, actor, batch, errors=errors, status=422)
+            return _batch(context, request, actor, batch, errors=errors, status=422)
         batches.return_(actor, batch_id, reason)
-        return desk.go(f"/staff/bulk/{batch_id}")
+        return context.go(f"/staff/bulk/{batch_id}")
 
     @pages.post("/{batch_id}/pause")
     def pause(request: Request, batch_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         try:
             batches.pause(actor, batch_id)
         except Conflict as problem:  # it was faster than the button
-            return _again(desk, request, actor, batch_id, problem)
-        return desk.go(f"/staff/bulk/{batch_id}")
+            return _again(context, request, actor, batch_id, problem)
+        return context.go(f"/staff/bulk/{batch_id}")
 
     @pages.post("/{batch_id}/resume")
     def resume(request: Request, batch_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         try:
             batches.resume(actor, batch_id)
         except Conflict as problem:
-            return _again(desk, request, actor, batch_id, problem)
-        return desk.go(f"/staff/bulk/{batch_id}/progress")
+            return _again(context, request, actor, batch_id, problem)
+        return context.go(f"/staff/bulk/{batch_id}/progress")
 
     @pages.get("/{batch_id}/progress")
     def progress(request: Request, batch_id: str) -> Response:
-        actor = desk.officer(request).actor
-        return bulk_progress.live(desk, request, batches.get(actor, batch_id))
+        actor = context.officer(request).actor
+        return bulk_progress.live(context, request, batches.get(actor, batch_id))
 
     return pages
 
@@ -187,7 +187,7 @@ def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the pa
 
 
 def _overview(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     *,
     after: str = "",
@@ -195,12 +195,12 @@ def _overview(
     mapping: str = "",
     **values: Any,
 ) -> Response:
-    actor = desk.visitor(request).actor
-    lang = desk.language(request)
-    types = [(each.name, lang.pick(each.labels)) for each in desk.house.certificates.types()]
-    known = [(each.name, each.source or each.name) for each in desk.house.batches.mappings()]
-    page = desk.house.batches.list(actor, after=after or None, limit=PER_PAGE)
-    return desk.page(
+    actor = context.visitor(request).actor
+    lang = context.language(request)
+    types = [(each.name, lang.pick(each.labels)) for each in context.site.certificates.types()]
+    known = [(each.name, each.source or each.name) for each in context.site.batches.mappings()]
+    page = context.site.batches.list(actor, after=after or None, limit=PER_PAGE)
+    return context.page(
         request,
         "bulk.html",
         may_upload=actor.may("drafter"),
@@ -208,17 +208,17 @@ def _overview(
         type=type,
         mappings=[("", lang.say("bulk.mapping_same")), *known],
         mapping=mapping,
-        batches=[_line(desk, lang, each) for each in page.items],
+        batches=[_line(context, lang, each) for each in page.items],
         next=page.next,
         **values,
     )
 
 
-def _line(desk: PageContext, lang: Language, batch: Batch) -> BatchLine:
+def _line(context: PageContext, lang: Language, batch: Batch) -> BatchLine:
     return BatchLine(
         id=batch.id,
         filename=batch.filename,
-        type_name=_type_name(desk, lang, batch),
+        type_name=_type_name(context, lang, batch),
         rows=batch.rows,
         state=_state(batch),
         by_name=batch.drafter_name,
@@ -236,8 +236,8 @@ def _state(batch: Batch) -> str:
     return "questions" if batch.state == "checked" and asks else batch.state
 
 
-def _type_name(desk: PageContext, lang: Language, batch: Batch) -> str:
-    return lang.pick(desk.house.catalogue.find(batch.type).labels)
+def _type_name(context: PageContext, lang: Language, batch: Batch) -> str:
+    return lang.pick(context.site.catalogue.find(batch.type).labels)
 
 
 def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
@@ -250,7 +250,7 @@ def _file_problem(lang: Language, problem: YinzhengError) -> list[Mistake]:
 
 
 def _again(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     actor: Actor,
     batch_id: str,
@@ -258,16 +258,16 @@ def _again(
     **values: Any,
 ) -> Response:
     """The batch as it is now, under the sentence that says why nothing happened."""
-    lang, batch = desk.language(request), desk.house.batches.get(actor, batch_id)
+    lang, batch = context.language(request), context.site.batches.get(actor, batch_id)
     errors = problems.mistakes(lang, problem)
     if isinstance(problem, UnknownColumns | EncodingNotConfirmed):
         field = "waive" if isinstance(problem, UnknownColumns) else "encoding"
         errors = [Mistake(field, problems.sentence(lang, problem))]
-    return _batch(desk, request, actor, batch, errors=errors, status=problem.status, **values)
+    return _batch(context, request, actor, batch, errors=errors, status=problem.status, **values)
 
 
 def _batch(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     actor: Actor,
     batch: Batch,
@@ -277,9 +277,9 @@ def _batch(
     confirmed: str = "",
     **values: Any,
 ) -> Response:
-    lang = desk.language(request)
-    kind = desk.house.catalogue.find(batch.type)
-    sample = desk.house.batches.rows(actor, batch.id, after=after or None, limit=SAMPLE)
+    lang = context.language(request)
+    kind = context.site.catalogue.find(batch.type)
+    sample = context.site.batches.rows(actor, batch.id, after=after or None, limit=SAMPLE)
     names = [name for name in kind.fields if any(row.fields.get(name) for row in sample.items)]
     fields = {name: kind.fields[name] for name in names}
     rows = [
@@ -290,7 +290,7 @@ def _batch(
         }
         for row in sample.items
     ]
-    return desk.page(
+    return context.page(
         request,
         "batch.html",
         batch=batch,
@@ -305,12 +305,12 @@ def _batch(
                 each.row,
                 [(lang.pick(kind.fields[n].labels), text) for n, text in each.fields.items()],
             )
-            for each in desk.house.batches.strange_rows(actor, batch.id)
+            for each in context.site.batches.strange_rows(actor, batch.id)
         ],
         may_submit=actor.may("drafter"),
         may_approve=actor.may("approver") and batch.drafter != actor.id,
         may_run=actor.may("approver"),
-        progress=desk.house.batches.progress(actor, batch.id) if batch.started_at else None,
+        progress=context.site.batches.progress(actor, batch.id) if batch.started_at else None,
         columns=[lang.pick(field.labels) for field in fields.values()],
         rows=rows,
         next=sample.next,

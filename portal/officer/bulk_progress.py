@@ -25,11 +25,11 @@ _HERE = "<!-- progress -->"
 _MOVING = {"running"}
 
 
-def live(desk: PageContext, request: Request, batch: Batch) -> Response:
+def live(context: PageContext, request: Request, batch: Batch) -> Response:
     """The page up to its marker at once, a new line each second, the rest at the end."""
-    whole = desk.page(request, "progress.html", batch=batch)
+    whole = context.page(request, "progress.html", batch=batch)
     head, tail = bytes(whole.body).decode().split(_HERE)
-    answer = StreamingResponse(_written(desk, request, batch, head, tail))
+    answer = StreamingResponse(_written(context, request, batch, head, tail))
     kept = [header for header in whole.raw_headers if header[0] != b"content-length"]
     # A proxy that collects the whole answer first would make the page look dead.
     answer.raw_headers = [*kept, (b"x-accel-buffering", b"no")]
@@ -37,17 +37,17 @@ def live(desk: PageContext, request: Request, batch: Batch) -> Response:
 
 
 async def _written(
-    desk: PageContext, request: Request, batch: Batch, head: str, tail: str
+    context: PageContext, request: Request, batch: Batch, head: str, tail: str
 ) -> AsyncIterator[str]:
     yield head
-    actor = desk.visitor(request).actor
+    actor = context.visitor(request).actor
     until = time.monotonic() + LOOK_FOR
     while True:
-        now = await run_in_threadpool(desk.house.batches.progress, actor, batch.id)
-        trouble = await run_in_threadpool(desk.house.batches.trouble, actor, batch.id)
+        now = await run_in_threadpool(context.site.batches.progress, actor, batch.id)
+        trouble = await run_in_threadpool(context.site.batches.trouble, actor, batch.id)
         over = now.state not in _MOVING
         late = time.monotonic() >= until
-        yield _tick(desk, request, batch, now, trouble, over=over, late=late)
+        yield _tick(context, request, batch, now, trouble, over=over, late=late)
         if over or late:
             break
         await asyncio.sleep(LOOK_EVERY)
@@ -55,7 +55,7 @@ async def _written(
 
 
 def _tick(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     batch: Batch,
     now: Progress,
@@ -65,8 +65,8 @@ def _tick(
     late: bool,
 ) -> str:
     """One line of the log; the stylesheet shows the last one only."""
-    visitor = desk.visitor(request)
-    html, _ = desk.pages.html(
+    visitor = context.visitor(request)
+    html, _ = context.pages.html(
         request,
         visitor,
         "progress_line.html",
@@ -75,8 +75,8 @@ def _tick(
         over=over,
         late=late,
         may_run=visitor.actor.may("approver"),
-        failures=_failures(desk.language(request), now),
-        trouble=troubles.told(desk.language(request), trouble),
+        failures=_failures(context.language(request), now),
+        trouble=troubles.told(context.language(request), trouble),
     )
     return html
 

@@ -54,30 +54,30 @@ class SignatureLine:
     changes: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter()
 
     @pages.get("/verify/document")
     def document(request: Request) -> Response:
-        return _form(desk, request)
+        return _form(context, request)
 
     @pages.post("/verify/document")
     def validate(request: Request, form: Form) -> Response:
-        desk.accept(request, form)
+        context.accept(request, form)
         file, beside = upload(form, "document"), upload(form, "signature")
         if file is None:
-            errors = problems.one(desk.language(request), "document", "verify.file_missing")
-            return _form(desk, request, errors=errors, status=422)
+            errors = problems.one(context.language(request), "document", "verify.file_missing")
+            return _form(context, request, errors=errors, status=422)
         try:
             data = read_upload(file, MAX_DOCUMENT)
             signature = read_upload(beside, MAX_SIGNATURE) if beside else b""
-            budget = budget_of(desk.visitor(request).actor)
-            found = desk.house.signing.validate(data, signature, budget)
+            budget = budget_of(context.visitor(request).actor)
+            found = context.site.signing.validate(data, signature, budget)
         except (Invalid, TooLarge) as problem:
-            words = problems.sentence(desk.language(request), problem)
+            words = problems.sentence(context.language(request), problem)
             errors = [Mistake("document", words)]
-            return _form(desk, request, errors=errors, status=problem.status)
-        return _answer(desk, request, found, file.filename or "")
+            return _form(context, request, errors=errors, status=problem.status)
+        return _answer(context, request, found, file.filename or "")
 
     return pages
 
@@ -92,14 +92,14 @@ def read_upload(file: UploadFile, limit: int) -> bytes:
     return data
 
 
-def _form(desk: PageContext, request: Request, **values: object) -> Response:
-    return desk.page(request, "document.html", **values)
+def _form(context: PageContext, request: Request, **values: object) -> Response:
+    return context.page(request, "document.html", **values)
 
 
-def _answer(desk: PageContext, request: Request, found: Validation, filename: str) -> Response:
-    lang = desk.language(request)
+def _answer(context: PageContext, request: Request, found: Validation, filename: str) -> Response:
+    lang = context.language(request)
     indication, sub_indication = etsi(found)
-    return desk.page(
+    return context.page(
         request,
         "document_verdict.html",
         found=found,

@@ -53,136 +53,138 @@ class DraftLine:
     at: Any
 
 
-def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter(prefix="/staff")
-    certificates = desk.house.certificates
+    certificates = context.site.certificates
 
     @pages.get("")
     def queue(request: Request) -> Response:
-        actor = desk.officer(request).actor
-        lang = desk.language(request)
+        actor = context.officer(request).actor
+        lang = context.language(request)
         drafts = certificates.drafts(actor, limit=QUEUE).items
         waiting = [d for d in drafts if d.state == "submitted" and d.drafter != actor.id]
         mine = [d for d in drafts if d.drafter == actor.id and d.state in _MINE]
         piles = []
         if actor.may("approver"):
-            piles.append(_pile(desk, lang, "to_review", waiting, "/staff/review/"))
+            piles.append(_pile(context, lang, "to_review", waiting, "/staff/review/"))
         if actor.may("drafter"):
-            piles.append(_pile(desk, lang, "mine", mine, "/staff/drafts/"))
+            piles.append(_pile(context, lang, "mine", mine, "/staff/drafts/"))
         types = certificates.types() if actor.may("drafter") else []
-        return desk.page(request, "staff.html", piles=piles, types=types)
+        return context.page(request, "staff.html", piles=piles, types=types)
 
     @pages.get("/drafts/new")
     def new(request: Request, type: str = "") -> Response:  # noqa: A002 - the query's own name
-        desk.officer(request)
-        kind = desk.house.catalogue.find(type)
-        return _form(desk, request, kind, {}, action="/staff/drafts")
+        context.officer(request)
+        kind = context.site.catalogue.find(type)
+        return _form(context, request, kind, {}, action="/staff/drafts")
 
     @pages.post("/drafts")
     def create(request: Request, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
-        kind = desk.house.catalogue.find(forms.text(form, "type"))
+        actor = context.officer(request).actor
+        context.accept(request, form)
+        kind = context.site.catalogue.find(forms.text(form, "type"))
         fields = _fields(kind, form)
         try:
             draft = certificates.draft(actor, kind.name, fields)
         except (Invalid, Conflict) as problem:
-            return _form(desk, request, kind, fields, action="/staff/drafts", problem=problem)
-        return desk.go(_after(draft, form))
+            return _form(context, request, kind, fields, action="/staff/drafts", problem=problem)
+        return context.go(_after(draft, form))
 
     @pages.get("/drafts/{draft_id}")
     def edit(request: Request, draft_id: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         draft = certificates.find_draft(actor, draft_id)
         if draft.drafter != actor.id or draft.state not in {"draft", "returned"}:
-            return desk.go(f"/staff/drafts/{draft_id}/preview")
-        kind = desk.house.catalogue.find(draft.type)
+            return context.go(f"/staff/drafts/{draft_id}/preview")
+        kind = context.site.catalogue.find(draft.type)
         return _form(
-            desk, request, kind, draft.fields, action=f"/staff/drafts/{draft_id}", draft=draft
+            context, request, kind, draft.fields, action=f"/staff/drafts/{draft_id}", draft=draft
         )
 
     @pages.post("/drafts/{draft_id}")
     def save(request: Request, draft_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         draft = certificates.find_draft(actor, draft_id)
-        kind = desk.house.catalogue.find(draft.type)
+        kind = context.site.catalogue.find(draft.type)
         fields = _fields(kind, form)
         try:
             draft = certificates.update(actor, draft_id, fields)
         except (Invalid, Conflict) as problem:
             action = f"/staff/drafts/{draft_id}"
-            return _form(desk, request, kind, fields, action=action, draft=draft, problem=problem)
-        return desk.go(_after(draft, form))
+            return _form(
+                context, request, kind, fields, action=action, draft=draft, problem=problem
+            )
+        return context.go(_after(draft, form))
 
     @pages.get("/drafts/{draft_id}/preview")
     def preview(request: Request, draft_id: str) -> Response:
-        actor = desk.officer(request).actor
-        return _preview(desk, request, certificates.find_draft(actor, draft_id))
+        actor = context.officer(request).actor
+        return _preview(context, request, certificates.find_draft(actor, draft_id))
 
     @pages.get("/drafts/{draft_id}/preview.pdf")
     def preview_pdf(request: Request, draft_id: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         data = certificates.preview(draft_id, actor)
         headers = {"Content-Disposition": "inline", "Cache-Control": "no-store"}
         return Response(data, media_type="application/pdf", headers=headers)
 
     @pages.get("/drafts/{draft_id}/preview.png")
     def preview_png(request: Request, draft_id: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         data = certificates.preview_png(draft_id, actor)
         return Response(data, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     @pages.post("/drafts/{draft_id}/submit")
     def submit(request: Request, draft_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         try:
             certificates.submit(actor, draft_id)
         except Invalid as problem:
-            return _preview(desk, request, certificates.find_draft(actor, draft_id), problem)
-        return desk.go(f"/staff/drafts/{draft_id}/preview")
+            return _preview(context, request, certificates.find_draft(actor, draft_id), problem)
+        return context.go(f"/staff/drafts/{draft_id}/preview")
 
     @pages.get("/review/{draft_id}")
     def review(request: Request, draft_id: str) -> Response:
-        actor = desk.officer(request).actor
-        return _review(desk, request, certificates.find_draft(actor, draft_id))
+        actor = context.officer(request).actor
+        return _review(context, request, certificates.find_draft(actor, draft_id))
 
     @pages.post("/review/{draft_id}/approve")
     def approve(request: Request, draft_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         try:
             certificates.approve(actor, draft_id, forms.text(form, "content_digest"))
         except (Conflict, Invalid) as problem:
             draft = certificates.find_draft(actor, draft_id)
-            return _review(desk, request, draft, problem=problem)
-        return desk.go(f"/staff/drafts/{draft_id}/preview")
+            return _review(context, request, draft, problem=problem)
+        return context.go(f"/staff/drafts/{draft_id}/preview")
 
     @pages.post("/review/{draft_id}/return")
     def send_back(request: Request, draft_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         reason = forms.paragraph(form, "reason", 1000)
         if not reason:
-            lang, draft = desk.language(request), certificates.find_draft(actor, draft_id)
+            lang, draft = context.language(request), certificates.find_draft(actor, draft_id)
             errors = problems.one(lang, "reason", "review.reason_missing")
-            return _review(desk, request, draft, errors=errors, status=422)
+            return _review(context, request, draft, errors=errors, status=422)
         certificates.return_(actor, draft_id, reason)
-        return desk.go("/staff")
+        return context.go("/staff")
 
     return pages
 
 
 def _pile(
-    desk: PageContext, lang: Language, name: str, drafts: list[Draft], where: str
+    context: PageContext, lang: Language, name: str, drafts: list[Draft], where: str
 ) -> Mapping[str, Any]:
-    lines = [_line(desk, lang, draft, f"{where}{draft.id}") for draft in drafts]
+    lines = [_line(context, lang, draft, f"{where}{draft.id}") for draft in drafts]
     return {"name": name, "drafts": lines}
 
 
-def _line(desk: PageContext, lang: Language, draft: Draft, href: str) -> DraftLine:
-    kind = desk.house.catalogue.find(draft.type)
+def _line(context: PageContext, lang: Language, draft: Draft, href: str) -> DraftLine:
+    kind = context.site.catalogue.find(draft.type)
     holder = draft.fields.get(kind.holder.name, "") or draft.number
     return DraftLine(
         href=href,
@@ -229,7 +231,7 @@ def form_fields(
 
 
 def _form(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     kind: CertificateType,
     values: Mapping[str, str],
@@ -238,9 +240,9 @@ def _form(
     draft: Draft | None = None,
     problem: YinzhengError | None = None,
 ) -> Response:
-    lang = desk.language(request)
+    lang = context.language(request)
     labels = {name: lang.pick(field.labels) for name, field in kind.fields.items()}
-    return desk.page(
+    return context.page(
         request,
         "draft.html",
         status=problem.status if problem else 200,
@@ -255,39 +257,39 @@ def _form(
 
 
 def _preview(
-    desk: PageContext, request: Request, draft: Draft, problem: YinzhengError | None = None
+    context: PageContext, request: Request, draft: Draft, problem: YinzhengError | None = None
 ) -> Response:
-    actor = desk.visitor(request).actor
+    actor = context.visitor(request).actor
     return _draft_page(
-        desk,
+        context,
         request,
         "draft_ready.html",
         draft,
-        desk.language(request).say("preview.heading"),
+        context.language(request).say("preview.heading"),
         problem,
         mine=draft.drafter == actor.id,
         may_review=actor.may("approver") and draft.drafter != actor.id,
-        trouble=troubles.told(desk.language(request), desk.house.certificates.trouble(draft)),
+        trouble=troubles.told(context.language(request), context.site.certificates.trouble(draft)),
     )
 
 
 def _review(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     draft: Draft,
     problem: YinzhengError | None = None,
     errors: list[Mistake] | None = None,
     status: int = 200,
 ) -> Response:
-    actor = desk.visitor(request).actor
+    actor = context.visitor(request).actor
     if draft.state != "submitted" and problem is None:
-        return desk.go(f"/staff/drafts/{draft.id}/preview")
+        return context.go(f"/staff/drafts/{draft.id}/preview")
     return _draft_page(
-        desk,
+        context,
         request,
         "review.html",
         draft,
-        desk.language(request).say("review.title"),
+        context.language(request).say("review.title"),
         problem,
         own=draft.drafter == actor.id,
         reason="",
@@ -297,7 +299,7 @@ def _review(
 
 
 def _draft_page(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     template: str,
     draft: Draft,
@@ -308,11 +310,11 @@ def _draft_page(
     status: int = 200,
     **values: Any,
 ) -> Response:
-    lang = desk.language(request)
-    kind = desk.house.catalogue.find(draft.type)
+    lang = context.language(request)
+    kind = context.site.catalogue.find(draft.type)
     holder = draft.fields.get(kind.holder.name, "")
     labels = {name: lang.pick(field.labels) for name, field in kind.fields.items()}
-    return desk.page(
+    return context.page(
         request,
         template,
         status=problem.status if problem else status,

@@ -47,34 +47,36 @@ class PermitOnPage:
     ended_by: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/seals/{seal_id}/permits")
-    house = desk.house
+    site = context.site
 
     @pages.get("")
     def overview(request: Request, seal_id: str) -> Response:
-        entry = house.seals.entry(seal_id, by=desk.officer(request).actor)
-        with house.database.read() as tx:
-            found = house.seals.permits.of(tx, seal_id)
-        return desk.page(request, "permits.html", entry=entry, lines=_lines(desk, request, found))
+        entry = site.seals.entry(seal_id, by=context.officer(request).actor)
+        with site.database.read() as tx:
+            found = site.seals.permits.of(tx, seal_id)
+        return context.page(
+            request, "permits.html", entry=entry, lines=_lines(context, request, found)
+        )
 
     @pages.get("/new")
     def new(request: Request, seal_id: str) -> Response:
-        entry = house.seals.entry(seal_id, by=desk.officer(request).actor)
-        return _form(desk, request, entry, {})
+        entry = site.seals.entry(seal_id, by=context.officer(request).actor)
+        return _form(context, request, entry, {})
 
     @pages.post("/new")
     def ask(request: Request, seal_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
-        entry = house.seals.entry(seal_id, by=actor)
+        actor = context.officer(request).actor
+        context.accept(request, form)
+        entry = site.seals.entry(seal_id, by=actor)
         typed = {"purpose": forms.text(form, "purpose", 200)}
         typed |= {name: forms.code(form, name, 20) for name in ("quota", "until")}
-        now = house.clock()
-        if wrong := _mistakes(desk.language(request), typed, now):
-            return _form(desk, request, entry, typed, wrong)
-        with house.database.write() as tx:
-            permit = house.seals.permits.ask(
+        now = site.clock()
+        if wrong := _mistakes(context.language(request), typed, now):
+            return _form(context, request, entry, typed, wrong)
+        with site.database.write() as tx:
+            permit = site.seals.permits.ask(
                 tx,
                 seal_id,
                 purpose=typed["purpose"],
@@ -83,84 +85,84 @@ def router(desk: PageContext) -> APIRouter:
                 now=now,
                 until=_end_of(date.fromisoformat(typed["until"])),
             )
-        return desk.go(f"/staff/seals/{seal_id}/permits/{permit}")
+        return context.go(f"/staff/seals/{seal_id}/permits/{permit}")
 
     @pages.get("/{permit_id}")
     def permit(request: Request, seal_id: str, permit_id: str) -> Response:
-        return _permit(desk, request, seal_id, permit_id)
+        return _permit(context, request, seal_id, permit_id)
 
     @pages.post("/{permit_id}/approve")
     def approve(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
-        return _decided(desk, request, seal_id, permit_id, form, "approve")
+        return _decided(context, request, seal_id, permit_id, form, "approve")
 
     @pages.post("/{permit_id}/withdraw")
     def withdraw(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
-        return _decided(desk, request, seal_id, permit_id, form, "withdraw")
+        return _decided(context, request, seal_id, permit_id, form, "withdraw")
 
     @pages.post("/{permit_id}/use")
     def use(request: Request, seal_id: str, permit_id: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
-        _entry, found = _found(desk, actor, seal_id, permit_id)
+        actor = context.officer(request).actor
+        context.accept(request, form)
+        _entry, found = _found(context, actor, seal_id, permit_id)
         file = upload(form, "file")
         if file is None:
-            missing = problems.one(desk.language(request), "file", "permits.file_missing")
-            return _permit(desk, request, seal_id, permit_id, missing, 422)
+            missing = problems.one(context.language(request), "file", "permits.file_missing")
+            return _permit(context, request, seal_id, permit_id, missing, 422)
         how = _how(form)
         page = forms.code(form, "page", 6)
         place = SealPlace(page=max(1, int(page)) - 1 if page.isdecimal() else 0)
         try:
             data = read_upload(file, MAX_DOCUMENT)
             sealed = seal_under_permit(
-                house, data, seal_id, permit_id, found.purpose, how, place, by=actor
+                site, data, seal_id, permit_id, found.purpose, how, place, by=actor
             )
         except (Invalid, Conflict, Refused, TooLarge) as problem:
-            errors = [Mistake("file", problems.sentence(desk.language(request), problem))]
-            return _permit(desk, request, seal_id, permit_id, errors, problem.status)
+            errors = [Mistake("file", problems.sentence(context.language(request), problem))]
+            return _permit(context, request, seal_id, permit_id, errors, problem.status)
         return _download(sealed.data, file.filename or "", how)
 
     return pages
 
 
 def _decided(
-    desk: PageContext, request: Request, seal_id: str, permit_id: str, form: Form, act: str
+    context: PageContext, request: Request, seal_id: str, permit_id: str, form: Form, act: str
 ) -> Response:
     """Grant or end a permit; the page says why not."""
-    actor, house = desk.officer(request).actor, desk.house
-    desk.accept(request, form)
-    _found(desk, actor, seal_id, permit_id)
+    actor, site = context.officer(request).actor, context.site
+    context.accept(request, form)
+    _found(context, actor, seal_id, permit_id)
     try:
-        with house.database.write() as tx:
-            getattr(house.seals.permits, act)(tx, permit_id, by=actor, now=house.clock())
+        with site.database.write() as tx:
+            getattr(site.seals.permits, act)(tx, permit_id, by=actor, now=site.clock())
     except (Conflict, Refused) as problem:
-        errors = problems.mistakes(desk.language(request), problem)
-        return _permit(desk, request, seal_id, permit_id, errors, problem.status)
-    return desk.go(f"/staff/seals/{seal_id}/permits/{permit_id}")
+        errors = problems.mistakes(context.language(request), problem)
+        return _permit(context, request, seal_id, permit_id, errors, problem.status)
+    return context.go(f"/staff/seals/{seal_id}/permits/{permit_id}")
 
 
 def _found(
-    desk: PageContext, actor: Actor, seal_id: str, permit_id: str
+    context: PageContext, actor: Actor, seal_id: str, permit_id: str
 ) -> tuple[SealEntry, Permit]:
     """A permit of the officer's own department. Raises `UnknownSeal`, `UnknownPermit`."""
-    entry = desk.house.seals.entry(seal_id, by=actor)
-    with desk.house.database.read() as tx:
-        return entry, desk.house.seals.permits.get(tx, seal_id, permit_id)
+    entry = context.site.seals.entry(seal_id, by=actor)
+    with context.site.database.read() as tx:
+        return entry, context.site.seals.permits.get(tx, seal_id, permit_id)
 
 
 def _permit(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     seal_id: str,
     permit_id: str,
     errors: Sequence[Mistake] = (),
     status: int = 200,
 ) -> Response:
-    actor = desk.officer(request).actor
-    entry, found = _found(desk, actor, seal_id, permit_id)
-    line = _lines(desk, request, [found])[0]
+    actor = context.officer(request).actor
+    entry, found = _found(context, actor, seal_id, permit_id)
+    line = _lines(context, request, [found])[0]
     own = found.asked_by == actor.id
     decides = actor.may("keeper") or actor.may("approver")
-    return desk.page(
+    return context.page(
         request,
         "permit.html",
         status=status,
@@ -171,14 +173,14 @@ def _permit(
         may_approve=decides and not own and line.state == "asked",
         may_end=decides and line.state in {"asked", "in_force"},
         may_use=own and line.state == "in_force",
-        hows=[(name, _said(desk.language(request), name)) for name in SIGNATURES],
+        hows=[(name, _said(context.language(request), name)) for name in SIGNATURES],
     )
 
 
-def _lines(desk: PageContext, request: Request, found: Sequence[Permit]) -> list[PermitOnPage]:
+def _lines(context: PageContext, request: Request, found: Sequence[Permit]) -> list[PermitOnPage]:
     people = {one for each in found for one in (each.asked_by, each.approved_by, each.withdrawn_by)}
-    names = desk.house.idp.people.names({person for person in people if person})
-    now, system = desk.house.clock(), desk.language(request).say("access.system")
+    names = context.site.idp.people.names({person for person in people if person})
+    now, system = context.site.clock(), context.language(request).say("access.system")
 
     def who(person: str | None) -> str:
         return names.get(person, system) if person else ""
@@ -192,15 +194,15 @@ def _lines(desk: PageContext, request: Request, found: Sequence[Permit]) -> list
 
 
 def _form(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     entry: SealEntry,
     typed: Mapping[str, str],
     errors: Sequence[Mistake] = (),
 ) -> Response:
-    until = desk.house.clock().astimezone(OFFICE_ZONE).date() + timedelta(days=_USUAL_DAYS)
+    until = context.site.clock().astimezone(OFFICE_ZONE).date() + timedelta(days=_USUAL_DAYS)
     usual = {"purpose": "", "quota": "1", "until": until.isoformat()}
-    return desk.page(
+    return context.page(
         request,
         "permit_new.html",
         status=422 if errors else 200,

@@ -36,67 +36,69 @@ ACTS: Mapping[str, State] = {
 }
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/certificates")
-    certificates = desk.house.certificates
+    certificates = context.site.certificates
 
     @pages.get("")
     def register(request: Request, q: str = "", after: str = "") -> Response:
-        actor = desk.officer(request).actor
-        lang, now = desk.language(request), desk.house.clock()
+        actor = context.officer(request).actor
+        lang, now = context.language(request), context.site.clock()
         query = forms.without_invisible(" ".join(q.split()))[:200]
         if query and len(query) < SHORTEST_QUERY:
             errors = problems.one(lang, "q", "register.too_short")
-            return _list(desk, request, q=query, rows=[], next=None, status=422, errors=errors)
+            return _list(context, request, q=query, rows=[], next=None, status=422, errors=errors)
         page = certificates.search(actor, query, after=after or None, limit=PER_PAGE)
-        kinds = desk.house.catalogue
+        kinds = context.site.catalogue
         rows = [card(lang, kinds.find(each.type), each, now) for each in page.items]
-        return _list(desk, request, q=query, rows=rows, next=page.next)
+        return _list(context, request, q=query, rows=rows, next=page.next)
 
     @pages.get("/{identifier}")
     def certificate(request: Request, identifier: str, done: str = "") -> Response:
-        actor = desk.officer(request).actor
-        lang = desk.language(request)
+        actor = context.officer(request).actor
+        lang = context.language(request)
         found = certificates.get(actor, identifier)
-        kind = desk.house.catalogue.find(found.type)
-        history = desk.house.ledger.history(identifier)
-        return desk.page(
+        kind = context.site.catalogue.find(found.type)
+        history = context.site.ledger.history(identifier)
+        return context.page(
             request,
             "register_certificate.html",
-            certificate=card(lang, kind, found, desk.house.clock()),
+            certificate=card(lang, kind, found, context.site.clock()),
             facts=[*facts(lang, kind, found.fields), *general_facts(lang, kind, found)],
             acts=possible_acts(found) if actor.may("approver") else [],
-            history=[look(desk, lang, actor, each, {identifier: found.type}) for each in history],
+            history=[
+                look(context, lang, actor, each, {identifier: found.type}) for each in history
+            ],
             done=bool(done),
         )
 
     @pages.get("/{identifier}/certificate.pdf")
     def pdf(request: Request, identifier: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         return pdf_answer(certificates.pdf(actor, identifier), identifier)
 
     @pages.get("/{identifier}/{act}")
     def ask(request: Request, identifier: str, act: str) -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         found = certificates.get(actor, identifier)
-        return _change(desk, request, found, _wanted(act), act)
+        return _change(context, request, found, _wanted(act), act)
 
     @pages.post("/{identifier}/{act}")
     def change(request: Request, identifier: str, act: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         wanted = _wanted(act)
         reason, note = forms.text(form, "reason_code"), forms.paragraph(form, "note")
         if not reason:
             found = certificates.get(actor, identifier)
-            errors = problems.one(desk.language(request), "reason_code", "act.reason_missing")
-            return _change(desk, request, found, wanted, act, note=note, errors=errors)
+            errors = problems.one(context.language(request), "reason_code", "act.reason_missing")
+            return _change(context, request, found, wanted, act, note=note, errors=errors)
         try:
             certificates.change_state(actor, identifier, wanted, reason, note)
         except (Invalid, Conflict) as problem:
             found = certificates.get(actor, identifier)
-            return _change(desk, request, found, wanted, act, reason, note, problem=problem)
-        return desk.go(f"/staff/certificates/{identifier}?done=yes")
+            return _change(context, request, found, wanted, act, reason, note, problem=problem)
+        return context.go(f"/staff/certificates/{identifier}?done=yes")
 
     return pages
 
@@ -112,13 +114,13 @@ def _wanted(act: str) -> State:
     return ACTS[act]
 
 
-def _list(desk: PageContext, request: Request, *, q: str, **values: object) -> Response:
+def _list(context: PageContext, request: Request, *, q: str, **values: object) -> Response:
     keep = urlencode({"q": q}) if q else ""
-    return desk.page(request, "register.html", q=q, keep=keep, **values)
+    return context.page(request, "register.html", q=q, keep=keep, **values)
 
 
 def _change(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     found: Certificate,
     wanted: State,
@@ -130,14 +132,14 @@ def _change(
     problem: YinzhengError | None = None,
 ) -> Response:
     """The question before an act. When the state has changed meanwhile, both states are shown."""
-    lang, kind = desk.language(request), desk.house.catalogue.find(found.type)
+    lang, kind = context.language(request), context.site.catalogue.find(found.type)
     status = problem.status if problem else (422 if errors else 200)
-    return desk.page(
+    return context.page(
         request,
         "change_state.html",
         status=status,
         errors=problems.mistakes(lang, problem) if problem else errors or [],
-        certificate=card(lang, kind, found, desk.house.clock()),
+        certificate=card(lang, kind, found, context.site.clock()),
         act=act,
         wanted=str(wanted),
         possible=wanted in TRANSITIONS[found.state],

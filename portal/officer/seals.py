@@ -46,72 +46,72 @@ class SealHistoryLine:
     why: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/staff/seals")
-    house = desk.house
+    site = context.site
 
     @pages.get("")
     def overview(request: Request) -> Response:
-        actor = desk.officer(request).actor
-        entries = house.seals.entries(actor.organisation)
-        return desk.page(request, "seals.html", entries=entries, tones=_TONES)
+        actor = context.officer(request).actor
+        entries = site.seals.entries(actor.organisation)
+        return context.page(request, "seals.html", entries=entries, tones=_TONES)
 
     @pages.get("/new")
     def new(request: Request) -> Response:
-        desk.officer(request)
-        return _form(desk, request, {})
+        context.officer(request)
+        return _form(context, request, {})
 
     @pages.post("/new")
     def apply(request: Request, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
+        actor = context.officer(request).actor
+        context.accept(request, form)
         typed = {name: forms.text(form, name, 80) for name in ("name", "code", "kind", "line")}
         try:
             wish = _wish(actor, typed)
-            picture = house.seals.preview(wish)
+            picture = site.seals.preview(wish)
             if form.get("then") != "apply":
-                return _form(desk, request, typed, picture=picture)
-            with house.database.write() as tx:
-                seal_id = house.seals.apply(tx, wish, by=actor, now=house.clock())
+                return _form(context, request, typed, picture=picture)
+            with site.database.write() as tx:
+                seal_id = site.seals.apply(tx, wish, by=actor, now=site.clock())
         except (Invalid, Conflict) as problem:
-            return _form(desk, request, typed, problem=problem)
-        return desk.go(f"/staff/seals/{seal_id}")
+            return _form(context, request, typed, problem=problem)
+        return context.go(f"/staff/seals/{seal_id}")
 
     @pages.get("/preview.svg")
     def preview(request: Request, name: str, code: str, line: str = "") -> Response:
-        actor = desk.officer(request).actor
+        actor = context.officer(request).actor
         kind = str(SealKind.DEPARTMENT if line else SealKind.STATUTORY)
         wish = _wish(actor, {"name": name, "code": code, "line": line, "kind": kind})
-        return Response(house.seals.preview(wish), media_type="image/svg+xml", headers=_PRIVATE)
+        return Response(site.seals.preview(wish), media_type="image/svg+xml", headers=_PRIVATE)
 
     @pages.get("/{seal_id}")
     def seal(request: Request, seal_id: str) -> Response:
-        actor = desk.officer(request).actor
-        return _seal(desk, request, house.seals.entry(seal_id, by=actor))
+        actor = context.officer(request).actor
+        return _seal(context, request, site.seals.entry(seal_id, by=actor))
 
     @pages.get("/{seal_id}/{act}")
     def ask(request: Request, seal_id: str, act: str) -> Response:
-        actor = desk.officer(request).actor
-        return _act_page(desk, request, house.seals.entry(seal_id, by=actor), act)
+        actor = context.officer(request).actor
+        return _act_page(context, request, site.seals.entry(seal_id, by=actor), act)
 
     @pages.post("/{seal_id}/{act}")
     def do(request: Request, seal_id: str, act: str, form: Form) -> Response:
-        actor = desk.officer(request).actor
-        desk.accept(request, form)
-        entry = house.seals.entry(seal_id, by=actor)
+        actor = context.officer(request).actor
+        context.accept(request, form)
+        entry = site.seals.entry(seal_id, by=actor)
         reason = forms.paragraph(form, "reason", 500)
         if not reason and act not in _WITHOUT_REASON:
-            missing = problems.one(desk.language(request), "reason", "seals.reason_missing")
-            return _act_page(desk, request, entry, act, errors=missing, status=422)
+            missing = problems.one(context.language(request), "reason", "seals.reason_missing")
+            return _act_page(context, request, entry, act, errors=missing, status=422)
         stolen = form.get("stolen") == "yes"
         try:
-            with house.database.write() as tx:
-                _take_step(house.seals, tx, seal_id, act, actor, house.clock(), reason, stolen)
+            with site.database.write() as tx:
+                _take_step(site.seals, tx, seal_id, act, actor, site.clock(), reason, stolen)
         except (Invalid, Conflict, Refused) as problem:
-            entry = house.seals.entry(seal_id, by=actor)
-            errors = problems.mistakes(desk.language(request), problem)
-            return _act_page(desk, request, entry, act, reason, errors, problem.status)
-        return desk.go(f"/staff/seals/{seal_id}")
+            entry = site.seals.entry(seal_id, by=actor)
+            errors = problems.mistakes(context.language(request), problem)
+            return _act_page(context, request, entry, act, reason, errors, problem.status)
+        return context.go(f"/staff/seals/{seal_id}")
 
     return pages
 
@@ -176,16 +176,16 @@ def _wish(actor: Actor, typed: Mapping[str, str]) -> SealWish:
 
 
 def _form(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     typed: Mapping[str, str],
     *,
     picture: str = "",
     problem: YinzhengError | None = None,
 ) -> Response:
-    lang, actor = desk.language(request), desk.visitor(request).actor
+    lang, actor = context.language(request), context.visitor(request).actor
     values = {"name": actor.organisation_name, "code": "", "kind": "statutory", "line": ""}
-    return desk.page(
+    return context.page(
         request,
         "seal_new.html",
         status=problem.status if problem else 200,
@@ -196,35 +196,35 @@ def _form(
     )
 
 
-def _seal(desk: PageContext, request: Request, entry: SealEntry) -> Response:
-    actor = desk.visitor(request).actor
-    return desk.page(
+def _seal(context: PageContext, request: Request, entry: SealEntry) -> Response:
+    actor = context.visitor(request).actor
+    return context.page(
         request,
         "seal.html",
         entry=entry,
         tone=_TONES.get(entry.state, "plain"),
-        made=desk.house.seals.get(entry.id) if entry.version else None,
-        steps=_steps(desk, entry) if actor.may("keeper") or actor.may("approver") else [],
+        made=context.site.seals.get(entry.id) if entry.version else None,
+        steps=_steps(context, entry) if actor.may("keeper") or actor.may("approver") else [],
         own=entry.waiting is not None and entry.waiting.applied_by == actor.id,
-        lines=_lines(desk, desk.language(request), entry),
+        lines=_lines(context, context.language(request), entry),
     )
 
 
-def _steps(desk: PageContext, entry: SealEntry) -> Sequence[str]:
+def _steps(context: PageContext, entry: SealEntry) -> Sequence[str]:
     if entry.waiting is not None:
         return ("approve", "reject")
-    applications = desk.house.seals.applications(entry.id)
+    applications = context.site.seals.applications(entry.id)
     granted = [each for each in applications if each.decision == "approved"]
     if any(each.version > entry.version for each in granted):
         return ("make", *STEPS.get(entry.state, ()))
     return STEPS.get(entry.state, ())
 
 
-def _lines(desk: PageContext, lang: Language, entry: SealEntry) -> list[SealHistoryLine]:
+def _lines(context: PageContext, lang: Language, entry: SealEntry) -> list[SealHistoryLine]:
     """States and applications as one story, newest first, with the names of people."""
-    history = desk.house.seals.history(entry.id)
-    later = [each for each in desk.house.seals.applications(entry.id) if each.version > 1]
-    names = desk.house.idp.people.names(
+    history = context.site.seals.history(entry.id)
+    later = [each for each in context.site.seals.applications(entry.id) if each.version > 1]
+    names = context.site.idp.people.names(
         {each.by for each in history} | {each.applied_by for each in later}
     )
 
@@ -248,7 +248,7 @@ def _lines(desk: PageContext, lang: Language, entry: SealEntry) -> list[SealHist
 
 
 def _act_page(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     entry: SealEntry,
     act: str,
@@ -258,7 +258,7 @@ def _act_page(
 ) -> Response:
     if act not in (*ACTS, "renew"):
         raise NotFound("there is no such act")
-    return desk.page(
+    return context.page(
         request,
         "seal_act.html",
         status=status,

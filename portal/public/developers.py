@@ -41,19 +41,19 @@ class Operation:
     summary: str
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter(prefix="/developers")
-    sandbox = desk.house.settings.mode == "sandbox"
+    sandbox = context.site.settings.mode == "sandbox"
 
     @pages.get("")
     def developers(request: Request) -> Response:
-        return desk.page(
+        return context.page(
             request,
             "developers.html",
-            steps=steps(desk, sandbox=sandbox),
-            issuer=desk.house.settings.public_url,
+            steps=steps(context, sandbox=sandbox),
+            issuer=context.site.settings.public_url,
             # Who can sign in is nobody's business, but in a sandbox, where nobody exists.
-            people=desk.house.idp.people.all() if sandbox else [],
+            people=context.site.idp.people.all() if sandbox else [],
             password=SANDBOX_PASSWORD,
             operations=operations(request.app.openapi()),
         )
@@ -67,16 +67,16 @@ def router(desk: PageContext) -> APIRouter:
     def program() -> Response:
         headers = {"Content-Disposition": 'attachment; filename="verify.py"'}
         return Response(
-            python_example(desk), media_type="text/x-python; charset=utf-8", headers=headers
+            python_example(context), media_type="text/x-python; charset=utf-8", headers=headers
         )
 
     return pages
 
 
-def steps(desk: PageContext, *, sandbox: bool) -> list[Step]:
+def steps(context: PageContext, *, sandbox: bool) -> list[Step]:
     """The way from nothing to a kept receipt."""
-    base = desk.house.settings.public_url
-    asked = _asked(desk)
+    base = context.site.settings.public_url
+    asked = _asked(context)
     register = (
         ("secret", "shell", f"./run idp clients new-secret {SANDBOX_CLIENT}"),
         ("client", "json", client_example()),
@@ -88,7 +88,7 @@ def steps(desk: PageContext, *, sandbox: bool) -> list[Step]:
         Step("purposes", (("purposes", "shell", _purposes(base)),)),
         Step("verify", (("ask", "shell", _ask(base, asked)),)),
         Step("receipt", (("fetch", "shell", _fetch(base)), ("check", "shell", _check(base)))),
-        Step("program", (("program", "python", python_example(desk)),)),
+        Step("program", (("program", "python", python_example(context)),)),
     ]
 
 
@@ -108,9 +108,9 @@ def client_example() -> str:
     return json.dumps(client, ensure_ascii=False, indent=2)
 
 
-def python_example(desk: PageContext) -> str:
+def python_example(context: PageContext) -> str:
     """The same walk as a program: the standard library and httpx."""
-    return _PROGRAM.format(base=desk.house.settings.public_url, asked=_python(_asked(desk)))
+    return _PROGRAM.format(base=context.site.settings.public_url, asked=_python(_asked(context)))
 
 
 def operations(description: Mapping[str, Any]) -> list[tuple[str, list[Operation]]]:
@@ -125,9 +125,9 @@ def operations(description: Mapping[str, Any]) -> list[tuple[str, list[Operation
     return sorted(groups.items())
 
 
-def _asked(desk: PageContext) -> dict[str, str]:
+def _asked(context: PageContext) -> dict[str, str]:
     """A question that the example purpose allows."""
-    kind = desk.house.catalogue.get(EXAMPLE_TYPE)
+    kind = context.site.catalogue.get(EXAMPLE_TYPE)
     if kind is None or EXAMPLE_PURPOSE not in kind.purposes:
         raise NotFound("this house has no type to show an example with")
     number = kind.fields[kind.number.field].example

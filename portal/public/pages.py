@@ -26,53 +26,53 @@ class Probe:
     well: bool
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter()
-    house = desk.house
+    site = context.site
 
     @pages.get("/")
     def home(request: Request) -> Response:
-        return desk.page(request, "home.html")
+        return context.page(request, "home.html")
 
     @pages.get("/issuers")
     def issuers(request: Request) -> Response:
-        lang = desk.language(request)
-        seals = [(seal, own(lang, seal.owner_name)) for seal in house.seals.all()]
-        return desk.page(request, "issuers.html", seals=seals)
+        lang = context.language(request)
+        seals = [(seal, own(lang, seal.owner_name)) for seal in site.seals.all()]
+        return context.page(request, "issuers.html", seals=seals)
 
     @pages.get("/issuers/{seal_id}.svg")
     def seal_picture(seal_id: str) -> Response:
-        picture = house.seals.svg(house.seals.get(seal_id))
+        picture = site.seals.svg(site.seals.get(seal_id))
         headers = {"Cache-Control": "public, max-age=300"}
         return Response(picture, media_type="image/svg+xml", headers=headers)
 
     @pages.get("/status")
     def status(request: Request) -> Response:
-        parts = list(_probes(desk))
-        return desk.page(
+        parts = list(_probes(context))
+        return context.page(
             request,
             "status.html",
             parts=parts,
             all_well=all(part.well for part in parts),
-            now=house.clock(),
-            checkpoint=_checkpoint(desk),
+            now=site.clock(),
+            checkpoint=_checkpoint(context),
         )
 
     @pages.get("/help")
     def help_page(request: Request) -> Response:
-        return _statement(desk, request, "help")
+        return _statement(context, request, "help")
 
     @pages.get("/accessibility")
     def accessibility(request: Request) -> Response:
-        return _statement(desk, request, "accessibility")
+        return _statement(context, request, "accessibility")
 
     @pages.get("/privacy")
     def privacy(request: Request) -> Response:
-        return _statement(desk, request, "privacy")
+        return _statement(context, request, "privacy")
 
     @pages.get("/static/{name}")
     def static(name: str, v: str = "") -> Response:
-        asset = desk.pages.assets.get(name)
+        asset = context.pages.assets.get(name)
         if asset is None:
             raise NotFound("there is no such file")
         # Only the address that names this very content may be kept for ever.
@@ -81,23 +81,23 @@ def router(desk: PageContext) -> APIRouter:
 
     @pages.get("/favicon.ico")
     def favicon() -> Response:
-        return Response(desk.pages.assets["seal.svg"].body, media_type="image/svg+xml")
+        return Response(context.pages.assets["seal.svg"].body, media_type="image/svg+xml")
 
     return pages
 
 
-def _statement(desk: PageContext, request: Request, name: str) -> Response:
-    return desk.page(request, "prose.html", name=name, parts=STATEMENTS[name])
+def _statement(context: PageContext, request: Request, name: str) -> Response:
+    return context.page(request, "prose.html", name=name, parts=STATEMENTS[name])
 
 
-def _probes(desk: PageContext) -> Iterator[Probe]:
-    house = desk.house
+def _probes(context: PageContext) -> Iterator[Probe]:
+    site = context.site
 
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("database", house.database.ping),
-        ("keys", lambda: house.keys.active("certificates.qr")),
-        ("seals", house.seals.all),
-        ("ledger_writes", house.ledger.checkpoint),
+        ("database", site.database.ping),
+        ("keys", lambda: site.keys.active("certificates.qr")),
+        ("seals", site.seals.all),
+        ("ledger_writes", site.ledger.checkpoint),
     )
     for name, check in checks:
         yield Probe(name, _answers(check))
@@ -112,5 +112,5 @@ def _answers(check: Callable[[], object]) -> bool:
     return True
 
 
-def _checkpoint(desk: PageContext) -> str:
-    return desk.house.ledger.checkpoint() if _answers(desk.house.ledger.checkpoint) else ""
+def _checkpoint(context: PageContext) -> str:
+    return context.site.ledger.checkpoint() if _answers(context.site.ledger.checkpoint) else ""

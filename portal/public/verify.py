@@ -57,67 +57,67 @@ class CheckLine:
     words: str
 
 
-def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter()
-    verifications = desk.house.verifications
+    verifications = context.site.verifications
 
     @pages.get("/verify")
     def verify(request: Request, number: str = "") -> Response:
-        return _ways(desk, request, number=forms.as_code(number)[:128])
+        return _ways(context, request, number=forms.as_code(number)[:128])
 
     @pages.post("/verify/number")
     def by_number(request: Request, form: Form) -> Response:
-        desk.accept(request, form)
+        context.accept(request, form)
         number = forms.code(form, "number", 128)
         if not number:
-            return _again(desk, request, "number", "verify.number_missing")
+            return _again(context, request, "number", "verify.number_missing")
         asked = VerificationRequest(number=number, purpose=PUBLIC_CHECK)
-        return _answer(desk, request, asked)
+        return _answer(context, request, asked)
 
     @pages.post("/verify/file")
     def by_file(request: Request, form: Form) -> Response:
-        desk.accept(request, form)
+        context.accept(request, form)
         file = upload(form, "document")
         if file is None:
-            return _again(desk, request, "document", "verify.file_missing")
+            return _again(context, request, "document", "verify.file_missing")
         try:
             document = read_limited(file.file.read(MAX_DOCUMENT_BYTES + 1))
             return _answer(
-                desk, request, VerificationRequest(document=document, purpose=PUBLIC_CHECK)
+                context, request, VerificationRequest(document=document, purpose=PUBLIC_CHECK)
             )
         except (Invalid, TooLarge) as problem:
-            return _refused(desk, request, "document", problem)
+            return _refused(context, request, "document", problem)
 
     @pages.post("/verify/photo")
     def by_photo(request: Request, form: Form) -> Response:
-        desk.accept(request, form)
+        context.accept(request, form)
         file = upload(form, "photo")
         if file is None:
-            return _again(desk, request, "photo", "verify.photo_missing")
+            return _again(context, request, "photo", "verify.photo_missing")
         try:
             text = read_qr(file.file.read(MAX_PHOTO_BYTES + 1))
         except (Invalid, TooLarge) as problem:
-            return _refused(desk, request, "photo", problem)
-        return _follow_code(desk, request, text)
+            return _refused(context, request, "photo", problem)
+        return _follow_code(context, request, text)
 
     @pages.get("/v/{token}")
     def by_token(request: Request, token: str) -> Response:
         if is_show_code(token):
-            return _shown(desk, request, token)
-        actor = desk.visitor(request).actor
-        verdict = verifications.open(token, actor, address=desk.address(request))
-        return verdict_page(desk, request, verdict)
+            return _shown(context, request, token)
+        actor = context.visitor(request).actor
+        verdict = verifications.open(token, actor, address=context.address(request))
+        return verdict_page(context, request, verdict)
 
     @pages.post("/v/{token}")
     def open_shown(request: Request, token: str, form: Form) -> Response:
-        desk.accept(request, form)
-        answer = desk.go(request.url.path)  # loading the answer again sends no form again
+        context.accept(request, form)
+        answer = context.go(request.url.path)  # loading the answer again sends no form again
         if is_show_code(token):
-            word, actor = desk.word(request), desk.visitor(request).actor
+            word, actor = context.word(request), context.visitor(request).actor
             until = verifications.showing.open_for(
-                word, token, actor, address=desk.address(request)
+                word, token, actor, address=context.address(request)
             )
-            _let_look_again(desk, request, answer, word, until)
+            _let_look_again(context, request, answer, word, until)
         return answer
 
     return pages
@@ -132,15 +132,15 @@ def read_limited(data: bytes) -> bytes:
     return data
 
 
-def verdict_page(desk: PageContext, request: Request, verdict: Verdict) -> Response:
+def verdict_page(context: PageContext, request: Request, verdict: Verdict) -> Response:
     """The page for one verdict; 200 whatever it says, as on the API."""
-    lang = desk.language(request)
-    kind = desk.house.catalogue.get(verdict.type)
+    lang = context.language(request)
+    kind = context.site.catalogue.get(verdict.type)
     shown: list[Fact] = facts(lang, kind, verdict.fields) if kind else []
     if verdict.authority_name:
         name = verdict.authority_name
         shown.append(Fact(lang.say("certificate.authority"), name, lang=own(lang, name)))
-    return desk.page(
+    return context.page(
         request,
         "verdict.html",
         verdict=verdict,
@@ -152,37 +152,37 @@ def verdict_page(desk: PageContext, request: Request, verdict: Verdict) -> Respo
     )
 
 
-def _shown(desk: PageContext, request: Request, token: str) -> Response:
+def _shown(context: PageContext, request: Request, token: str) -> Response:
     """What this browser has opened here, else the question whether to; nothing changes by it."""
-    word = request.cookies.get(_cookie(desk), "")
-    seen = desk.house.verifications.showing.again(word, token) if word else None
+    word = request.cookies.get(_cookie(context), "")
+    seen = context.site.verifications.showing.again(word, token) if word else None
     if seen is not None:
-        return verdict_page(desk, request, seen)
-    return desk.page(request, "shown.html", headers=_UNLISTED)
+        return verdict_page(context, request, seen)
+    return context.page(request, "shown.html", headers=_UNLISTED)
 
 
 def _let_look_again(
-    desk: PageContext, request: Request, answer: Response, word: str, until: datetime
+    context: PageContext, request: Request, answer: Response, word: str, until: datetime
 ) -> None:
     """Give the browser its word, for this address and until the code's end. Lax: people come back
     to the address from another program, and looking changes nothing."""
     answer.set_cookie(
-        _cookie(desk),
+        _cookie(context),
         word,
-        max_age=max(0, ceil((until - desk.house.clock()).total_seconds())),
+        max_age=max(0, ceil((until - context.site.clock()).total_seconds())),
         path=request.url.path,
-        secure=_is_https(desk),
+        secure=_is_https(context),
         httponly=True,
         samesite="lax",
     )
 
 
-def _cookie(desk: PageContext) -> str:
-    return "__Secure-yz_shown" if _is_https(desk) else "yz_shown"
+def _cookie(context: PageContext) -> str:
+    return "__Secure-yz_shown" if _is_https(context) else "yz_shown"
 
 
-def _is_https(desk: PageContext) -> bool:
-    return desk.origin.startswith("https://")
+def _is_https(context: PageContext) -> bool:
+    return context.origin.startswith("https://")
 
 
 def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
@@ -195,33 +195,33 @@ def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
     )
 
 
-def _answer(desk: PageContext, request: Request, asked: VerificationRequest) -> Response:
-    actor = desk.visitor(request).actor
-    verdict = desk.house.verifications.verify_now(actor, asked, address=desk.address(request))
-    return verdict_page(desk, request, verdict)
+def _answer(context: PageContext, request: Request, asked: VerificationRequest) -> Response:
+    actor = context.visitor(request).actor
+    verdict = context.site.verifications.verify_now(actor, asked, address=context.address(request))
+    return verdict_page(context, request, verdict)
 
 
-def _follow_code(desk: PageContext, request: Request, text: str) -> Response:
+def _follow_code(context: PageContext, request: Request, text: str) -> Response:
     """A code holds our address or our signed text; anything else is somebody else's."""
     if text.startswith(CODE_PREFIX):
-        return _answer(desk, request, VerificationRequest(qr_text=text, purpose=PUBLIC_CHECK))
+        return _answer(context, request, VerificationRequest(qr_text=text, purpose=PUBLIC_CHECK))
     parts = urlsplit(text)
-    if f"{parts.scheme}://{parts.netloc}" == desk.origin and parts.path.startswith("/v/"):
-        return desk.go(parts.path)
-    return _again(desk, request, "photo", "verify.foreign_code")
+    if f"{parts.scheme}://{parts.netloc}" == context.origin and parts.path.startswith("/v/"):
+        return context.go(parts.path)
+    return _again(context, request, "photo", "verify.foreign_code")
 
 
-def _again(desk: PageContext, request: Request, field: str, message: str) -> Response:
-    errors = problems.one(desk.language(request), field, message)
-    return _ways(desk, request, status=422, errors=errors)
+def _again(context: PageContext, request: Request, field: str, message: str) -> Response:
+    errors = problems.one(context.language(request), field, message)
+    return _ways(context, request, status=422, errors=errors)
 
 
 def _refused(
-    desk: PageContext, request: Request, field: str, problem: Invalid | TooLarge
+    context: PageContext, request: Request, field: str, problem: Invalid | TooLarge
 ) -> Response:
-    words = problems.sentence(desk.language(request), problem)
-    return _ways(desk, request, status=problem.status, errors=[Mistake(field, words)])
+    words = problems.sentence(context.language(request), problem)
+    return _ways(context, request, status=problem.status, errors=[Mistake(field, words)])
 
 
-def _ways(desk: PageContext, request: Request, **values: object) -> Response:
-    return desk.page(request, "verify.html", **{"number": "", **values})
+def _ways(context: PageContext, request: Request, **values: object) -> Response:
+    return context.page(request, "verify.html", **{"number": "", **values})

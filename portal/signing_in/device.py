@@ -14,72 +14,78 @@ from portal.frame.errors import SignInNeeded
 from portal.frame.page_context import Form, PageContext
 
 
-def router(desk: PageContext) -> APIRouter:
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter()
-    devices, notices = desk.house.idp.devices, desk.house.idp.notices
+    devices, notices = context.site.idp.devices, context.site.idp.notices
 
     @pages.get("/device")
     def device(request: Request, user_code: str = "") -> Response:
-        desk.person(request)
-        return desk.page(request, "device.html", code=forms.as_code(user_code)[:20])
+        context.person(request)
+        return context.page(request, "device.html", code=forms.as_code(user_code)[:20])
 
     @pages.post("/device")
     def device_find(request: Request, form: Form) -> Response:
-        session_id = desk.person(request).session_id
-        desk.accept(request, form)
+        session_id = context.person(request).session_id
+        context.accept(request, form)
         code = forms.code(form, "user_code", 40)
         if not code:
-            return _again(desk, request, code, "device.code_missing")
+            return _again(context, request, code, "device.code_missing")
         found = devices.look_up(session_id, code)
         if isinstance(found, DeviceRejected):
-            return _rejected(desk, request, code, found)
-        return _confirm(desk, request, found)
+            return _rejected(context, request, code, found)
+        return _confirm(context, request, found)
 
     @pages.post("/device/answer")
     def device_answer(request: Request, form: Form) -> Response:
-        session_id = desk.person(request).session_id
-        desk.accept(request, form)
+        session_id = context.person(request).session_id
+        context.accept(request, form)
         code = forms.code(form, "user_code", 40)
         claims = {str(value) for value in form.getlist("claim")}
         allowed = form.get("decision") == "allow"
         said = devices.answer(session_id, code, allowed, claims)
         if isinstance(said, DeviceRejected):
-            return _rejected(desk, request, code, said)
-        return _done(desk, request, said)
+            return _rejected(context, request, code, said)
+        return _done(context, request, said)
 
     @pages.get("/me/sign-outs")
     def sign_outs(request: Request) -> Response:
-        person = _session(desk, request).person
-        return desk.page(request, "sign_outs.html", notices=notices.of(person))
+        person = _session(context, request).person
+        return context.page(request, "sign_outs.html", notices=notices.of(person))
 
     return pages
 
 
-def _session(desk: PageContext, request: Request) -> Session:
-    session = desk.house.idp.session(desk.person(request).session_id)
+def _session(context: PageContext, request: Request) -> Session:
+    session = context.site.idp.session(context.person(request).session_id)
     if session is None:  # it ended between two questions
         raise SignInNeeded("/")
     return session
 
 
-def _confirm(desk: PageContext, request: Request, view: DeviceView) -> Response:
-    lang = desk.language(request)
+def _confirm(context: PageContext, request: Request, view: DeviceView) -> Response:
+    lang = context.language(request)
     claims = [{"name": each.name, "label": lang.pick(each.label)} for each in view.claims]
-    return desk.page(request, "device_confirm.html", device=view, client=view.client, claims=claims)
+    return context.page(
+        request, "device_confirm.html", device=view, client=view.client, claims=claims
+    )
 
 
-def _done(desk: PageContext, request: Request, answered: DeviceAnswered) -> Response:
-    return desk.page(request, "device_done.html", client=answered.client, allowed=answered.allowed)
+def _done(context: PageContext, request: Request, answered: DeviceAnswered) -> Response:
+    return context.page(
+        request, "device_done.html", client=answered.client, allowed=answered.allowed
+    )
 
 
-def _rejected(desk: PageContext, request: Request, code: str, rejected: DeviceRejected) -> Response:
+def _rejected(
+    context: PageContext, request: Request, code: str, rejected: DeviceRejected
+) -> Response:
     if rejected.reason == "not_signed_in":
         raise SignInNeeded("/device")
     if not rejected.retry_after:
-        return _again(desk, request, code, "device.unknown")
-    lang = desk.language(request)
-    again = problems.later(desk.house.clock(), rejected.retry_after)
-    return desk.page(
+        return _again(context, request, code, "device.unknown")
+    lang = context.language(request)
+    again = problems.later(context.site.clock(), rejected.retry_after)
+    return context.page(
         request,
         "device.html",
         code=code,
@@ -89,6 +95,6 @@ def _rejected(desk: PageContext, request: Request, code: str, rejected: DeviceRe
     )
 
 
-def _again(desk: PageContext, request: Request, code: str, message: str) -> Response:
-    errors = problems.one(desk.language(request), "user_code", message)
-    return desk.page(request, "device.html", code=code, status=422, errors=errors)
+def _again(context: PageContext, request: Request, code: str, message: str) -> Response:
+    errors = problems.one(context.language(request), "user_code", message)
+    return context.page(request, "device.html", code=code, status=422, errors=errors)

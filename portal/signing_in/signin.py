@@ -22,51 +22,51 @@ HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
 
 
-def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
     pages = APIRouter()
-    idp = desk.house.idp
+    idp = context.site.idp
 
     @pages.get("/signin")
     def signin(request: Request, next: str = "") -> Response:  # noqa: A002 - the field's own name
-        return _form(desk, request, next=safe_return(next, ""), over=bool(next))
+        return _form(context, request, next=safe_return(next, ""), over=bool(next))
 
     @pages.post("/signin")
     def signin_send(request: Request, form: Form) -> Response:
-        desk.accept_from_browser(request, form)
+        context.accept_from_browser(request, form)
         back = safe_return(forms.text(form, "next"), "")
-        return _authenticate(desk, request, form, None, back)
+        return _authenticate(context, request, form, None, back)
 
     @pages.get("/signin/{interaction_id}")
     def signin_for(request: Request, interaction_id: str) -> Response:
-        interaction = _interaction(desk, request, interaction_id)
-        return _form(desk, request, interaction, username=interaction.login_hint)
+        interaction = _interaction(context, request, interaction_id)
+        return _form(context, request, interaction, username=interaction.login_hint)
 
     @pages.post("/signin/{interaction_id}")
     def signin_for_send(request: Request, interaction_id: str, form: Form) -> Response:
-        interaction = _interaction(desk, request, interaction_id)
-        desk.accept_from_browser(request, form)
-        return _authenticate(desk, request, form, interaction, "")
+        interaction = _interaction(context, request, interaction_id)
+        context.accept_from_browser(request, form)
+        return _authenticate(context, request, form, interaction, "")
 
     @pages.post("/signin/{interaction_id}/continue")
     def signin_continue(request: Request, interaction_id: str, form: Form) -> Response:
         """As whoever signed in in another tab; the form names them, so nobody else will do."""
-        _interaction(desk, request, interaction_id)
-        visitor = desk.visitor(request)
-        desk.accept_from_browser(request, form, about=visitor.actor.id)
+        _interaction(context, request, interaction_id)
+        visitor = context.visitor(request)
+        context.accept_from_browser(request, form, about=visitor.actor.id)
         return _follow(idp.resume(interaction_id, visitor.session_id, visitor.browser))
 
     @pages.get("/consent/{interaction_id}")
     def consent(request: Request, interaction_id: str) -> Response:
-        interaction = _interaction(desk, request, interaction_id)
-        if not desk.visitor(request).signed_in:
-            return desk.go(f"/signin/{interaction_id}")
-        return _consent(desk, request, interaction)
+        interaction = _interaction(context, request, interaction_id)
+        if not context.visitor(request).signed_in:
+            return context.go(f"/signin/{interaction_id}")
+        return _consent(context, request, interaction)
 
     @pages.post("/consent/{interaction_id}")
     def consent_send(request: Request, interaction_id: str, form: Form) -> Response:
-        interaction = _interaction(desk, request, interaction_id)
-        visitor = desk.visitor(request)
-        desk.accept_from_browser(request, form, about=visitor.actor.id)
+        interaction = _interaction(context, request, interaction_id)
+        visitor = context.visitor(request)
+        context.accept_from_browser(request, form, about=visitor.actor.id)
         optional = {str(value) for value in form.getlist("claim")}
         essential = {each.name for each in interaction.claims if each.essential}
         decision = idp.decide_consent(
@@ -80,37 +80,41 @@ def router(desk: PageContext) -> APIRouter:  # noqa: C901 - all routes of the pa
 
     @pages.get("/signout")
     def signout(request: Request, logout: str = "") -> Response:
-        return desk.page(request, "signout.html", logout=logout)
+        return context.page(request, "signout.html", logout=logout)
 
     @pages.post("/signout")
     def signout_send(request: Request, form: Form) -> Response:
-        desk.accept(request, form)
-        back = idp.finish_logout(forms.text(form, "logout"), desk.cookies.session(request))
-        response = desk.go("/signed-out")
+        context.accept(request, form)
+        back = idp.finish_logout(forms.text(form, "logout"), context.cookies.session(request))
+        response = context.go("/signed-out")
         if back:
             response.headers["location"] = back
-        desk.cookies.clear_session(response)
+        context.cookies.clear_session(response)
         return response
 
     @pages.get("/signed-out")
     def signed_out(request: Request) -> Response:
-        return desk.page(request, "signed_out.html")
+        return context.page(request, "signed_out.html")
 
     return pages
 
 
-def _interaction(desk: PageContext, request: Request, interaction_id: str) -> Interaction:
+def _interaction(context: PageContext, request: Request, interaction_id: str) -> Interaction:
     """The sign-in request that this page belongs to, if it is this browser's."""
-    browser, session = desk.cookies.browser(request), desk.cookies.session(request)
-    interaction = desk.house.idp.interaction(interaction_id, browser, session)
-    desk.serve(request, interaction)
+    browser, session = context.cookies.browser(request), context.cookies.session(request)
+    interaction = context.site.idp.interaction(interaction_id, browser, session)
+    context.serve(request, interaction)
     return interaction
 
 
 def _authenticate(
-    desk: PageContext, request: Request, form: FormData, interaction: Interaction | None, back: str
+    context: PageContext,
+    request: Request,
+    form: FormData,
+    interaction: Interaction | None,
+    back: str,
 ) -> Response:
-    lang = desk.language(request)
+    lang = context.language(request)
     username = forms.text(form, "username", 200)
     password = form.get("password")
     password = password if isinstance(password, str) else ""
@@ -121,24 +125,24 @@ def _authenticate(
     ]
     if missing:
         return _form(
-            desk, request, interaction, username=username, next=back, status=422, errors=missing
+            context, request, interaction, username=username, next=back, status=422, errors=missing
         )
-    result = desk.house.idp.authenticate(
+    result = context.site.idp.authenticate(
         interaction.id if interaction else None,
         username=username,
         password=password,
-        browser=desk.cookies.browser(request),
-        session_id=desk.cookies.session(request),
+        browser=context.cookies.browser(request),
+        session_id=context.cookies.session(request),
     )
     if isinstance(result, Rejected):
-        return _rejected(desk, request, result, interaction, username, back)
-    response = _follow(result.next) if result.next else desk.go(back or _home(result))
-    desk.cookies.set_session(response, result.session_id)
+        return _rejected(context, request, result, interaction, username, back)
+    response = _follow(result.next) if result.next else context.go(back or _home(result))
+    context.cookies.set_session(response, result.session_id)
     return response
 
 
 def _rejected(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     result: Rejected,
     interaction: Interaction | None,
@@ -146,20 +150,20 @@ def _rejected(
     back: str,
 ) -> Response:
     """Wrong and unknown look the same; too many tries name the time of the next one."""
-    lang = desk.language(request)
+    lang = context.language(request)
     shown: dict[str, Any] = {"username": username, "next": back, "status": 422}
     if result.retry_after:
-        again = problems.later(desk.house.clock(), result.retry_after)
+        again = problems.later(context.site.clock(), result.retry_after)
         shown["errors"] = problems.one(lang, "username", "signin.locked", time=lang.time(again))
         shown["status"] = 429
         shown["retry_after"] = result.retry_after
     else:
         shown["errors"] = problems.one(lang, "username", "signin.rejected")
-    return _form(desk, request, interaction, **shown)
+    return _form(context, request, interaction, **shown)
 
 
 def _form(
-    desk: PageContext,
+    context: PageContext,
     request: Request,
     interaction: Interaction | None = None,
     *,
@@ -170,7 +174,7 @@ def _form(
     **values: Any,
 ) -> Response:
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
-    return desk.page(
+    return context.page(
         request,
         "signin.html",
         action=f"/signin/{interaction.id}" if interaction else "/signin",
@@ -184,13 +188,13 @@ def _form(
     )
 
 
-def _consent(desk: PageContext, request: Request, interaction: Interaction) -> Response:
-    lang = desk.language(request)
+def _consent(context: PageContext, request: Request, interaction: Interaction) -> Response:
+    lang = context.language(request)
     claims = [
         {"name": each.name, "label": lang.pick(each.label), "essential": each.essential}
         for each in interaction.claims
     ]
-    return desk.page(
+    return context.page(
         request,
         "consent.html",
         action=f"/consent/{interaction.id}",

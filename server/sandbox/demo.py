@@ -50,9 +50,9 @@ def run(settings: Settings, *, once: bool) -> int:
     if settings.mode != "sandbox":
         raise Refused("the demo needs the sandbox people", next_step="YINZHENG_MODE=sandbox")
     _migrate(settings)
-    with opened(settings) as house:
-        seeds.seed(house)
-        return _serve_and_walk(house, once=once)
+    with opened(settings) as installation:
+        seeds.seed(installation)
+        return _serve_and_walk(installation, once=once)
 
 
 def _migrate(settings: Settings) -> None:
@@ -61,39 +61,41 @@ def _migrate(settings: Settings) -> None:
     database.close()
 
 
-def _serve_and_walk(house: Installation, *, once: bool) -> int:
+def _serve_and_walk(installation: Installation, *, once: bool) -> int:
     """The house serves in this thread, where signals arrive; the story is told in another."""
     told, well = threading.Event(), threading.Event()
 
     def tell() -> None:
         console = Console(highlight=False, soft_wrap=True)
         try:
-            if walk(house, console):
+            if walk(installation, console):
                 well.set()
             if not once:
-                console.print(_invitation(house.settings.issuer))
+                console.print(_invitation(installation.settings.issuer))
         finally:
             told.set()
 
-    background = house.worker()
+    background = installation.worker()
     background.start()
     threading.Thread(target=tell, name="demo", daemon=True).start()
     try:
         until = told if once else None
-        processes.serve(house.app(), house.management(), house.settings, until=until)
+        processes.serve(
+            installation.app(), installation.management(), installation.settings, until=until
+        )
     finally:
         background.stop()
     return 0 if well.is_set() else 1
 
 
-def walk(house: Installation, console: Console) -> bool:
+def walk(installation: Installation, console: Console) -> bool:
     """Every step in order, one verdict line each; stops at the first that goes wrong."""
-    origin, database = house.settings.issuer, house.database.dialect
+    origin, database = installation.settings.issuer, installation.database.dialect
     console.print(f"\n  [bold red]印证[/] [bold]Yinzheng[/]  {origin}  [dim]{database}[/]\n")
     story = Story(
         origin,
-        lambda client_id: house.idp.clients.replace_secret(client_id, by=SYSTEM),
-        lambda: _check_ledger(house),
+        lambda client_id: installation.idp.clients.replace_secret(client_id, by=SYSTEM),
+        lambda: _check_ledger(installation),
     )
     began = time.monotonic()
     try:
@@ -107,9 +109,9 @@ def walk(house: Installation, console: Console) -> bool:
     return True
 
 
-def _check_ledger(house: Installation) -> tuple[int, Sequence[str]]:
-    house.ledger.integrate_all()
-    report = house.ledger.fsck()
+def _check_ledger(installation: Installation) -> tuple[int, Sequence[str]]:
+    installation.ledger.integrate_all()
+    report = installation.ledger.fsck()
     return report.size, report.problems
 
 

@@ -168,37 +168,37 @@ CLIENTS = (
 )
 
 
-def seed(house: Installation) -> None:
+def seed(installation: Installation) -> None:
     """Load everything above; what is there already stays. Any number of processes may do this.
 
     Raises `Refused` in production.
     """
-    if house.settings.mode != "sandbox":
+    if installation.settings.mode != "sandbox":
         raise Refused("sandbox people are never loaded into production")
     for person in (*CITIZENS, *OFFICERS):
-        if house.idp.people.find(person.username) is None:
+        if installation.idp.people.find(person.username) is None:
             with suppress(Conflict):  # another process was first
-                _add(house, person)
+                _add(installation, person)
     for issuer in DEPARTMENTS:
-        if issuer.seal_code and not house.seals.for_owner(issuer.code):
+        if issuer.seal_code and not installation.seals.for_owner(issuer.code):
             with suppress(Conflict):
-                _register_seal(house, issuer)
-    registered = {each.client.client_id for each in house.idp.clients.all()}
+                _register_seal(installation, issuer)
+    registered = {each.client.client_id for each in installation.idp.clients.all()}
     for client in CLIENTS:
         if client.client_id not in registered:
             with suppress(Conflict):
-                house.idp.clients.add(client, by=SYSTEM)
-    with house.database.write() as tx:
-        house.purposes.seed(tx, GRANTS)
+                installation.idp.clients.add(client, by=SYSTEM)
+    with installation.database.write() as tx:
+        installation.purposes.seed(tx, GRANTS)
 
 
 def _department(code: str) -> Department | None:
     return next((each for each in DEPARTMENTS if each.code == code), None)
 
 
-def _add(house: Installation, person: SandboxPerson) -> None:
+def _add(installation: Installation, person: SandboxPerson) -> None:
     office = _department(person.department)
-    house.idp.people.add(
+    installation.idp.people.add(
         person.username,
         person.name,
         PASSWORD,
@@ -212,14 +212,14 @@ def _add(house: Installation, person: SandboxPerson) -> None:
     )
 
 
-def _register_seal(house: Installation, department: Department) -> None:
-    with house.database.write() as tx:
-        house.seals.register(
+def _register_seal(installation: Installation, department: Department) -> None:
+    with installation.database.write() as tx:
+        installation.seals.register(
             tx,
             owner=department.code,
             owner_name=department.name,
             name=department.name,
             code=department.seal_code,
             by=SYSTEM,
-            now=house.clock(),
+            now=installation.clock(),
         )
