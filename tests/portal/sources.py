@@ -18,7 +18,7 @@ _FILES = {".html", ".py", ".svg", ".js", ".css", ".csv", ".png", ".json"}
 
 @cache
 def texts() -> dict[Path, str]:
-    files = [*PACKAGE.glob("*.py"), *(PACKAGE / "templates").rglob("*.html")]
+    files = [*PACKAGE.rglob("*.py"), *(PACKAGE / "templates").rglob("*.html")]
     return {file: file.read_text() for file in files}
 
 

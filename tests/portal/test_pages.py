@@ -233,7 +233,7 @@ def _templates() -> dict[str, str]:
 
 
 def test_every_template_is_drawn_by_somebody():
-    text = "\n".join([*_templates().values(), *(f.read_text() for f in PACKAGE.glob("*.py"))])
+    text = "\n".join([*_templates().values(), *(f.read_text() for f in PACKAGE.rglob("*.py"))])
     assert {name for name in _templates() if f'"{name}"' not in text} == set()
 
 
@@ -241,7 +241,7 @@ def test_every_class_a_template_names_has_a_rule():
     css = Path(PACKAGE, "static", "style.css").read_text()
     styled = set(re.findall(r"\.([a-z][a-z-]*)", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)))
     markup = "\n".join(_templates().values())
-    code = "\n".join(f.read_text() for f in PACKAGE.glob("*.py"))
+    code = "\n".join(f.read_text() for f in PACKAGE.rglob("*.py"))
     used = {
         name
         for value in re.findall(r'class="((?:[^"{]|\{\{.*?\}\}|\{%.*?%\})*)"', markup + code)
