@@ -23,7 +23,7 @@ from idp.accounts.cookies import (
     Cookies,
     new_browser_id,
 )
-from idp.accounts.sessions import Rejected
+from idp.accounts.flow import Challenge, Choose, Denied
 from idp.authorize.interaction import (
     ClaimView,
     Decision,
@@ -39,12 +39,12 @@ from idp.protocol.claims import (
     CLAIMS,
 )
 from idp.service import (
-    Authenticated,
     ConfirmLogout,
     ConsentGiven,
     Idp,
     LoggedOut,
 )
+from idp.sign_in import Authenticated
 from idp.token.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.web.routes import (
     render,
@@ -53,6 +53,8 @@ from idp.web.routes import (
 __all__ = [
     "CLAIMS",
     "Authenticated",
+    "Challenge",
+    "Choose",
     "ClaimView",
     "Client",
     "ClientCertificates",
@@ -63,6 +65,7 @@ __all__ = [
     "ConsentGiven",
     "Cookies",
     "Decision",
+    "Denied",
     "DeviceAnswered",
     "DeviceRejected",
     "DeviceView",
@@ -73,7 +76,6 @@ __all__ = [
     "Login",
     "LogoutNotice",
     "Person",
-    "Rejected",
     "RequestRefused",
     "Session",
     "new_browser_id",

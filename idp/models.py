@@ -21,7 +21,7 @@ from urllib.parse import urljoin
 from sqlalchemy import Column, Index, Integer, String, Table, Text
 
 from foundation.actor import Actor, ActorKind
-from foundation.columns import EncryptedText, JsonText, UtcDateTime
+from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
 from foundation.database import metadata
 
 people = Table(
@@ -68,6 +68,7 @@ interactions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
     Column("finished_at", UtcDateTime),
+    Column("flow", EncryptedJson("interactions.flow")),  # of its sign-in, while there is one
 )
 
 pushed_requests = Table(

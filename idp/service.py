@@ -15,11 +15,13 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp.accounts.authenticators.password import Passwords
+from idp.accounts.authenticators.interface import Answer
+from idp.accounts.authenticators.password import PASSWORD
 from idp.accounts.backchannel import Notices
+from idp.accounts.flow import Challenge, Choose, Denied
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
-from idp.accounts.sessions import Rejected, Sessions, SignedIn
+from idp.accounts.sessions import Sessions
 from idp.authorize import rules
 from idp.authorize.interaction import (
     INTERACTION_LIFETIME,
@@ -39,6 +41,7 @@ from idp.models import Client, Person, Session
 from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
+from idp.sign_in import Authenticated, SignIn
 from idp.store import consents, devices, families, sessions, sweeping
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
@@ -51,19 +54,6 @@ from keys import Keys
 from ledger import Entry, Ledger
 
 SWEPT_AT_ONCE: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticated:
-    """Somebody signed in. `next` is what their interaction needs now, if there is one."""
-
-    session_id: str
-    session: Session
-    next: Decision | None = None
-
-    @property
-    def person(self) -> Person:
-        return self.session.person
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +87,7 @@ class Idp:
     tokens     signed statements    issuance the token endpoint   access     tokens read back
     introspection does it count?    revocations  tokens given back    pushed   requests by PAR
     registrations  programs register themselves       numbers  one identity number, one account
+    sign_ins  a sign-in step by step
     devices   sign-in through another screen    notices  services told of a sign-out
     """
 
@@ -119,7 +110,6 @@ class Idp:
         self.issuer = issuer
         self.grants = grants
         keys.ensure(USE)
-        passwords = Passwords()
         self.keys = keys
         self.tokens = Tokens(keys, issuer)
         client_certificates = client_certificates or ClientCertificates()
@@ -138,16 +128,17 @@ class Idp:
             issuer,
             grants,
         )
-        self.people = People(database, ledger, clock, passwords)
+        self.people = People(database, ledger, clock, PASSWORD.passwords)
         self.jobs = jobs or open_jobs(database, clock)
         self.notices = Notices(
             database, ledger, self.clients, self.tokens, self.jobs, outbound, clock
         )
-        self.sessions = Sessions(database, ledger, clock, passwords, self.notices)
+        self.sessions = Sessions(database, ledger, clock, self.notices)
         self.numbers = Numbers(database, ledger, clock, self.sessions)
         arrivals = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
         self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
+        self.sign_ins = SignIn(database, ledger, self.sessions, self._conversation)
         self.issuance = Issuance(
             database, ledger, self.clients, self.tokens, self.senders, clock, grants
         )
@@ -183,10 +174,18 @@ class Idp:
         return self._conversation.resume(interaction_id, session_id, browser)
 
     def interaction(
-        self, interaction_id: str, browser: str | None = None, session_id: str | None = None
+        self,
+        interaction_id: str,
+        browser: str | None = None,
+        session_id: str | None = None,
+        now: datetime | None = None,
     ) -> Interaction:
-        """What a page of this interaction shows. Raises `InteractionNotFound`, `…Elsewhere`."""
-        return self._conversation.interaction(interaction_id, browser, session_id)
+        """What a page of this interaction shows; whether it is `ready` takes a session. Raises
+        `InteractionNotFound`, `…Elsewhere`."""
+        with self._database.read() as tx:
+            return self._conversation.interaction(
+                tx, interaction_id, browser, session_id, now or self._clock()
+            )
 
     def decide_consent(
         self,
@@ -203,29 +202,28 @@ class Idp:
 
     def authenticate(
         self,
-        interaction_id: str | None = None,
+        interaction: Interaction | None,
+        answer: Answer,
         *,
-        username: str,
-        password: str,
         browser: str | None = None,
         session_id: str | None = None,
-    ) -> Authenticated | Rejected:
-        """Sign in, for an interaction or for the portal itself; `session_id` is the old cookie."""
-        if interaction_id is not None:
-            self.interaction(interaction_id, browser)  # it must be theirs before anything is tried
-        result = self.sessions.sign_in(username, password, replaces=session_id)
-        if not isinstance(result, SignedIn):
-            return result
-        if interaction_id is None:
-            return Authenticated(result.session_id, result.session)
-        decision = self.resume(interaction_id, result.session_id, browser)
-        return Authenticated(result.session_id, result.session, decision)
+        now: datetime | None = None,
+    ) -> Choose | Challenge | Denied | Authenticated:
+        """One step of a sign-in (`SignIn.answer`)."""
+        return self.sign_ins.answer(
+            interaction,
+            answer,
+            browser=browser,
+            session_id=session_id,
+            now=now or self._clock(),
+        )
 
     def sign_in(
         self, username: str, password: str, *, session_id: str | None = None
-    ) -> Authenticated | Rejected:
-        """Sign in to the portal's own pages."""
-        return self.authenticate(None, username=username, password=password, session_id=session_id)
+    ) -> Choose | Challenge | Denied | Authenticated:
+        """Sign in by password to the portal's own pages."""
+        answer = {"username": username, "password": password}
+        return self.authenticate(None, answer, session_id=session_id)
 
     # --- signing out ----------------------------------------------------------------------------
 

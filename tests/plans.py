@@ -53,6 +53,21 @@ def everything(database, act):
     return seen
 
 
+def commits(database, act):
+    """How many transactions `act()` commits."""
+    seen = []
+
+    def listen(connection):
+        seen.append(connection)
+
+    event.listen(database.engine, "commit", listen)
+    try:
+        act()
+    finally:
+        event.remove(database.engine, "commit", listen)
+    return len(seen)
+
+
 def plan(database, statement, parameters):
     """The plan of one statement, as text."""
     with database.read() as tx:

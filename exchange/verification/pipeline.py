@@ -107,7 +107,7 @@ class Single:
 
 
 @dataclass(slots=True)
-class Batch:
+class BatchAnswer:
     """Many answers under one receipt."""
 
     receipt_id: str

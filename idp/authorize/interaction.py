@@ -16,7 +16,7 @@ next.
 
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -60,6 +60,7 @@ class Interaction:
     """A pending request as its page shows it.
 
     `ready`: whoever is signed in satisfies it already, because they signed in in another tab.
+    `flow` is how far its sign-in has come, as stored.
     """
 
     id: str
@@ -71,6 +72,8 @@ class Interaction:
     login_hint: str
     ui_locales: tuple[str, ...]
     expires_at: datetime
+    request: AuthorizationRequest = field(repr=False)
+    flow: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 class Conversation:
@@ -104,20 +107,25 @@ class Conversation:
             client = self._clients.find(tx, params.get("client_id", ""))
         reference = reference_hash(params)
         if reference is not None and client is not None:
-            return self._begin_pushed(reference, client, session_id, browser)
+            return self._begin_pushed(reference, client, session_id, browser, now)
         checked = self._arrivals.check(params, client, pushed=False, now=now)
         with self._database.write() as tx:
             if isinstance(checked, RequestRefused) or client is None:
                 assert isinstance(checked, RequestRefused)
-                self._refuse(tx, client, checked)
+                self._refuse(tx, client, checked, now)
                 return checked
             interaction_id = secrets.token_urlsafe(32)
             self._add(tx, interaction_id, checked, browser)
             session = sessions.session(tx, session_id, now, hold=True)
-            return self._continue(tx, interaction_id, checked, client, session)
+            return self._continue(tx, interaction_id, checked, client, session, now)
 
     def _begin_pushed(
-        self, reference: str, client: Client, session_id: str | None, browser: str | None
+        self,
+        reference: str,
+        client: Client,
+        session_id: str | None,
+        browser: str | None,
+        now: datetime,
     ) -> Decision:
         """The browser brings a reference to a pushed request (RFC 9126 §4).
 
@@ -127,7 +135,6 @@ class Conversation:
            button), it goes on.
         4. The conversation begins; "sign in again" counts from now, not from the push.
         """
-        now = self._clock()
         interaction_id = self._interaction_of(reference, browser)
         with self._database.write() as tx:
             # 1. to 3.
@@ -139,14 +146,14 @@ class Conversation:
                     "request_uri is unknown, expired or used",
                     client_uri=client.way_back,
                 )
-                self._refuse(tx, client, refused)
+                self._refuse(tx, client, refused, now)
                 return refused
             # 4.
             request = replace(stored.request, created_at=now, pushed=reference)
             self._add(tx, interaction_id, request, browser)  # leaves one that is there as it is
-            request, client, _ = self._open(tx, interaction_id, browser)
+            request, client, _ = self._open(tx, interaction_id, browser, now)
             session = sessions.session(tx, session_id, now, hold=True)
-            return self._continue(tx, interaction_id, request, client, session)
+            return self._continue(tx, interaction_id, request, client, session, now)
 
     def _interaction_of(self, reference: str, browser: str | None) -> str:
         """One reference and one browser make one interaction, however often the page is loaded."""
@@ -166,24 +173,44 @@ class Conversation:
         """What does this interaction need now? Asked by every page of it, and after every step."""
         now = self._clock()
         with self._database.write() as tx:
-            request, client, _ = self._open(tx, interaction_id, browser)
+            request, client, _ = self._open(tx, interaction_id, browser, now)
             session = sessions.session(tx, session_id, now, hold=True)
-            return self._continue(tx, interaction_id, request, client, session)
+            return self._continue(tx, interaction_id, request, client, session, now)
+
+    def go_on(self, tx: Tx, interaction: Interaction, session: Session, now: datetime) -> Decision:
+        """The same, in the transaction that opens this session."""
+        known = interaction.id, interaction.request, interaction.client
+        return self._continue(tx, *known, session, now)
+
+    def ready(self, tx: Tx, interaction: Interaction, session: Session, now: datetime) -> bool:
+        """Whether this session satisfies it."""
+        known = interaction.id, interaction.request, interaction.client
+        step, _ = self._next(tx, *known, session, now)
+        return not isinstance(step, Login | RequestRefused)
 
     def interaction(
-        self, interaction_id: str, browser: str | None = None, session_id: str | None = None
+        self,
+        tx: Tx,
+        interaction_id: str,
+        browser: str | None,
+        session_id: str | None,
+        now: datetime,
     ) -> Interaction:
         """What a page of this interaction shows. Raises `InteractionNotFound`, `…Elsewhere`."""
-        now = self._clock()
-        with self._database.read() as tx:
-            request, client, row = self._open(tx, interaction_id, browser)
-            session = sessions.session(tx, session_id, now)
-            step, _ = self._next(tx, interaction_id, request, client, session)
+        request, client, row = self._open(tx, interaction_id, browser, now)
+        interaction = self._shown(interaction_id, request, client, row)
+        session = sessions.session(tx, session_id, now)
+        ready = session is not None and self.ready(tx, interaction, session, now)
+        return replace(interaction, ready=ready)
+
+    def _shown(
+        self, interaction_id: str, request: AuthorizationRequest, client: Client, row: Row[Any]
+    ) -> Interaction:
         essential = rules.essential_claims(request)
         return Interaction(
             id=interaction_id,
             step="done" if row.finished_at else "pending",
-            ready=not isinstance(step, Login | RequestRefused),
+            ready=False,
             client=client,
             scopes=request.scopes,
             claims=tuple(
@@ -193,6 +220,8 @@ class Conversation:
             login_hint=request.login_hint,
             ui_locales=request.ui_locales,
             expires_at=row.expires_at,
+            request=request,
+            flow=row.flow,
         )
 
     def decide_consent(
@@ -206,7 +235,7 @@ class Conversation:
         """The person's answer. `claims` are those they allow (None: all that were asked)."""
         now = self._clock()
         with self._database.write() as tx:
-            request, client, _ = self._open(tx, interaction_id, browser)
+            request, client, _ = self._open(tx, interaction_id, browser, now)
             session = sessions.session(tx, session_id, now, hold=True)
             asked = rules.asked(request)
             step = rules.decide(
@@ -218,19 +247,19 @@ class Conversation:
             if not granted:
                 interactions.finish_interaction(tx, interaction_id, now)
                 refused = rules.denied(request, client, self._issuer)
-                self._refuse(tx, client, refused, session.person)
+                self._refuse(tx, client, refused, now, session.person)
                 return refused
             allowed = frozenset(rules.asked_claims(request))
             if claims is not None:
                 allowed &= frozenset(claims)
             agreement = Agreement(frozenset(request.scopes), allowed, frozenset(asked))
             self._remember(tx, session.person, client, agreement, now)
-            return self._grant(tx, interaction_id, request, client, session, allowed)
+            return self._grant(tx, interaction_id, request, client, session, allowed, now)
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _open(
-        self, tx: Tx, interaction_id: str, browser: str | None
+        self, tx: Tx, interaction_id: str, browser: str | None, now: datetime
     ) -> tuple[AuthorizationRequest, Client, Row[Any]]:
         """The pending request, if it is still open and belongs to this browser."""
         found = interactions.interaction(tx, interaction_id)
@@ -240,8 +269,8 @@ class Conversation:
                 next_step="go back to the service you came from and start again",
             )
         request, row = found
-        client = self._clients.find(tx, request.client_id)
-        if client is None or row.expires_at <= self._clock():
+        client = self._clients.enabled(row)
+        if client is None or row.expires_at <= now:
             raise InteractionNotFound(
                 "this sign-in request has expired",
                 next_step="go back to the service you came from and start again",
@@ -262,16 +291,17 @@ class Conversation:
         request: AuthorizationRequest,
         client: Client,
         session: Session | None,
+        now: datetime,
     ) -> Decision:
-        step, agreement = self._next(tx, interaction_id, request, client, session, hold=True)
+        step, agreement = self._next(tx, interaction_id, request, client, session, now, hold=True)
         if isinstance(step, RequestRefused):
-            self._refuse(tx, client, step, session.person if session else None)
+            self._refuse(tx, client, step, now, session.person if session else None)
         if step is not None or session is None:
             return step or Login(interaction_id)
         allowed = frozenset(rules.asked_claims(request))
         if not client.first_party and agreement is not None:
             allowed &= agreement.claims
-        return self._grant(tx, interaction_id, request, client, session, allowed)
+        return self._grant(tx, interaction_id, request, client, session, allowed, now)
 
     def _next(
         self,
@@ -280,12 +310,14 @@ class Conversation:
         request: AuthorizationRequest,
         client: Client,
         session: Session | None,
+        now: datetime,
         *,
         hold: bool = False,
     ) -> tuple[Login | Consent | RequestRefused | None, Agreement | None]:
-        """What still stands between the request and its code, and what the person agreed to."""
+        """What still stands between the request and its code, and what the person agreed to; of our
+        own pages nobody is asked."""
         agreement = None
-        if session is not None:
+        if session is not None and not client.first_party:
             agreement = consents.agreement(tx, session.person.id, client.client_id, hold=hold)
         step = rules.decide(
             request,
@@ -295,7 +327,7 @@ class Conversation:
             subject=self._subject(client, session),
             interaction_id=interaction_id,
             issuer=self._issuer,
-            now=self._clock(),
+            now=now,
         )
         return step, agreement
 
@@ -313,12 +345,12 @@ class Conversation:
         client: Client,
         session: Session,
         allowed: Collection[str],
+        now: datetime,
     ) -> Granted | RequestRefused:
         """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207)."""
-        now = self._clock()
         if request.pushed and not pushed.use(tx, request.pushed, interaction_id):
             refused = rules.used_before(request, client, self._issuer)
-            self._refuse(tx, client, refused, session.person)
+            self._refuse(tx, client, refused, now, session.person)
             return refused
         name = uuid7(now)
         code = new_code(name)
@@ -355,9 +387,14 @@ class Conversation:
         self._ledger.append(tx, entry)
 
     def _refuse(
-        self, tx: Tx, client: Client | None, refused: RequestRefused, person: Person | None = None
+        self,
+        tx: Tx,
+        client: Client | None,
+        refused: RequestRefused,
+        now: datetime,
+        person: Person | None = None,
     ) -> None:
-        self._ledger.append(tx, refusal(client, refused, self._clock(), person))
+        self._ledger.append(tx, refusal(client, refused, now, person))
 
 
 def refusal(

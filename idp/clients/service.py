@@ -184,8 +184,13 @@ class Clients:
     def find(self, tx: Tx, client_id: str) -> Client | None:
         """An enabled client, or None: for the authorization endpoint."""
         row = clients.client_rows(tx, [client_id]).get(client_id)
-        registered = None if row is None else self._parse(row)
-        return registered.client if registered and not registered.disabled else None
+        return None if row is None else self.enabled(row)
+
+    def enabled(self, row: Row[Any]) -> Client | None:
+        """The client of a row that was read together with something else, if it is enabled."""
+        if row.metadata is None or row.disabled_at is not None:
+            return None
+        return self._parse(row).client
 
     def all(self, organisation: str | None = None) -> list[RegisteredClient]:
         with self._database.read() as tx:

@@ -4,20 +4,25 @@ The first failures are free; then each one makes the next attempt wait twice as 
 quarter of an hour. Unknown names are counted like known ones. A success forgets.
 
 A failure that is said to lie in the future was counted under a wrong clock: whoever locks the
-counter next dates it anew. So a wait is never longer than its length, however a clock went.
+counter next dates it anew. So a wait is never longer than its length, however a clock went. A few
+seconds are no wrong clock: an attempt is judged by the time at which it arrived, and one that was
+held up must not take time off the wait of those that overtook it.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import case, delete, literal, select, update
+from sqlalchemy import Row, case, delete, literal, select, update
 
 from foundation.database import Database, Tx
-from idp.models import sign_in_attempts
+from idp.models import Person, people, sign_in_attempts
+from idp.store.people import person_of
 
 FREE_FAILURES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=15)
+OVERTAKING: Final = timedelta(seconds=30)
 
 
 def wait_after(failures: int) -> timedelta:
@@ -34,6 +39,14 @@ def left_after(failures: int, last: datetime, now: datetime) -> int:
     return max(ceil(left.total_seconds()), 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A locked counter: failures in a row, and whole seconds until an attempt is looked at."""
+
+    failures: int
+    wait: int
+
+
 class Attempts:
     """Counts by the blind index of an account name, so the table names nobody."""
 
@@ -43,19 +56,24 @@ class Attempts:
     def key(self, username: str) -> str:
         return self._database.cipher.blind_index(username.casefold(), "sign_in_attempts.id")
 
-    def glance(self, tx: Tx, key: str, now: datetime) -> int:
-        """The seconds to wait as it looks without a lock: enough to spare a slow hash, never enough
-        to judge an attempt by.
+    def look(
+        self, tx: Tx, username: str, now: datetime
+    ) -> tuple[int, tuple[Person, str | None] | None]:
+        """The seconds to wait as it looks without a lock, and who it would be with which password
+        hash, by one question: enough to spare a slow hash, never enough to judge an attempt by.
         """
-        return left_after(*_found(tx, key, now), now)
+        row = _seen(tx, username, self.key(username))
+        wait = 0 if row.failures is None else left_after(row.failures, row.last_failure_at, now)
+        return wait, None if row.id is None else (person_of(row), row.password_hash)
 
-    def hold(self, tx: Tx, key: str, now: datetime) -> int:
-        """The seconds to wait; whoever else tries this name waits until this transaction ends.
+    def hold(self, tx: Tx, key: str, now: datetime) -> Held:
+        """How it stands with this name; whoever else tries it waits until this transaction ends.
 
         What is counted or forgotten in the same transaction is what makes a thousand attempts in
         parallel no better than one by one.
         """
-        return left_after(*_hold_attempts(self._database, tx, key, now), now)
+        failures, last = _hold_attempts(self._database, tx, key, now)
+        return Held(failures, left_after(failures, last, now))
 
     def failed(self, tx: Tx, key: str, now: datetime) -> None:
         """One failure more, on a counter that is held."""
@@ -65,7 +83,7 @@ class Attempts:
         """Count an attempt as failed before it is looked at in the same transaction; answers the
         seconds to wait, or 0.
         """
-        wait = self.hold(tx, key, now)
+        wait = self.hold(tx, key, now).wait
         if not wait:
             self.failed(tx, key, now)
         return wait
@@ -76,28 +94,39 @@ class Attempts:
         """
         _take_back_failure(tx, key)
 
-    def succeeded(self, tx: Tx, key: str) -> None:
-        _forget_failures(tx, key)
+    def succeeded(self, tx: Tx, key: str, held: Held) -> None:
+        """Forget the failures. A counter at zero is left to the sweep, which is one statement less
+        for whoever signs in rightly."""
+        if held.failures:
+            _forget_failures(tx, key)
 
 
 # --- the table -----------------------------------------------------------------------------------
 
 
-def _found(tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
-    """How many failures in a row, and when the last one was; not locked."""
-    row = tx.execute(select(sign_in_attempts).where(sign_in_attempts.c.id == key)).first()
-    return (0, now) if row is None else (row.failures, row.last_failure_at)
+def _seen(tx: Tx, username: str, key: str) -> Row[Any]:
+    """Account and counter of a name in one row, whichever of them there is; not locked."""
+    table = sign_in_attempts
+    always = select(literal(1).label("one")).subquery()
+    query = (
+        select(people, table.c.failures, table.c.last_failure_at)
+        .select_from(always)
+        .join(people, people.c.username == username, isouter=True)
+        .join(table, table.c.id == key, isouter=True)
+    )
+    return tx.execute(query).one()
 
 
 def _hold_attempts(database: Database, tx: Tx, key: str, now: datetime) -> tuple[int, datetime]:
-    """The same, locked until this transaction ends; a time that is still to come becomes `now`.
+    """Failures in a row and when the last one was, locked until this transaction ends; a time that
+    is still to come for longer than `OVERTAKING` becomes `now`.
 
     A row that does not exist cannot be locked, so it is made: the first attempts wait for one
     another too.
     """
     table = sign_in_attempts
-    present = literal(now, table.c.last_failure_at.type)
-    last = case((table.c.last_failure_at > present, present), else_=table.c.last_failure_at)
+    present, latest = (literal(at, table.c.last_failure_at.type) for at in (now, now + OVERTAKING))
+    last = case((table.c.last_failure_at > latest, present), else_=table.c.last_failure_at)
     statement = database.upsert(table, ["id"], {"last_failure_at": last})
     none = {"id": key, "failures": 0, "last_failure_at": now}
     held = statement.values(**none).returning(table.c.failures, table.c.last_failure_at)

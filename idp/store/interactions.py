@@ -1,14 +1,22 @@
-"""Pending authorization requests in the database."""
+"""Pending authorization requests in the database, each with the flow of its sign-in.
 
-from datetime import datetime
+A sign-in to our own pages is an interaction that no client asked for: its row has no request, and
+an id that follows from the browser's cookie.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, select, update
 
 from foundation.database import Database, Tx
-from idp.models import interactions
+from idp.models import clients, interactions
 from idp.protocol.authorizations import AuthorizationRequest
+from idp.store.digests import sha256
+
+Document = Mapping[str, Any]
 
 
 def add_interaction(
@@ -33,14 +41,59 @@ def add_interaction(
 
 
 def interaction(tx: Tx, interaction_id: str) -> tuple[AuthorizationRequest, Row[Any]] | None:
-    query = select(interactions).where(interactions.c.id == interaction_id)
+    """A request and its row, which also holds the registration of its client, if there is one."""
+    registration = (clients.c.metadata, clients.c.secret_hash, clients.c.version)
+    query = (
+        select(interactions, *registration, clients.c.disabled_at)
+        .join_from(
+            interactions, clients, clients.c.client_id == interactions.c.client_id, isouter=True
+        )
+        .where(interactions.c.id == interaction_id)
+    )
     row = tx.execute(query).first()
-    if row is None:
+    if row is None or not row.request:
         return None
     return msgspec.json.decode(row.request, type=AuthorizationRequest), row
 
 
 def finish_interaction(tx: Tx, interaction_id: str, now: datetime) -> None:
-    tx.execute(
-        update(interactions).where(interactions.c.id == interaction_id).values(finished_at=now)
-    )
+    """It led to an answer; a sign-in begins anew."""
+    mine = update(interactions).where(interactions.c.id == interaction_id)
+    tx.execute(mine.values(finished_at=now, flow=None))
+
+
+def keep_flow(tx: Tx, interaction_id: str, flow: Document | None) -> None:
+    """How far the sign-in of a client's request has come."""
+    mine = update(interactions).where(interactions.c.id == interaction_id)
+    tx.execute(mine.values(flow=flow))
+
+
+def own_flow(database: Database, tx: Tx, browser: str) -> Document | None:
+    """How far a sign-in to our own pages has come in this browser."""
+    query = select(interactions.c.flow).where(interactions.c.id == _own_id(database, browser))
+    return tx.execute(query).scalar()
+
+
+def keep_own_flow(
+    database: Database,
+    tx: Tx,
+    browser: str,
+    flow: Document | None,
+    now: datetime,
+    lifetime: timedelta,
+) -> None:
+    """The same, written down."""
+    kept = {"flow": flow, "expires_at": now + lifetime}
+    row = {
+        "id": _own_id(database, browser),
+        "client_id": "",
+        "request": "",
+        "browser_hash": sha256(browser),
+        "created_at": now,
+        **kept,
+    }
+    tx.execute(database.upsert(interactions, ["id"], kept).values(**row))
+
+
+def _own_id(database: Database, browser: str) -> str:
+    return database.cipher.blind_index(browser, "interactions of our own pages")[:43]

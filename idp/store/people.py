@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, update
 
 from foundation.batching import KEYS, Prepared
 from foundation.database import Tx
@@ -53,6 +53,13 @@ def account(tx: Tx, username: str) -> tuple[Person, str | None] | None:
     """The person with this user name, and their password hash."""
     row = tx.execute(select(people).where(people.c.username == username)).first()
     return None if row is None else (person_of(row), row.password_hash)
+
+
+def set_password(tx: Tx, person_id: str, password_hash: str | None) -> bool:
+    """Answers whether it is another one than before."""
+    changed = people.c.password_hash.is_distinct_from(password_hash)
+    mine = update(people).where(people.c.id == person_id, changed)
+    return tx.execute(mine.values(password_hash=password_hash)).rowcount > 0
 
 
 def person_of(row: Row[Any]) -> Person:

@@ -6,9 +6,9 @@ encoded once.
 
 from typing import Any
 
+from idp.accounts import authenticators
 from idp.models import LOCALES
 from idp.protocol import encryption
-from idp.protocol.acr import ACR_PASSWORD
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
 from idp.protocol.grant_types import GrantTypes, response_types
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
@@ -65,7 +65,7 @@ def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
         "claims_parameter_supported": True,
         "request_parameter_supported": True,
         "request_uri_parameter_supported": False,
-        "acr_values_supported": [ACR_PASSWORD],  # two factors: when there is a second one
+        "acr_values_supported": authenticators.levels(),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": list(LOCALES),
     }

@@ -5,6 +5,7 @@ checked (`accept`), calls one service, and lets the desk draw the answer (`page`
 browser on (`go`). Routes decide nothing.
 """
 
+from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
@@ -86,6 +87,15 @@ class PageContext:
             raise OfficeNeeded("there is nothing at this address")
         return visitor
 
+    def now(self, request: Request) -> datetime:
+        """The time of this request; the clock is read once."""
+        known = getattr(request.state, "now", None)
+        if isinstance(known, datetime):
+            return known
+        now = self.site.clock()
+        request.state.now = now
+        return now
+
     def address(self, request: Request) -> str:
         """Where the visitor sits; see `portal/frame/addresses.py`."""
         return address_of(request, self._proxies)
@@ -103,7 +113,7 @@ class PageContext:
 
     def accept_from_browser(self, request: Request, form: FormData, about: str = "") -> None:
         """The same for sign-in and consent, whose forms hang on the browser, not the session."""
-        browser = self.visitor(request).browser
+        browser = self.cookies.browser(request) or ""
         session.check_form(request, browser, _token(form), self.origin, about)
 
     def serve(self, request: Request, interaction: Interaction) -> None:

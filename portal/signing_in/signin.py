@@ -5,13 +5,14 @@ the same time. After a POST the browser may be sent to a client of another origi
 further: `server/web/middleware.py` says what that means for the policy of these pages.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
-from idp import Authenticated, Decision, Interaction, Rejected
+from idp import Authenticated, Challenge, Choose, Decision, Denied, Interaction
 from idp import render as render_decision
 from portal.frame import forms, problems
 from portal.frame.page_context import Form, PageContext
@@ -22,13 +23,14 @@ HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
 
 
-def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+def router(context: PageContext) -> APIRouter:
     pages = APIRouter()
     idp = context.site.idp
 
     @pages.get("/signin")
     def signin(request: Request, next: str = "") -> Response:  # noqa: A002 - the field's own name
-        return _form(context, request, next=safe_return(next, ""), over=bool(next))
+        page = idp.sign_ins.page(None, context.cookies.browser(request), context.now(request))
+        return _form(context, request, None, page, next=safe_return(next, ""), over=bool(next))
 
     @pages.post("/signin")
     def signin_send(request: Request, form: Form) -> Response:
@@ -38,8 +40,11 @@ def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the
 
     @pages.get("/signin/{interaction_id}")
     def signin_for(request: Request, interaction_id: str) -> Response:
-        interaction = _interaction(context, request, interaction_id)
-        return _form(context, request, interaction, username=interaction.login_hint)
+        interaction = _interaction(context, request, interaction_id, ready=True)
+        page = idp.sign_ins.page(
+            interaction, context.cookies.browser(request), context.now(request)
+        )
+        return _form(context, request, interaction, page, username=interaction.login_hint)
 
     @pages.post("/signin/{interaction_id}")
     def signin_for_send(request: Request, interaction_id: str, form: Form) -> Response:
@@ -67,13 +72,11 @@ def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the
         interaction = _interaction(context, request, interaction_id)
         visitor = context.visitor(request)
         context.accept_from_browser(request, form, about=visitor.actor.id)
-        optional = {str(value) for value in form.getlist("claim")}
-        essential = {each.name for each in interaction.claims if each.essential}
         decision = idp.decide_consent(
             interaction_id,
             visitor.session_id,
             form.get("decision") == "allow",
-            optional | essential,
+            _allowed(form, interaction),
             visitor.browser,
         )
         return _follow(decision)
@@ -87,8 +90,7 @@ def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the
         context.accept(request, form)
         back = idp.finish_logout(forms.text(form, "logout"), context.cookies.session(request))
         response = context.go("/signed-out")
-        if back:
-            response.headers["location"] = back
+        response.headers["location"] = back or response.headers["location"]
         context.cookies.clear_session(response)
         return response
 
@@ -99,10 +101,21 @@ def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the
     return pages
 
 
-def _interaction(context: PageContext, request: Request, interaction_id: str) -> Interaction:
-    """The sign-in request that this page belongs to, if it is this browser's."""
+def _allowed(form: FormData, interaction: Interaction) -> set[str]:
+    """The claims that were ticked, and those without which the service cannot work."""
+    ticked = {str(value) for value in form.getlist("claim")}
+    return ticked | {each.name for each in interaction.claims if each.essential}
+
+
+def _interaction(
+    context: PageContext, request: Request, interaction_id: str, *, ready: bool = False
+) -> Interaction:
+    """The sign-in request that this page belongs to, if it is this browser's; read once a request.
+    Whether it is `ready` takes two more questions."""
     browser, session = context.cookies.browser(request), context.cookies.session(request)
-    interaction = context.site.idp.interaction(interaction_id, browser, session)
+    interaction = context.site.idp.interaction(
+        interaction_id, browser, session if ready else None, context.now(request)
+    )
     context.serve(request, interaction)
     return interaction
 
@@ -114,58 +127,83 @@ def _authenticate(
     interaction: Interaction | None,
     back: str,
 ) -> Response:
-    lang = context.language(request)
-    username = forms.text(form, "username", 200)
-    password = form.get("password")
-    password = password if isinstance(password, str) else ""
-    missing = [
-        Mistake(name, lang.say(f"signin.{name}_missing"))
-        for name, value in (("username", username), ("password", password))
-        if not value
-    ]
-    if missing:
+    """One answer to one authenticator, or the choice of one."""
+    idp, browser = context.site.idp, context.cookies.browser(request)
+    answer = _answer(form)
+    username = answer.get("username", "")
+    if missing := [name for name in idp.sign_ins.fields(answer) if not answer.get(name)]:
+        lang = context.language(request)
+        errors = [Mistake(name, lang.say(f"signin.{name}_missing")) for name in missing]
+        page = idp.sign_ins.page(interaction, browser, context.now(request))
+        shown: dict[str, Any] = {"username": username, "next": back, "errors": errors}
         return _form(
-            context, request, interaction, username=username, next=back, status=422, errors=missing
+            context, request, _with_ready(context, request, interaction), page, status=422, **shown
         )
-    result = context.site.idp.authenticate(
-        interaction.id if interaction else None,
-        username=username,
-        password=password,
-        browser=context.cookies.browser(request),
+    result = idp.authenticate(
+        interaction,
+        answer,
+        browser=browser,
         session_id=context.cookies.session(request),
+        now=context.now(request),
     )
-    if isinstance(result, Rejected):
-        return _rejected(context, request, result, interaction, username, back)
-    response = _follow(result.next) if result.next else context.go(back or _home(result))
-    context.cookies.set_session(response, result.session_id)
-    return response
+    if isinstance(result, Authenticated):
+        response = _follow(result.next) if result.next else context.go(back or _home(result))
+        context.cookies.set_session(response, result.session_id)
+        return response
+    interaction = _with_ready(context, request, interaction)
+    if isinstance(result, Denied):
+        return _denied(context, request, result, interaction, username, back)
+    return _form(context, request, interaction, result, next=back)
 
 
-def _rejected(
+def _answer(form: FormData) -> dict[str, str]:
+    """What was filled in. A user name is one line; anything else is taken as it was typed."""
+    answer = {name: value for name, value in form.items() if isinstance(value, str)}
+    if "username" in answer:
+        answer["username"] = forms.text(form, "username", 200)
+    return answer
+
+
+def _with_ready(
+    context: PageContext, request: Request, interaction: Interaction | None
+) -> Interaction | None:
+    """For a page that offers to go on as whoever is signed in."""
+    if interaction is None:
+        return None
+    session = context.cookies.session(request)
+    ready = context.site.idp.sign_ins.ready(interaction, session, context.now(request))
+    return replace(interaction, ready=ready)
+
+
+def _denied(
     context: PageContext,
     request: Request,
-    result: Rejected,
+    denied: Denied,
     interaction: Interaction | None,
     username: str,
     back: str,
 ) -> Response:
     """Wrong and unknown look the same; too many tries name the time of the next one."""
-    lang = context.language(request)
+    lang, page = context.language(request), denied.page
     shown: dict[str, Any] = {"username": username, "next": back, "status": 422}
-    if result.retry_after:
-        again = problems.later(context.site.clock(), result.retry_after)
-        shown["errors"] = problems.one(lang, "username", "signin.locked", time=lang.time(again))
+    field = page.fields[0] if isinstance(page, Challenge) else ""
+    if denied.retry_after:
+        again = problems.later(context.now(request), denied.retry_after)
+        shown["errors"] = problems.one(lang, field, "signin.locked", time=lang.time(again))
         shown["status"] = 429
-        shown["retry_after"] = result.retry_after
+        shown["retry_after"] = denied.retry_after
     else:
-        shown["errors"] = problems.one(lang, "username", "signin.rejected")
-    return _form(context, request, interaction, **shown)
+        by_name = "username" in (page.fields if isinstance(page, Challenge) else ())
+        message = "signin.rejected" if by_name else "signin.again"
+        shown["errors"] = problems.one(lang, field, message)
+    return _form(context, request, interaction, page, **shown)
 
 
 def _form(
     context: PageContext,
     request: Request,
-    interaction: Interaction | None = None,
+    interaction: Interaction | None,
+    page: Choose | Challenge | None,
     *,
     username: str = "",
     next: str = "",  # noqa: A002
@@ -173,13 +211,18 @@ def _form(
     retry_after: int = 0,
     **values: Any,
 ) -> Response:
+    """The page of a step: a choice, or the form of one authenticator."""
     headers = {"Retry-After": str(retry_after)} if retry_after else {}
+    asked = page if isinstance(page, Challenge) else None
     return context.page(
         request,
         "signin.html",
         action=f"/signin/{interaction.id}" if interaction else "/signin",
         client=interaction.client if interaction else None,
         ready=interaction is not None and interaction.ready,
+        ways=page.authenticators if isinstance(page, Choose) else (),
+        way=asked.authenticator if asked else "",
+        shown=asked.shown if asked else {},
         username=username,
         next=next,
         over=over,

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.actor import SYSTEM
-from idp import DeviceRejected, DeviceView, Rejected
+from idp import Denied, DeviceRejected, DeviceView
 from idp.accounts import backchannel
 from idp.clients.credentials import ASSERTION_TYPE, assertion_key
 from idp.protocol.errors import InvalidClientMetadata
@@ -128,7 +128,7 @@ def test_31_guessing_user_codes_and_guessing_passwords_is_counted_together(world
 
     assert isinstance(locked, DeviceRejected)
     assert locked.reason == "too_many_attempts"
-    assert isinstance(world.idp.sign_in("chen", PASSWORD), Rejected)
+    assert isinstance(world.idp.sign_in("chen", PASSWORD), Denied)
 
 
 def test_31_a_right_code_of_ones_own_buys_no_more_guesses(world: World, kiosk):

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from foundation.batching.routes import HotRequest
-from idp import Rejected
+from idp import Denied
 from idp.protocol.errors import InvalidClientMetadata, InvalidToken
 from server.web.access import AccessTokens
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
@@ -427,10 +427,12 @@ def test_31_a_lock_cannot_be_walked_around_by_another_way_in(world: World, clien
     answer = browser.authorize(client.request())
 
     result = world.idp.authenticate(
-        answer.interaction_id, username="CHEN ", password="wrong", browser=browser.id
+        world.idp.interaction(answer.interaction_id, browser.id),
+        {"username": "CHEN ", "password": "wrong"},
+        browser=browser.id,
     )
 
-    assert isinstance(result, Rejected)
+    assert isinstance(result, Denied)
     assert result.reason == "too_many_attempts"
 
 
@@ -440,7 +442,7 @@ def test_31_guesses_in_parallel_are_counted_one_by_one(world: World):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda n: world.idp.sign_in("chen", f"guess-{n}"), range(16)))
 
-    refused = [each for each in results if isinstance(each, Rejected)]
+    refused = [each for each in results if isinstance(each, Denied)]
     assert len(refused) == 16
     looked_at = [each for each in refused if each.reason == "wrong_credentials"]
     assert len(looked_at) <= 5
@@ -485,7 +487,7 @@ def test_33_an_unknown_name_has_to_wait_like_a_known_one(world: World):
 
     assert answers["chen"] == answers["no"]
     last = answers["no"][-1]
-    assert isinstance(last, Rejected)
+    assert isinstance(last, Denied)
     assert last.reason == "too_many_attempts"
 
 

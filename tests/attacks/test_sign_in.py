@@ -11,7 +11,8 @@ from argon2 import PasswordHasher
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from idp import Authenticated, Rejected
+from idp import Authenticated, Denied
+from idp.accounts.authenticators import password as by_password
 from idp.models import sign_in_attempts
 from idp.store.attempts import FREE_FAILURES, LONGEST_WAIT
 from tests.idp.fixtures import app, http, idp, runner, world  # noqa: F401
@@ -59,7 +60,7 @@ def test_61_a_thousand_guesses_in_parallel_are_five(world: World):
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(lambda n: world.idp.sign_in("chen", f"guess-{n}"), range(1000)))
 
-    kinds = Counter(each.reason for each in results if isinstance(each, Rejected))
+    kinds = Counter(each.reason for each in results if isinstance(each, Denied))
     assert kinds == {"wrong_credentials": FREE_FAILURES, "too_many_attempts": 1000 - FREE_FAILURES}
     assert failures(world) == FREE_FAILURES
 
@@ -74,10 +75,10 @@ def test_61_whoever_guessed_right_too_late_is_not_told(world: World, monkeypatch
             world.idp.sign_in("chen", f"guess-{at}")
         return verify(self, password_hash, password)
 
-    world.idp.sessions._passwords._room = threading.BoundedSemaphore(2)
+    monkeypatch.setattr(by_password.PASSWORD.passwords, "_room", threading.BoundedSemaphore(2))
     monkeypatch.setattr(PasswordHasher, "verify", slowly)
 
-    assert world.idp.sign_in("chen", PASSWORD) == Rejected("too_many_attempts", 2)
+    assert world.idp.sign_in("chen", PASSWORD) == Denied("too_many_attempts", 2)
     assert world.idp.sessions.of(world.chen) == []
 
 
@@ -96,11 +97,11 @@ def test_61_a_wrong_clock_locks_nobody_for_longer_than_their_wait(world: World, 
     clock.advance(off)
     for at in range(wrong):
         clock.advance(timedelta(seconds=0 if at < FREE_FAILURES else 2 ** (at - FREE_FAILURES + 1)))
-        assert world.idp.sign_in("chen", "wrong") == Rejected("wrong_credentials")
+        assert world.idp.sign_in("chen", "wrong") == Denied("wrong_credentials")
     clock.advance(-off)
 
     first = world.idp.sign_in("chen", PASSWORD)
-    if isinstance(first, Rejected):
+    if isinstance(first, Denied):
         assert wrong >= FREE_FAILURES
         assert first.retry_after <= LONGEST_WAIT.total_seconds()
         clock.advance(timedelta(seconds=first.retry_after))
@@ -119,7 +120,7 @@ def test_61_a_wrong_clock_gives_no_guesses_for_nothing(world: World, clock):
             clock.advance(off)
             for _ in range(3):
                 refused = world.idp.sign_in("chen", "wrong")
-                assert isinstance(refused, Rejected)
+                assert isinstance(refused, Denied)
                 judged += refused.reason == "wrong_credentials"
 
     assert judged <= 10  # one for each hour that the clock says went by
@@ -133,3 +134,21 @@ def test_61_a_session_that_cannot_be_recorded_is_none(world: World):
     statement(world, "ALTER TABLE away RENAME TO ledger_outbox")
 
     assert world.idp.sessions.of(world.chen) == []
+
+
+def test_61_an_attempt_that_was_held_up_takes_nothing_off_the_wait(world: World, clock):
+    """Two attempts overtake each other: the earlier one must not date the failures back."""
+    for _ in range(FREE_FAILURES + 1):
+        world.idp.sign_in("chen", "wrong")
+        clock.advance(timedelta(seconds=2))
+    early = clock()
+    clock.advance(timedelta(seconds=10))
+    late = clock()
+
+    def guess(arrived):
+        answer = {"username": "chen", "password": "wrong"}
+        return world.idp.authenticate(None, answer, now=arrived)
+
+    assert guess(late) == Denied("wrong_credentials")
+    guess(early)  # it waited for a free thread, say
+    assert guess(late + timedelta(seconds=3)).reason == "too_many_attempts"

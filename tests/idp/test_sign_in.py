@@ -7,8 +7,8 @@ from sqlalchemy import select, update
 
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
-from idp import Authenticated, Rejected
-from idp.accounts.authenticators.password import Passwords
+from idp import Authenticated, Denied
+from idp.accounts.authenticators.password import NOBODY, Passwords
 from idp.models import idp_sessions, people
 from idp.protocol.errors import PersonExists
 from idp.store.attempts import FREE_FAILURES, wait_after
@@ -45,15 +45,15 @@ def test_user_names_do_not_depend_on_case_and_passwords_not_on_the_input_method(
 
 def test_many_failures_in_a_row_make_the_next_attempt_wait(world: World, clock):
     for _ in range(FREE_FAILURES):
-        assert world.idp.sign_in("chen", "wrong") == Rejected("wrong_credentials")
+        assert world.idp.sign_in("chen", "wrong") == Denied("wrong_credentials")
 
     refused = world.idp.sign_in("chen", PASSWORD)
-    assert isinstance(refused, Rejected)
+    assert isinstance(refused, Denied)
     assert (refused.reason, refused.retry_after) == ("too_many_attempts", 2)
 
     clock.advance(timedelta(seconds=2))
     assert isinstance(world.idp.sign_in("chen", PASSWORD), Authenticated)
-    assert world.idp.sign_in("chen", "wrong") == Rejected("wrong_credentials")
+    assert world.idp.sign_in("chen", "wrong") == Denied("wrong_credentials")
 
 
 def test_unknown_names_are_slowed_down_like_known_ones(world: World):
@@ -61,7 +61,7 @@ def test_unknown_names_are_slowed_down_like_known_ones(world: World):
         world.idp.sign_in("nobody", "wrong")
 
     nobody = world.idp.sign_in("nobody", "wrong")
-    assert isinstance(nobody, Rejected)
+    assert isinstance(nobody, Denied)
     assert nobody.reason == "too_many_attempts"
 
 
@@ -92,7 +92,7 @@ def test_a_disabled_person_cannot_sign_in_and_is_signed_out(world: World):
         tx.execute(update(people).values(disabled_at=world.clock()))
 
     assert world.idp.session(result.session_id) is None
-    assert world.idp.sign_in("chen", PASSWORD) == Rejected("wrong_credentials")
+    assert world.idp.sign_in("chen", PASSWORD) == Denied("wrong_credentials")
 
 
 def test_a_session_ends_by_itself(world: World, clock):
@@ -215,11 +215,15 @@ def test_people_without_an_identity_number_have_pseudonyms_of_their_own(world: W
 def test_no_password_means_no_sign_in_by_password(world: World):
     world.idp.people.add("nopass", "无", None, by=SYSTEM)
 
-    assert world.idp.sign_in("nopass", "") == Rejected("wrong_credentials")
+    assert world.idp.sign_in("nopass", "") == Denied("wrong_credentials")
 
 
 def test_a_password_hash_is_argon2id_with_the_owasp_parameters():
     assert Passwords().hash("x" * 8).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_an_unknown_name_costs_the_same_hash_as_a_known_one():
+    assert not Passwords().outdated(NOBODY)
 
 
 def test_the_sweep_removes_what_is_over_and_keeps_what_is_not(world, client, clock):

@@ -18,7 +18,7 @@ from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import Client, Idp, Person
 from idp.protocol.profiles import must_push, needs_proof
-from idp.service import Authenticated
+from idp.sign_in import Authenticated
 from tests.idp.proofs import Certificate, Prover
 from tests.simulators.clock import MovableClock
 
@@ -78,9 +78,8 @@ class Browser(Http):
     def sign_in(self, interaction_id: str, username: str = "chen") -> Authenticated:
         self.clock.advance(timedelta(seconds=1))
         result = self.idp.authenticate(
-            interaction_id,
-            username=username,
-            password=PASSWORD,
+            self.idp.interaction(interaction_id, self.id),
+            {"username": username, "password": PASSWORD},
             browser=self.id,
             session_id=self.session_id,
         )

@@ -9,7 +9,7 @@ from foundation.actor import SYSTEM
 from foundation.codes import resident_check
 from foundation.encryption import subject_of
 from foundation.errors import Invalid
-from idp import Authenticated, Rejected
+from idp import Authenticated, Denied
 from idp.models import people
 from idp.protocol.errors import (
     IdentityNumberTaken,
@@ -196,7 +196,7 @@ def test_who_keeps_the_number_goes_on_and_the_other_stays_closed(world: World, t
     resolve(world, "lin", "lin2")
 
     assert world.idp.session(signed_in.session_id) is not None
-    assert world.idp.sign_in("lin2", PASSWORD) == Rejected("wrong_credentials")
+    assert world.idp.sign_in("lin2", PASSWORD) == Denied("wrong_credentials")
     assert world.idp.numbers.collisions() == []
     with world.database.read() as tx:
         assert (
