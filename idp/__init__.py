@@ -8,6 +8,7 @@ service wants to know and why, and go back with a code that the service turns in
     clients/     who may ask: registration and client authentication
     accounts/    who can sign in, how they prove it, who is signed in
     authorize/   from a request to its code, over several pages
+    sign_in      a sign-in step by step, and what lies in the database between the steps
     token/       the token endpoint: grants, tokens, sender constraints
     resource/    tokens read back: APIs, userinfo, introspection
     web/         routes, discovery, cross-origin rules
