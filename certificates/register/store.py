@@ -302,7 +302,7 @@ def _certificate(cipher: FieldCipher, row: Sequence[Any]) -> Certificate:
     """A row as a value, past the frozen class's constructor, which costs more than the query."""
     values: list[Any] = list(row)
     values[_STATE_AT] = _STATES[values[_STATE_AT]]
-    values[_CREDENTIAL_AT] = bytes(values[_CREDENTIAL_AT] or b"").decode()
+    values[_CREDENTIAL_AT] = bytes(values[_CREDENTIAL_AT] or b"").decode("utf-8", "replace")
     for at in _TIMES_AT:
         values[at] = _EPOCH + timedelta(microseconds=values[at])
     certificate = Certificate.__new__(Certificate)

@@ -29,6 +29,7 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Tx
 from signing import SealHistory, read_histories
+from signing.formats import CREDENTIALS
 
 CAPACITY = 200_000
 _MARGIN = timedelta(seconds=5)  # clocks of several processes on one database
@@ -56,6 +57,9 @@ class Provenance:
         }
 
     def _intact(self, record: CertificateRecord) -> bool | None:
+        form = CREDENTIALS.get(record.credential_format)
+        if form is None or not form.vouches:
+            return False  # no certificate was ever issued with that: somebody wrote it there
         if not record.credential:
             return record.is_intact
         row = fingerprint(record)

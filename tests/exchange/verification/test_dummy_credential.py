@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from certificates.catalogue import Catalogue, CertificateType
 from certificates.errors import InvalidCatalogue
-from certificates.models import Certificate, renditions
+from certificates.models import Certificate, certificates, renditions
 from certificates.rules import State
 from foundation.canonical import b64url, b64url_decode
 from foundation.errors import Malformed
@@ -155,6 +155,19 @@ def test_the_copy_that_vouches_is_the_one_that_the_record_names(
             .where(renditions.c.certificate_id == licence.id, renditions.c.format == own)
             .values(data=another.credential.encode())
         )
+
+    verdict = house.ask(asking(licence.number))
+
+    assert (verdict.verdict, verdict.reason) == ("tampered", "record_altered")
+
+
+@pytest.mark.parametrize("named", ["cwt-qr", "pdf", "a word"])
+def test_a_rendition_that_cannot_vouch_is_no_way_around_the_one_that_does(
+    house: House, licence: Certificate, named: str
+) -> None:
+    with house.database.write() as tx:
+        row = certificates.c.id == licence.id
+        tx.execute(update(certificates).where(row).values(credential_format=named))
 
     verdict = house.ask(asking(licence.number))
 
