@@ -47,12 +47,14 @@ from idp.service import (
 )
 from idp.sign_in import Authenticated
 from idp.token.devices import DeviceAnswered, DeviceRejected, DeviceView
+from idp.token.grants import GRANTS, Grants
 from idp.web.routes import (
     render,
 )
 
 __all__ = [
     "CLAIMS",
+    "GRANTS",
     "Authenticated",
     "Challenge",
     "Choose",
@@ -71,6 +73,7 @@ __all__ = [
     "DeviceRejected",
     "DeviceView",
     "Granted",
+    "Grants",
     "Idp",
     "Interaction",
     "LoggedOut",

@@ -27,7 +27,7 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp import ClientCertificates, Idp
+from idp import GRANTS, ClientCertificates, Grants, Idp
 from keys import Keys
 from ledger import Ledger
 from server import records
@@ -45,6 +45,7 @@ class Given(TypedDict, total=False):
     seals: Seals
     outbound: Outbound
     client_certificates: ClientCertificates
+    grants: Grants
     catalogue: Catalogue
     renderer: Renderer
     idp: Idp
@@ -108,6 +109,10 @@ class Services:
         return ClientCertificates()
 
     @cached_property
+    def grants(self) -> Grants:
+        return GRANTS
+
+    @cached_property
     def idp(self) -> Idp:
         return Idp(
             self.database,
@@ -118,6 +123,7 @@ class Services:
             client_certificates=self.client_certificates,
             jobs=self.jobs,
             outbound=self.outbound,
+            grants=self.grants,
         )
 
     @cached_property

@@ -14,13 +14,13 @@ import pytest
 
 from foundation.actor import SYSTEM
 from foundation.database import Tx
-from idp import Client, Idp
+from idp import GRANTS, Client, Idp
 from idp.protocol.errors import InvalidClientMetadata, InvalidGrant
 from idp.protocol.grant_types import GrantTypes
 from idp.protocol.syntax import parameter
-from idp.token.grants import GRANTS
 from idp.token.grants.grant_type import GrantType, NotRedeemed
 from idp.token.tokens import Grant
+from server.services import assemble
 from tests.idp.clients.test_registration import BOUNDS, DOCUMENT, Registrar, party
 from tests.idp.world import ISSUER, RelyingParty, World
 
@@ -70,7 +70,9 @@ class Ticket(GrantType[TicketRequest]):
 @pytest.fixture
 def idp(database, keys, ledger, clock) -> Iterator[Idp]:
     grants = MappingProxyType({**GRANTS, TICKET: Ticket})
-    idp = Idp(database, keys, ledger, clock, ISSUER, grants=grants)
+    idp = assemble(
+        database=database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger, grants=grants
+    ).idp
     yield idp
     idp.close()
 
@@ -185,7 +187,7 @@ def test_a_program_registers_itself_for_it(world: World, registrar: Registrar):
 
 
 def test_without_its_row_nobody_knows_it(database, keys, ledger, clock):
-    idp = Idp(database, keys, ledger, clock, ISSUER)
+    idp = assemble(database=database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger).idp
     described = {**DOCUMENT, "grant_types": [TICKET]}
 
     with pytest.raises(InvalidClientMetadata) as caught:
