@@ -284,6 +284,29 @@ def test_a_purpose_that_the_catalogue_does_not_know_is_committed_to():
     assert (unknown.purpose, unknown.private["purpose"]) == ("", "loan-application")
 
 
+def test_the_public_checks_open_nobodys_number():
+    """Only who asks for the age has the holder's number decrypted."""
+    unreadable = replace(RECORD, sealed_holder_code=b"")
+    asked = {LICENCE: purpose(LICENCE, FOOD_LAW, predicates=("valid_today",))}
+
+    assert answered(grants=asked, record=unreadable).predicates == {"valid_today": True}
+
+
+def test_of_two_open_checks_the_one_that_decided_is_named():
+    both = replace(GOOD, intact=None, witnessed=False)
+
+    assert said(answered(evidence=both)) == ("source_unavailable", "status_contradicted")
+    assert said(answered(evidence=replace(GOOD, intact=None)))[1] == NOT_CHECKED
+
+
+def test_what_was_shown_is_kept_in_one_order_whatever_the_purpose_says():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name", "home"))}
+    kept = entry(answered(grants=wide, shown=("name", "home")))
+
+    assert kept.disclosed == ("name", "home")
+    assert kept.private["shown"] == '{"home":"Suzhou","name":"Zhang"}'
+
+
 def test_an_answer_is_kept_whole_and_its_values_only_committed_to():
     wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",), predicates=("valid_today",))}
     kept = entry(answered(grants=wide, shown=("name",)), batch="b1")
@@ -316,7 +339,10 @@ def test_a_verdict_tells_what_was_decided():
     wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",), predicates=("valid_today",))}
     decision = answered(grants=wide, shown=("name",))
 
-    assert verdict_of(REQUEST, decision, AT, REF, "r1", "signed") == Verdict(
+    verdict = verdict_of(REQUEST, decision, AT, REF, "r1", "signed")
+
+    assert verdict.identifier == RECORD.identifier  # two verdicts may differ in it and be equal
+    assert verdict == Verdict(
         verdict="valid",
         checks=decision.assessment.checks,
         fields={"name": "Zhang"},
