@@ -14,6 +14,7 @@ from ledger.merkle import (
     check_inclusion,
     leaf_hash,
     merkle_root,
+    root_from_inclusion,
 )
 from ledger.tiles import Edge, Tree
 
@@ -143,6 +144,20 @@ def test_every_entry_of_a_tree_is_proved(size):
 
     for index in range(size):
         check_inclusion(STORED.leaves[index], index, size, tree.inclusion(index), STORED.root(size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9])
+def test_a_path_of_another_length_leads_to_no_root_at_all(size):
+    """Refused by itself, before anybody compares what comes out with a signed root."""
+    for index in range(size):
+        path, leaf = STORED.tree(size).inclusion(index), STORED.leaves[index]
+
+        assert root_from_inclusion(leaf, index, size, path) == STORED.root(size)
+        with pytest.raises(ProofInvalid, match="too long"):
+            root_from_inclusion(leaf, index, size, [*path, leaf])
+        for shorter in range(len(path)):
+            with pytest.raises(ProofInvalid, match="too short"):
+                root_from_inclusion(leaf, index, size, path[:shorter])
 
 
 @pytest.mark.parametrize("size", EDGES)
