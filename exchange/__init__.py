@@ -6,6 +6,7 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
 
     models           tables and values: Purpose, VerificationRequest, Verdict, ShowCode
     rules            six checks, one verdict, what is shown; pure
+    messages         what is sent and answered, member by member; `openapi` describes it
     purposes         the registry: who may ask what about which type, and why
     consent          one-time codes by which a holder shows a certificate
     verification/    the question, its answer and its entry

@@ -83,7 +83,7 @@ def check_certificate(
 ) -> CommandResult:
     """Verify by number, file or QR text, under the same rules as the API."""
     verdict = verifications.verify_now(actor, request)
-    report = to_json(verifications, verdict)
+    report = dict(to_json(verifications, verdict))
     return CommandResult(rules.exit_code(verdict.verdict), report, list(_lines(verdict)))
 
 

@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from exchange import openapi
+from exchange.messages import BatchAnswer, VerdictAnswer
 from exchange.models import EVERYONE, BatchVerdict, Purpose, Verdict
 from exchange.verification.idempotency import HEADER, IdempotencyClaim
 from exchange.verification.requests import MAX_BATCH_BODY, MAX_BODY, read_batch, read_request
@@ -115,7 +116,7 @@ def router(verifications: Verifications, require: Require) -> APIRouter:
     return routes
 
 
-def to_json(verifications: Verifications, verdict: Verdict) -> dict[str, Any]:
+def to_json(verifications: Verifications, verdict: Verdict) -> VerdictAnswer:
     """A verdict as the API answers it: the same members for every outcome."""
     return {
         "verdict": verdict.verdict,
@@ -138,7 +139,7 @@ def to_json(verifications: Verifications, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def batch_to_json(verifications: Verifications, answer: BatchVerdict) -> dict[str, Any]:
+def batch_to_json(verifications: Verifications, answer: BatchVerdict) -> BatchAnswer:
     return {
         "items": [to_json(verifications, each) for each in answer.items],
         "receipt_id": answer.receipt_id,

@@ -1,60 +1,60 @@
-"""Examples and schemas of the exchange's operations, for the OpenAPI document."""
+"""The exchange's operations in the OpenAPI document: schemas derived from `messages`, examples."""
 
 from typing import Any
 
-_CHECK = {
-    "type": "object",
-    "required": ["name", "result", "code", "detail"],
-    "properties": {
-        "name": {
-            "type": "string",
-            "enum": ["integrity", "seal", "authority", "time", "status", "validity"],
-        },
-        "result": {"type": "string", "enum": ["pass", "fail", "unknown"]},
-        "code": {"type": "string", "description": "stable for ever; programs may match on it"},
-        "detail": {"type": "string"},
-    },
-}
-_VERDICTS = [
-    "valid",
-    "valid_as_of",
-    "expired",
-    "suspended",
-    "revoked",
-    "withdrawn",
-    "cancelled",
-    "superseded",
-    "not_yet_valid",
-    "tampered",
-    "not_a_certificate",
-    "not_found",
-    "not_permitted",
-    "source_unavailable",
-]
-_TEXT = {"type": "string"}
-_ANSWER: dict[str, Any] = {
-    "type": "object",
-    "required": ["verdict", "checks", "fields", "checked_at", "entry_id", "receipt_id"],
-    "properties": {
-        "verdict": {"type": "string", "enum": _VERDICTS},
-        "reason": {"type": "string", "description": "the code of the check that decided"},
-        "next_step": _TEXT,
-        "checks": {"type": "array", "items": _CHECK, "minItems": 6, "maxItems": 6},
-        "type": _TEXT,
-        "type_names": {"type": "object", "additionalProperties": _TEXT},
-        "issuing_authority": _TEXT,
-        "authority_name": _TEXT,
-        "fields": {"type": "object", "additionalProperties": _TEXT},
-        "predicates": {"type": "object", "additionalProperties": {"type": "boolean"}},
-        "purpose": _TEXT,
-        "legal_basis": _TEXT,
-        "case_ref": _TEXT,
-        "checked_at": {"type": "string", "format": "date-time"},
-        "entry_id": _TEXT,
-        "receipt_id": _TEXT,
-        "receipt": {"type": "string", "description": "compact JWS, typ yinzheng-receipt+jwt"},
-    },
-}
+import msgspec
+
+from exchange.messages import (
+    BatchAnswer,
+    BatchBody,
+    FollowedAnswer,
+    SubscriptionBody,
+    VerdictAnswer,
+    VerificationBody,
+)
+
+Schema = dict[str, Any]
+
+
+def taken(body: type) -> Schema:
+    """The schema of a body that arrives: what it needs says so itself."""
+    schema = _inlined(body)
+    schema["required"] = [
+        name for name, member in schema["properties"].items() if member.pop("required", False)
+    ]
+    return schema
+
+
+def told(answer: type) -> Schema:
+    """The schema of an answer: every member is always there."""
+    return _inlined(answer, complete=True)
+
+
+def _inlined(message: type, *, complete: bool = False) -> Schema:
+    """JSON Schema without references, titles, defaults, and words that are for our own reading."""
+    [root], known = msgspec.json.schema_components([message], ref_template="{name}")
+
+    def unfold(found: Any) -> Any:
+        if isinstance(found, list):
+            return [unfold(each) for each in found]
+        if not isinstance(found, dict):
+            return found
+        if "$ref" in found:
+            return of_members(known[found["$ref"]])
+        if "enum" in found:
+            return {"type": "string", **found}
+        return {name: unfold(value) for name, value in found.items() if name != "default"}
+
+    def of_members(found: Schema) -> Schema:
+        schema = {k: v for k, v in found.items() if k not in ("title", "description", "properties")}
+        members = {name: unfold(member) for name, member in found["properties"].items()}
+        if complete:
+            schema["required"] = list(members)
+        return {**schema, "properties": members}
+
+    return of_members(known[root["$ref"]])
+
+
 _PASSED = [
     ("integrity", "record_intact", "The registered record is exactly what was sealed."),
     ("seal", "seal_valid", "The seal was in force when it was used."),
@@ -89,11 +89,6 @@ _EXAMPLE_ANSWER = {
     "receipt_id": "019ab4f0-5c00-7abc-8def-0123456789ab",
     "receipt": "eyJhbGciOiJFUzI1NiIsInR5cCI6InlpbnpoZW5nLXJlY2VpcHQrand0In0.e30.c2lnbmF0dXJl",
 }
-_WHY = {
-    "purpose": {"type": "string", "description": "a code of GET /api/v1/purposes"},
-    "legal_basis": {"type": "string", "description": "one the purpose is registered with"},
-    "case_ref": {"type": "string", "description": "your case number; the holder sees it"},
-}
 _WHY_EXAMPLE = {
     "purpose": "food-inspection",
     "legal_basis": "《中华人民共和国食品安全法》第一百一十条",
@@ -126,6 +121,17 @@ def _problems(*codes: str) -> dict[str, Any]:
     return {code: {"description": words[code], "content": _PROBLEM} for code in codes}
 
 
+def _by_form(schema: Schema) -> Schema:
+    """The same members as parts of a form: there a file is sent as it is."""
+    file = {"type": "string", "format": "binary"}
+    return {**schema, "properties": {**schema["properties"], "document": file}}
+
+
+def _answered(description: str, answer: type, **example: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": told(answer), **example}}
+    return {"description": description, "content": content}
+
+
 VERIFY: dict[str, Any] = {
     "description": "Exactly one of `number`, `document` (base64) and `qr`, and the reason. "
     "A bad certificate is answered with 200 too: the verdict says so.",
@@ -134,35 +140,17 @@ VERIFY: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["purpose", "legal_basis", "case_ref"],
-                    "properties": {
-                        "number": {"type": "string", "maxLength": 128},
-                        "document": {"type": "string", "format": "byte"},
-                        "qr": {"type": "string", "maxLength": 4096},
-                        **_WHY,
-                    },
-                    "additionalProperties": False,
-                },
+                "schema": taken(VerificationBody),
                 "examples": {
                     "number": {"value": {"number": "JY23205060012345", **_WHY_EXAMPLE}},
                     "qr": {"value": {"qr": "https://registry.example/v/s3cr3t", **_WHY_EXAMPLE}},
                 },
             },
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"document": {"type": "string", "format": "binary"}, **_WHY},
-                }
-            },
+            "multipart/form-data": {"schema": _by_form(taken(VerificationBody))},
         },
     },
     "responses": {
-        "200": {
-            "description": "the verdict",
-            "content": {"application/json": {"schema": _ANSWER, "example": _EXAMPLE_ANSWER}},
-        },
+        "200": _answered("the verdict", VerdictAnswer, example=_EXAMPLE_ANSWER),
         **_problems("400", "401", "403", "409", "410", "413", "422", "429", "503"),
     },
 }
@@ -175,42 +163,13 @@ VERIFY_BATCH: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["numbers", "purpose", "legal_basis", "case_ref"],
-                    "properties": {
-                        "numbers": {
-                            "type": "array",
-                            "items": {"type": "string", "maxLength": 128},
-                            "minItems": 1,
-                            "maxItems": 100,
-                        },
-                        **_WHY,
-                    },
-                    "additionalProperties": False,
-                },
+                "schema": taken(BatchBody),
                 "example": {"numbers": ["JY23205060012345"], **_WHY_EXAMPLE},
             }
         },
     },
     "responses": {
-        "200": {
-            "description": "the verdicts, in the order of the numbers",
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["items", "receipt_id", "receipt", "checked_at"],
-                        "properties": {
-                            "items": {"type": "array", "items": _ANSWER},
-                            "receipt_id": _TEXT,
-                            "receipt": _TEXT,
-                            "checked_at": {"type": "string", "format": "date-time"},
-                        },
-                    }
-                }
-            },
-        },
+        "200": _answered("the verdicts, in the order of the numbers", BatchAnswer),
         **_problems("400", "401", "403", "409", "413", "422", "429", "503"),
     },
 }
@@ -223,16 +182,7 @@ SUBSCRIBE: dict[str, Any] = {
         "required": True,
         "content": {
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["number", "url", "purpose", "legal_basis", "case_ref"],
-                    "properties": {
-                        "number": {"type": "string", "maxLength": 128},
-                        "url": {"type": "string", "format": "uri"},
-                        **_WHY,
-                    },
-                    "additionalProperties": False,
-                },
+                "schema": taken(SubscriptionBody),
                 "example": {
                     "number": "JY23205060012345",
                     "url": "https://inspection.example.gov.cn/notices",
@@ -241,23 +191,5 @@ SUBSCRIBE: dict[str, Any] = {
             }
         },
     },
-    "responses": {
-        "201": {
-            "description": "What is followed, and its verdict",
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["id", "url", "expires_at", "verdict"],
-                        "properties": {
-                            "id": _TEXT,
-                            "url": _TEXT,
-                            "expires_at": _TEXT,
-                            "verdict": _ANSWER,
-                        },
-                    }
-                }
-            },
-        }
-    },
+    "responses": {"201": _answered("What is followed, and its verdict", FollowedAnswer)},
 }

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Response
 
 from exchange import openapi
 from exchange.http import NO_STORE, SCOPE, private, to_json
+from exchange.messages import FollowedAnswer, SubscriptionAnswer
 from exchange.models import ChangeNotice, Subscription
 from exchange.subscriptions.service import Subscriptions
 from exchange.verification.requests import read_subscription
@@ -43,7 +44,7 @@ def hot_routes(
         actor = await require.hot(request, SCOPE)
         asked, url = read_subscription(request.body)
         kept, verdict = await asyncio.to_thread(subscriptions.subscribe, actor, asked, url)
-        answer = {**shown(kept), "verdict": to_json(verifications, verdict)}
+        answer: FollowedAnswer = {**shown(kept), "verdict": to_json(verifications, verdict)}
         return json_answer(answer, 201, (NO_STORE, ("location", f"{PATH}/{kept.id}")))
 
     return [
@@ -89,7 +90,7 @@ def router(
     return routes
 
 
-def shown(subscription: Subscription) -> dict[str, Any]:
+def shown(subscription: Subscription) -> SubscriptionAnswer:
     return {
         "id": subscription.id,
         "url": subscription.url,

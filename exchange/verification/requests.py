@@ -23,6 +23,13 @@ from python_multipart.multipart import Field, File, FormParser, parse_options_he
 
 from certificates.identifier import as_written
 from exchange.errors import IncompleteVerification
+from exchange.messages import (
+    MAX_BATCH,
+    MAX_LENGTHS,
+    BatchBody,
+    SubscriptionBody,
+    VerificationBody,
+)
 from exchange.models import OPEN_PURPOSES, VerificationRequest
 from foundation.batching import HotRequest
 from foundation.canonical import b64url
@@ -30,15 +37,7 @@ from foundation.errors import FieldError, Malformed, TooLarge
 
 MAX_DOCUMENT = 10 * 1024 * 1024
 MAX_BODY = MAX_DOCUMENT * 4 // 3 + 65_536  # base64, and room for the rest
-MAX_BATCH = 100
 MAX_BATCH_BODY = 65_536
-MAX_LENGTHS = {
-    "number": 128,
-    "qr": 4_096,
-    "purpose": 64,
-    "legal_basis": 200,
-    "case_ref": 100,
-}
 T = TypeVar("T")
 V = TypeVar("V")
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
@@ -47,33 +46,9 @@ _UNSEEN = re.compile(
 )
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    number: str = ""
-    document: str = ""
-    qr: str = ""
-    purpose: str = ""
-    legal_basis: str = ""
-    case_ref: str = ""
-
-
-class _BatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    numbers: list[str] = []
-    purpose: str = ""
-    legal_basis: str = ""
-    case_ref: str = ""
-
-
-class _SubscriptionBody(msgspec.Struct, forbid_unknown_fields=True):
-    number: str = ""
-    url: str = ""
-    purpose: str = ""
-    legal_basis: str = ""
-    case_ref: str = ""
-
-
-_subscription = msgspec.json.Decoder(_SubscriptionBody)
-_single = msgspec.json.Decoder(_Body)
-_batch = msgspec.json.Decoder(_BatchBody)
+_subscription = msgspec.json.Decoder(SubscriptionBody)
+_single = msgspec.json.Decoder(VerificationBody)
+_batch = msgspec.json.Decoder(BatchBody)
 
 
 class BatchRequest(msgspec.Struct, frozen=True):
@@ -242,7 +217,7 @@ def _add(parts: dict[str, V], name: bytes | None, value: V) -> None:
     parts[key] = value
 
 
-_FORM_TEXTS = frozenset({"number", "qr", "purpose", "legal_basis", "case_ref"})
+_FORM_TEXTS = frozenset(VerificationBody.__struct_fields__) - {"document"}
 
 
 def _clean_texts(request: VerificationRequest) -> VerificationRequest:

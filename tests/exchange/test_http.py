@@ -10,7 +10,7 @@ import pytest
 
 from exchange import openapi
 from exchange.http import hot_routes
-from exchange.verification.requests import MAX_BATCH
+from exchange.messages import MAX_BATCH
 from foundation.batching.routes import HotRequest
 from foundation.errors import YinzhengError
 from tests.exchange.conftest import BANKER, FOOD_BASIS, INSPECTOR, LI
