@@ -47,7 +47,8 @@ def test_a_described_answer_has_all_its_members(answer):
 def test_a_file_is_sent_as_it_is_in_a_form():
     content = openapi.VERIFY["requestBody"]["content"]
     form, body = (
-        content[each]["schema"]["properties"] for each in ("multipart/form-data", "application/json")
+        content[each]["schema"]["properties"]
+        for each in ("multipart/form-data", "application/json")
     )
 
     assert form.keys() == body.keys()
