@@ -29,6 +29,7 @@ from ledger.entries import (
     certificate_index,
     read_leaf,
     unseal_openings,
+    write_leaf,
 )
 from ledger.errors import (
     EvidenceInvalid,
@@ -73,4 +74,5 @@ __all__ = [
     "unseal_openings",
     "verify_proof",
     "with_last_act",
+    "write_leaf",
 ]

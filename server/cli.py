@@ -29,6 +29,7 @@ import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
 from server import job_commands, key_service, migrations
 from server.assembly import Installation, OldSchema, open_database, open_master_key, opened
+from server.running import doctor as doctoring
 from server.running import logs, processes
 from server.sandbox import demo, seeds
 from server.settings import Settings, load
@@ -185,7 +186,7 @@ def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:
 def _findings(settings: Settings) -> dict[str, str]:
     try:
         with opened(settings) as installation:
-            return installation.management().findings()
+            return installation.management().findings() | doctoring.findings(installation)
     except OldSchema as problem:
         return {"database": "ok", "schema": f"{problem.detail}; run: {problem.next_step}"}
     except OperationalError:

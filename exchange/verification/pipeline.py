@@ -107,7 +107,7 @@ class Single:
 
 
 @dataclass(slots=True)
-class BatchAnswer:
+class BatchResponse:
     """Many answers under one receipt."""
 
     receipt_id: str

@@ -44,16 +44,16 @@ from exchange.verification.decisions import (
 )
 from exchange.verification.facts import FactFinder
 from exchange.verification.idempotency import IdempotencyClaim, IdempotencyKeys
-from exchange.verification.pipeline import SINGLE, BatchAnswer, Form, Pipeline
+from exchange.verification.pipeline import SINGLE, BatchResponse, Form, Pipeline
 from exchange.verification.provenance import Provenance
 from exchange.verification.quota import Quota
 from exchange.verification.requests import BatchRequest, checked, checked_batch
 from exchange.verification.showing import Showing
-from foundation.actor import Actor, ActorKind
+from foundation.actor import SYSTEM, Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys import Keys
-from ledger import EntryRef, Ledger, read_leaf
+from ledger import Entry, EntryRef, Ledger, read_leaf, write_leaf
 from signing import Signing, budget_of
 
 PROOF_WAIT: Final = 1.0
@@ -127,7 +127,7 @@ class Verifications:
         questions = [_by_number(actor, batch.single(number)) for number in batch.numbers]
         asker = self._pipeline.admit(actor, self._clock())
         found = await self._facts.soon_all([question.key for question in questions])
-        form = BatchAnswer(f"batch-{secrets.token_hex(13)}")
+        form = BatchResponse(f"batch-{secrets.token_hex(13)}")
         decided = self._pipeline.decide(asker, questions, found, form)
         return await self._pipeline.record(decided, claim)
 
@@ -219,6 +219,11 @@ class Verifications:
         chain = self._receipts.certificate_chain()
         return chain[-1], [str(key) for key in self._ledger.verifier_keys()]
 
+    def specimen_receipt(self) -> str:
+        """A receipt about an entry of no log: to see whether strangers can read what we sign."""
+        ref = write_leaf(Entry(kind="exchange.specimen", actor=SYSTEM, at=self._clock()))
+        return self._receipts.single(ref)
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _read(self, actor: Actor, request: VerificationRequest, now: datetime) -> CheckedQuestion:
@@ -246,7 +251,7 @@ class Verifications:
         written = [ref for ref in refs if ref is not None and _is_answer(ref)]
         if len(written) != len(refs):
             raise ReceiptNotFound("there is no such receipt of your department")
-        return written, SINGLE if batch is None else BatchAnswer(receipt_id)
+        return written, SINGLE if batch is None else BatchResponse(receipt_id)
 
     async def _receipt(self, receipt_id: str) -> str:
         """A receipt whose answer is decided, signed."""

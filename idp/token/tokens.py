@@ -29,6 +29,7 @@ ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
 JTI_BYTES: Final = 16
+_NOBODY: Final = "urn:yinzheng:nobody"
 _LIFETIME_SECONDS: Final = int(ACCESS_TOKEN_LIFETIME.total_seconds())
 
 
@@ -95,6 +96,15 @@ class VerifiedToken:
         return dict(self.claims.get("cnf", {}))
 
 
+@dataclass(frozen=True, slots=True)
+class Specimens:
+    """An access token and an ID token that no resource server and no client of ours accepts."""
+
+    access_token: str
+    id_token: str
+    audience: str
+
+
 class Tokens:
     """Issues and verifies tokens under the use "idp.tokens"."""
 
@@ -140,6 +150,24 @@ class Tokens:
         if grant.id_token:
             response["id_token"] = self._id_token(grant, subject, access_token, now)
         return response
+
+    def specimens(self, now: datetime) -> "Specimens":
+        """A token and an ID token about nobody: to see whether strangers can read what we sign."""
+        nobody = Client(
+            client_id=_NOBODY, name={}, purpose={}, organisation="", organisation_name=""
+        )
+        said = Authorization(
+            person_id="",
+            subject="",
+            sid="",
+            scopes=("openid",),
+            auth_time=int(now.timestamp()),
+            acr="",
+            amr=(),
+        )
+        grant = Grant(client=nobody, scopes=(), resources=(_NOBODY,), authorization=said)
+        access_token = self._access_token(grant, _NOBODY, {}, now)
+        return Specimens(access_token, self._id_token(grant, _NOBODY, access_token, now), _NOBODY)
 
     def verify_access_token(
         self, token: str, *, audience: str | None, now: datetime

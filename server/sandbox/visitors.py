@@ -26,6 +26,8 @@ import jwt
 import typst
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from server import strangers
+
 Typed = Mapping[str, str | Sequence[str]]  # by field name; several values for ticked boxes
 PROOF_ASKED = 30  # times; the house waits a second for the proof at each
 _PICTURE_OF = '#set page(width: auto, height: auto, margin: 0pt)\n#image("page.pdf")'
@@ -288,15 +290,10 @@ class RelyingParty:
             raise Surprise("the ID token does not carry our nonce")
         return RelyingPartySession(claims, tokens["access_token"], tokens.get("refresh_token", ""))
 
-    def _check_id_token(self, token: str) -> dict[str, Any]:
+    def _check_id_token(self, token: str) -> Mapping[str, Any]:
         """With another library than the one that made it (OIDC Core §3.1.3.7)."""
-        configuration = self.client.get("/.well-known/openid-configuration").json()
-        key_set = jwt.PyJWKSet.from_dict(self.client.get(configuration["jwks_uri"]).json())
-        key = key_set[jwt.get_unverified_header(token)["kid"]]
-        claims: dict[str, Any] = jwt.decode(
-            token, key, algorithms=["ES256"], audience=self.client_id, issuer=self.issuer
-        )
-        return claims
+        keys = strangers.published(lambda address: self.client.get(address).json())
+        return strangers.read(token, keys, typ="JWT", issuer=self.issuer, audience=self.client_id)
 
 
 class Program:
@@ -328,6 +325,12 @@ class Program:
             if all(each["proof"] for each in response.raise_for_status().json()["entries"]):
                 break
         return response.content
+
+    def read_signed(self, text: str, typ: str) -> Mapping[str, Any]:
+        """The claims of what the house signed, read with the keys that it publishes."""
+        keys = strangers.published(lambda address: self.client.get(address).json())
+        issuer = str(self.client.base_url).rstrip("/")
+        return strangers.read(text, keys, typ=typ, issuer=issuer)
 
     def close(self) -> None:
         self.client.close()

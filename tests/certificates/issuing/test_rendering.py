@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import zxingcpp
 from PIL import Image
+from qrcode.constants import ERROR_CORRECT_M
+from qrcode.main import QRCode
 
 from certificates.errors import LayoutOverflow, MissingGlyph
-from certificates.issuing.rendering import IssuedParts, Renderer, page_data, written_period
+from certificates.issuing.rendering import IssuedParts, Renderer, page_data, symbol, written_period
 from certificates.models import Content
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -242,3 +244,15 @@ def test_periods_are_written_in_the_reader_s_language():
     assert written_period(start, end, "en") == "16 February 2005 to 15 February 2006"
     assert written_period(start, end, "zh-Hans") == "2005年2月16日 至 2006年2月15日"
     assert written_period(start, None, "zh-Hant") == "2005年2月16日 起，长期"
+
+
+def test_two_encoders_draw_an_offline_code_alike():
+    mask = 3
+    other = QRCode(error_correction=ERROR_CORRECT_M, border=0, mask_pattern=mask)
+    other.add_data(ISSUED.offline_code)
+
+    drawn = symbol(ISSUED.offline_code)
+
+    rows = other.get_matrix()
+    assert drawn["size"] == len(rows)
+    assert drawn["modules"] == [0 if dark else 255 for row in rows for dark in row]

@@ -32,8 +32,12 @@ BANK = Actor(
 
 def picture_of_code(page: Page) -> Image.Image:
     """The page's QR code as a camera would see it: drawn from the SVG's own path."""
-    side = int(re.search(r'<svg class="qr" viewBox="0 0 (\d+) ', page.html)[1])
-    path = re.search(r'<path d="([^"]+)" fill="#000"/>', page.html)[1]
+    return picture_of(page.html)
+
+
+def picture_of(html: str) -> Image.Image:
+    side = int(re.search(r'<svg class="qr" viewBox="0 0 (\d+) ', html)[1])
+    path = re.search(r'<path d="([^"]+)" fill="#000"/>', html)[1]
     picture = Image.new("L", (side, side), 255)
     for numbers in re.findall(r"M(\d+) (\d+)h(\d+)v(\d+)h-\d+Z", path):
         x, y, wide, high = map(int, numbers)
@@ -55,6 +59,8 @@ def opened(surfer: Surfer, code: str) -> Page:
 
 def test_the_drawn_code_is_read_by_another_reader():
     svg = qr_svg("http://localhost:8000/v/abc", 'a "label"')
+    [read] = zxingcpp.read_barcodes(picture_of(svg))
+    assert read.text == "http://localhost:8000/v/abc"
     assert 'aria-label="a &#34;label&#34;"' in svg
     assert "<script" not in qr_svg("x", "<script>")
 
