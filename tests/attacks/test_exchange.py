@@ -205,7 +205,7 @@ def test_33_a_waiting_program_is_told_for_how_long(house, licence):
 
 def test_33_nothing_is_examined_for_whoever_may_not_ask(house, licence):
     """A signature that is checked only when the number exists would tell by the time it takes."""
-    examined = house.verifications._provenance._vouched
+    examined = house.verifications._facts._provenance._vouched
     house.ask(asking(licence.number), BANKER)
     house.ask_now(asking(licence.number, purpose="market-supervision"), INSPECTOR)
 
