@@ -27,9 +27,9 @@ import ledger.commands
 import signing.commands
 import signing.seals.commands
 from foundation.errors import Conflict, Refused, Unauthenticated, Unavailable, YinzhengError
+from server import doctor as doctoring
 from server import job_commands, key_service, migrations
 from server.assembly import Installation, OldSchema, open_database, open_master_key, opened
-from server.running import doctor as doctoring
 from server.running import logs, processes
 from server.sandbox import demo, seeds
 from server.settings import Settings, load

@@ -7,9 +7,8 @@ import jwt
 import pytest
 
 from foundation.clock import system_clock
-from server import strangers
+from server import doctor, strangers
 from server.assembly import Installation, opened
-from server.running import doctor
 from server.settings import Settings
 
 NOBODY = "urn:yinzheng:nobody"
