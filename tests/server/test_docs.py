@@ -33,7 +33,7 @@ README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
 THREATS = ROOT / "docs" / "threats.md"
 SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-OUR_WORDS = {"test", "check", "bench"}  # of `./run` itself
+OUR_WORDS = {"test", "check", "bench", "mutate"}  # of `./run` itself
 
 
 @pytest.fixture(scope="module")
