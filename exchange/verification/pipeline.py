@@ -91,7 +91,7 @@ class Form(Protocol[A_co]):
         """Its receipt, signed."""
 
 
-class Single:
+class SingleForm:
     """One answer."""
 
     receipt_id = ""
@@ -107,7 +107,7 @@ class Single:
 
 
 @dataclass(slots=True)
-class BatchResponse:
+class BatchForm:
     """Many answers under one receipt."""
 
     receipt_id: str
@@ -122,7 +122,7 @@ class BatchResponse:
         return receipts.batch(self.receipt_id, refs)
 
 
-SINGLE = Single()
+SINGLE = SingleForm()
 
 
 class Pipeline:

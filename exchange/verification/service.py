@@ -44,7 +44,7 @@ from exchange.verification.decisions import (
 )
 from exchange.verification.facts import FactFinder
 from exchange.verification.idempotency import IdempotencyClaim, IdempotencyKeys
-from exchange.verification.pipeline import SINGLE, BatchResponse, Form, Pipeline
+from exchange.verification.pipeline import SINGLE, BatchForm, Form, Pipeline
 from exchange.verification.provenance import Provenance
 from exchange.verification.quota import Quota
 from exchange.verification.requests import BatchRequest, checked, checked_batch
@@ -127,7 +127,7 @@ class Verifications:
         questions = [_by_number(actor, batch.single(number)) for number in batch.numbers]
         asker = self._pipeline.admit(actor, self._clock())
         found = await self._facts.soon_all([question.key for question in questions])
-        form = BatchResponse(f"batch-{secrets.token_hex(13)}")
+        form = BatchForm(f"batch-{secrets.token_hex(13)}")
         decided = self._pipeline.decide(asker, questions, found, form)
         return await self._pipeline.record(decided, claim)
 
@@ -251,7 +251,7 @@ class Verifications:
         written = [ref for ref in refs if ref is not None and _is_answer(ref)]
         if len(written) != len(refs):
             raise ReceiptNotFound("there is no such receipt of your department")
-        return written, SINGLE if batch is None else BatchResponse(receipt_id)
+        return written, SINGLE if batch is None else BatchForm(receipt_id)
 
     async def _receipt(self, receipt_id: str) -> str:
         """A receipt whose answer is decided, signed."""
