@@ -21,6 +21,7 @@ from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.store.attempts import FREE_FAILURES
 from idp.token.grants import GRANTS
 from idp.web import discovery
+from server.services import assemble
 from tests.idp.pages import add_page, app_of, authorize, context_of
 from tests.idp.world import ISSUER, PASSWORD, REDIRECT_URI, RelyingParty, World
 from tests.portal.surfer import Page, Surfer, query
@@ -245,7 +246,9 @@ def test_a_sign_in_survives_a_restart(
 ):
     asked = password(surfer, authorize(surfer, client, **STRONG))
 
-    restarted = Idp(world.database, keys, ledger, clock, ISSUER)
+    restarted = assemble(
+        database=world.database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger
+    ).idp
     surfer._client._transport = httpx.ASGITransport(pages(restarted, clock))
     found = surfer.get(asked.path)
     assert riddle(found) == riddle(asked)
