@@ -63,7 +63,7 @@ def _render_and_seal(office: Office, seconds: float) -> list[Row]:
 
     def all_renditions() -> Callable[[], object]:
         order, slot = _order(office)
-        return lambda: rooms.certificates.issuer.make(order, office.seal, slot, _now())
+        return lambda: rooms.certificates.maker.make(order, office.seal, slot, _now())
 
     def page_and_seal() -> Callable[[], object]:
         order, issued = _to_draw(office)
@@ -98,7 +98,7 @@ def _to_draw(office: Office) -> tuple[Order, IssuedParts]:
     """An order, and the credential and the code that its page shows."""
     order, slot = _order(office)
     unseen = replace(order, kind=office.rooms.kind(["dc+sd-jwt", "cwt-qr"]))
-    made = office.rooms.certificates.issuer.make(unseen, office.seal, slot, _now())
+    made = office.rooms.certificates.maker.make(unseen, office.seal, slot, _now())
     return order, IssuedParts(made.files["dc+sd-jwt"].decode(), made.files["cwt-qr"].decode())
 
 

@@ -155,11 +155,11 @@ class Office:
         rooms = self.rooms
         slots = choose_slots(rooms.database, len(orders), now)
         made = [
-            rooms.certificates.issuer.make(order, self.seal, slot, now)
+            rooms.certificates.maker.make(order, self.seal, slot, now)
             for order, slot in zip(orders, slots, strict=True)
         ]
         with rooms.database.write() as tx:
-            rooms.certificates.issuer.keep(tx, made)
+            rooms.certificates.maker.keep(tx, made)
         return made
 
     def fill(self, rows: int, start: int = 0) -> None:

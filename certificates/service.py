@@ -10,7 +10,7 @@
 from certificates.catalogue import Catalogue
 from certificates.issuing.completing import Completion
 from certificates.issuing.drafts import Drafts
-from certificates.issuing.making import Issuer
+from certificates.issuing.making import CertificateMaker
 from certificates.issuing.rendering import Renderer
 from certificates.issuing.sealing import Sealing
 from certificates.register.changes import StatusChanges
@@ -60,7 +60,9 @@ class Certificates:
         self.seals = signing.seals
         self.renderer = renderer or Renderer(public_url, specimen=specimen)
         self.status_lists = StatusLists(database, keys, clock, public_url)
-        self.issuer = Issuer(database.cipher, keys, signing, ledger, self.renderer, public_url)
+        self.maker = CertificateMaker(
+            database.cipher, keys, signing, ledger, self.renderer, public_url
+        )
         self.completion = Completion(database, signing, jobs, clock)
         self.register = Register(database, ledger, clock, catalogue)
         self.drafting = Drafts(database, ledger, clock, catalogue, self.seals, self.renderer, jobs)
@@ -71,7 +73,7 @@ class Certificates:
             catalogue,
             self.seals,
             self.drafting,
-            self.issuer,
+            self.maker,
             self.completion,
             jobs,
         )

@@ -116,7 +116,7 @@ class BatchWorker:
 
         def make(row: Row[Any], slot: Slot) -> MadeCertificate | str:
             try:
-                return self._certificates.issuer.make(self._order(batch, row), seal, slot, now)
+                return self._certificates.maker.make(self._order(batch, row), seal, slot, now)
             except (LayoutOverflow, MissingGlyph, ContentChanged, SealNotUsable) as problem:
                 if problem.passing:
                     raise
@@ -137,7 +137,7 @@ class BatchWorker:
                 if marked != len(made):  # another worker has some of them: look again
                     tx.rollback()
                     return
-                self._certificates.issuer.keep(tx, made)
+                self._certificates.maker.keep(tx, made)
                 self._certificates.completion.later(tx, made)
                 batch_store.count(tx, batch.id, first, now, issued=marked)
         except IntegrityError as error:

@@ -103,7 +103,7 @@ class MadeCertificate:
         return str(self.row["id"])
 
 
-class Issuer:
+class CertificateMaker:
     """Makes certificates and keeps them. Holds no state of its own."""
 
     def __init__(

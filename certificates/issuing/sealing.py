@@ -20,7 +20,7 @@ from certificates.errors import (
 )
 from certificates.issuing.completing import Completion
 from certificates.issuing.drafts import SEALING, Drafts, sealing_key, wrong_state
-from certificates.issuing.making import Issuer, MadeCertificate, Order
+from certificates.issuing.making import CertificateMaker, MadeCertificate, Order
 from certificates.models import Certificate, Draft
 from certificates.register import store
 from certificates.register.status import choose_slots
@@ -53,7 +53,7 @@ class Sealing:
         catalogue: Catalogue,
         seals: Seals,
         drafts: Drafts,
-        issuer: Issuer,
+        maker: CertificateMaker,
         completion: Completion,
         jobs: Jobs,
     ) -> None:
@@ -63,7 +63,7 @@ class Sealing:
         self._catalogue = catalogue
         self._seals = seals
         self._drafts = drafts
-        self._issuer = issuer
+        self._maker = maker
         self._completion = completion
         self._jobs = jobs
         jobs.register(SEALING, lambda payload: self._seal_task(payload["draft"]))
@@ -96,7 +96,7 @@ class Sealing:
         """One attempt; None when another process was faster and the question is open again."""
         order, now = self._order(draft), self._clock()
         slot = choose_slots(self._database, 1, now)[0]
-        made = self._issuer.make(order, self._seals.get(draft.seal_id), slot, now)
+        made = self._maker.make(order, self._seals.get(draft.seal_id), slot, now)
         try:
             return self._keep(draft, made)
         except IntegrityError as error:
@@ -117,7 +117,7 @@ class Sealing:
             sealed = {"state": DraftState.SEALED, "changed_at": made.at}
             if not store.change_draft(tx, draft, sealed):
                 return None
-            self._issuer.keep(tx, [made])
+            self._maker.keep(tx, [made])
             self._completion.later(tx, [made])
             return store.by_draft(tx, draft.id)
 
