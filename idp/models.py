@@ -258,6 +258,7 @@ class Session:
 
     @property
     def actor(self) -> Actor:
+        """The signed-in person, as use cases take them."""
         return self.person.actor
 
 
@@ -320,6 +321,7 @@ class Client:
 
     @property
     def confidential(self) -> bool:
+        """Whether the client authenticates at the token endpoint (RFC 6749 §2.1)."""
         return self.token_endpoint_auth_method != "none"  # noqa: S105
 
     @property
@@ -330,6 +332,7 @@ class Client:
 
     @property
     def actor(self) -> Actor:
+        """The client itself, as use cases take it; named in simplified Chinese."""
         name = self.name["zh-Hans"]
         return _client_actor(self.client_id, name, self.organisation, self.organisation_name)
 

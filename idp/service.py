@@ -263,6 +263,7 @@ class Idp:
         return self.sessions.session(session_id)
 
     def end_session(self, session_id: str | None) -> bool:
+        """Sign out of the session behind a cookie value; False when there was none."""
         return self.sessions.end(session_id)
 
     # --- the person's own page ------------------------------------------------------------------

@@ -35,6 +35,7 @@ class Authenticated:
 
     @property
     def person(self) -> Person:
+        """Who signed in."""
         return self.session.person
 
 

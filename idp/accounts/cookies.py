@@ -29,19 +29,24 @@ class Cookies:
         self.browser_name = prefix + "yz_browser"
 
     def session(self, request: Request) -> str | None:
+        """The session id that the browser sent; None when it is missing, empty or too long."""
         return self._read(request, self.session_name)
 
     def browser(self, request: Request) -> str | None:
+        """The id that the browser sent; None when it is missing, empty or too long."""
         return self._read(request, self.browser_name)
 
     def set_session(self, response: Response, session_id: str) -> None:
+        """Give the browser a session id, for as long as a session lives."""
         lifetime = int(SESSION_LIFETIME.total_seconds())
         self._write(response, self.session_name, session_id, lifetime)
 
     def clear_session(self, response: Response) -> None:
+        """Make the browser forget its session id."""
         self._write(response, self.session_name, "", 0)
 
     def set_browser(self, response: Response, browser: str) -> None:
+        """Give the browser an id of its own, for a year."""
         self._write(response, self.browser_name, browser, _BROWSER_LIFETIME)
 
     def ensure_browser(self, request: Request, response: Response) -> str:

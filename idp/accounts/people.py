@@ -97,11 +97,13 @@ class People:
         return person
 
     def find(self, username: str) -> Person | None:
+        """The person with this user name in any case; None when nobody has it."""
         with self._database.read() as tx:
             known = people.account(tx, username.casefold())
         return None if known is None else known[0]
 
     def all(self) -> list[Person]:
+        """Everybody with an account, disabled ones included, by user name."""
         with self._database.read() as tx:
             return people.all_people(tx)
 

@@ -93,6 +93,7 @@ class PushedRequests:
         return {"request_uri": REQUEST_URI + reference, "expires_in": int(LIFETIME.total_seconds())}
 
     def close(self) -> None:
+        """Commit what was given, then stop."""
         self._writer.close()
 
     def _store(self, tx: Tx, items: Sequence[Pushed]) -> Sequence[None]:

@@ -43,6 +43,7 @@ class Granted:
 
     @property
     def redirect_to(self) -> str:
+        """The client's address with the answer in its query."""
         return with_query(self.redirect_uri, self.parameters)
 
 
@@ -59,6 +60,7 @@ class RequestRefused:
 
     @property
     def redirect_to(self) -> str | None:
+        """The client's address with the refusal; None when only the person is told."""
         if self.redirect_uri is None:
             return None
         return with_query(self.redirect_uri, self.parameters)

@@ -116,6 +116,7 @@ class RemoteMetadata:
         return await asyncio.shield(reading)
 
     def close(self) -> None:
+        """Drop reads that have not begun and end the threads without waiting for them."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _remembered(self, uri: str, kid: object) -> _Known | None:

@@ -61,6 +61,7 @@ class ClientRegistration:
 
     @property
     def client_id(self) -> str:
+        """The public name that the client was registered under."""
         return self.client.client_id
 
 
@@ -148,6 +149,8 @@ class Clients:
         return secret
 
     def has_secret(self, tx: Tx, client_id: str, secret: str) -> bool:
+        """Whether `secret` is the client's own; compared in constant time. Raises
+        `ClientNotFound`."""
         return secrets.compare_digest(self._hash(secret), self.get(tx, client_id).secret_hash)
 
     def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
@@ -193,6 +196,8 @@ class Clients:
         return self._parse(row).client
 
     def all(self, organisation: str | None = None) -> list[RegisteredClient]:
+        """Every registered client, or those of one organisation, disabled ones included; oldest
+        first."""
         with self._database.read() as tx:
             return [self._parse(row) for row in clients.all_client_rows(tx, organisation)]
 
@@ -243,6 +248,7 @@ class Clients:
         return registered.client
 
     def close(self) -> None:
+        """Finish the reads that were given and stop fetching keys from clients' addresses."""
         self._registered.close()
         self._outside.close()
 

@@ -54,6 +54,7 @@ class OAuthError(YinzhengError):
 
     @property
     def error(self) -> str:
+        """The `error` that the caller reads."""
         return self.code
 
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -66,6 +67,8 @@ class OAuthError(YinzhengError):
 
 
 class InvalidRequest(OAuthError):
+    """A request that cannot be understood as it was sent (RFC 6749 §5.2)."""
+
     code = "invalid_request"
 
 
@@ -76,50 +79,73 @@ class InvalidClient(OAuthError):
     status = 401
 
     def headers(self) -> tuple[tuple[str, str], ...]:
+        """A Basic challenge: every 401 carries one (RFC 9110 §15.5.2)."""
         return (("WWW-Authenticate", 'Basic realm="oauth"'),)
 
 
 class InvalidGrant(OAuthError):
+    """The code, refresh token or assertion is wrong, used, expired or another client's."""
+
     code = "invalid_grant"
 
 
 class UnauthorizedClient(OAuthError):
+    """The client is known, but not registered for this grant type (RFC 6749 §5.2)."""
+
     code = "unauthorized_client"
 
 
 class UnsupportedGrantType(OAuthError):
+    """No grant type of this name is offered to anybody (RFC 6749 §5.2)."""
+
     code = "unsupported_grant_type"
 
 
 class InvalidScope(OAuthError):
+    """The scope is malformed, or more than the client is registered for (RFC 6749 §5.2)."""
+
     code = "invalid_scope"
 
 
 class InvalidTarget(OAuthError):
+    """A `resource` that the client is not registered for (RFC 8707 §2)."""
+
     code = "invalid_target"
 
 
 class AuthorizationPending(OAuthError):
+    """The device is to ask again: nobody has answered yet (RFC 8628 §3.5)."""
+
     code = "authorization_pending"
 
 
 class SlowDown(OAuthError):
+    """The device is to ask again, and from now on less often (RFC 8628 §3.5)."""
+
     code = "slow_down"
 
 
 class ExpiredToken(OAuthError):
+    """The device code's time is over; the device begins anew (RFC 8628 §3.5)."""
+
     code = "expired_token"
 
 
 class AccessDenied(OAuthError):
+    """The person refused what the device asks for (RFC 8628 §3.5)."""
+
     code = "access_denied"
 
 
 class UnsupportedTokenType(OAuthError):
+    """A kind of token that cannot be revoked, such as an ID token (RFC 7009 §2.2.1)."""
+
     code = "unsupported_token_type"
 
 
 class InvalidDpopProof(OAuthError):
+    """A DPoP proof is missing or does not hold (RFC 9449 §5). `dpop_nonce`: see `UseDpopNonce`."""
+
     code = "invalid_dpop_proof"
 
     dpop_nonce: str = ""
@@ -135,6 +161,7 @@ class UseDpopNonce(InvalidDpopProof):
         self.dpop_nonce = nonce
 
     def headers(self) -> tuple[tuple[str, str], ...]:
+        """The nonce for the next proof (RFC 9449 §8)."""
         return (("DPoP-Nonce", self.dpop_nonce),)
 
 
@@ -151,15 +178,19 @@ class TokenRefused(OAuthError):
 
     @property
     def challenge(self) -> str:
+        """The WWW-Authenticate value: scheme, error, its description, further parameters."""
         pairs = {"error": self.error, "error_description": self.detail, **self.attributes}
         said = ", ".join(f'{name}="{_quotable(value)}"' for name, value in pairs.items())
         return f"{self.scheme} {said}"
 
     def headers(self) -> tuple[tuple[str, str], ...]:
+        """The challenge (RFC 6750 §3)."""
         return (("WWW-Authenticate", self.challenge),)
 
 
 class InvalidToken(TokenRefused):
+    """The access token is expired, revoked, malformed, or for somebody else (RFC 6750 §3.1)."""
+
     code = "invalid_token"
     status = 401
 
@@ -172,6 +203,7 @@ class TokenMissing(InvalidToken):
 
     @property
     def challenge(self) -> str:
+        """Bearer alone, or both schemes with the algorithms of a proof."""
         algs = self.attributes.get("algs")
         return f'Bearer, DPoP algs="{algs}"' if algs else "Bearer"
 
@@ -189,9 +221,11 @@ class DpopChallenge(TokenRefused):
 
     @property
     def error(self) -> str:
+        """The code of the refused proof."""
         return self._error
 
     def headers(self) -> tuple[tuple[str, str], ...]:
+        """The challenge, and the nonce for the next proof when there is one."""
         nonce = (("DPoP-Nonce", self.dpop_nonce),) if self.dpop_nonce else ()
         return (*super().headers(), *nonce)
 
@@ -210,9 +244,11 @@ class RequestSignatureRefused(TokenRefused):
 
     @property
     def error(self) -> str:
+        """The code of the rule that the request's signature breaks."""
         return self._error
 
     def headers(self) -> tuple[tuple[str, str], ...]:
+        """The challenge, and what a signature has to cover."""
         return (*super().headers(), ("Accept-Signature", self.accept_signature))
 
 
@@ -224,6 +260,8 @@ class InsufficientUserAuthentication(TokenRefused):
 
 
 class InsufficientScope(TokenRefused):
+    """A good token without the scope that is asked for here (RFC 6750 §3.1)."""
+
     code = "insufficient_scope"
     status = 403
 
@@ -239,10 +277,13 @@ class AuthorizationError(OAuthError):
 
     @property
     def error(self) -> str:
+        """The code that was given to this refusal."""
         return self._error
 
 
 class LogoutNotConfirmed(YinzhengError):
+    """A service did not confirm a logout token; the job that sent it is tried again."""
+
     code = "logout_not_confirmed"
     status = 502
     passing = True
@@ -257,6 +298,8 @@ class AuthorizationRefused(YinzhengError):
 
 
 class AuthorizationRequestOver(AuthorizationRefused):
+    """The pushed request behind a `request_uri` is unknown, expired or used (RFC 9126 §4)."""
+
     code = "authorization_request_over"
 
 
@@ -267,14 +310,20 @@ class InteractionNotFound(Gone):
 
 
 class InteractionElsewhere(Refused):
+    """A sign-in request opened in another browser than it was begun in."""
+
     code = "interaction_elsewhere"
 
 
 class ClientNotFound(NotFound):
+    """No client is registered under this client_id."""
+
     code = "client_not_found"
 
 
 class ClientExists(Conflict):
+    """The client_id of a new registration is taken."""
+
     code = "client_exists"
 
 
@@ -285,22 +334,32 @@ class InvalidClientMetadata(Invalid):
 
 
 class PersonExists(Conflict):
+    """The user name of a new account is taken."""
+
     code = "person_exists"
 
 
 class PersonNotFound(NotFound):
+    """No account has this user name."""
+
     code = "person_not_found"
 
 
 class IdentityNumberTaken(Conflict):
+    """The identity number of a new account opens another one already."""
+
     code = "identity_number_taken"
 
 
 class NoCollision(Conflict):
+    """The two accounts that are named do not wait for a decision about one identity number."""
+
     code = "no_collision"
 
 
 class TwoPeopleNeeded(Refused):
+    """Those who decide about accounts are not two officers apart from the people concerned."""
+
     code = "two_people_needed"
 
 

@@ -67,6 +67,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
 
 
 def rules_of(client: Client) -> Rules:
+    """The row of the table that holds for `client`."""
     return PROFILES[client.profile]
 
 

@@ -60,6 +60,7 @@ class Authorized:
 
     @property
     def scopes(self) -> frozenset[str]:
+        """What the token allows."""
         return self.token.scopes
 
     @property
@@ -148,6 +149,7 @@ class TokenReader:
         return await self._told(client, {"sub": subject, **values})
 
     def close(self) -> None:
+        """Finish the reads that were given, then end their threads."""
         self._standings.close()
 
     async def _told(self, client: Client, claims: Mapping[str, Any]) -> Mapping[str, Any] | str:
@@ -195,6 +197,7 @@ class TokenReader:
 
 
 def ids_of(token: VerifiedToken) -> TokenIds:
+    """The names under which the database may have revoked the token."""
     return TokenIds(token.jti, token.family, token.client_id)
 
 

@@ -185,6 +185,7 @@ class Introspection:
             self._heard.add(request)
 
     def close(self) -> None:
+        """Finish the reads that were given, then end their threads."""
         self._questions.close()
         self._families.close()
 

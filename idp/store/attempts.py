@@ -54,6 +54,7 @@ class Attempts:
         self._database = database
 
     def key(self, username: str) -> str:
+        """The blind index that counts for a user name, in any case."""
         return self._database.cipher.blind_index(username.casefold(), "sign_in_attempts.id")
 
     def look(

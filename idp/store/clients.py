@@ -28,10 +28,12 @@ def add_client(tx: Tx, client: Client, secret_hash: str, secret_prefix: str, now
 
 
 def client_rows(tx: Tx, ids: Sequence[str]) -> dict[str, Any]:
+    """Rows of these clients by client_id, disabled ones included; unknown ids are left out."""
     return {row.client_id: row for row in _clients(tx, ids)}
 
 
 def all_client_rows(tx: Tx, organisation: str | None = None) -> list[Row[Any]]:
+    """Rows of every client, or of one organisation's; oldest first."""
     query = select(clients).order_by(clients.c.created_at)
     if organisation is not None:
         query = query.where(clients.c.organisation == organisation)
@@ -39,6 +41,7 @@ def all_client_rows(tx: Tx, organisation: str | None = None) -> list[Row[Any]]:
 
 
 def replace_client(tx: Tx, client: Client) -> None:
+    """Overwrite a client's metadata and organisation, and count its version up."""
     tx.execute(
         update(clients)
         .where(clients.c.client_id == client.client_id)
@@ -56,6 +59,7 @@ def client_document(client: Client) -> str:
 
 
 def set_client(tx: Tx, client_id: str, **values: Any) -> None:
+    """Overwrite single columns of a client, and count its version up."""
     tx.execute(
         update(clients)
         .where(clients.c.client_id == client_id)
@@ -64,6 +68,7 @@ def set_client(tx: Tx, client_id: str, **values: Any) -> None:
 
 
 def registered_client(row: Row[Any]) -> RegisteredClient:
+    """A row read back, with its metadata decoded."""
     return RegisteredClient(
         client=msgspec.json.decode(row.metadata, type=Client),
         secret_hash=row.secret_hash,

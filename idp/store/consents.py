@@ -32,6 +32,7 @@ def remember_agreement(
     agreement: Agreement,
     now: datetime,
 ) -> None:
+    """Keep what the person answered the client, in place of any earlier answer."""
     values = {
         "scopes": sorted(agreement.scopes),
         "claims": sorted(agreement.claims),
@@ -43,10 +44,12 @@ def remember_agreement(
 
 
 def consents_of(tx: Tx, person_id: str) -> list[Row[Any]]:
+    """Rows of what a person agreed to, newest first."""
     query = select(consents).where(consents.c.person_id == person_id)
     return list(tx.execute(query.order_by(consents.c.granted_at.desc())))
 
 
 def withdraw_consent(tx: Tx, person_id: str, client_id: str) -> bool:
+    """Forget what the person answered the client; False when there was nothing."""
     mine = (consents.c.person_id == person_id, consents.c.client_id == client_id)
     return tx.execute(delete(consents).where(*mine)).rowcount > 0

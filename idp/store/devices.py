@@ -68,6 +68,7 @@ def add(
 
 
 def devices(tx: Tx, hashes: Collection[str]) -> dict[str, StoredDevice]:
+    """Requests by the hash of their device code, expired ones included."""
     rows = tx.execute(select(device_codes).where(device_codes.c.device_hash.in_(hashes)))
     return {row.device_hash: _device(row) for row in rows}
 

@@ -59,6 +59,7 @@ def codes(tx: Tx, ids: Collection[str]) -> dict[str, StoredCode]:
 
 
 def families(tx: Tx, ids: Collection[str], *, lock: bool = False) -> dict[str, Family]:
+    """Families by id; with `lock`, their rows are read for update. Unknown ids are left out."""
     return {row.id: _family(row) for row in (_locked if lock else _families)(tx, ids)}
 
 
@@ -117,6 +118,7 @@ def revoke(database: Database, tx: Tx, ids: Mapping[str, datetime]) -> None:
 
 
 def revoked(tx: Tx, ids: Collection[str]) -> frozenset[str]:
+    """Those of these ids (of tokens or families) that no longer count."""
     return frozenset(row.id for row in _revoked(tx, ids))
 
 

@@ -16,6 +16,7 @@ _SHOWN = 100
 def add(
     tx: Tx, notice_id: str, client_id: str, person_id: str, sid: str, created_at: datetime
 ) -> None:
+    """Store a notice that no attempt has been made to send yet."""
     tx.execute(
         insert(logout_notices).values(
             id=notice_id,

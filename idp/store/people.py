@@ -37,15 +37,18 @@ def add_person(
 
 
 def person(tx: Tx, person_id: str) -> Person | None:
+    """The person with this id, disabled or not; None when there is none."""
     row = tx.execute(select(people).where(people.c.id == person_id)).first()
     return None if row is None else person_of(row)
 
 
 def persons(tx: Tx, ids: Collection[str]) -> dict[str, Person]:
+    """People by id, disabled ones included; unknown ids are left out."""
     return {row.id: person_of(row) for row in _people(tx, ids)}
 
 
 def all_people(tx: Tx) -> list[Person]:
+    """Everybody, disabled ones included, by user name."""
     return [person_of(row) for row in tx.execute(select(people).order_by(people.c.username))]
 
 
@@ -63,6 +66,7 @@ def set_password(tx: Tx, person_id: str, password_hash: str | None) -> bool:
 
 
 def person_of(row: Row[Any]) -> Person:
+    """A row of `people` as a value, without its password hash."""
     return Person(
         id=row.id,
         username=row.username,

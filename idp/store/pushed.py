@@ -21,6 +21,7 @@ class StoredRequest:
 
 
 def add(tx: Tx, id_hash: str, request: AuthorizationRequest, expires_at: datetime) -> None:
+    """Store a checked request under the hash of its reference."""
     tx.execute(
         insert(pushed_requests).values(
             id_hash=id_hash,

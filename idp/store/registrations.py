@@ -15,6 +15,7 @@ from idp.models import initial_access_tokens, registrations
 def add_initial_token(
     tx: Tx, token_hash: str, bounds: str, uses: int, expires_at: datetime
 ) -> None:
+    """Store an initial access token that allows `uses` registrations (RFC 7591 §1.2)."""
     tx.execute(
         insert(initial_access_tokens).values(
             token_hash=token_hash, bounds=bounds, uses_left=uses, expires_at=expires_at
@@ -36,6 +37,7 @@ def spend(tx: Tx, token_hash: str, now: datetime) -> bool:
 
 
 def add(tx: Tx, client_id: str, token_hash: str, bounds: str, created_at: datetime) -> None:
+    """Store the hash of a new client's registration access token (RFC 7592 §3)."""
     tx.execute(
         insert(registrations).values(
             client_id=client_id, token_hash=token_hash, bounds=bounds, created_at=created_at

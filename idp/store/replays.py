@@ -22,6 +22,7 @@ class ReplayCache:
         self._writer: GroupWriter[tuple[str, datetime], bool] = GroupWriter(database, self._store)
 
     async def first(self, kind: str, speaker: str, name: str, until: datetime) -> bool:
+        """Whether nobody said this before; answered after the COMMIT that remembers it."""
         return await self._writer.submit((_id(kind, speaker, name), until))
 
     def once(
@@ -32,6 +33,7 @@ class ReplayCache:
         return self._writer.condition(item, lambda is_first: None if is_first else refusal)
 
     def close(self) -> None:
+        """Commit what was given, then stop."""
         self._writer.close()
 
     def _store(self, tx: Tx, items: Sequence[tuple[str, datetime]]) -> list[bool]:

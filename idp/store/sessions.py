@@ -12,6 +12,7 @@ from idp.store.people import person_of
 
 
 def add_session(tx: Tx, session: Session) -> None:
+    """Store a new session."""
     tx.execute(
         insert(idp_sessions).values(
             id_hash=session.id_hash,
@@ -49,6 +50,7 @@ def session(tx: Tx, session_id: str | None, now: datetime, *, hold: bool = False
 
 
 def sessions_of(tx: Tx, person: Person, now: datetime) -> list[Session]:
+    """The person's live sessions, the latest sign-in first."""
     query = (
         select(idp_sessions)
         .where(idp_sessions.c.person_id == person.id, idp_sessions.c.expires_at > now)
@@ -58,10 +60,12 @@ def sessions_of(tx: Tx, person: Person, now: datetime) -> list[Session]:
 
 
 def forget_cookie(tx: Tx, id_hash: str) -> None:
+    """Delete the session with this hash of a cookie value."""
     tx.execute(delete(idp_sessions).where(idp_sessions.c.id_hash == id_hash))
 
 
 def end_session(tx: Tx, sid: str) -> bool:
+    """Delete the session with this public name; False when there was none."""
     ended = tx.execute(delete(idp_sessions).where(idp_sessions.c.sid == sid))
     return ended.rowcount > 0
 
@@ -79,6 +83,7 @@ def _session_of(row: Row[Any], person: Person) -> Session:
 
 
 def add_logout(tx: Tx, logout_id: str, redirect_to: str | None, expires_at: datetime) -> None:
+    """Store a sign-out that waits for the person's yes, with the address to go to afterwards."""
     tx.execute(insert(logouts).values(id=logout_id, redirect_to=redirect_to, expires_at=expires_at))
 
 

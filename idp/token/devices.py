@@ -154,6 +154,7 @@ class Devices:
             return DeviceAnswered(client, allowed)
 
     def close(self) -> None:
+        """Commit what was given, then stop."""
         self._writer.close()
 
     def _begin(self, tx: Tx, request: DeviceRequest) -> tuple[str, str]:

@@ -56,9 +56,11 @@ class Nonces:
         self._cipher = cipher
 
     def current(self, now: datetime) -> str:
+        """The nonce to hand out now."""
         return self._of(int(now.timestamp() // NONCE_PERIOD.total_seconds()))
 
     def good(self, nonce: str, now: datetime) -> bool:
+        """Whether `nonce` is of the present stretch of time or the one before; constant time."""
         offered = nonce.encode()
         stretch = int(now.timestamp() // NONCE_PERIOD.total_seconds())
         return any(

@@ -99,6 +99,7 @@ class Issuance:
             raise
 
     def close(self) -> None:
+        """Commit the requests that were given, of every grant type, then stop."""
         for redemption in self._redemptions.values():
             redemption.close()
 
@@ -164,6 +165,7 @@ class Redemption(Generic[Q]):
         return await self._writer.submit(checked, spending)
 
     def close(self) -> None:
+        """Commit what was given, then stop."""
         self._writer.close()
 
     def _apply(self, tx: Tx, requests: Sequence[Q]) -> Sequence[Grant | NotRedeemed]:

@@ -82,6 +82,7 @@ class Revocations:
             raise InvalidGrant(FOREIGN)
 
     def close(self) -> None:
+        """Commit what was given, then stop."""
         self._writer.close()
 
     def _access_token(self, text: str) -> VerifiedToken | None:

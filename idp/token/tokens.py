@@ -53,6 +53,7 @@ class Grant:
 
     @property
     def id_token(self) -> bool:
+        """Whether an ID token belongs to the answer: a person signed in for the scope openid."""
         return self.authorization is not None and "openid" in self.scopes
 
 
@@ -64,18 +65,22 @@ class VerifiedToken:
 
     @property
     def claims(self) -> Mapping[str, Any]:
+        """Everything the token says, unfiltered."""
         return self.jws.claims
 
     @property
     def scopes(self) -> frozenset[str]:
+        """What the token allows; empty without the claim `scope`."""
         return frozenset(str(self.claims.get("scope", "")).split())
 
     @property
     def client_id(self) -> str:
+        """The client that the token was issued to."""
         return str(self.claims["client_id"])
 
     @property
     def subject(self) -> str:
+        """`sub`: a person's name for this client, or the client_id of the client's own token."""
         return str(self.claims["sub"])
 
     @property
@@ -85,14 +90,17 @@ class VerifiedToken:
 
     @property
     def jti(self) -> str:
+        """The id under which this one token can be revoked."""
         return str(self.claims["jti"])
 
     @property
     def expires_at(self) -> int:
+        """`exp`, in seconds since 1970."""
         return int(self.claims["exp"])
 
     @property
     def binding(self) -> Mapping[str, str]:
+        """`cnf`: the key or certificate that the token is bound to; empty for a bearer token."""
         return dict(self.claims.get("cnf", {}))
 
 

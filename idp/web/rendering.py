@@ -55,9 +55,11 @@ def by_form(answer: Answer, read: Read = read_form) -> HotHandler:
 
 
 def oauth_error(refusal: OAuthError) -> HotAnswer:
+    """A refusal as JSON with its status and headers, never cached (RFC 6749 §5.2)."""
     return json_answer(refusal.body(), refusal.status, (*NO_STORE, *refusal.headers()))
 
 
 def route(method: str, path: str, handler: HotHandler, name: str, summary: str) -> HotRoute:
+    """A fast-lane route of the identity provider, described for OpenAPI by its `name`."""
     told = openapi.operation(name)
     return HotRoute(method, path, handler, name, summary, LONGEST_BODY, told, TAGS)

@@ -62,6 +62,7 @@ class Flow:
 
     @property
     def person(self) -> Person | None:
+        """Whose account the typed user name opens; None when it opens none."""
         return self.account.person if self.account else None
 
 
@@ -74,13 +75,24 @@ class Authenticator(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The stable name that forms and stored flows refer to it by."""
+        ...
+
     @property
-    def amr(self) -> tuple[str, ...]: ...
+    def amr(self) -> tuple[str, ...]:
+        """Its authentication methods, as the ID token lists them (RFC 8176)."""
+        ...
+
     @property
-    def begins(self) -> bool: ...
+    def begins(self) -> bool:
+        """Whether a sign-in may start with it."""
+        ...
+
     @property
-    def fields(self) -> tuple[str, ...]: ...
+    def fields(self) -> tuple[str, ...]:
+        """The names of the form fields that its answer is read from."""
+        ...
 
     def challenge(self, person: Person | None, flow: Flow) -> Asked:
         """What its page needs. A flow that has its `state` already is asked the same again, so that
@@ -97,11 +109,13 @@ class Authenticator(Protocol):
         """Use up what counts once, in the transaction that goes on; False: it was used before."""
         ...
 
-    def enrol(
-        self, tx: Tx, person: Person, credential: EnrolledCredential, now: datetime
-    ) -> None: ...
+    def enrol(self, tx: Tx, person: Person, credential: EnrolledCredential, now: datetime) -> None:
+        """Store a credential for `person`, in the caller's transaction."""
+        ...
 
-    def list(self, tx: Tx, account: SignInAccount) -> tuple[EnrolledCredential, ...]: ...
+    def list(self, tx: Tx, account: SignInAccount) -> tuple[EnrolledCredential, ...]:
+        """What the account can use with it; empty when nothing is enrolled."""
+        ...
 
     def remove(self, tx: Tx, person: Person, credential_id: str) -> bool:
         """Answers whether there was one."""

@@ -36,6 +36,7 @@ class ClientCredentials(GrantType[OwnTokenRequest]):
 
     @classmethod
     def objection(cls, client: Client, offered: GrantTypes) -> str:
+        """Objects to a public client: it has nothing to authenticate with (RFC 6749 §4.4)."""
         return "" if client.confidential else "client_credentials needs authentication"
 
     def check(

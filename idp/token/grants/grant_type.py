@@ -27,10 +27,14 @@ class CheckedRequest(Protocol):
     """A well-formed request by an authenticated client that may make it."""
 
     @property
-    def client(self) -> Client: ...
+    def client(self) -> Client:
+        """Who asks."""
+        ...
 
     @property
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """When the request was checked; lifetimes count from it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ class RefreshToken(GrantType[RefreshRequest]):
 
     @classmethod
     def objection(cls, client: Client, offered: GrantTypes) -> str:
+        """Objects when no other grant type of the client gives out refresh tokens."""
         if any(each.refreshable for each in of_client(client, offered)):
             return ""
         names = [each.grant_type for each in offered.values() if each.refreshable]
