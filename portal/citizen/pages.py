@@ -31,6 +31,7 @@ _USABLE = {"active"}
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /me: the holder's certificates, their PDFs, show codes and the list of looks."""
     pages = APIRouter()
     site = context.site
 

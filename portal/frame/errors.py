@@ -16,6 +16,8 @@ from foundation.errors import Invalid, NotFound, Refused, TooLarge, YinzhengErro
 
 
 class ForeignForm(Refused):
+    """A form sent from another site, or without a token that we gave this browser."""
+
     code = "foreign_form"
 
 
@@ -24,18 +26,26 @@ class OfficeNeeded(NotFound):
 
 
 class PhotoUnreadable(Invalid):
+    """The upload is not a picture that can be opened."""
+
     code = "photo_unreadable"
 
 
 class PhotoWithoutCode(Invalid):
+    """A picture in which no QR code is found."""
+
     code = "photo_without_code"
 
 
 class PhotoTooLarge(TooLarge):
+    """A picture of more than 8 MB or 20 million pixels; it is not opened."""
+
     code = "photo_too_large"
 
 
 class FileNeeded(Invalid):
+    """The form came without the bytes of a file."""
+
     code = "file_needed"
 
 

@@ -49,6 +49,7 @@ def invisible(character: str) -> bool:
 
 
 def without_invisible(value: str) -> str:
+    """`value` with its control, format, private-use and unassigned characters left out."""
     return "".join(c for c in value if not invisible(c))
 
 

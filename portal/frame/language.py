@@ -58,6 +58,7 @@ class Language:
         return _fill(form, {"n": self.number(n), **values})
 
     def knows(self, message: str) -> bool:
+        """Whether there is a sentence with this id."""
         return message in self.sentences
 
     def pick(self, labels: Mapping[str, str]) -> str:
@@ -82,6 +83,7 @@ class Language:
         return format_time(value.astimezone(OFFICE_ZONE), "HH:mm:ss", locale=self.locale)
 
     def number(self, value: int) -> str:
+        """An integer with this language's thousands separators."""
         return format_decimal(value, locale=self.locale)
 
 
@@ -104,6 +106,7 @@ class Languages:
         return iter(self._languages.values())
 
     def get(self, code: str) -> Language | None:
+        """The language with this code, such as "zh-Hans"; None for any other text."""
         return self._languages.get(code)
 
     def choose(self, asked: str, cookie: str, ui_locales: Collection[str], accept: str) -> Language:
@@ -145,6 +148,7 @@ def sentences(file: Path) -> dict[str, tuple[str, ...]]:
 
 
 def placeholders(sentence: str) -> set[str]:
+    """The names in braces that a sentence wants values for."""
     return set(_PLACEHOLDER.findall(sentence))
 
 

@@ -124,6 +124,7 @@ class PageContext:
     # --- what next? -----------------------------------------------------------------------------
 
     def language(self, request: Request) -> Language:
+        """The language in which this request is answered."""
         return self.pages.language(request)
 
     def page(self, request: Request, template: str, **values: Any) -> Response:

@@ -68,6 +68,7 @@ def one(lang: Language, field: str, message: str, **values: object) -> list[Mist
 
 
 def later(now: datetime, seconds: int) -> datetime:
+    """The moment `seconds` after `now`, at which a reader may try again."""
     return now + timedelta(seconds=seconds)
 
 

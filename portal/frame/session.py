@@ -38,6 +38,7 @@ class Visitor:
 
     @property
     def signed_in(self) -> bool:
+        """Whether somebody is signed in with this browser."""
         return bool(self.session_id)
 
 

@@ -57,6 +57,7 @@ def effective_state(it: Certificate | Listing, now: datetime) -> str:
 
 
 def card(lang: Language, kind: CertificateType, it: Certificate | Listing, now: datetime) -> Card:
+    """A certificate as lists and headings show it at `now`, without its fields."""
     return Card(
         identifier=it.identifier,
         number=it.number,
@@ -85,6 +86,7 @@ def facts(
 
 
 def fact(lang: Language, kind: CertificateType, name: str, value: str) -> Fact:
+    """One field with its label, its value written as a reader of `lang` expects it."""
     field = kind.fields[name]
     shown = field.display(value, lang.code)
     if field.kind == "date":

@@ -71,6 +71,7 @@ class RowMistake:
 
 
 def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+    """Routes of /staff/bulk: upload a table, see its mistakes, approve it, follow its issuing."""
     pages = APIRouter(prefix="/staff/bulk")
     batches = context.site.batches
 

@@ -55,6 +55,7 @@ class SignatureLine:
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /verify/document: upload a signed document, read what its signatures prove."""
     pages = APIRouter()
 
     @pages.get("/verify/document")

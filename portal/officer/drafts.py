@@ -54,6 +54,7 @@ class DraftLine:
 
 
 def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+    """Routes of /staff: the officer's queue, drafts with their previews, and the review."""
     pages = APIRouter(prefix="/staff")
     certificates = context.site.certificates
 

@@ -48,6 +48,7 @@ class PermitOnPage:
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of a seal's permits: list, ask, approve, withdraw, and seal an upload under one."""
     pages = APIRouter(prefix="/staff/seals/{seal_id}/permits")
     site = context.site
 

@@ -37,6 +37,7 @@ ACTS: Mapping[str, State] = {
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /staff/certificates: search, one certificate, its PDF, the status acts on it."""
     pages = APIRouter(prefix="/staff/certificates")
     certificates = context.site.certificates
 

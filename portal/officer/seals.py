@@ -47,6 +47,7 @@ class SealHistoryLine:
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /staff/seals: the authority's seals, applying with a preview, the acts on one."""
     pages = APIRouter(prefix="/staff/seals")
     site = context.site
 

@@ -42,6 +42,7 @@ class Operation:
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /developers: the steps to a first verification, and their files to download."""
     pages = APIRouter(prefix="/developers")
     sandbox = context.site.settings.mode == "sandbox"
 

@@ -27,6 +27,7 @@ class Probe:
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of the start page, issuers and their seals, status, statements and static files."""
     pages = APIRouter()
     site = context.site
 

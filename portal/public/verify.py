@@ -58,6 +58,7 @@ class CheckLine:
 
 
 def router(context: PageContext) -> APIRouter:  # noqa: C901 - all routes of the page
+    """Routes of /verify and /v/{token}: forms to ask about a certificate, and the verdict."""
     pages = APIRouter()
     verifications = context.site.verifications
 
@@ -186,6 +187,8 @@ def _is_https(context: PageContext) -> bool:
 
 
 def check_line(lang: Language, name: str, result: str, code: str) -> CheckLine:
+    """One check of a verdict in words: `name` and `result` as the exchange says them, `code`
+    its reason; a code without a sentence is said to be not checked."""
     message = f"reason.{name}.{code}"
     return CheckLine(
         tone=_CHECK_TONES[result],

@@ -15,6 +15,7 @@ from portal.frame.page_context import Form, PageContext
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of /device, where a device's code is confirmed, and of /me/sign-outs."""
     pages = APIRouter()
     devices, notices = context.site.idp.devices, context.site.idp.notices
 

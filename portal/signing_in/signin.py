@@ -24,6 +24,7 @@ HOME_OF_CITIZENS = "/me"
 
 
 def router(context: PageContext) -> APIRouter:
+    """Routes of sign-in, consent and sign-out, for a service's request or our own pages."""
     pages = APIRouter()
     idp = context.site.idp
 
