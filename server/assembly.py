@@ -99,6 +99,7 @@ class Installation:
         self.metrics = Metrics()
 
     def worker(self) -> Worker:
+        """This process's background work, not started yet."""
         return Worker(
             self.jobs,
             self.ledger,
@@ -109,6 +110,7 @@ class Installation:
         )
 
     def hot_routes(self) -> list[HotRoute]:
+        """The fast-lane routes of every package."""
         return self._services.hot_routes()
 
     def api(self) -> FastAPI:
@@ -137,6 +139,7 @@ class Installation:
         return HotPath(framework, self.hot_routes(), https=https, answered=count)
 
     def management(self) -> Management:
+        """The management port's application, with checks of database, schema and signing key."""
         return Management(
             self.metrics,
             {
@@ -147,6 +150,7 @@ class Installation:
         )
 
     def close(self) -> None:
+        """Stop the services' threads and let go of the database."""
         self._services.close()
 
     def _check_database(self) -> str:
@@ -194,6 +198,8 @@ def open_master_key(settings: Settings) -> bytes:
 
 
 def open_database(settings: Settings, master_key: bytes) -> Database:
+    """The database that the settings name; values are encrypted under a key derived from the
+    master key. The folder of an SQLite file is made."""
     if settings.database.startswith("sqlite"):  # else nothing of ours may need a writable disk
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     return Database(settings.database, FieldCipher(derive_key(master_key, "database columns")))

@@ -21,6 +21,7 @@ class NoSuchJob(NotFound):
 
 
 def build(open_jobs: Callable[[], AbstractContextManager[Jobs]]) -> typer.Typer:
+    """The commands `jobs list` and `jobs retry`, over jobs that are opened for each run."""
     app = typer.Typer(help="Background work that failed.", no_args_is_help=True)
 
     @app.command("list")

@@ -84,10 +84,12 @@ class Services:
 
     @cached_property
     def jobs(self) -> Jobs:
+        """Background work, kept in the same database."""
         return open_jobs(self.database, self.clock)
 
     @cached_property
     def outbound(self) -> Outbound:
+        """Makes our requests to other servers, at public addresses only."""
         return Outbound()
 
     @cached_property
@@ -98,22 +100,27 @@ class Services:
 
     @cached_property
     def seals(self) -> Seals:
+        """The register of seals; each act on one becomes a ledger entry."""
         return Seals(self.database, self.keys, self.clock, records.ledger_sink(self.ledger))
 
     @cached_property
     def signing(self) -> Signing:
+        """Seals and validates documents."""
         return Signing(self.seals, self.keys, self.clock)
 
     @cached_property
     def client_certificates(self) -> ClientCertificates:
+        """Trusts no proxy and no authority: no client proves itself by certificate (RFC 8705)."""
         return ClientCertificates()
 
     @cached_property
     def grants(self) -> Grants:
+        """The grant types that the token endpoint offers."""
         return GRANTS
 
     @cached_property
     def idp(self) -> Idp:
+        """Accounts, clients, sign-in, consent and tokens."""
         return Idp(
             self.database,
             self.keys,
@@ -128,18 +135,22 @@ class Services:
 
     @cached_property
     def access(self) -> AccessTokens:
+        """Turns access tokens into actors for the other packages' APIs."""
         return AccessTokens(self.idp)
 
     @cached_property
     def catalogue(self) -> Catalogue:
+        """All certificate types, read from their TOML files."""
         return Catalogue.load()
 
     @cached_property
     def renderer(self) -> Renderer:
+        """Draws certificates, with codes that lead to the issuer's address."""
         return Renderer(self.issuer, specimen=self.specimen)
 
     @cached_property
     def certificates(self) -> Certificates:
+        """Drafts, approvals, issuing and the register of certificates."""
         return Certificates(
             self.database,
             self.keys,
@@ -155,14 +166,17 @@ class Services:
 
     @cached_property
     def batches(self) -> Batches:
+        """Issuing many certificates from one table."""
         return Batches(self.certificates)
 
     @cached_property
     def purposes(self) -> Purposes:
+        """What departments may ask, and which fields that shows."""
         return Purposes(self.database, self.catalogue, self.clock)
 
     @cached_property
     def verifications(self) -> Verifications:
+        """Answers questions about certificates, with a verdict and a receipt."""
         return Verifications(
             self.database,
             self.certificates,
@@ -176,6 +190,7 @@ class Services:
 
     @cached_property
     def subscriptions(self) -> Subscriptions:
+        """Tells programs by signed notices that a certificate they follow has changed."""
         return Subscriptions(
             self.database,
             self.verifications,

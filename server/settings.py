@@ -94,6 +94,7 @@ class Settings(BaseSettings):
 
     @property
     def issuer(self) -> str:
+        """`public_url` without a slash at its end, as tokens and metadata name us."""
         return self.public_url.rstrip("/")
 
     @property
@@ -105,11 +106,14 @@ class Settings(BaseSettings):
 
     @property
     def proxies(self) -> tuple[str, ...]:
+        """The networks of `trusted_proxies` in canonical form; `ValueError` for anything else."""
         named = (each.strip() for each in self.trusted_proxies.split(","))
         return tuple(str(ip_network(each)) for each in named if each)
 
     @property
     def database(self) -> str:
+        """The database's URL for SQLAlchemy, with the password from its file; without
+        `database_url` an SQLite file in `data_dir`."""
         if not self.database_url:
             return f"sqlite:///{self.data_dir.resolve()}/yinzheng.db"
         if self.database_password_file == Path(""):
@@ -121,6 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def master_key(self) -> Path:
+        """Where the master key is kept: the named file, else `master.key` in `data_dir`."""
         named = self.master_key_file
         return named if named != Path("") else self.data_dir / "master.key"
 

@@ -13,6 +13,7 @@ from foundation.jobs import is_engine_table
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """Whether revisions cover this table: the job engine's own are left to the engine."""
     return not (kind == "table" and is_engine_table(name))
 
 

@@ -55,6 +55,7 @@ def configure(level: int = logging.INFO) -> None:
 def drop_what_could_be_personal(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
+    """A structlog processor: values of keys that may carry a secret or personal data become "…"."""
     for key in _NEVER & event.keys():
         event[key] = "…"
     return event

@@ -118,6 +118,8 @@ class Management:
         self.draining = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request: 404 for other paths than the four; `/readyz` is 503 while a
+        check fails or the process is stopping."""
         if scope["type"] != "http":
             return
         status, media_type, body = await self._answer(scope["path"])

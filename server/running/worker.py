@@ -37,6 +37,7 @@ class Worker:
         ]
 
     def start(self) -> None:
+        """Start the threads; once for each worker."""
         for thread in self._threads:
             thread.start()
 
@@ -48,6 +49,7 @@ class Worker:
 
     @property
     def stopping(self) -> threading.Event:
+        """Set as soon as the loops are to end; they look at it between two pieces of work."""
         return self._stop
 
     def _loop(self, name: str, step: Callable[[], object], seconds: float) -> threading.Thread:

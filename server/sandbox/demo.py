@@ -186,6 +186,8 @@ class Story:
         return [(name, getattr(self, act)) for name, act in self.STEPS]
 
     def open_the_door(self) -> str:
+        """Wait up to `OPENING` seconds until the server answers, and compare its issuer. Raises
+        `TransportError` when it never does."""
         deadline = time.monotonic() + OPENING
         while True:
             try:
@@ -199,6 +201,7 @@ class Story:
         return "the house answers, and says who it is"
 
     def sign_in(self) -> str:
+        """A citizen signs in to a service by code and PKCE; userinfo tells it the name."""
         client = seeds.SERVICES
         scope = "openid profile"
         party = RelyingParty(self.origin, client.client_id, seeds.CALLBACK, scope)
@@ -210,6 +213,7 @@ class Story:
         return f"{seeds.CHEN.name}, by code and PKCE; the ID token holds for PyJWT too"
 
     def write_the_draft(self) -> str:
+        """The drafter fills the form in, looks at the preview, and submits the draft."""
         self.wang.sign_in("wang", seeds.PASSWORD)
         page = self.wang.open("/staff/drafts/new", type=TYPE)
         page = page.send("/staff/drafts", {"then": "preview", **FOOD})
@@ -221,11 +225,13 @@ class Story:
         return f"王敏 drafts for {seeds.RESTAURANT.name}, sees the page ({len(picture):,} bytes)"
 
     def refuse_two_eyes(self) -> str:
+        """The review page offers the drafter no approval."""
         page = self.wang.open(f"/staff/review/{self.draft}")
         expect(any("/approve" in form.action for form in page.forms), False, "an approve button")
         return "王敏 finds no way to approve what she drafted"
 
     def approve(self) -> str:
+        """The second officer approves the content whose digest is on the page."""
         self.li.sign_in("li", seeds.PASSWORD)
         page = self.li.open(f"/staff/review/{self.draft}")
         action = f"/staff/review/{self.draft}/approve"
@@ -235,6 +241,7 @@ class Story:
         return f"李建国 approves exactly the content {digest[:16]}…"
 
     def wait_for_the_seal(self) -> str:
+        """Wait up to `SEALING` seconds for the certificate; download and photograph its PDF."""
         register = "/staff/certificates/"
         deadline = time.monotonic() + SEALING
         page = self.li.open(f"/staff/drafts/{self.draft}/preview")
@@ -249,6 +256,7 @@ class Story:
         return f"{self.identifier} (PDF/A-3, {len(self.pdf) // 1000} kB, time-stamped)"
 
     def verify_by_number(self) -> str:
+        """A bank's program asks by the identifier, and is told the fields of its purpose only."""
         self.bank = self._open_the_bank()
         purpose = next(
             each for each in self.bank.purposes() if (each["code"], each["type"]) == (PURPOSE, TYPE)
@@ -263,11 +271,13 @@ class Story:
         return f"valid: the bank sees the {shown} fields its purpose allows, and no more"
 
     def verify_by_file(self) -> str:
+        """The bank sends the PDF, and the verdict is `valid`."""
         answer = self.bank.verify(self.reason, self.pdf)
         expect(answer["verdict"], "valid", "the verdict")
         return "valid: " + ", ".join(each["name"] for each in answer["checks"]) + " all hold"
 
     def verify_by_qr(self) -> str:
+        """Somebody who is not signed in uploads the photograph of the page."""
         expect(self._tone(), "good", "the verdict page's colour")
         return "valid: a photo of the page is enough, for anybody, without signing in"
 
@@ -283,6 +293,7 @@ class Story:
         return "genuine and in the log, checked offline from the file; PyJWT reads the same"
 
     def see_who_looked(self) -> str:
+        """The citizen's list of looks names the bank, its case number and its legal basis."""
         page = self.chen.open("/me/access")
         for words in (seeds.BANK.name, CASE, self.reason["legal_basis"]):
             if words not in page.text:
@@ -290,6 +301,7 @@ class Story:
         return f"{seeds.CHEN.name} reads: {seeds.BANK.name}, {CASE}, why, and which fields"
 
     def forge(self) -> str:
+        """One flipped bit in the PDF makes the verdict `tampered`."""
         at = len(self.pdf) // 3
         forged = self.pdf[:at] + bytes([self.pdf[at] ^ 1]) + self.pdf[at + 1 :]
         answer = self.bank.verify(self.reason, forged)
@@ -297,12 +309,14 @@ class Story:
         return "tampered: one flipped bit is enough"
 
     def revoke(self) -> str:
+        """The approver revokes the certificate for a serious violation."""
         path = f"/staff/certificates/{self.identifier}/revoke"
         page = self.li.open(path).send(path, {"reason_code": "serious_violation"})
         expect(page.path, path.removesuffix("/revoke"), "where the officer ends")
         return "李建国 revokes it: serious violation"
 
     def verify_again(self) -> str:
+        """Number, file and photograph now all answer that it is revoked."""
         by_number = self.bank.verify({"number": self.identifier, **self.reason})
         by_file = self.bank.verify(self.reason, self.pdf)
         expect(by_number["verdict"], "revoked", "the verdict by number")
@@ -311,11 +325,13 @@ class Story:
         return "revoked: by number, by file and by QR code, from that moment on"
 
     def check_the_ledger(self) -> str:
+        """Integrate and check the whole ledger, which finds no problem."""
         size, problems = self._check_ledger()
         expect(list(problems), [], "what the check of the ledger finds")
         return f"{size} entries, every hash and signature computed anew: nothing wrong"
 
     def close(self) -> None:
+        """Close the visitors' connections."""
         for visitor in (self.chen, self.wang, self.li, self.public):
             visitor.close()
 

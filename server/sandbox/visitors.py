@@ -157,11 +157,13 @@ class Browser:
         self._origin = urlsplit(origin).netloc
 
     def open(self, path: str, **query: str) -> ReceivedPage:
+        """Fetch a page, with `query` behind its path."""
         return self._follow(self.client.get(path, params=query or None))
 
     def post(
         self, path: str, values: Typed, files: Mapping[str, Any] | None = None
     ) -> ReceivedPage:
+        """Send values (and files) as a form would, and follow to the page that answers."""
         return self._follow(self.client.post(path, data=dict(values), files=files))
 
     def download(self, path: str) -> bytes:
@@ -179,6 +181,7 @@ class Browser:
         return page
 
     def close(self) -> None:
+        """Close the connections that were kept open."""
         self.client.close()
 
     def _follow(self, response: httpx.Response) -> ReceivedPage:
@@ -266,11 +269,13 @@ class RelyingParty:
         return self._redeem(answer["code"][0], verifier, nonce)
 
     def userinfo(self, access_token: str) -> dict[str, Any]:
+        """The answer of the userinfo endpoint, whatever its status."""
         response = self.key.send(self.client, "GET", "/oauth/userinfo", access_token)
         answer: dict[str, Any] = response.json()
         return answer
 
     def close(self) -> None:
+        """Close the connections that were kept open."""
         self.client.close()
 
     def _redeem(self, code: str, verifier: str, nonce: str) -> RelyingPartySession:
@@ -333,6 +338,7 @@ class Program:
         return strangers.read(text, keys, typ=typ, issuer=issuer)
 
     def close(self) -> None:
+        """Close the connections that were kept open."""
         self.client.close()
 
     def _get_token(self, client_id: str, secret: str) -> str:

@@ -19,6 +19,8 @@ class AccessTokens:
         self._idp = idp
 
     def __call__(self, *scopes: str) -> Callable[..., Awaitable[Actor]]:
+        """A FastAPI dependency that answers who asks, as `hot` does."""
+
         async def dependency(request: Request) -> Actor:
             content = streamed_sha256(request.scope)
             hot = HotRequest.from_scope(request.scope, content_sha256=content)
@@ -27,6 +29,8 @@ class AccessTokens:
         return dependency
 
     async def hot(self, request: HotRequest, *scopes: str) -> Actor:
+        """The actor of a request's access token. Raises `OAuthError` for a token that does not
+        count, `Refused` when it lacks one of `scopes`."""
         audience = self._idp.api_audience
         authorized = await self._idp.access.authorize(request, audience=audience)
         if missing := set(scopes) - authorized.scopes:

@@ -93,6 +93,7 @@ class HotPath:
             self._add(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a fast-lane route; hand everything else to the framework."""
         is_http = scope["type"] == "http"
         found = self.find(scope["method"], scope["path"]) if is_http else None
         if found is None:
@@ -169,6 +170,7 @@ def unexpected() -> YinzhengError:
 
 
 def too_large(limit: int) -> TooLarge:
+    """The refusal of a body longer than `limit` bytes."""
     return TooLarge(f"the body is larger than {limit} bytes", limit=str(limit))
 
 
@@ -181,6 +183,7 @@ def _head(media_type: str, headers: tuple[tuple[str, str], ...], security: Heade
 
 
 def as_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header fields as HTTP/1.1 writes them (RFC 9112 §5), each with its line end."""
     return b"".join(b"%b: %b\r\n" % each for each in headers)
 
 

@@ -92,6 +92,8 @@ class Envelope:
         self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse ambiguous requests, let the framework answer the others with limited bodies, and
+        count and complete each answer."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id, method = new_request_id(), scope["method"]

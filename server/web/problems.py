@@ -49,6 +49,8 @@ log = structlog.get_logger("http")
 
 
 class MethodNotAllowed(YinzhengError):
+    """The address exists, but not for this method (RFC 9110 §15.5.6)."""
+
     code = "method_not_allowed"
     status = 405
 
@@ -131,6 +133,7 @@ def _allowed(request: Request) -> list[str]:
 
 
 def is_for_machines(request: Request) -> bool:
+    """Whether refusals at this path are problem details (RFC 9457) and not pages."""
     path = request.url.path
     return path.startswith(MACHINE_PATHS) and path not in BROWSER_PATHS
 

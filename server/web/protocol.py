@@ -149,6 +149,7 @@ class HotProtocol(HttpToolsProtocol):
     # ── called by the transport ──────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser; what it cannot read, or a head beyond `HEAD_LIMIT`, is refused."""
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         if self._passed:
@@ -213,6 +214,8 @@ class HotProtocol(HttpToolsProtocol):
         self._mixed = self._passed  # this head does not begin where the received bytes began
 
     def on_headers_complete(self) -> None:
+        """Begin an exchange on the short way, else catch up with what uvicorn does. Raises
+        `HeadTooLarge`."""
         if len(self.headers) > MOST_FIELDS or (
             (self._mixed or self._fed > HEAD_LIMIT) and self._head_size() > HEAD_LIMIT
         ):
@@ -235,6 +238,7 @@ class HotProtocol(HttpToolsProtocol):
             self.cycle.transport = _Together(self.transport, self.loop)
 
     def on_body(self, body: bytes) -> None:
+        """Add content to the exchange, which is refused beyond its route's limit in bytes."""
         self._passed = True
         exchange = self.cycle
         if not isinstance(exchange, _Exchange):
@@ -247,6 +251,7 @@ class HotProtocol(HttpToolsProtocol):
                 self._send(exchange, self._hot.refusal(route.name, method, too_large(limit)))
 
     def on_message_complete(self) -> None:
+        """Begin to answer a request that is whole and not refused yet."""
         self._passed = True
         exchange = self.cycle
         if self._stopped:
