@@ -8,6 +8,8 @@ ROLES: Final = ("drafter", "approver", "keeper", "auditor", "operator")
 
 
 class ActorKind(StrEnum):
+    """What acts: a signed-in person, a registered program, the system itself, or nobody we know."""
+
     PERSON = "person"
     CLIENT = "client"
     SYSTEM = "system"
@@ -38,6 +40,7 @@ class Actor:
     named_itself: bool = False
 
     def may(self, role: str) -> bool:
+        """Whether the actor holds this office, one of `ROLES`."""
         return role in self.roles
 
 

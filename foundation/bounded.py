@@ -24,9 +24,11 @@ class Bounded(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
+        """The value under this key; None when it was never put or has been displaced."""
         return self._entries.get(key)
 
     def put(self, key: K, value: V) -> V:
+        """Keep the value as the newest entry; when full, the oldest goes. Answers the value."""
         with self._lock:
             self._entries.pop(key, None)
             while len(self._entries) >= self._capacity:
@@ -35,9 +37,11 @@ class Bounded(Generic[K, V]):
         return value
 
     def drop(self, key: K) -> None:
+        """Forget this key, if it is there."""
         with self._lock:
             self._entries.pop(key, None)
 
     def clear(self) -> None:
+        """Forget everything."""
         with self._lock:
             self._entries.clear()

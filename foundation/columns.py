@@ -29,6 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Microseconds since 1970. Raises `ValueError` for a time without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -37,6 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """The stored microseconds as a time in UTC."""
         if value is None:
             return None
         return _EPOCH + timedelta(0, 0, value)  # days, seconds, microseconds
@@ -53,11 +55,13 @@ class EncryptedText(TypeDecorator[str]):
         self.context = context
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """The text in UTF-8, encrypted under the column's `context`."""
         if value is None:
             return None
         return cipher_of(dialect).encrypt(value.encode(), self.context)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """The decrypted text. Raises `Undecryptable`."""
         if value is None:
             return None
         return cipher_of(dialect).decrypt(bytes(value), self.context).decode()
@@ -70,9 +74,11 @@ class JsonText(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """The value as canonical JSON; None is stored as NULL."""
         return None if value is None else canonical(value).decode()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The value that the stored JSON says."""
         return None if value is None else json.loads(value)
 
 
@@ -82,9 +88,11 @@ class EncryptedJson(EncryptedText):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
+        """The value as canonical JSON, encrypted; None is stored as NULL."""
         text = None if value is None else canonical(value).decode()
         return super().process_bind_param(text, dialect)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The decrypted JSON value. Raises `Undecryptable`."""
         text = super().process_result_value(value, dialect)
         return None if text is None else json.loads(text)

@@ -177,6 +177,7 @@ class Database:
         metadata.create_all(self.engine)
 
     def close(self) -> None:
+        """Close every pooled connection."""
         self.engine.dispose()
 
     def _begin(self, connection: Connection, words: str) -> None:
@@ -217,6 +218,7 @@ class Reader:
             driver.rollback()
 
     def close(self) -> None:
+        """Close the kept connection, once a read that is running has ended."""
         with self._turn:
             self._drop()
 

@@ -50,6 +50,7 @@ class FieldCipher:
         return nonce + self._aead.encrypt(nonce, plaintext, context.encode())
 
     def decrypt(self, sealed: bytes, context: str) -> bytes:
+        """The plaintext of what `encrypt` made for this context. Raises `Undecryptable`."""
         nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
             return self._aead.decrypt(nonce, ciphertext, context.encode())

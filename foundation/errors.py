@@ -58,6 +58,8 @@ class YinzhengError(Exception):
 
 
 class Malformed(YinzhengError):
+    """What was sent does not have the form that the protocol asks for."""
+
     code = "malformed_request"
     status = 400
 
@@ -74,31 +76,43 @@ class Unauthenticated(YinzhengError):
 
 
 class Refused(YinzhengError):
+    """The one who asks is known, and may not do this."""
+
     code = "refused"
     status = 403
 
 
 class NotFound(YinzhengError):
+    """It does not exist, or belongs to somebody else: both are answered alike."""
+
     code = "not_found"
     status = 404
 
 
 class Conflict(YinzhengError):
+    """The present state does not allow it: somebody or something was first."""
+
     code = "conflict"
     status = 409
 
 
 class Gone(YinzhengError):
+    """It existed, and its time is over."""
+
     code = "gone"
     status = 410
 
 
 class TooLarge(YinzhengError):
+    """More than a limit that is written down."""
+
     code = "too_large"
     status = 413
 
 
 class Invalid(YinzhengError):
+    """It can be read, and a value in it is wrong; `errors` names each place."""
+
     code = "invalid_request"
     status = 422
 
@@ -114,10 +128,14 @@ class _Later(YinzhengError):
 
 
 class TooManyRequests(_Later):
+    """More requests than the limit allows; nothing was done."""
+
     code = "too_many_requests"
     status = 429
 
 
 class Unavailable(_Later):
+    """Something that is needed does not answer now; nothing was done."""
+
     code = "unavailable"
     status = 503

@@ -26,6 +26,7 @@ class Page(Generic[T]):
 
 
 def encode_cursor(*key: str | int) -> str:
+    """The sort key of the last row seen, as opaque URL-safe text."""
     return b64url(orjson.dumps(key))
 
 

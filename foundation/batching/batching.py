@@ -138,9 +138,12 @@ class Loader(Generic[K, V]):
             )
 
     async def get(self, key: K) -> V | None:
+        """The value under this key, fetched together with whatever else waits; None when there is
+        none."""
         return await self._lane.submit(key)
 
     def close(self) -> None:
+        """Stop the thread or connection behind the loader; nothing may be asked afterwards."""
         self._lane.close()
 
     def _load(self, keys: Sequence[K]) -> Sequence[V | BaseException | None]:

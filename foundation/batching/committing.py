@@ -112,6 +112,7 @@ class Committer:
             self._thread.finish()
 
     def turns(self, loop: asyncio.AbstractEventLoop) -> _Turns:
+        """What waits for a commit in this event loop; made at the loop's first write."""
         with self._lock:
             return self._turns.setdefault(loop, _Turns())
 
@@ -240,6 +241,7 @@ class GroupWriter(Generic[T, R]):
 
     @property
     def has_more(self) -> bool:
+        """Whether something waits that no share has taken yet."""
         return bool(self._waiting)
 
     def take(self) -> Sequence[_Waiting]:

@@ -133,6 +133,7 @@ class Rows:
         self._texts: dict[int, str] = {}
 
     def __call__(self, tx: Tx, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert the rows, values in the order of `columns`; without rows nothing is sent."""
         if not rows:
             return
         bind = self._bind.get(tx.dialect)

@@ -189,6 +189,7 @@ def parse_pairs(encoded: bytes, repeated: Collection[str] = ()) -> dict[str, str
 def json_answer(
     value: object, status: int = 200, headers: tuple[tuple[str, str], ...] = ()
 ) -> HotAnswer:
+    """An answer whose body is this value as JSON."""
     return HotAnswer(status, orjson.dumps(value), "application/json", headers)
 
 

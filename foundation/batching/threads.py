@@ -16,6 +16,7 @@ class Threads:
         self._started: list[threading.Thread] = []
 
     def run(self, task: Callable[[], None]) -> None:
+        """Give one task to whichever thread is free next; threads start with the first tasks."""
         if len(self._started) < self._count:
             self._start()
         self._tasks.put(task)

@@ -57,12 +57,14 @@ class EmbeddedJobs(Jobs):
     def enqueue(
         self, tx: Tx, name: str, payload: Mapping[str, Any], *, lock: str = "", key: str = ""
     ) -> None:
+        """Insert a row in the caller's transaction; a failed row of the same `key` is renewed."""
         row = {"task": name, "payload": dict(payload), "lock": lock, "run_after": self._clock()}
         if key and tx.execute(self._anew(row, jobs.c.key == key)).rowcount:
             return
         tx.execute(self._database.insert_or_ignore(jobs).values(**row, key=key or None))
 
     def run_pending(self, limit: int = 1000) -> int:
+        """Take and do up to `limit` due jobs one after the other; answers how many were taken."""
         taken = 0
         while taken < limit and (job := self._claim(list(self._tasks))) is not None:
             self._run(job)
@@ -70,6 +72,7 @@ class EmbeddedJobs(Jobs):
         return taken
 
     def run_forever(self, stop: threading.Event, lane: str) -> None:
+        """Look for due jobs of one lane until `stop` is set, and do them on the lane's threads."""
         tasks = [name for name in self._tasks if self._lanes[name] == lane]
         free, moved = threading.Semaphore(LANES[lane]), threading.Event()
 
@@ -92,6 +95,7 @@ class EmbeddedJobs(Jobs):
                     hands.submit(self._run, job).add_done_callback(over)
 
     def troubles(self, key: str = "", limit: int = MOST_LISTED) -> Sequence[Trouble]:
+        """Rows with an error, newest first; with `key`, those whose key begins with it."""
         failed = jobs.c.state.in_(("waiting", "running", "failed")), jobs.c.error != ""
         query = select(jobs).where(*failed).order_by(jobs.c.id.desc()).limit(limit)
         if key:  # a range of the index; no character comes after the last one there is
@@ -100,6 +104,8 @@ class EmbeddedJobs(Jobs):
             return [_trouble(row) for row in tx.execute(query)]
 
     def try_again(self, job_id: int) -> bool:
+        """Make a failed row due now, or one that waits after an error; False when neither is
+        there."""
         with self._database.write() as tx:
             row = {"run_after": self._clock()}
             if tx.execute(self._anew(row, jobs.c.id == job_id)).rowcount:

@@ -84,6 +84,7 @@ class PostgresqlJobs(Jobs):
     def enqueue(
         self, tx: Tx, name: str, payload: Mapping[str, Any], *, lock: str = "", key: str = ""
     ) -> None:
+        """Insert a procrastinate job in the caller's transaction; a `key` that waits adds none."""
         values = {
             "queue": _QUEUES[self._lanes.get(name, HOUSE)],
             "task": name,
@@ -100,19 +101,23 @@ class PostgresqlJobs(Jobs):
                 raise
 
     def run_pending(self, limit: int = 1000) -> int:
+        """Let one worker do what is due until nothing is; answers how many jobs it took up."""
         return asyncio.run(self._work(list(_QUEUES.values()), 1, _LOOK_SOON, None))
 
     def run_forever(self, stop: threading.Event, lane: str) -> None:
+        """Run the workers of one lane in an event loop of their own until `stop` is set."""
         look = _LOOK_SECONDS.get(lane, _LOOK_SOON)
         asyncio.run(self._work([_QUEUES[lane]], LANES[lane], look, stop))
 
     def troubles(self, key: str = "", limit: int = MOST_LISTED) -> Sequence[Trouble]:
+        """Jobs of procrastinate whose last attempt failed, newest first, at most `limit`."""
         # What failed before there was a table of failures is listed too.
         query = text(_TROUBLES.format(join="JOIN" if key else "LEFT JOIN"))
         with self._database.read() as tx:
             return [_trouble(row) for row in tx.execute(query, {"key": key, "limit": limit})]
 
     def try_again(self, job_id: int) -> bool:
+        """Make a job of `troubles` due now, without its faults; False when its key waits again."""
         values = {"id": job_id, "priority": _priority(self._clock())}
         try:
             with self._database.write() as tx:

@@ -52,6 +52,7 @@ class Deadline:
         return left
 
     def passed(self) -> NoAnswer:
+        """The error for an exchange that was not complete in time."""
         return NoAnswer(f"no complete answer within {self._seconds:g} seconds")
 
 
