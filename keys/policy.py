@@ -38,6 +38,7 @@ class KeyPolicy:
 
     @property
     def by_order_only(self) -> bool:
+        """Whether each signature needs an order: so for the keys of seals."""
         return self.use.startswith("seal/")
 
     def binding(self, kid: str, algorithm: str) -> bytes:

@@ -22,15 +22,24 @@ class Dated(Protocol):
     """What the rules need to know of a key."""
 
     @property
-    def kid(self) -> str: ...
+    def kid(self) -> str:
+        """The key's name: the thumbprint of its public half (RFC 7638)."""
+
     @property
-    def state(self) -> KeyState: ...
+    def state(self) -> KeyState:
+        """Staged, active, retiring or retired."""
+
     @property
-    def created_at(self) -> datetime: ...
+    def created_at(self) -> datetime:
+        """When the key was made."""
+
     @property
-    def activated_at(self) -> datetime | None: ...
+    def activated_at(self) -> datetime | None:
+        """When it began to sign; None before that."""
+
     @property
-    def retiring_at(self) -> datetime | None: ...
+    def retiring_at(self) -> datetime | None:
+        """When it stopped signing; None before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class RotationPolicy:
 
 
 class Act(StrEnum):
+    """What may be done to the keys of one use: add the next one, let it sign, or retire one."""
+
     STAGE = "stage"
     ACTIVATE = "activate"
     RETIRE = "retire"

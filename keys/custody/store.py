@@ -39,6 +39,9 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredCrl:
+    """A signed revocation list of one authority; `number` grows by one with each (RFC 5280
+    §5.2.3)."""
+
     number: int
     der: bytes = field(repr=False)
     this_update: datetime
@@ -46,6 +49,7 @@ class StoredCrl:
 
 
 def active_key(tx: Tx, use: str) -> StoredKey | None:
+    """The key that signs for this use now."""
     row = tx.execute(
         select(keys).where(keys.c.use == use, keys.c.state == KeyState.ACTIVE)
     ).one_or_none()
@@ -53,6 +57,7 @@ def active_key(tx: Tx, use: str) -> StoredKey | None:
 
 
 def key_by_kid(tx: Tx, kid: str) -> StoredKey | None:
+    """The key of this thumbprint, in whichever state."""
     row = tx.execute(select(keys).where(keys.c.kid == kid)).one_or_none()
     return None if row is None else _stored(row)
 
@@ -66,10 +71,12 @@ def keys_of(tx: Tx, uses: Sequence[str], states: Sequence[KeyState] = ()) -> lis
 
 
 def uses(tx: Tx) -> list[str]:
+    """Every use that has or had a key, in alphabetical order."""
     return list(tx.execute(select(keys.c.use).distinct().order_by(keys.c.use)).scalars())
 
 
 def next_version(tx: Tx, use: str) -> int:
+    """The version of the use's next key; the first one is 1."""
     highest = tx.execute(select(sql.max(keys.c.version)).where(keys.c.use == use)).scalar()
     return int(highest or 0) + 1
 
@@ -147,6 +154,7 @@ def certificate_of(tx: Tx, kid: str, profile: str | None = None) -> KeyCertifica
 
 
 def certificates_of(tx: Tx, kid: str) -> list[KeyCertificate]:
+    """Every certificate that was made for a key, the oldest first."""
     query = select(key_certificates).where(key_certificates.c.kid == kid)
     return [_certificate(row) for row in tx.execute(query.order_by(key_certificates.c.number))]
 
@@ -164,6 +172,7 @@ def certificates_in_use(tx: Tx, profiles: Collection[str]) -> list[KeyCertificat
 
 
 def certificate_by_serial(tx: Tx, serial: str) -> KeyCertificate | None:
+    """The certificate with this serial number, in hexadecimal."""
     row = tx.execute(
         select(key_certificates).where(key_certificates.c.serial == serial)
     ).one_or_none()
@@ -171,6 +180,7 @@ def certificate_by_serial(tx: Tx, serial: str) -> KeyCertificate | None:
 
 
 def revoked_among(tx: Tx, serials: Sequence[str]) -> list[KeyCertificate]:
+    """Those of the certificates with these serial numbers that are revoked."""
     query = select(key_certificates).where(
         key_certificates.c.serial.in_(serials), key_certificates.c.revoked_at.is_not(None)
     )
@@ -178,6 +188,7 @@ def revoked_among(tx: Tx, serials: Sequence[str]) -> list[KeyCertificate]:
 
 
 def next_certificate_number(tx: Tx, kid: str, profile: str) -> int:
+    """The number of the key's next certificate of this profile; the first one is 1."""
     query = select(sql.max(key_certificates.c.number)).where(
         key_certificates.c.kid == kid, key_certificates.c.profile == profile
     )
@@ -195,6 +206,7 @@ def revoke_certificate(tx: Tx, serial: str, reason: RevocationReason, now: datet
 
 
 def revoked_certificates(tx: Tx, issuer_kid: str) -> list[KeyCertificate]:
+    """All certificates that this authority revoked, by serial number."""
     query = select(key_certificates).where(
         key_certificates.c.issuer_kid == issuer_kid, key_certificates.c.revoked_at.is_not(None)
     )
@@ -215,6 +227,7 @@ def add_crl(tx: Tx, issuer_kid: str, crl: StoredCrl) -> None:
 
 
 def latest_crl(tx: Tx, issuer_kid: str) -> StoredCrl | None:
+    """The authority's revocation list with the highest number."""
     query = select(key_crls).where(key_crls.c.issuer_kid == issuer_kid)
     row = tx.execute(query.order_by(key_crls.c.number.desc()).limit(1)).one_or_none()
     if row is None:
@@ -229,6 +242,7 @@ def authority_by_hash(tx: Tx, key_hash: str) -> str | None:
 
 
 def presigned_answer(tx: Tx, question: str, now: datetime) -> bytes | None:
+    """The OCSP response (DER) kept for a question, if it holds beyond `now`."""
     query = select(key_ocsp_answers.c.der).where(
         key_ocsp_answers.c.question == question, key_ocsp_answers.c.next_update > now
     )
@@ -265,12 +279,14 @@ def _unanswered(now: datetime, until: datetime) -> list[ColumnElement[bool]]:
 
 
 def drop_answers(tx: Tx, serial: str) -> None:
+    """Delete the OCSP responses kept for a certificate."""
     tx.execute(delete(key_ocsp_answers).where(key_ocsp_answers.c.serial == serial))
 
 
 def add_answer(
     tx: Tx, question: str, serial: str, der: bytes, this_update: datetime, next_update: datetime
 ) -> None:
+    """Keep an OCSP response (DER) for one question about a certificate."""
     tx.execute(
         key_ocsp_answers.insert().values(
             question=question,
@@ -294,6 +310,7 @@ def note_destroyed(tx: Tx, database: Database, kid: str, at: datetime) -> None:
 
 
 def is_destroyed(tx: Tx, kid: str) -> bool:
+    """Whether the key was destroyed here, as `note_destroyed` remembers."""
     return tx.execute(select(destroyed_keys).where(destroyed_keys.c.kid == kid)).first() is not None
 
 
@@ -304,6 +321,7 @@ def states_held(tx: Tx, kids: Collection[str]) -> list[KeyState]:
 
 
 def add_uses(tx: Tx, uses_made: Sequence[KeyUse]) -> None:
+    """Write down signatures that were made, one row for each."""
     # Not `asdict`, which copies every value deeply: bulk issuing writes thousands a second.
     tx.execute(
         key_uses.insert(), [{name: getattr(use, name) for name in _USE} for use in uses_made]

@@ -48,17 +48,22 @@ class Destroy(msgspec.Struct, tag="destroy", frozen=True, forbid_unknown_fields=
 
 
 class KeyMade(msgspec.Struct, tag="made", frozen=True):
+    """The answer to `Generate`: the public half as a JWK, and the handle to ask for signatures
+    with."""
+
     kid: str
     jwk: dict[str, str]
     handle: bytes
 
 
 class SignaturesMade(msgspec.Struct, tag="signed", frozen=True):
+    """The answer to `Sign`: one signature for each request, in their order."""
+
     signatures: list[bytes]
 
 
 class Done(msgspec.Struct, tag="done", frozen=True):
-    pass
+    """The answer to `Destroy`."""
 
 
 class Failed(msgspec.Struct, tag="failed", frozen=True):

@@ -25,6 +25,7 @@ def tlv(tag: int, content: bytes) -> bytes:
 
 
 def sequence(*parts: bytes) -> bytes:
+    """SEQUENCE of encoded parts (X.690 §8.9)."""
     return tlv(0x30, b"".join(parts))
 
 
@@ -39,11 +40,13 @@ def explicit(number: int, content: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
+    """INTEGER in the fewest bytes, two's complement (X.690 §8.3)."""
     bits = (value if value >= 0 else ~value).bit_length()  # -128 fits into one byte, 128 does not
     return tlv(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def octet_string(content: bytes) -> bytes:
+    """OCTET STRING (X.690 §8.7)."""
     return tlv(0x04, content)
 
 
@@ -53,6 +56,7 @@ def bit_string(content: bytes) -> bytes:
 
 
 def utf8_string(text: str) -> bytes:
+    """UTF8String (X.690 §8.23)."""
     return tlv(0x0C, text.encode())
 
 

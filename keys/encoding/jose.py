@@ -94,10 +94,12 @@ class VerifiedSignatures:
         return len(self._facts)
 
     def get(self, digest: bytes) -> VerifiedJws | None:
+        """What the token with this SHA-256 says; None when it is not remembered."""
         fact = self._facts.get(digest)
         return None if fact is None else VerifiedJws(*fact, _claims(fact[1]))
 
     def remember(self, digest: bytes, verified: VerifiedJws) -> None:
+        """Keep a token that was verified, under its SHA-256."""
         self._facts.put(digest, (verified.header, verified.payload, verified.key))
 
 

@@ -67,6 +67,8 @@ class Tbs:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
+    """One line of a revocation list: serial number, since when, and why (RFC 5280 §5.1.2.6)."""
+
     serial: int
     at: datetime
     reason: RevocationReason
@@ -145,6 +147,7 @@ def key_identifier(spki: bytes) -> bytes:
 
 
 def extension(oid: str, value: bytes, *, critical: bool = False) -> bytes:
+    """One Extension (RFC 5280 §4.1.2.9); `value` is the DER of what the OID defines."""
     flag = der.BOOLEAN_TRUE if critical else b""
     return der.sequence(der.object_identifier(oid), flag, der.octet_string(value))
 
@@ -156,27 +159,33 @@ def authority_constraints(path_length: int | None) -> bytes:
 
 
 def end_entity_constraints() -> bytes:
+    """BasicConstraints of a certificate that signs no others (§4.2.1.9)."""
     return extension("2.5.29.19", der.sequence(), critical=True)
 
 
 def key_usage(*bits: int) -> bytes:
+    """KeyUsage with these bits, numbered as in §4.2.1.3; critical."""
     return extension("2.5.29.15", der.named_bits(*bits), critical=True)
 
 
 def extended_key_usage(*oids: str, critical: bool = False) -> bytes:
+    """ExtendedKeyUsage: the OIDs of the purposes that the key is good for (§4.2.1.12)."""
     purposes = der.sequence(*(der.object_identifier(oid) for oid in oids))
     return extension("2.5.29.37", purposes, critical=critical)
 
 
 def subject_key_identifier(identifier: bytes) -> bytes:
+    """SubjectKeyIdentifier, from `key_identifier` (§4.2.1.2)."""
     return extension("2.5.29.14", der.octet_string(identifier))
 
 
 def authority_key_identifier(identifier: bytes) -> bytes:
+    """AuthorityKeyIdentifier by the issuer's key identifier alone (§4.2.1.1)."""
     return extension("2.5.29.35", der.sequence(der.tlv(0x80, identifier)))
 
 
 def crl_distribution_point(url: str) -> bytes:
+    """CRLDistributionPoints with one address (§4.2.1.13)."""
     full_name = der.explicit(0, der.explicit(0, _uri(url)))
     return extension("2.5.29.31", der.sequence(der.sequence(full_name)))
 

@@ -83,10 +83,17 @@ class PreparedResponse:
 class Sources(Protocol):
     """What a responder needs to know; every method reads the present state."""
 
-    def by_hash(self, key_hash: bytes) -> Responder | None: ...
-    def by_kid(self, kid: str) -> Responder | None: ...
-    def status(self, issuer_kid: str, serial: int) -> Status: ...
-    def presigned(self, question: str, now: datetime) -> bytes | None: ...
+    def by_hash(self, key_hash: bytes) -> Responder | None:
+        """Who answers for the authority whose key has this hash; None for strangers."""
+
+    def by_kid(self, kid: str) -> Responder | None:
+        """Who answers for the authority with this key; None for strangers."""
+
+    def status(self, issuer_kid: str, serial: int) -> Status:
+        """Whether the authority issued this serial number, and whether it was revoked."""
+
+    def presigned(self, question: str, now: datetime) -> bytes | None:
+        """The response (DER) signed before for this question, if it holds beyond `now`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,16 @@ class TimeSource(Protocol):
     """
 
     @property
-    def ours(self) -> bool: ...
+    def ours(self) -> bool:
+        """Whether status evidence for the certificates in its tokens is at hand."""
+
     @property
-    def anchors(self) -> Sequence[bytes]: ...
-    def room(self) -> int: ...
+    def anchors(self) -> Sequence[bytes]:
+        """The root certificates (DER) that its tokens lead to."""
+
+    def room(self) -> int:
+        """The most bytes that one of its tokens can have."""
+
     def stamp(self, digest: bytes, now: datetime) -> bytes:
         """A TimeStampToken over a SHA-256 digest. Raises `TimestampUnavailable`."""
 
@@ -111,9 +117,12 @@ class ExternalTimestamps:
         )
 
     def room(self) -> int:
+        """The most bytes that an answer's token may have."""
         return _ROOM
 
     def stamp(self, digest: bytes, now: datetime) -> bytes:
+        """A verified token over a SHA-256 digest. Raises `TimestampUnavailable` after the last
+        attempt, and at once for a while after that."""
         if self._monotonic() < self._left_alone_until:
             raise _unavailable("did not answer lately")
         reason = ""

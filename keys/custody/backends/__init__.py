@@ -37,16 +37,18 @@ class Backend(Protocol):
     """
 
     @property
-    def scheme(self) -> str: ...
+    def scheme(self) -> str:
+        """The scheme of the URI that selects this key store, such as "software" or "pkcs11"."""
 
     @property
-    def prompt(self) -> bool: ...
+    def prompt(self) -> bool:
+        """Whether signatures are made in this process and need not be waited for."""
 
-    def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey: ...
+    def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
+        """Make a key pair whose private half is bound to this algorithm and policy."""
 
-    def signer(
-        self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes
-    ) -> Signer: ...
+    def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
+        """The function that signs messages with this key. Raises `KeyDamaged`."""
 
     def destroy(self, kid: str, handle: bytes) -> None:
         """Make the private key unusable for ever, where the handle alone does not decide that."""
@@ -63,4 +65,6 @@ class GuardingBackend(Protocol):
         policy: KeyPolicy,
         handle: bytes,
         requests: Sequence[SigningRequest],
-    ) -> list[bytes]: ...
+    ) -> list[bytes]:
+        """Sign all requests with one key, or none; signatures in the order of the
+        requests."""

@@ -145,6 +145,7 @@ class Pkcs11Backend:
         return f"Pkcs11Backend(token={self._token_label!r})"
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
+        """Make a key pair in the module; the handle holds the id of its objects."""
         object_id = secrets.token_bytes(16)
         mechanisms = _MECHANISMS[algorithm.name]
         label = _label(algorithm, policy)
@@ -157,6 +158,8 @@ class Pkcs11Backend:
         return NewKey(thumbprint(jwk_of(public_key)), public_key, _handle(object_id))
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
+        """A signer for the key that is in the module now. Raises `KeyDamaged` when it is not
+        there, or was made for another policy."""
         object_id = _object_id(handle, kid)
         sign = _MECHANISMS[algorithm.name].sign
 
@@ -173,6 +176,7 @@ class Pkcs11Backend:
         return signer
 
     def destroy(self, kid: str, handle: bytes) -> None:
+        """Delete every object of this key from the module; nothing happens when there is none."""
         object_id = _object_id(handle, kid)
 
         def remove(session: _Session) -> None:

@@ -62,12 +62,15 @@ class RemoteBackend:
         return f"RemoteBackend({str(self._path)!r})"
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
+        """Ask the key service for a new key; the handle is the service's own."""
         made = self._ask(wire.Generate(algorithm.name, policy))
         if not isinstance(made, wire.KeyMade):
             raise _confused()
         return NewKey(made.kid, public_key_of(made.jwk), made.handle)
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
+        """A signer that asks the key service for each message."""
+
         def sign(message: bytes) -> bytes:
             return self.sign_many(algorithm, kid, policy, handle, [SigningRequest(message)])[0]
 
@@ -91,6 +94,7 @@ class RemoteBackend:
         return signatures
 
     def destroy(self, kid: str, handle: bytes) -> None:
+        """Ask the key service to make the private key unusable for ever."""
         self._ask(wire.Destroy(kid, handle))
 
     def _ask(self, question: wire.Question) -> wire.Reply:

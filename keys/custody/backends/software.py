@@ -48,6 +48,7 @@ class SoftwareBackend:
         return "SoftwareBackend(…)"
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
+        """Make a key pair; the handle is the private key (PKCS #8, DER), encrypted."""
         private_key = algorithm.key_type.generate()
         public_key = private_key.public_key()
         kid = thumbprint(jwk_of(public_key))
@@ -59,6 +60,8 @@ class SoftwareBackend:
         return NewKey(kid, public_key, self._seal(plain, policy.binding(kid, algorithm.name)))
 
     def signer(self, algorithm: Algorithm, kid: str, policy: KeyPolicy, handle: bytes) -> Signer:
+        """A signer with the decrypted private key. Raises `KeyDamaged` when the handle is not of
+        this kid, algorithm and policy."""
         plain = self._open(handle, kid, policy.binding(kid, algorithm.name))
         private_key = serialization.load_der_private_key(
             plain, password=None, unsafe_skip_rsa_key_validation=True
