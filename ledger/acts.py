@@ -41,4 +41,5 @@ class StatusAct:
         return cipher.blind_index(orjson.dumps(said).decode(), _CONTEXT)
 
     def is_witnessed(self, cipher: FieldCipher, tag: str) -> bool:
+        """Whether this tag was made for exactly this act; compared in constant time."""
         return hmac.compare_digest(self.tag(cipher), tag)

@@ -84,6 +84,7 @@ class Opening:
     value: str
 
     def commitment(self) -> str:
+        """SHA-256 over salt and value, in base64url: what the public entry holds."""
         return b64url(sha256(self.salt + self.value.encode()).digest())
 
     def opens(self, commitment: str) -> bool:

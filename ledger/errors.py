@@ -38,20 +38,30 @@ class EvidenceInvalid(YinzhengError):
 
 
 class NoteInvalid(EvidenceInvalid):
+    """A signed note or checkpoint is malformed, of another log, or not signed by a trusted key."""
+
     code = "note_invalid"
 
 
 class ProofInvalid(EvidenceInvalid):
+    """A proof is malformed, or does not lead to the root that was signed."""
+
     code = "proof_invalid"
 
 
 class LogAltered(EvidenceInvalid):
+    """The entries or tiles that the log serves do not hash to the root that it signed."""
+
     code = "log_altered"
 
 
 class LogRewound(EvidenceInvalid):
+    """The log has fewer entries than it had when it was last read."""
+
     code = "log_rewound"
 
 
 class LogForked(EvidenceInvalid):
+    """The log signed two trees that do not share one history."""
+
     code = "log_forked"

@@ -64,6 +64,8 @@ class Fsck:
         self._said_blank = 0
 
     def run(self, witnessed: Sequence[str] = ()) -> FsckReport:
+        """Read everything once and report; `witnessed` are signed notes that others kept of this
+        log."""
         heads = merge(self._our_heads(), sorted(self._witnessed_heads(witnessed)))
         awaited = self._compare(next(heads, None), heads)
         seen = 0

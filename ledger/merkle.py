@@ -17,10 +17,12 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 def leaf_hash(entry: bytes) -> bytes:
+    """SHA-256 of an entry with the prefix 0x00 (RFC 6962 §2.1)."""
     return sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256 of two subtrees' roots with the prefix 0x01 (RFC 6962 §2.1)."""
     return sha256(b"\x01" + left + right).digest()
 
 
@@ -64,6 +66,7 @@ class CompactRange:
         self.size += 1
 
     def root(self) -> bytes:
+        """The root of the tree over all leaves added so far."""
         return join_roots(self._roots)
 
 

@@ -163,4 +163,5 @@ class FsckReport:
 
     @property
     def ok(self) -> bool:
+        """Whether no problem was found."""
         return not self.problems

@@ -47,6 +47,8 @@ class Checkpoint:
     root: bytes
 
     def text(self) -> str:
+        """The three lines that are signed: origin, size in decimal, root in base64 (C2SP tlog-
+        checkpoint)."""
         return f"{self.origin}\n{self.size}\n{b64(self.root)}\n"
 
     @classmethod
@@ -82,6 +84,7 @@ class VerifierKey:
 
     @classmethod
     def parse(cls, vkey: str) -> "VerifierKey":
+        """Read "name+key id+key" as C2SP signed-note writes it. Raises `NoteInvalid`."""
         name, key_id, encoded = [*vkey.strip().split("+", 2), "", ""][:3]
         material = b64_decode(encoded)
         if not material:
@@ -93,6 +96,7 @@ class VerifierKey:
 
     @property
     def key_id(self) -> bytes:
+        """The first 4 bytes of SHA-256 over name, type and public key (C2SP signed-note)."""
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     def verifies(self, text: str, signature: bytes) -> bool:
@@ -119,10 +123,12 @@ class OpenedNote:
 
 
 def signature_line(key: VerifierKey, signature: bytes) -> str:
+    """A signature as the line of a note: a dash, the key's name, key id and signature in base64."""
     return f"{_SIGNATURE_MARK}{key.name} {b64(key.key_id + signature)}\n"
 
 
 def seal_note(text: str, *signature_lines: str) -> str:
+    """A note: the signed text, an empty line, and the signature lines."""
     return f"{text}\n{''.join(signature_lines)}"
 
 
@@ -177,6 +183,7 @@ def open_checkpoint(note: str, keys: Iterable[VerifierKey], origin: str = "") ->
 
 
 def b64(data: bytes) -> str:
+    """Base64 with the standard alphabet and padding, as notes write it."""
     return base64.b64encode(data).decode("ascii")
 
 

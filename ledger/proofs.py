@@ -71,6 +71,7 @@ class VerifiedProof:
 
 
 def write_proof(index: int, path: Sequence[bytes], note: str, extra: bytes = b"") -> str:
+    """The text of a proof file for entry `index`: its path, the signed note, and `extra` bytes."""
     return str(Proof(index, tuple(path), note, extra))
 
 

@@ -90,6 +90,7 @@ class WrittenEntries:
 
     @property
     def refs(self) -> list[EntryRef]:
+        """What names each entry to others, in the order written."""
         return [each.ref for each in self.written]
 
 
@@ -107,6 +108,7 @@ class Ledger:
         self._heads = Loader(database, _latest_note)
 
     def close(self) -> None:
+        """Commit what was given and stop the writer; nothing may be asked afterwards."""
         self._writer.close()
         self._heads.close()
 

@@ -110,6 +110,7 @@ def take_turn(tx: Tx) -> None:
 
 
 def is_waiting(tx: Tx) -> bool:
+    """Whether some entry has no number yet."""
     return tx.execute(select(outbox.c.entry_id).limit(1)).first() is not None
 
 
@@ -121,10 +122,12 @@ def take_waiting(tx: Tx, limit: int) -> list[tuple[str, bytes]]:
 
 
 def add_numbered(tx: Tx, first_seq: int, rows: Iterable[tuple[str, bytes]]) -> None:
+    """Add entries, each as (entry id, leaf), under the numbers from `first_seq` on."""
     _add_numbered(tx, [(seq, *row) for seq, row in enumerate(rows, first_seq)])
 
 
 def put_tiles(tx: Tx, database: Database, changed: Mapping[tuple[int, int], bytes]) -> None:
+    """Write tiles, {(level, number): their hashes}, over what was stored before."""
     new = text("excluded.hashes")
     put = database.upsert(tiles, ["level", "number"], {"hashes": new})
     tx.execute(
@@ -137,6 +140,7 @@ def put_tiles(tx: Tx, database: Database, changed: Mapping[tuple[int, int], byte
 
 
 def add_checkpoint(tx: Tx, head: Checkpoint, note: str, at: datetime) -> None:
+    """Add a signed tree head and the note that signs it."""
     tx.execute(insert(checkpoints).values(size=head.size, root=head.root, note=note, at=at))
 
 
@@ -155,6 +159,7 @@ def entry_count(tx: Tx) -> int:
 
 
 def seq_of(tx: Tx, entry_id: str) -> int | None:
+    """The number of an entry; None while it waits or when there is none."""
     query = select(entries.c.seq).where(entries.c.entry_id == entry_id)
     return tx.execute(query).scalar()
 
@@ -184,6 +189,7 @@ def leaves(tx: Tx, first: int, count: int) -> list[tuple[int, str, bytes]]:
 
 
 def bundle(tx: Tx, number: int, width: int) -> list[bytes]:
+    """The first `width` leaves of entry bundle `number`, in order (C2SP tlog-tiles)."""
     return [leaf for _, _, leaf in leaves(tx, number * WIDTH, width)]
 
 
@@ -226,10 +232,12 @@ def about_entry(tx: Tx, entry_id: str) -> Row[Any] | None:
 
 
 def by_subject(subject: str) -> ColumnElement[bool]:
+    """The condition for `concerning`: entries about this subject."""
     return accesses.c.subject == subject
 
 
 def by_certificate(index: str) -> ColumnElement[bool]:
+    """The condition for `concerning`: entries about the certificate with this blind index."""
     return accesses.c.certificate == index
 
 

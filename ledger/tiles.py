@@ -121,6 +121,7 @@ class Edge:
         return Edge(size, tuple(partial)), changed
 
     def root(self) -> bytes:
+        """The root of the tree up to this edge; reads no tile."""
         return join_roots([root for tile in reversed(self.partial) for root in _peaks(tile)])
 
 
@@ -133,6 +134,7 @@ class Tree:
         self._tiles: dict[tuple[int, int], bytes] = {}
 
     def root(self) -> bytes:
+        """The root over the first `size` leaves, from its rightmost tiles."""
         return Edge.load(self.size, self._read).root()
 
     def inclusion(self, index: int) -> list[bytes]:
