@@ -27,30 +27,44 @@ from foundation.errors import Conflict, Invalid, NotFound, Refused, TooLarge, Yi
 
 
 class UnknownSeal(NotFound):
+    """There is no such seal, or it is another department's."""
+
     code = "seal_unknown"
 
 
 class UnknownPermit(NotFound):
+    """There is no such permit to use a seal."""
+
     code = "seal_permit_unknown"
 
 
 class ApplicationOpen(Conflict):
+    """The seal waits for a decision already, or there is none to make or decide about."""
+
     code = "seal_application_open"
 
 
 class PermitNotUsable(Conflict):
+    """The permit is not approved, over, withdrawn, or for another purpose."""
+
     code = "seal_permit_not_usable"
 
 
 class PermitExhausted(Conflict):
+    """The permit was used as often as it was granted."""
+
     code = "seal_permit_exhausted"
 
 
 class NotTheKeeper(Refused):
+    """The actor holds no office that may do this to a seal."""
+
     code = "not_the_keeper"
 
 
 class SealNotUsable(Conflict):
+    """The seal is suspended, revoked or outside its validity."""
+
     code = "seal_not_usable"
 
 
@@ -61,35 +75,51 @@ class SealNotUsableNow(SealNotUsable):
 
 
 class SealExists(Conflict):
+    """The owner has another seal with this code."""
+
     code = "seal_exists"
 
 
 class IllegalSealChange(Conflict):
+    """The seal's present state does not lead to the one asked for."""
+
     code = "seal_change_illegal"
 
 
 class ContentNotApproved(Conflict):
+    """What is to be sealed is not what was approved."""
+
     code = "content_not_approved"
 
 
 class FourEyesViolated(Refused):
+    """The one who approves is the one who drafted, applied or asked."""
+
     code = "four_eyes_violated"
 
 
 class ApprovalFromFuture(Refused):
+    """The approval is dated after the moment of sealing."""
+
     code = "approval_from_future"
     passing = True  # as soon as the clocks agree
 
 
 class GlyphMissing(Invalid):
+    """The font of the seal picture has no glyph for a character of its words."""
+
     code = "glyph_missing"
 
 
 class SealNameRefused(Invalid):
+    """A seal's name, line or code is too long, or has characters that cannot be seen."""
+
     code = "seal_name_refused"
 
 
 class PdfNotOurs(Invalid):
+    """The file does not have the layout that our renderer makes, or was changed after sealing."""
+
     code = "pdf_not_ours"
 
 
@@ -125,8 +155,12 @@ _NEXT = {
 
 
 class DocumentTooLarge(TooLarge):
+    """The document has more than `MAX_DOCUMENT` bytes."""
+
     code = "document_too_large"
 
 
 class SelfCheckFailed(YinzhengError):
+    """What was just sealed cannot be read back as it should; it does not leave."""
+
     code = "seal_self_check_failed"

@@ -39,6 +39,7 @@ class SealThen:
     valid_until: datetime
 
     def valid_at(self, at: datetime) -> bool:
+        """Whether the seal was active and `at` lies in the validity of this version."""
         return self.state == SealState.ACTIVE and self.valid_from <= at <= self.valid_until
 
 
@@ -122,6 +123,7 @@ def entries(tx: Tx, *, owner: str | None = None, seal_id: str | None = None) -> 
 
 
 def applications(tx: Tx, seal_id: str) -> list[Application]:
+    """All applications for a seal and its new versions, the oldest first."""
     query = select(seal_applications).where(seal_applications.c.seal_id == seal_id)
     return _applications(tx, query.order_by(seal_applications.c.id))
 
@@ -139,6 +141,7 @@ def granted(tx: Tx, seal_id: str, version: int) -> Application | None:
 def add_application(
     tx: Tx, seal_id: str, version: int, *, by: str, now: datetime, reason: str
 ) -> None:
+    """Add an application for one version of a seal, still to be decided."""
     tx.execute(
         insert(seal_applications).values(
             seal_id=seal_id,
@@ -154,6 +157,7 @@ def add_application(
 def decide(
     tx: Tx, waiting: Application, decision: SealState, *, by: str, now: datetime, note: str
 ) -> None:
+    """Write down who decided about a waiting application; one that is decided stays as it is."""
     tx.execute(
         update(seal_applications)
         .where(
@@ -166,6 +170,7 @@ def decide(
 
 
 def set_filing(tx: Tx, seal_id: str, version: int, reference: str) -> None:
+    """Keep the reference under which a version was filed with the authority for seals."""
     tx.execute(
         update(seal_versions)
         .where(seal_versions.c.seal_id == seal_id, seal_versions.c.version == version)
@@ -246,6 +251,7 @@ def history(tx: Tx, seal_id: str) -> Sequence[SealChange]:
 def add_state(
     tx: Tx, seal_id: str, state: SealState, *, since: datetime, by: str, reason: str
 ) -> None:
+    """Add a state to the seal's history: from when, by whom and why."""
     tx.execute(
         insert(seal_states).values(
             seal_id=seal_id, state=state.value, since=since, by=by, reason=reason

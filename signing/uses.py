@@ -24,13 +24,20 @@ class Rooms(Protocol):
     """What using a seal needs of the house."""
 
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """Where the use of the permit is written down."""
+
     @property
-    def seals(self) -> Seals: ...
+    def seals(self) -> Seals:
+        """The register of seals and their permits."""
+
     @property
-    def signing(self) -> Signing: ...
+    def signing(self) -> Signing:
+        """What signs the file."""
+
     @property
-    def clock(self) -> Callable[[], datetime]: ...
+    def clock(self) -> Callable[[], datetime]:
+        """What time it is."""
 
 
 def seal_under_permit(

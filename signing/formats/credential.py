@@ -82,17 +82,28 @@ class CredentialRecord(Protocol):
     `credential_format`, the one that vouches for the record."""
 
     @property
-    def identifier(self) -> str: ...
+    def identifier(self) -> str:
+        """The certificate's identifier (GB/T 36904)."""
+
     @property
-    def issuing_authority(self) -> str: ...
+    def issuing_authority(self) -> str:
+        """The organisation code of the authority that issued it."""
+
     @property
-    def seal_id(self) -> str: ...
+    def seal_id(self) -> str:
+        """The seal that it was issued under."""
+
     @property
-    def fields(self) -> Mapping[str, str]: ...
+    def fields(self) -> Mapping[str, str]:
+        """Its fields by name."""
+
     @property
-    def credential(self) -> str: ...
+    def credential(self) -> str:
+        """The text of the rendition that vouches for the record."""
+
     @property
-    def credential_format(self) -> str: ...
+    def credential_format(self) -> str:
+        """The name of that rendition's format."""
 
 
 class CredentialFormat(Protocol):
@@ -104,17 +115,28 @@ class CredentialFormat(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What catalogue and register call the format."""
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What pages call a file of it."""
+
     @property
-    def media_type(self) -> str: ...
+    def media_type(self) -> str:
+        """The media type of a file of it."""
+
     @property
-    def suffix(self) -> str: ...
+    def suffix(self) -> str:
+        """The ending of the file's name."""
+
     @property
-    def is_code(self) -> bool: ...
+    def is_code(self) -> bool:
+        """Whether it is the text of a QR code and not a file."""
+
     @property
-    def vouches(self) -> bool: ...
+    def vouches(self) -> bool:
+        """Whether the register's copy, text under the seal's key, can speak for every field."""
 
     def issue(self, content: CredentialContent, signer: CredentialSigner) -> bytes:
         """The signed credential. Raises what the keys raise, and `CredentialRefused`."""

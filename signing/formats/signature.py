@@ -63,13 +63,20 @@ class SignatureFormat(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What reports, forms and the command line call the format."""
+
     @property
-    def media_type(self) -> str: ...
+    def media_type(self) -> str:
+        """The media type of what sealing answers."""
+
     @property
-    def suffix(self) -> str: ...
+    def suffix(self) -> str:
+        """The ending of the name of the file that sealing answers."""
+
     @property
-    def beside(self) -> bool: ...
+    def beside(self) -> bool:
+        """Whether sealing answers a signature beside the file and not the sealed file."""
 
     def recognises(self, data: bytes, *, beside: bool) -> bool:
         """Whether a stranger's bytes are meant to be this: a document that carries its signature,

@@ -27,11 +27,16 @@ class SealServices(Protocol):
     """What these commands need of the house."""
 
     @property
-    def seals(self) -> Seals: ...
+    def seals(self) -> Seals:
+        """The register of seals."""
+
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """Where each command opens its one transaction."""
+
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """What time it is."""
 
 
 OpenHouse = Callable[[], AbstractContextManager[SealServices]]

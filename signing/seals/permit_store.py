@@ -40,6 +40,7 @@ def add(
 
 
 def find(tx: Tx, permit_id: str) -> Permit | None:
+    """The permit with this id."""
     row = tx.execute(select(seal_permits).where(seal_permits.c.id == permit_id)).mappings()
     found = row.one_or_none()
     return None if found is None else Permit(**found)

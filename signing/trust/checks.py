@@ -174,6 +174,7 @@ def seal_check(then: SealThen | None, at: datetime) -> Check:
 
 
 def facts_of(then: SealThen | None) -> SealFacts | None:
+    """What a report says of the seal; None when the certificate is of no seal here."""
     if then is None:
         return None
     return SealFacts(then.seal_id, then.name, then.owner, then.owner_name, str(then.state or ""))

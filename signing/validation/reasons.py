@@ -30,6 +30,7 @@ class CheckReason:
 
     @property
     def text(self) -> dict[str, str]:
+        """The sentence for people, by language tag."""
         return {"en": self.en, "zh-Hans": self.zh_hans, "zh-Hant": self.zh_hant}
 
 
