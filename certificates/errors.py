@@ -48,62 +48,92 @@ from foundation.errors import (
 
 
 class CertificateNotFound(NotFound):
+    """There is no such certificate, or the actor may not see it."""
+
     code = "certificate_not_found"
 
 
 class DraftNotFound(NotFound):
+    """The actor's authority has no such draft."""
+
     code = "draft_not_found"
 
 
 class BatchNotFound(NotFound):
+    """The actor's authority has no such batch."""
+
     code = "batch_not_found"
 
 
 class UnknownType(NotFound):
+    """The catalogue has no such certificate type."""
+
     code = "unknown_certificate_type"
 
 
 class RoleMissing(Refused):
+    """The actor does not hold the office that this act needs."""
+
     code = "role_missing"
 
 
 class OwnDraft(Refused):
+    """The one who drafted it cannot approve it: four eyes."""
+
     code = "own_draft"
 
 
 class OtherAuthority(Refused):
+    """The approver belongs to another authority than the draft."""
+
     code = "other_authority"
 
 
 class WrongState(Conflict):
+    """The draft or batch is not in a state that allows this act."""
+
     code = "wrong_state"
 
 
 class ContentChanged(Conflict):
+    """The content is not the one that the officer looked at or approved."""
+
     code = "content_changed"
 
 
 class NumberTaken(Conflict):
+    """The authority has another certificate with this number."""
+
     code = "number_taken"
 
 
 class IllegalTransition(Conflict):
+    """The law knows no such change from the certificate's present state."""
+
     code = "illegal_transition"
 
 
 class StillInForce(Conflict):
+    """The holder of a certificate that is in force cannot be forgotten."""
+
     code = "still_in_force"
 
 
 class StatusContradicted(Conflict):
+    """The register's row and the ledger do not say the same status."""
+
     code = "status_contradicted"
 
 
 class InvalidFields(Invalid):
+    """Fields break the rules of their type; `errors` names each of them."""
+
     code = "invalid_fields"
 
 
 class InvalidReason(Invalid):
+    """The reason code does not belong to this act."""
+
     code = "invalid_reason"
 
 
@@ -136,32 +166,48 @@ def _is_han(character: str) -> bool:
 
 
 class LayoutOverflow(Invalid):
+    """The content does not fit the page."""
+
     code = "layout_overflow"
 
 
 class BatchHasErrors(Invalid):
+    """The dry run of the batch found errors."""
+
     code = "batch_has_errors"
 
 
 class UnknownColumns(Invalid):
+    """The file has columns that no field uses and that nobody waived."""
+
     code = "unknown_columns"
 
 
 class EncodingNotConfirmed(Invalid):
+    """The file's encoding was guessed, and nobody has confirmed it."""
+
     code = "encoding_not_confirmed"
 
 
 class InvalidCatalogue(Invalid):
+    """The TOML file of a certificate type contradicts itself."""
+
     code = "invalid_catalogue"
 
 
 class UnreadableFile(Malformed):
+    """The upload is not a text of comma-separated values that can be read."""
+
     code = "unreadable_file"
 
 
 class UploadTooLarge(TooLarge):
+    """The upload has more bytes or rows than allowed."""
+
     code = "upload_too_large"
 
 
 class NoSeal(Unavailable):
+    """The authority has no seal that is valid now."""
+
     code = "no_usable_seal"

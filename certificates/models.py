@@ -343,10 +343,12 @@ class Certificate:
 
     @cached_property
     def holder_code(self) -> str:
+        """The holder's code, decrypted when first read."""
         return self.cipher.decrypt(self.sealed_holder_code, HOLDER_CODE).decode()
 
     @cached_property
     def holder_name(self) -> str:
+        """The holder's name, decrypted when first read."""
         return self.cipher.decrypt(self.sealed_holder_name, HOLDER_NAME).decode()
 
     @property

@@ -113,4 +113,5 @@ class Certificates:
         self.settle_statuses = changes.settle_statuses
 
     def close(self) -> None:
+        """Close the status lists; nothing may be asked afterwards."""
         self.status_lists.close()

@@ -72,6 +72,7 @@ class UnknownColumn:
 
     @property
     def detail(self) -> str:
+        """What is said about the column in a report of errors."""
         if self.tells_state:
             return "is used by no field, and seems to say which certificates are not valid"
         meant = f"; it may be meant for {self.field}" if self.field else ""

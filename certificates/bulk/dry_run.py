@@ -76,6 +76,7 @@ class RowError:
 
     @property
     def fix(self) -> str:
+        """What to do about it: the advice for the rule in `FIXES`."""
         return FIXES.get(self.rule, "correct the cell")
 
 

@@ -118,6 +118,7 @@ class Progress:
 
     @property
     def waiting(self) -> int:
+        """How many rows are neither issued nor failed."""
         return self.rows - self.issued - self.failed
 
 
@@ -139,6 +140,7 @@ def lock(tx: Tx, batch_id: str) -> Row[Any]:
 
 
 def change(tx: Tx, batch_id: str, **values: Any) -> None:
+    """Set some columns of a batch."""
     tx.execute(update(batches).where(batches.c.id == batch_id).values(**values))
 
 
@@ -152,6 +154,7 @@ def page(tx: Tx, authority: str, before: str | None, limit: int) -> list[Batch]:
 
 
 def first_row(tx: Tx, batch_id: str) -> Row[Any] | None:
+    """The first row of a batch in the order of its file."""
     query = select(batch_rows).where(batch_rows.c.batch_id == batch_id)
     return tx.execute(query.order_by(batch_rows.c.row).limit(1)).first()
 
@@ -170,6 +173,7 @@ def rows(tx: Tx, batch_id: str, after: int, limit: int) -> list[CheckedRow]:
 
 
 def strange_rows(tx: Tx, batch_id: str, numbers: Sequence[int]) -> list[StrangeRow]:
+    """The rows with these numbers, each with the fields to judge its encoding by."""
     query = select(batch_rows.c.row, batch_rows.c.fields).where(
         batch_rows.c.batch_id == batch_id, batch_rows.c.row.in_(numbers)
     )
@@ -178,6 +182,7 @@ def strange_rows(tx: Tx, batch_id: str, numbers: Sequence[int]) -> list[StrangeR
 
 
 def row_of(tx: Tx, batch_id: str, row: int) -> Row[Any] | None:
+    """One row of a batch, by its number in the file."""
     query = select(batch_rows).where(batch_rows.c.batch_id == batch_id, batch_rows.c.row == row)
     return tx.execute(query).first()
 
@@ -215,6 +220,7 @@ def close_if_done(tx: Tx, batch_id: str, now: datetime) -> tuple[Row[Any], int, 
 
 
 def is_issued(tx: Tx, batch_id: str, row: int) -> bool:
+    """Whether a certificate was issued from this row."""
     query = select(certificates.c.id).where(
         certificates.c.batch_id == batch_id, certificates.c.batch_row == row
     )
@@ -222,6 +228,7 @@ def is_issued(tx: Tx, batch_id: str, row: int) -> bool:
 
 
 def wrong_state(state: str) -> WrongState:
+    """The error for an act that a batch in this state does not allow."""
     return WrongState(f"the batch is {state}", next_step="open the batch again", state=state)
 
 

@@ -96,10 +96,12 @@ class MadeCertificate:
 
     @property
     def time_stamp_pending(self) -> bool:
+        """Whether the sealed file still lacks the time-stamp that was wanted."""
         return self.sealed is not None and self.sealed.time_stamp_pending
 
     @property
     def certificate_id(self) -> str:
+        """The primary key of the row that is to be inserted."""
         return str(self.row["id"])
 
 

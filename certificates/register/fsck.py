@@ -40,6 +40,7 @@ class RegisterReport:
 
     @property
     def ok(self) -> bool:
+        """Whether no problem was found."""
         return not self.problems
 
 
@@ -53,6 +54,7 @@ class RegisterFsck:
         self._bits: dict[int, bytearray] = {}
 
     def run(self) -> RegisterReport:
+        """Compare every certificate with its files, ledger entries and status bits, and report."""
         self._read_lists()
         issued = self._issued_entries()
         seen = 0

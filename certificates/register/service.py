@@ -216,6 +216,7 @@ def _checked_query(query: str) -> str:
 
 
 def unknown_certificate() -> CertificateNotFound:
+    """The one error for certificates that do not exist and for those of others."""
     return CertificateNotFound(
         "there is no such certificate, or it is not yours",
         next_step="check the number, or ask the authority that issued it",

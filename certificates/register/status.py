@@ -147,6 +147,7 @@ class StatusLists:
         self._versions: Loader[int, int] = Loader(database, status_store.versions)
 
     def uri(self, list_id: int) -> str:
+        """The public address of a list, as certificates name it."""
         return f"{self._public_url}{PATH}/{list_id}"
 
     def uris(self) -> list[str]:
@@ -156,6 +157,7 @@ class StatusLists:
         return [self.uri(list_id) for list_id in ids]
 
     def close(self) -> None:
+        """Stop the loader of list versions; nothing may be asked afterwards."""
         self._versions.close()
 
     def publish(self, list_id: int) -> Published:
@@ -204,6 +206,7 @@ class StatusLists:
         return HotAnswer(200, published.token.encode(), MEDIA_TYPE, headers)
 
     def routes(self) -> Sequence[HotRoute]:
+        """The public operation of the fast lane that answers a list."""
         return (
             HotRoute(
                 "GET",

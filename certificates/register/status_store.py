@@ -13,6 +13,7 @@ _AT_ONCE = 500
 
 
 def newest_list(tx: Tx) -> int | None:
+    """The number of the list opened last; None before the first."""
     return tx.execute(select(func.max(status_lists.c.id))).scalar()
 
 
@@ -61,6 +62,7 @@ def changes(tx: Tx, list_id: int, after: int, last: int | None) -> Iterable[Any]
 
 
 def list_ids(tx: Tx) -> Sequence[int]:
+    """The numbers of all lists, the oldest first."""
     return tx.execute(select(status_lists.c.id).order_by(status_lists.c.id)).scalars().all()
 
 
@@ -71,6 +73,7 @@ def versions(tx: Tx, ids: Sequence[int]) -> Mapping[int, int]:
 
 
 def opened_at(tx: Tx, list_id: int) -> datetime | None:
+    """When the list was opened; None when there is no such list."""
     return tx.execute(select(status_lists.c.opened_at).where(status_lists.c.id == list_id)).scalar()
 
 

@@ -124,10 +124,12 @@ def after(tx: Tx, last_id: str, limit: int) -> list[Certificate]:
 
 
 def by_identifier(tx: Tx, identifier: str) -> Certificate | None:
+    """The certificate with this identifier."""
     return load_many(tx, [identifier]).get(identifier) if identifier.startswith(ROOT) else None
 
 
 def by_draft(tx: Tx, draft_id: str) -> Certificate | None:
+    """The certificate that was issued from this draft."""
     row = tx.execute(_RECORD.where(certificates.c.draft_id == draft_id)).first()
     return _certificate(cipher_of(tx.dialect), row) if row else None
 
@@ -150,6 +152,7 @@ def lock(tx: Tx, identifier: str) -> Certificate | None:
 
 
 def set_state(tx: Tx, certificate_id: str, state: State, since: datetime, reason: str) -> None:
+    """Set the certificate's state, since when it holds, and the reason code."""
     tx.execute(
         update(certificates)
         .where(certificates.c.id == certificate_id)
@@ -158,6 +161,7 @@ def set_state(tx: Tx, certificate_id: str, state: State, since: datetime, reason
 
 
 def rendition(tx: Tx, certificate_id: str, kind: str) -> bytes | None:
+    """The bytes of a certificate in one format; None when it has none."""
     query = select(renditions.c.data).where(
         renditions.c.certificate_id == certificate_id, renditions.c.format == kind
     )
@@ -179,6 +183,7 @@ def replace_rendition(tx: Tx, certificate_id: str, kind: str, before: str, data:
 
 
 def insert_issued(tx: Tx, rows: list[dict[str, Any]], files: list[dict[str, Any]]) -> None:
+    """Insert rows of certificates, and of the files that belong to them."""
     tx.execute(insert(certificates), rows)
     tx.execute(insert(renditions), files)
 
@@ -235,10 +240,12 @@ def of_holder(
 
 
 def insert_draft(tx: Tx, values: Mapping[str, Any]) -> None:
+    """Insert one draft; `values` by column name."""
     tx.execute(insert(drafts).values(**values))
 
 
 def draft_by_id(tx: Tx, draft_id: str) -> Draft | None:
+    """The draft with this id."""
     row = tx.execute(select(drafts).where(drafts.c.id == draft_id)).first()
     return _draft(row) if row else None
 

@@ -23,6 +23,7 @@ _HALF = ((0.3642, 1.3173), (0.6358, 1.3173), (1.0, 0.0))  # sin over half a peri
 
 
 def main() -> None:
+    """Write the borders of all papers and the rosette (SVG) beside this file."""
     folder = Path(__file__).parent
     for paper, (width, height) in PAPERS.items():
         (folder / f"border-{paper}.svg").write_text(border(width, height))
