@@ -31,6 +31,7 @@ def new_show_code(identifier: str, now: datetime) -> ShowCode:
 
 
 def is_show_code(token: str) -> bool:
+    """Whether a token is a holder's show code and not the permanent one on a certificate."""
     return token.startswith(PREFIX)
 
 
@@ -45,10 +46,13 @@ def was_seen_by(code: Row[Any], browser: str) -> bool:
 
 
 def may_look_again(code: Row[Any], browser: str, now: datetime) -> bool:
+    """Whether the browser that opened the code may see the same answer once more, in its
+    minute."""
     return was_seen_by(code, browser) and code.answer is not None and bool(code.expires_at > now)
 
 
 def expired() -> ShowCodeExpired:
+    """The error for a code that was opened before or is too old."""
     return ShowCodeExpired(
         "the code was opened before, or its minute is over",
         next_step="ask the holder to show it again",
@@ -56,6 +60,7 @@ def expired() -> ShowCodeExpired:
 
 
 def unknown() -> ShowCodeUnknown:
+    """The error for a code that was never given out."""
     return ShowCodeUnknown(
         "this is not a code of ours",
         next_step="ask the holder to show it again",

@@ -46,14 +46,20 @@ class PurposeNotAllowed(Invalid):
 
 
 class UnusableAddress(Invalid):
+    """The address is none that notices can be sent to."""
+
     code = "unusable_address"
 
 
 class IdempotencyKeyReused(Invalid):
+    """The Idempotency-Key was used before, with another body."""
+
     code = "idempotency_key_reused"
 
 
 class ReceiptNotFound(NotFound):
+    """There is no such receipt, or it is another department's."""
+
     code = "receipt_not_found"
 
 
@@ -64,34 +70,50 @@ class CertificateNotHeld(NotFound):
 
 
 class ShowCodeUnknown(NotFound):
+    """No show code like this was given out."""
+
     code = "show_code_unknown"
 
 
 class ShowCodeExpired(Gone):
+    """The show code was opened before, or its minute is over."""
+
     code = "show_code_expired"
 
 
 class NothingToFollow(NotFound):
+    """There is no certificate with this number that may be followed for this purpose."""
+
     code = "nothing_to_follow"
 
 
 class SubscriptionNotFound(NotFound):
+    """There is no such subscription, or it is another program's."""
+
     code = "subscription_not_found"
 
 
 class RequestInFlight(Conflict):
+    """The first request with this Idempotency-Key is still being answered."""
+
     code = "request_in_flight"
 
 
 class StatusChanging(Conflict):
+    """The certificate's status changed while it was being read; ask again."""
+
     code = "status_changing"
 
 
 class OnlyPrograms(Refused):
+    """A person asked to follow a certificate; only registered programs can."""
+
     code = "only_programs"
 
 
 class NoticeNotConfirmed(Unavailable):
+    """A program did not confirm a notice; the job that sends it tries again."""
+
     code = "notice_not_confirmed"
 
 
@@ -102,28 +124,42 @@ class ReceiptInvalid(Invalid):
 
 
 class ReceiptFileMalformed(ReceiptInvalid):
+    """The file is not a receipt file of the format read here."""
+
     code = "receipt_file_malformed"
 
 
 class ReceiptKeyUntrusted(ReceiptInvalid):
+    """The key that signed the receipt does not lead to the trust anchor."""
+
     code = "receipt_key_untrusted"
 
 
 class ReceiptSignatureInvalid(ReceiptInvalid):
+    """The receipt's signature is wrong, or what it signs is no receipt."""
+
     code = "receipt_signature_invalid"
 
 
 class ReceiptEntryDiffers(ReceiptInvalid):
+    """The receipt is about another ledger entry than the file holds."""
+
     code = "receipt_entry_differs"
 
 
 class ReceiptContradictsEntry(ReceiptInvalid):
+    """The receipt says something else than its ledger entry."""
+
     code = "receipt_contradicts_entry"
 
 
 class ReceiptOpeningWrong(ReceiptInvalid):
+    """A value shown in the file is not the one that the entry commits to."""
+
     code = "receipt_opening_wrong"
 
 
 class ReceiptProofInvalid(ReceiptInvalid):
+    """The proof does not show the entry in a log signed by a trusted ledger key."""
+
     code = "receipt_proof_invalid"

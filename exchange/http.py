@@ -140,6 +140,7 @@ def to_json(verifications: Verifications, verdict: Verdict) -> VerdictAnswer:
 
 
 def batch_to_json(verifications: Verifications, answer: BatchVerdict) -> BatchAnswer:
+    """The body that answers many questions under one receipt."""
     return {
         "items": [to_json(verifications, each) for each in answer.items],
         "receipt_id": answer.receipt_id,
@@ -149,6 +150,7 @@ def batch_to_json(verifications: Verifications, answer: BatchVerdict) -> BatchAn
 
 
 def purpose_to_json(purpose: Purpose) -> dict[str, Any]:
+    """A purpose as GET /api/v1/purposes lists it."""
     return {
         "code": purpose.code,
         "type": purpose.type,

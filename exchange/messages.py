@@ -47,6 +47,8 @@ _Time = Annotated[str, _told(format="date-time")]
 
 
 class VerificationBody(Struct, forbid_unknown_fields=True):
+    """One question: a number, a document in base64 or the text of a QR code, and why."""
+
     number: _Number = ""
     document: Annotated[str, _told(format="byte")] = ""
     qr: Annotated[str, _told(maxLength=MAX_LENGTHS["qr"])] = ""
@@ -56,6 +58,8 @@ class VerificationBody(Struct, forbid_unknown_fields=True):
 
 
 class BatchBody(Struct, forbid_unknown_fields=True):
+    """Questions about up to `MAX_BATCH` numbers, all for one reason."""
+
     numbers: Annotated[list[_Number], _told(required=True, minItems=1, maxItems=MAX_BATCH)] = []
     purpose: _Purpose = ""
     legal_basis: _LegalBasis = ""
@@ -63,6 +67,8 @@ class BatchBody(Struct, forbid_unknown_fields=True):
 
 
 class SubscriptionBody(Struct, forbid_unknown_fields=True):
+    """Which certificate to follow, why, and where its notices go."""
+
     number: Annotated[_Number, _Needed] = ""
     url: Annotated[str, _told(required=True, format="uri")] = ""
     purpose: _Purpose = ""
@@ -74,6 +80,8 @@ class SubscriptionBody(Struct, forbid_unknown_fields=True):
 
 
 class VerdictAnswer(TypedDict):
+    """The answer to one question, with its checks, its ledger entry and its receipt."""
+
     verdict: Annotated[str, _told(enum=[str(each) for each in Outcome])]
     reason: Annotated[str, Meta(description="the code of the check that decided")]
     next_step: str
@@ -101,6 +109,8 @@ class VerdictAnswer(TypedDict):
 
 
 class BatchAnswer(TypedDict):
+    """The answers to many questions in the order asked, and the one receipt over them."""
+
     items: list[VerdictAnswer]
     receipt_id: str
     receipt: str
@@ -108,6 +118,8 @@ class BatchAnswer(TypedDict):
 
 
 class SubscriptionAnswer(TypedDict):
+    """A subscription as the program that has it reads it."""
+
     id: str
     url: str
     type: str
@@ -119,4 +131,6 @@ class SubscriptionAnswer(TypedDict):
 
 
 class FollowedAnswer(SubscriptionAnswer):
+    """A new subscription, and the certificate's verdict as it began."""
+
     verdict: VerdictAnswer

@@ -40,6 +40,7 @@ def put_purpose(tx: Tx, database: Database, purpose: Purpose, now: datetime) -> 
 
 
 def purposes_of(tx: Tx, organisation: str) -> list[Purpose]:
+    """The purposes registered for exactly this department, or for `EVERYONE`."""
     rows = tx.execute(_OF_ORGANISATION, {"organisation": organisation})
     return [_purpose(row) for row in rows]
 
@@ -93,11 +94,13 @@ def _purpose(row: Any) -> Purpose:
 
 
 def add_batch_receipt(tx: Tx, receipt_id: str, entry_ids: Sequence[str], now: datetime) -> None:
+    """Keep which ledger entries, in order, one receipt is over."""
     row = {"id": receipt_id, "entry_ids": list(entry_ids), "created_at": now}
     tx.execute(insert(batch_receipts).values(row))
 
 
 def batch_entry_ids(tx: Tx, receipt_id: str) -> list[str] | None:
+    """The ids of the entries that a receipt is over; None when there is no such receipt."""
     query = select(batch_receipts.c.entry_ids).where(batch_receipts.c.id == receipt_id)
     found: list[str] | None = tx.execute(query).scalar()
     return found
@@ -120,6 +123,7 @@ def written_entry(tx: Tx, database: Database, entry_id: str) -> EntryRef | None:
 def add_show_code(
     tx: Tx, token_hash: bytes, certificate: str, subject: str, shown_by: str, expires_at: datetime
 ) -> None:
+    """Keep a show code by its hash: for which certificate and holder, and until when."""
     tx.execute(
         insert(show_codes).values(
             token_hash=token_hash,

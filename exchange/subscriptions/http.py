@@ -91,6 +91,7 @@ def router(
 
 
 def shown(subscription: Subscription) -> SubscriptionAnswer:
+    """A subscription as the body of an answer."""
     return {
         "id": subscription.id,
         "url": subscription.url,
@@ -104,6 +105,7 @@ def shown(subscription: Subscription) -> SubscriptionAnswer:
 
 
 def notice_to_json(notice: ChangeNotice) -> dict[str, Any]:
+    """A notice with its state: delivered, given_up or waiting."""
     state = "delivered" if notice.delivered_at else "given_up" if notice.given_up_at else "waiting"
     return {
         "id": notice.id,

@@ -29,6 +29,7 @@ def put(tx: Tx, database: Database, wanted: Subscription) -> Subscription:
 
 
 def find(tx: Tx, subscription_id: str) -> Subscription | None:
+    """The subscription with this id, over or not."""
     row = tx.execute(select(subscriptions).where(subscriptions.c.id == subscription_id)).first()
     return None if row is None else Subscription(*row)
 
@@ -65,6 +66,7 @@ def remove(tx: Tx, ids: Sequence[str]) -> None:
 
 
 def add_notice(tx: Tx, notice_id: str, subscription_id: str, occurred_at: datetime) -> None:
+    """Add a notice that nothing was tried for yet."""
     row = {"id": notice_id, "subscription": subscription_id, "occurred_at": occurred_at}
     tx.execute(insert(status_notices).values(**row, attempts=0, problem=""))
 

@@ -160,6 +160,7 @@ def read_code(keys: Keys, text: str, now: datetime) -> HandedIn:
 
 
 def is_offline_code(text: str) -> bool:
+    """Whether the text has the form of a QR code that verifies offline."""
     return credential_format(text.encode("utf-8", "replace"), is_code=True) is not None
 
 

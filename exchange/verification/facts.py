@@ -42,6 +42,7 @@ class FactFinder:
         self._loader: Loader[Key, Facts] = Loader(database, self.find)
 
     def close(self) -> None:
+        """Stop the loader; nothing may be asked afterwards."""
         self._loader.close()
 
     async def soon(self, key: Key) -> Mapping[Key, Facts]:

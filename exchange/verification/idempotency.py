@@ -96,6 +96,7 @@ class IdempotencyKeys:
         self._writer: GroupWriter[_Signed, None] = GroupWriter(database, _keep_signed)
 
     def close(self) -> None:
+        """Stop looking keys up and finish writing those that were given."""
         self._loader.close()
         self._writer.close()
 

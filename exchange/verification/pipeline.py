@@ -97,12 +97,14 @@ class SingleForm:
     receipt_id = ""
 
     def of(self, verdicts: Sequence[Verdict], now: datetime) -> Verdict:
+        """The verdict itself."""
         return verdicts[0]
 
     def keep(self, tx: Tx, refs: Sequence[EntryRef], now: datetime) -> None:
         """Nothing."""
 
     def receipt(self, receipts: ReceiptSigner, refs: Sequence[EntryRef]) -> str:
+        """The receipt over its one ledger entry."""
         return receipts.single(refs[0])
 
 
@@ -113,12 +115,15 @@ class BatchForm:
     receipt_id: str
 
     def of(self, verdicts: Sequence[Verdict], now: datetime) -> BatchVerdict:
+        """All verdicts under the id of their receipt, still without the receipt."""
         return BatchVerdict(tuple(verdicts), self.receipt_id, "", now)
 
     def keep(self, tx: Tx, refs: Sequence[EntryRef], now: datetime) -> None:
+        """Store which entries the receipt is over."""
         store.add_batch_receipt(tx, self.receipt_id, [ref.id for ref in refs], now)
 
     def receipt(self, receipts: ReceiptSigner, refs: Sequence[EntryRef]) -> str:
+        """The receipt over all entries."""
         return receipts.batch(self.receipt_id, refs)
 
 

@@ -60,6 +60,7 @@ class BatchRequest(msgspec.Struct, frozen=True):
     case_ref: str
 
     def single(self, number: str) -> VerificationRequest:
+        """The question about one of the numbers, for the reason of all."""
         return VerificationRequest(
             number=number,
             purpose=self.purpose,

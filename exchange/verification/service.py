@@ -95,6 +95,7 @@ class Verifications:
         )
 
     def close(self) -> None:
+        """Stop reading facts, and finish writing the keys of answered requests."""
         self._facts.close()
         self.replays.close()
 
