@@ -60,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick", action="store_true", help="no server process, browser or PostgreSQL"
     )
+    parser.addoption("--rest", action="store_true", help="what --quick leaves out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -80,8 +81,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("quick"):
-        left_out = [item for item in items if not is_quick(item)]
+    if config.getoption("quick") or config.getoption("rest"):
+        wanted = bool(config.getoption("quick"))
+        left_out = [item for item in items if is_quick(item) != wanted]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
     found = config.stash[_FOUND]

@@ -69,10 +69,16 @@ def test_quick_collects_what_needs_no_server_browser_or_postgresql() -> None:
         "tests/idp/test_form_post_browser.py": None,
         "tests/certificates/bulk/test_batches.py": "all but who is killed",
     }
-    pytest_ = (sys.executable, "-m", "pytest", "-q", "--collect-only", "--quick")
 
-    told = subprocess.run([*pytest_, *files], cwd=ROOT, capture_output=True, text=True).stdout
+    def collected(option: str) -> list[str]:
+        command = (sys.executable, "-m", "pytest", "-q", "--collect-only", option, *files)
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+        return [line for line in told.splitlines() if "::" in line]
 
-    names = [line for line in told.splitlines() if "::" in line]
+    names, rest = collected("--quick"), collected("--rest")
     assert {name.partition("::")[0] for name in names} == {at for at, why in files.items() if why}
     assert [name for name in names if "postgresql" in name] == []
+    assert {name.partition("::")[0] for name in rest} >= {
+        at for at, why in files.items() if not why
+    }
+    assert set(names).isdisjoint(rest)
