@@ -1,6 +1,6 @@
 """What the pages need of the house: the rooms below, by the names the composition root gives them.
 
-`server.assembly.House` is this; it lives one floor up, so the pages may not import it.
+`server.assembly.Installation` is this; it stands above the pages, which may not import it.
 """
 
 from typing import Protocol
