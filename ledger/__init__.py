@@ -37,7 +37,7 @@ from ledger.errors import (
 from ledger.models import Access, FsckReport
 from ledger.notes import VerifierKey
 from ledger.proofs import VerifiedProof, verify_proof
-from ledger.service import Ledger
+from ledger.service import Beside, Ledger
 from ledger.store import (
     LAST_ACT,
     about_entry,
@@ -53,6 +53,7 @@ __all__ = [
     "LAST_ACT",
     "SALT_BYTES",
     "Access",
+    "Beside",
     "Entry",
     "EntryRef",
     "EvidenceInvalid",

@@ -24,11 +24,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from foundation.actor import SYSTEM, Actor
-from foundation.batching import (
-    Condition,
-    GroupWriter,
-    Loader,
-)
+from foundation.batching import Condition, GroupWriter, Loader
 from foundation.chance import Chance, random_pool
 from foundation.clock import Clock
 from foundation.database import Database, Tx
@@ -161,7 +157,10 @@ class Ledger:
         self, entries: Sequence[Entry], beside: Beside | None = None
     ) -> list[EntryRef]:
         """Write several entries, all or none."""
-        return await self.commit(self.write(entries), beside)
+        group = self._write_all(entries)
+        if group:
+            await self._writer.submit((group, beside))
+        return [written.ref for written in group]
 
     def write(self, entries: Sequence[Entry]) -> WrittenEntries:
         """Entries as they will stand, for what has to name them before they are committed."""
@@ -303,6 +302,8 @@ class Ledger:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _write_all(self, entries: Sequence[Entry]) -> list[_Written]:
+        if len(entries) == 1:
+            return [self._write(entries[0])]
         chance = random_pool(len(entries) * _RANDOM_BYTES)
         return [self._write(entry, chance) for entry in entries]
 

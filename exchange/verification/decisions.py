@@ -27,7 +27,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -75,8 +75,7 @@ class HandedIn:
     ours: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedQuestion:
+class CheckedQuestion(NamedTuple):
     """One question that is whole and well-formed: what is asked, and what to look it up by.
 
     `handed_in` is what a file or a code says of itself. With `code_over` it came with a show code

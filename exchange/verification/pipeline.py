@@ -15,7 +15,7 @@ answer is kept: it is decided, and is signed for whoever asks again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from exchange import store
 from exchange.models import BatchVerdict, Verdict
@@ -35,14 +35,13 @@ from exchange.verification.quota import Quota
 from foundation.actor import Actor
 from foundation.database import Tx
 from keys import Keys
-from ledger import Entry, EntryRef, Ledger
+from ledger import Beside, Entry, EntryRef, Ledger
 
 A = TypeVar("A", Verdict, BatchVerdict)
 A_co = TypeVar("A_co", Verdict, BatchVerdict, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(NamedTuple):
     """Who asks, and when. `address` tells anonymous askers apart."""
 
     actor: Actor
@@ -50,7 +49,7 @@ class Asker:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decided(Generic[A]):
     """Questions with their decisions, still to be recorded."""
 
@@ -84,8 +83,8 @@ class Form(Protocol[A_co]):
     def of(self, verdicts: Sequence[Verdict], now: datetime) -> A_co:
         """The answer, still unsigned."""
 
-    def keep(self, tx: Tx, refs: Sequence[EntryRef], now: datetime) -> None:
-        """What is stored beside the entries."""
+    def beside(self, asker: Asker) -> Beside | None:
+        """Stores what belongs to the answer beside its entries; None where that is nothing."""
 
     def receipt(self, receipts: ReceiptSigner, refs: Sequence[EntryRef]) -> str:
         """Its receipt, signed."""
@@ -100,7 +99,7 @@ class SingleForm:
         """The verdict itself."""
         return verdicts[0]
 
-    def keep(self, tx: Tx, refs: Sequence[EntryRef], now: datetime) -> None:
+    def beside(self, asker: Asker) -> None:
         """Nothing."""
 
     def receipt(self, receipts: ReceiptSigner, refs: Sequence[EntryRef]) -> str:
@@ -118,9 +117,13 @@ class BatchForm:
         """All verdicts under the id of their receipt, still without the receipt."""
         return BatchVerdict(tuple(verdicts), self.receipt_id, "", now)
 
-    def keep(self, tx: Tx, refs: Sequence[EntryRef], now: datetime) -> None:
-        """Store which entries the receipt is over."""
-        store.add_batch_receipt(tx, self.receipt_id, [ref.id for ref in refs], now)
+    def beside(self, asker: Asker) -> Beside:
+        """Stores which entries the receipt is over."""
+
+        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
+            store.add_batch_receipt(tx, self.receipt_id, [ref.id for ref in refs], asker.now)
+
+        return keep
 
     def receipt(self, receipts: ReceiptSigner, refs: Sequence[EntryRef]) -> str:
         """The receipt over all entries."""
@@ -164,9 +167,7 @@ class Pipeline:
         """The signed answer, after the commit of its entries and of what `claim` keeps."""
         if claim is not None:
             return await self._record_kept(decided, claim)
-        refs = await self._ledger.record_all(
-            decided.entries(), lambda tx, refs: decided.form.keep(tx, refs, decided.asker.now)
-        )
+        refs = await self._ledger.record_all(decided.entries(), decided.form.beside(decided.asker))
         return await self._keys.off_loop(lambda: self.signed(decided, refs))
 
     def write(
@@ -176,7 +177,8 @@ class Pipeline:
         refs = self._ledger.append_all(tx, decided.entries())
         if claim is not None:
             claim.keep(tx, decided.unsigned(refs))
-        decided.form.keep(tx, refs, decided.asker.now)
+        if (store_beside := decided.form.beside(decided.asker)) is not None:
+            store_beside(tx, refs)
         return refs
 
     def signed(self, decided: Decided[A], refs: Sequence[EntryRef]) -> A:
@@ -193,11 +195,14 @@ class Pipeline:
         except Exception as problem:  # raised when what was decided is kept
             kept, failure = decided.unsigned(refs), problem
 
-        def beside(tx: Tx, refs: Sequence[EntryRef]) -> None:
-            claim.keep(tx, kept)
-            decided.form.keep(tx, refs, decided.asker.now)
+        store_beside = decided.form.beside(decided.asker)
 
-        await self._ledger.commit(entries, beside)
+        def keep(tx: Tx, refs: Sequence[EntryRef]) -> None:
+            claim.keep(tx, kept)
+            if store_beside is not None:
+                store_beside(tx, refs)
+
+        await self._ledger.commit(entries, keep)
         if failure is not None:
             raise failure
         return kept

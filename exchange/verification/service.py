@@ -267,7 +267,7 @@ class Verifications:
 def _by_number(actor: Actor, request: VerificationRequest) -> CheckedQuestion:
     """A national identifier (GB/T 36904) or an authority's own number?"""
     by = IDENTIFIER if request.number.startswith(ROOT) else NUMBER
-    return _question(actor, request, by, request.number)
+    return CheckedQuestion(request, (actor.organisation, request.purpose, by, request.number))
 
 
 def _question(
