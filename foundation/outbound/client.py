@@ -19,6 +19,7 @@ import ipaddress
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -94,6 +95,12 @@ class Destination:
         return host if self.port == standard else f"{host}:{self.port}"
 
 
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """Those of this machine. Reading them takes a tenth of a second: once a process is enough."""
+    return ssl.create_default_context()
+
+
 class Outbound:
     """The way out. `allowed` are networks that are not public but may be talked to."""
 
@@ -107,7 +114,7 @@ class Outbound:
     ) -> None:
         self._allowed = tuple(allowed)
         self._lookups = Lookups(resolve)
-        self._trust = trust or ssl.create_default_context()
+        self._trust = trust or _public_authorities()
         self._seconds = seconds
 
     def get(self, url: str, *, accept: str = "application/json") -> Received:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from fastapi import FastAPI, Request
@@ -12,6 +13,8 @@ from foundation.batching.routes import problem
 from foundation.database import Database
 from foundation.errors import YinzhengError
 from idp import Idp
+from idp.accounts.authenticators.password import Passwords
+from idp.store.people import set_password
 from idp.web.routes import router
 from ledger import Ledger
 from server.services import assemble
@@ -59,12 +62,20 @@ def world(app: FastAPI, runner: asyncio.Runner, idp: Idp, database: Database, cl
     chen = idp.people.add(
         "chen",
         "陈静怡",
-        PASSWORD,
+        None,
         id_number="990001199003070028",
         by=SYSTEM,
         represents=["91990000MA1B00068R"],
     )
+    with database.write() as tx:
+        set_password(tx, chen.id, hash_of(PASSWORD))
     return World(app, runner, idp, database, clock, chen)
+
+
+@cache
+def hash_of(password: str) -> str:
+    """Hashing is slow on purpose; one hash serves every test of the process."""
+    return Passwords().hash(password)
 
 
 @pytest.fixture
