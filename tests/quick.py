@@ -4,15 +4,16 @@ Nobody marks a test as quick; it is read off the code. A test is not quick when
 
 - it is marked `postgres`, `browser` or `slow`, or
 - its own code, that of a fixture it asks for, or any function or class of `tests` that these name
-  starts a process that lives on beside it (`subprocess.Popen`, `multiprocessing`, a `Cluster`) or
-  takes a `free_port` to serve on.
+  starts a process that lives on beside it (`subprocess.Popen`, `multiprocessing`, a `Cluster`),
+  takes a `free_port` to serve on, or starts the program in a Python of its own (`sys.executable`).
 
-`subprocess.run` is no server: openssl, qpdf and the command line end before the test goes on.
+`subprocess.run` of somebody else's tool is no server: openssl and qpdf end before the test goes on.
 """
 
 import inspect
 import multiprocessing
 import subprocess
+import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -23,7 +24,7 @@ from tests.simulators.office import free_port
 from tests.simulators.postgresql import Cluster
 
 MARKS = ("postgres", "browser", "slow")
-_SERVERS: tuple[Any, ...] = (subprocess.Popen, multiprocessing, Cluster, free_port)
+_SERVERS: tuple[Any, ...] = (subprocess.Popen, multiprocessing, Cluster, free_port, sys.executable)
 
 
 def is_quick(item: pytest.Item) -> bool:

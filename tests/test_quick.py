@@ -43,6 +43,10 @@ def on_a_port() -> int:
     return free_port()
 
 
+def by_another_python() -> object:
+    return subprocess.run([sys.executable, "-m", "server"])
+
+
 def by_an_office() -> object:
     return open_office
 
@@ -51,7 +55,9 @@ def a_short_tool() -> object:
     return subprocess.run(["true"])
 
 
-@pytest.mark.parametrize("test", [by_a_method, inside, by_a_cluster, on_a_port, by_an_office])
+@pytest.mark.parametrize(
+    "test", [by_a_method, inside, by_a_cluster, on_a_port, by_another_python, by_an_office]
+)
 def test_what_starts_a_server_is_seen_however_it_is_said(test) -> None:
     assert starts_a_server(test)
 

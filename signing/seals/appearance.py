@@ -50,6 +50,7 @@ class SealPicture:
     svg: str
 
 
+@functools.lru_cache(64)  # a form shows what it will make again and again
 def draw(name: str, code: str, line: str = "") -> SealPicture:
     """The picture of a seal with this statutory name and code; pure and deterministic.
 

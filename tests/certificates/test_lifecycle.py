@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -265,6 +266,7 @@ class Office(RuleBasedStateMachine):
             return tx.execute(query).scalar() or f"JY2{next(self.numbers):013d}"
 
 
+@pytest.mark.slow
 def test_whatever_anybody_tries_in_any_order(
     sqlite_template, cipher, master_key, renderer, types, tmp_path
 ):
