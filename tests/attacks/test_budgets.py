@@ -170,11 +170,12 @@ def test_56_only_an_intact_seal_of_ours_in_front_tells_that(
     house: House,
     sealed: bytes,
 ) -> None:
-    broken = bytearray(with_an_endless_table(sealed))
-    broken[len(sealed) // 4] ^= 1
+    for at in (600, len(sealed) // 4, len(sealed) // 2):
+        broken = bytearray(with_an_endless_table(sealed))
+        broken[at] ^= 1
 
-    for data in (bytes(broken), a_million_pages()):
-        found = judged(house, data)
+        found = judged(house, bytes(broken))
+
         assert found.indication == "unknown"
         assert found.check("integrity").code == "too_complex"
 

@@ -12,7 +12,7 @@ import pytest
 from tests.clients.conftest import PASSWORD, Site, site  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = [*(ROOT / "portal" / "static").rglob("*.js"), ROOT / "idp" / "form_post.py"]
+SCRIPTS = [*(ROOT / "portal" / "static").rglob("*.js"), ROOT / "idp" / "authorize" / "form_post.py"]
 
 
 @pytest.fixture(scope="module")

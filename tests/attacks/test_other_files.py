@@ -171,7 +171,7 @@ def test_57_a_credential_that_our_seal_signed_and_the_register_does_not_know_is_
 ):
     """A register set back to an earlier day: genuine, and still nothing to go by."""
     credential = credential_of(house, licence)
-    monkeypatch.setattr(house.verifications, "_records", lambda tx, keys: {"identifier": {}})
+    monkeypatch.setattr(house.verifications._facts, "_records", lambda tx, keys: {"identifier": {}})
 
     verdict = house.ask_now(asking(document=credential.encode()))
 

@@ -61,7 +61,7 @@ def test_a_licence_that_waits_says_why_and_is_sealed_when_the_cause_is_over(hous
 def test_what_is_not_tried_again_by_itself_says_whom_to_tell(
     house, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("foundation.work.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("foundation.jobs.work.MAX_ATTEMPTS", 1)
     draft_id = submitted(browse("zhao"))
     surfer = browse("sun")
     with failing(house, SEALING, ValueError()):
