@@ -4,9 +4,9 @@
 
 Everything here is fast lane. Which grant types there are, and what each reads, does and leaves in
 the ledger, is said by the table in `grants/`. Requests of one grant type that wait together are
-redeemed in one transaction with their ledger entries; the tokens are signed after it. A DPoP proof
-is used up in the transaction of what it allows, be that a refusal. What is refused leaves a trace
-too.
+redeemed in one transaction with their ledger entries; the tokens are signed after it, or before it
+where the database has no say in what is granted. A DPoP proof is used up in the transaction of what
+it allows, be that a refusal. What is refused leaves a trace too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -114,10 +114,15 @@ class Issuance:
         kind = redemption.kind
         kind.check_registered(client)
         checked = kind.check(form, client, confirmation, self._clock())
+        granted = kind.granted(checked)
+        response = await self._issued(granted, confirmation) if granted is not None else None
         result = await redemption.submit(checked, spending)
         if isinstance(result, NotRedeemed):
             raise result.error
-        return await self._tokens.issue(result, self._subject(result), confirmation, self._clock())
+        return response if response is not None else await self._issued(result, confirmation)
+
+    async def _issued(self, grant: Grant, confirmation: Confirmation) -> Mapping[str, Any]:
+        return await self._tokens.issue(grant, self._subject(grant), confirmation, self._clock())
 
     def _subject(self, grant: Grant) -> str:
         """The person's name for this client; the client itself when there is nobody else."""

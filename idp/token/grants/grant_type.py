@@ -73,6 +73,11 @@ class GrantType(OfferedGrant, ABC, Generic[Q]):
         """Is the request well formed, and may this client make it? `confirmation` says what the
         tokens will be bound to. Raises `OAuthError`."""
 
+    def granted(self, request: Q) -> Grant | None:
+        """What is granted whatever the database says. Its tokens are signed before the COMMIT: none
+        is on record that a silent key store never signed. None where `redeem` decides."""
+        return None
+
     @abstractmethod
     def redeem(self, tx: Tx, requests: Sequence[Q]) -> Sequence[Grant | NotRedeemed]:
         """Apply a batch, at least one request; results in their order."""
