@@ -12,6 +12,7 @@ from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs
 from server.services import assemble
+from tests.established import establish
 
 PUBLIC_URL = "https://yinzheng.test"
 AUTHORITY = "11990000MB1A0001X" + organisation_check("11990000MB1A0001X")
@@ -70,8 +71,8 @@ def jobs(database, clock):
 
 
 @pytest.fixture
-def seals(database, keys, ledger, clock):
-    keys.establish()
+def seals(database, keys, ledger, clock, master_key):
+    establish(keys, database, clock, master_key)
     services = assemble(database=database, keys=keys, clock=clock, issuer=PUBLIC_URL, ledger=ledger)
     registry = services.seals
     with database.write() as tx:

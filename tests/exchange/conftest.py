@@ -22,6 +22,7 @@ from ledger import Access, Ledger
 from server.services import assemble
 from signing.seals.registry import Seals
 from signing.service import Signing
+from tests.established import establish
 from tests.simulators.clock import MovableClock
 
 PUBLIC_URL = "https://yinzheng.test"
@@ -169,8 +170,9 @@ def build_house(
     clock: MovableClock,
     types: Catalogue,
     renderer: Renderer,
+    master_key: bytes,
 ) -> House:
-    keys.establish()
+    establish(keys, database, clock, master_key)
     services = assemble(
         database=database,
         keys=keys,
@@ -209,8 +211,8 @@ def build_house(
 
 
 @pytest.fixture
-def house(database, keys, ledger, clock, types, renderer) -> Iterator[House]:
-    house = build_house(database, keys, ledger, clock, types, renderer)
+def house(database, keys, ledger, clock, types, renderer, master_key) -> Iterator[House]:
+    house = build_house(database, keys, ledger, clock, types, renderer, master_key)
     yield house
     assert ledger.fsck().ok
     house.verifications.close()

@@ -20,6 +20,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import algorithm
 from signing import Approval, Seal, SealAct, SealedDocument, Seals, Signing
+from tests.established import establish
 from tests.signing.pages import page
 from tests.simulators.clock import MovableClock
 
@@ -39,11 +40,17 @@ BOX = (400.0, 150.0, 119.0)
 class House:
     """Seals and signing over one database, as the composition root would put them together."""
 
-    def __init__(self, database: Database, master_key: bytes, clock: MovableClock) -> None:
+    def __init__(
+        self, database: Database, master_key: bytes, clock: MovableClock, *, own: bool = True
+    ) -> None:
+        """With `own` authorities, or those of every other house that has not."""
         self.database = database
         self.clock = clock
         self.keys = Keys(database, SoftwareBackend(master_key), clock)
-        self.keys.establish()
+        if own:
+            self.keys.establish()
+        else:
+            establish(self.keys, database, clock, master_key)
         self.acts: list[SealAct] = []
         self.seals = Seals(database, self.keys, clock, lambda _tx, act: self.acts.append(act))
         self.signing = Signing(self.seals, self.keys, clock)
@@ -84,12 +91,12 @@ class House:
 
 @pytest.fixture
 def house(sqlite_database: Database, master_key: bytes, clock: MovableClock) -> House:
-    return House(sqlite_database, master_key, clock)
+    return House(sqlite_database, master_key, clock, own=False)
 
 
 @pytest.fixture
 def house_on_each_database(database: Database, master_key: bytes, clock: MovableClock) -> House:
-    return House(database, master_key, clock)
+    return House(database, master_key, clock, own=False)
 
 
 @pytest.fixture
