@@ -5,6 +5,7 @@ skipped, and the end of the run names the one line that installs it. With CI=tru
 a failure instead.
 """
 
+import gc
 import os
 import secrets
 import shutil
@@ -94,6 +95,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if CI and name not in NOT_OWED_IN_CI:
                 continue  # let it run and fail: in CI nothing may be missing
             item.add_marker(pytest.mark.skip(reason=f"{name} not found"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays for the whole run: the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

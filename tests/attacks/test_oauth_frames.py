@@ -78,7 +78,7 @@ class _Trap(http.server.BaseHTTPRequestHandler):
 def trap(authorize: str) -> Iterator[str]:
     handler = type("Trap", (_Trap,), {"framed": authorize})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://localhost:{server.server_port}/"
     server.shutdown()
 

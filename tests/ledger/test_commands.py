@@ -129,7 +129,7 @@ def published(ledger, tmp_path):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield publish, f"http://127.0.0.1:{server.server_port}", folder
     server.shutdown()
     server.server_close()

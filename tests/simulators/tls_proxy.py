@@ -29,7 +29,7 @@ class TlsProxy(http.server.ThreadingHTTPServer):
         trust.verify_mode = ssl.CERT_OPTIONAL
         self.socket = trust.wrap_socket(self.socket, server_side=True)
         self.upstream = ""
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self) -> str:

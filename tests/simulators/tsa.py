@@ -63,7 +63,7 @@ class TimeStampAuthority:
         return self.folder / "known-ca.pem"
 
     def __enter__(self) -> "TimeStampAuthority":
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_error: object) -> None:

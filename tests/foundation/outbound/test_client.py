@@ -61,7 +61,7 @@ def serve(trust: ssl.SSLContext | None = None) -> http.server.ThreadingHTTPServe
     server = Quiet(("127.0.0.1", 0), Receiver)
     if trust is not None:
         server.socket = trust.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server
 
 

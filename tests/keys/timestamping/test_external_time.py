@@ -170,7 +170,7 @@ def test_it_may_ask_for_a_password(tmp_path: Path) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Careful)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://office:secret@127.0.0.1:{server.server_port}/"
 
     with pytest.raises(TimestampUnavailable, match="status 401"):
