@@ -1,8 +1,10 @@
-"""Which tests `./run test --quick` runs: whatever needs no server process, browser or PostgreSQL.
+"""Which tests `./run test --quick` runs: those of the packages, where they need no server process,
+browser or PostgreSQL.
 
 Nobody marks a test as quick; it is read off the code. A test is not quick when
 
 - it is marked `postgres`, `browser` or `slow`, or
+- it stands in one of the folders that try all packages together (`WHOLE`), or
 - its own code, that of a fixture it asks for, or any function or class of `tests` that these name
   starts a process that lives on beside it (`subprocess.Popen`, `multiprocessing`, a `Cluster`),
   takes a `free_port` to serve on, or starts the program in a Python of its own (`sys.executable`).
@@ -15,6 +17,7 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,12 +27,16 @@ from tests.simulators.office import free_port
 from tests.simulators.postgresql import Cluster
 
 MARKS = ("postgres", "browser", "slow")
+WHOLE = ("attacks", "clients", "faults", "journeys")
+HERE = Path(__file__).parent
 _SERVERS: tuple[Any, ...] = (subprocess.Popen, multiprocessing, Cluster, free_port, sys.executable)
 
 
 def is_quick(item: pytest.Item) -> bool:
     """Whether `item` needs no server process, browser or PostgreSQL."""
     if any(item.get_closest_marker(name) for name in MARKS):
+        return False
+    if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in WHOLE:
         return False
     return not starts_a_server(*_functions(item))
 

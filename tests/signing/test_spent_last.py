@@ -112,6 +112,7 @@ def broken(stranger: SimpleSigner) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_a_file_that_takes_no_seal_costs_nothing(
     house: House, seal: Seal, permit: str, stranger: SimpleSigner
 ) -> None:

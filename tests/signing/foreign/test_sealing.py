@@ -154,7 +154,13 @@ def test_a_place_that_is_not_there_is_told(house: House, seal: Seal) -> None:
     assert refusal(house, seal, letter(), box=(590.0, 10.0, 100.0)) == "outside_page"
 
 
-@pytest.mark.parametrize("bomb", [a_million_pages, a_table_that_is_its_own_predecessor])
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(a_million_pages, marks=pytest.mark.slow),
+        a_table_that_is_its_own_predecessor,
+    ],
+)
 def test_a_bomb_is_refused(house: House, seal: Seal, bomb: Callable[[], bytes]) -> None:
     assert refusal(house, seal, bomb()) in {"too_complex", "unreadable", "outside_page"}
 
