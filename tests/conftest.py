@@ -20,7 +20,7 @@ from foundation.encryption import FieldCipher
 from foundation.jobs import install_engine
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
-from tests.quick import is_quick
+from tests.quick import is_quick, stands_in_whole
 from tests.simulators.clock import MovableClock
 from tests.simulators.postgresql import Cluster, find_binaries
 
@@ -62,6 +62,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick", action="store_true", help="no server process, browser or PostgreSQL"
     )
     parser.addoption("--rest", action="store_true", help="what --quick leaves out")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is not quick as a whole is not even imported."""
+    return True if config.getoption("quick") and stands_in_whole(collection_path) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,11 +1,12 @@
-"""The authorities of a house, made once a process of tests and copied afterwards.
+"""What many tests begin with, made once a process of tests and copied afterwards.
 
-Making them takes six keys and as many certificates. Every test whose subject is something else may
-begin with the rows that the first one made: same master key, same hour, its own database.
+The authorities of a house take six keys and as many certificates, a seal two more. Every test whose
+subject is something else may begin with the rows that the first one made: same master key, same
+hour, its own database.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -14,28 +15,37 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from tests.simulators.clock import MovableClock
 
-_made: dict[tuple[bytes, datetime], sqlite3.Connection] = {}
+_made: dict[tuple[str, bytes, datetime], sqlite3.Connection] = {}
 
 
-def establish(keys: Keys, database: Database, clock: MovableClock, master_key: bytes) -> None:
-    """`keys.establish()`, or a copy of what it made before in an SQLite database like this one.
+def once(
+    name: str,
+    make: Callable[[], object],
+    *,
+    keys: Keys,
+    database: Database,
+    clock: MovableClock,
+    master_key: bytes,
+) -> None:
+    """`make()`, or a copy of what it made before in an SQLite database like this one.
 
-    Keys that are kept elsewhere, another engine and a database with rows in it get their own.
+    `name` says what it makes, in the database and nowhere else. Keys that are kept elsewhere,
+    another engine and a database with rows in it get their own.
     """
     if database.dialect != "sqlite" or not isinstance(keys._custody._backend, SoftwareBackend):
-        keys.establish()
+        make()
         return
-    name = (master_key, clock())
+    known = (name, master_key, clock())
     with _opened(database) as live:
         is_new = _is_empty(live)
-        if is_new and name in _made:
-            _made[name].backup(live)
+        if is_new and known in _made:
+            _made[known].backup(live)
             return
-    keys.establish()
+    make()
     if is_new:
-        _made[name] = sqlite3.connect(":memory:", check_same_thread=False)
+        _made[known] = sqlite3.connect(":memory:", check_same_thread=False)
         with _opened(database) as live:
-            live.backup(_made[name])
+            live.backup(_made[known])
 
 
 @contextmanager

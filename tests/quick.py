@@ -36,9 +36,14 @@ def is_quick(item: pytest.Item) -> bool:
     """Whether `item` needs no server process, browser or PostgreSQL."""
     if any(item.get_closest_marker(name) for name in MARKS):
         return False
-    if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in WHOLE:
+    if stands_in_whole(item.path):
         return False
     return not starts_a_server(*_functions(item))
+
+
+def stands_in_whole(path: Path) -> bool:
+    """Whether a file or folder lies where all packages are tried together."""
+    return any(path.is_relative_to(HERE / name) for name in WHOLE)
 
 
 def starts_a_server(*functions: Any) -> bool:

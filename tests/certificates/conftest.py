@@ -12,7 +12,7 @@ from certificates.service import Certificates
 from foundation.actor import Actor, ActorKind
 from foundation.jobs import open_jobs
 from server.services import assemble
-from tests.established import establish
+from tests.established import once
 
 PUBLIC_URL = "https://yinzheng.test"
 AUTHORITY = "11990000MB1A0001X" + organisation_check("11990000MB1A0001X")
@@ -72,20 +72,24 @@ def jobs(database, clock):
 
 @pytest.fixture
 def seals(database, keys, ledger, clock, master_key):
-    establish(keys, database, clock, master_key)
     services = assemble(database=database, keys=keys, clock=clock, issuer=PUBLIC_URL, ledger=ledger)
     registry = services.seals
-    with database.write() as tx:
-        for number, owner in enumerate((AUTHORITY, OTHER)):
-            registry.register(
-                tx,
-                owner=owner,
-                owner_name="示例市市场监督管理局",
-                name="示例市市场监督管理局",
-                code=f"990001000000{number}",
-                by=LI,
-                now=clock(),
-            )
+
+    def make() -> None:
+        keys.establish()
+        with database.write() as tx:
+            for number, owner in enumerate((AUTHORITY, OTHER)):
+                registry.register(
+                    tx,
+                    owner=owner,
+                    owner_name="示例市市场监督管理局",
+                    name="示例市市场监督管理局",
+                    code=f"990001000000{number}",
+                    by=LI,
+                    now=clock(),
+                )
+
+    once("two seals", make, keys=keys, database=database, clock=clock, master_key=master_key)
     return registry
 
 

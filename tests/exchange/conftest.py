@@ -22,7 +22,7 @@ from ledger import Access, Ledger
 from server.services import assemble
 from signing.seals.registry import Seals
 from signing.service import Signing
-from tests.established import establish
+from tests.established import once
 from tests.simulators.clock import MovableClock
 
 PUBLIC_URL = "https://yinzheng.test"
@@ -172,7 +172,6 @@ def build_house(
     renderer: Renderer,
     master_key: bytes,
 ) -> House:
-    establish(keys, database, clock, master_key)
     services = assemble(
         database=database,
         keys=keys,
@@ -182,20 +181,26 @@ def build_house(
         catalogue=types,
         renderer=renderer,
     )
-    with database.write() as tx:
-        services.seals.register(
-            tx,
-            owner=AUTHORITY,
-            owner_name="示例市市场监督管理局",
-            name="示例市市场监督管理局",
-            code="9900010000000",
-            by=LI,
-            now=clock(),
-        )
     purposes = services.purposes
-    with database.write() as tx:
-        purposes.grant(tx, FOOD_BUREAU, "food-business-licence", FOOD_INSPECTION)
-        purposes.grant(tx, BANK, "food-business-licence", "loan-application")
+
+    def make() -> None:
+        keys.establish()
+        with database.write() as tx:
+            services.seals.register(
+                tx,
+                owner=AUTHORITY,
+                owner_name="示例市市场监督管理局",
+                name="示例市市场监督管理局",
+                code="9900010000000",
+                by=LI,
+                now=clock(),
+            )
+        with database.write() as tx:
+            purposes.grant(tx, FOOD_BUREAU, "food-business-licence", FOOD_INSPECTION)
+            purposes.grant(tx, BANK, "food-business-licence", "loan-application")
+
+    name = "a seal and two purposes"
+    once(name, make, keys=keys, database=database, clock=clock, master_key=master_key)
     return House(
         database,
         keys,

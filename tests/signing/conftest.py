@@ -20,7 +20,7 @@ from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.algorithms import algorithm
 from signing import Approval, Seal, SealAct, SealedDocument, Seals, Signing
-from tests.established import establish
+from tests.established import once
 from tests.signing.pages import page
 from tests.simulators.clock import MovableClock
 
@@ -50,7 +50,14 @@ class House:
         if own:
             self.keys.establish()
         else:
-            establish(self.keys, database, clock, master_key)
+            once(
+                "authorities",
+                self.keys.establish,
+                keys=self.keys,
+                database=database,
+                clock=clock,
+                master_key=master_key,
+            )
         self.acts: list[SealAct] = []
         self.seals = Seals(database, self.keys, clock, lambda _tx, act: self.acts.append(act))
         self.signing = Signing(self.seals, self.keys, clock)
