@@ -244,4 +244,4 @@ def _certificates(settings: Settings) -> ClientCertificates:
     """Who may vouch for client certificates: the proxy in front of us, and these authorities."""
     file = settings.client_ca_file
     authorities = load_pem_x509_certificates(file.read_bytes()) if file != Path("") else []
-    return ClientCertificates(settings.proxies, authorities)
+    return ClientCertificates(settings.proxies, authorities, settings.mtls_url.rstrip("/"))

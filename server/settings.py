@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     client_ca_file: Path = Field(
         default=Path(""), description="PEM file: the authorities of client certificates (mTLS)"
     )
+    mtls_url: str = Field(
+        default="",
+        description="a second address of this server, on which the proxy asks for client "
+        "certificates; told as mtls_endpoint_aliases, so that browsers are never asked",
+    )
     embedded_worker: bool = Field(
         default=True, description="run jobs in a thread of the web process"
     )
@@ -158,6 +163,8 @@ def _refuse(settings: Settings) -> None:
         settings.proxies  # noqa: B018 - reading it is the check
     except ValueError as problem:
         raise UnusableSettings(f"YINZHENG_TRUSTED_PROXIES: {problem}") from None
+    if settings.mtls_url:
+        _refuse_mtls_url(settings)
     try:
         backend = make_url(settings.database).get_backend_name()
     except ArgumentError:
@@ -185,6 +192,21 @@ def _refuse(settings: Settings) -> None:
         )
     if settings.mode == "production":
         _refuse_in_production(settings)
+
+
+def _refuse_mtls_url(settings: Settings) -> None:
+    url = urlsplit(settings.mtls_url)
+    if url.scheme != "https" or not url.hostname or url.path.strip("/") or url.query:
+        raise UnusableSettings("YINZHENG_MTLS_URL must be an https address without a path")
+    if settings.mtls_url.rstrip("/") == settings.issuer:
+        raise UnusableSettings(
+            "YINZHENG_MTLS_URL is the public address itself",
+            next_step="name a second host or port, or leave it empty: then the proxy asks there",
+        )
+    if not settings.proxies:
+        raise UnusableSettings(
+            "YINZHENG_MTLS_URL needs YINZHENG_TRUSTED_PROXIES: nobody else may hand on certificates"
+        )
 
 
 def _refuse_in_production(settings: Settings) -> None:

@@ -33,7 +33,8 @@ from cryptography.x509.verification import (
 from foundation.batching import HotRequest
 from foundation.canonical import b64url
 from foundation.errors import Malformed
-from idp.models import Client
+from idp.models import AuthMethod, Client
+from idp.protocol.profiles import CERTIFICATE_METHODS
 
 HEADER: Final = "client-cert"
 CHAIN_HEADER: Final = "client-cert-chain"
@@ -55,15 +56,28 @@ class ClientCertificates:
 
     `trusted_proxies` are addresses or networks; `authorities` may vouch for client certificates.
     Without the first no certificate is ever seen, without the second none proves a subject name.
+    `address` is the second address of this server on which the proxy asks for certificates, ""
+    where it asks on the first (RFC 8705 §5).
     """
 
     def __init__(
         self,
         trusted_proxies: Collection[str] = (),
         authorities: Sequence[x509.Certificate] = (),
+        address: str = "",
     ) -> None:
         self._proxies = tuple(map(ip_network, trusted_proxies))
         self._store = Store(list(authorities)) if authorities else None
+        self.address = address
+
+    @property
+    def methods(self) -> tuple[AuthMethod, ...]:
+        """The ways of client authentication that can succeed as this server is set up."""
+        if not self._proxies:
+            return ()
+        if self._store is None:
+            return ("self_signed_tls_client_auth",)
+        return CERTIFICATE_METHODS
 
     def of(self, request: HotRequest) -> ClientCertificate | None:
         """The certificate of `request`, if a trusted hop vouches for one. Raises `Malformed`."""

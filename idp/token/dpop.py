@@ -12,7 +12,7 @@ answer.
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -73,7 +73,13 @@ class Nonces:
 
 
 def check_proof(
-    text: str, *, method: str, url: str, now: datetime, nonces: Nonces, access_token: str = ""
+    text: str,
+    *,
+    method: str,
+    urls: Sequence[str],
+    now: datetime,
+    nonces: Nonces,
+    access_token: str = "",
 ) -> DpopProof:
     """Does this proof fit this request? (RFC 9449 §4.3, numbers as there)
 
@@ -81,7 +87,7 @@ def check_proof(
         asymmetric and on our list. This is the one place where a header's key is looked at: the
         proof claims nothing but that somebody holds it.
      8. htm is the method.
-     9. htu is the address, without query and fragment.
+     9. htu is the address, without query and fragment; one of `urls`, where there are several.
     10. nonce is one of ours.                      else use_dpop_nonce, §8
     11. iat is recent; jti is there, so that a proof can be told from its copy (§11.1).
     12. ath names the access token that comes along.
@@ -98,8 +104,8 @@ def check_proof(
     # 8., 9.
     if claims.get("htm") != method:
         raise InvalidDpopProof("htm of the DPoP proof is not the method of this request")
-    if not same_url(claims.get("htu"), url):
-        raise InvalidDpopProof(f"htu of the DPoP proof is not {url}")
+    if not any(same_url(claims.get("htu"), url) for url in urls):
+        raise InvalidDpopProof(f"htu of the DPoP proof is not {urls[0]}")
     # 10.
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not nonces.good(nonce, now):

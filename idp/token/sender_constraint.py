@@ -53,7 +53,8 @@ class SenderConstraints:
     ) -> None:
         self._replays = replays
         self._clock = clock
-        self._issuer = issuer
+        # RFC 8705 §5: the same endpoints stand at a second address too, and a proof names one.
+        self._addresses = [base for base in (issuer, certificates.address) if base]
         self._nonces = Nonces(database.cipher)
         self.certificates = certificates
 
@@ -71,7 +72,7 @@ class SenderConstraints:
             return dpop.check_proof(
                 text,
                 method=request.method,
-                url=self._issuer + request.path,
+                urls=[base + request.path for base in self._addresses],
                 now=now,
                 nonces=self._nonces,
                 access_token=access_token,

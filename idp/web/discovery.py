@@ -1,29 +1,35 @@
 """What this provider can do, told to machines (OIDC Discovery 1.0 §3, RFC 8414 §2).
 
-Only what is really there is listed. The document never changes while a process runs, so it is
-encoded once.
+Only what is really there is listed: certificates count only where a proxy is trusted to hand them
+on. The document never changes while a process runs, so it is encoded once.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from idp.accounts import authenticators
+from idp.clients.mtls import ClientCertificates
 from idp.models import LOCALES
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
 from idp.protocol.grant_types import GrantTypes, response_types
 from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 
-AUTH_METHODS = (
-    "client_secret_basic",
-    "client_secret_post",
-    "private_key_jwt",
-    "tls_client_auth",
-    "self_signed_tls_client_auth",
-)
+AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+# RFC 8705 §5: where a client that shows its certificate goes instead. The browser's two pages are
+# not among them: a second address exists so that browsers are not asked for certificates.
+WITH_CERTIFICATE: Final = {
+    "token_endpoint": "/oauth/token",
+    "revocation_endpoint": "/oauth/revoke",
+    "introspection_endpoint": "/oauth/introspect",
+    "pushed_authorization_request_endpoint": "/oauth/par",
+    "device_authorization_endpoint": "/oauth/device",
+    "userinfo_endpoint": "/oauth/userinfo",
+}
 
 
-def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
+def metadata(issuer: str, offered: GrantTypes, certificates: ClientCertificates) -> dict[str, Any]:
     """The authorization server's metadata, common to both documents."""
+    methods = [*AUTH_METHODS, *certificates.methods]
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth/authorize",
@@ -44,7 +50,7 @@ def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
         "dpop_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "request_object_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "require_signed_request_object": False,
-        "tls_client_certificate_bound_access_tokens": True,
+        **_certificates(certificates),
         "grant_types_supported": list(offered),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
@@ -53,11 +59,11 @@ def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
         "userinfo_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
         "introspection_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
         **_encryption(),
-        "token_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
+        "token_endpoint_auth_methods_supported": [*methods, "none"],
         "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
-        "introspection_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
-        "revocation_endpoint_auth_methods_supported": [*AUTH_METHODS, "none"],
+        "revocation_endpoint_auth_methods_supported": [*methods, "none"],
         "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
         "scopes_supported": list(SCOPE_CLAIMS),
         "claim_types_supported": ["normal"],
@@ -69,6 +75,17 @@ def metadata(issuer: str, offered: GrantTypes) -> dict[str, Any]:
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": list(LOCALES),
     }
+
+
+def _certificates(certificates: ClientCertificates) -> dict[str, Any]:
+    """RFC 8705 §3.3 and §5, as far as this server is set up for certificates."""
+    told: dict[str, Any] = {
+        "tls_client_certificate_bound_access_tokens": bool(certificates.methods)
+    }
+    if certificates.address:
+        aliases = {name: certificates.address + path for name, path in WITH_CERTIFICATE.items()}
+        told["mtls_endpoint_aliases"] = aliases
+    return told
 
 
 def _encryption() -> dict[str, list[str]]:

@@ -130,7 +130,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
             return HotAnswer(200, told.encode(), "application/jwt", headers)
         return json_answer(told, headers=headers)
 
-    document = orjson.dumps(discovery.metadata(idp.issuer, idp.grants))
+    document = orjson.dumps(discovery.metadata(idp.issuer, idp.grants, idp.senders.certificates))
 
     async def configuration(_request: HotRequest) -> HotAnswer:
         headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))

@@ -57,7 +57,12 @@ PARTY = Client(
 
 def proof_of(text: str) -> dpop.DpopProof:
     return dpop.check_proof(
-        text, method="POST", url=f"{ISSUER}/oauth/token", now=NOW, nonces=NONCES, access_token="t"
+        text,
+        method="POST",
+        urls=[f"{ISSUER}/oauth/token"],
+        now=NOW,
+        nonces=NONCES,
+        access_token="t",
     )
 
 

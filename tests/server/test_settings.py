@@ -50,6 +50,26 @@ def test_production_refuses_to_invent_a_master_key(
         load()
 
 
+@pytest.mark.parametrize(
+    ("url", "proxies", "said"),
+    [
+        ("http://mtls.example", "127.0.0.1", "https address"),
+        ("https://mtls.example/id", "127.0.0.1", "without a path"),
+        ("https://id.example/", "127.0.0.1", "public address itself"),
+        ("https://mtls.example", "", "TRUSTED_PROXIES"),
+    ],
+)
+def test_a_second_address_that_no_certificate_can_reach_is_refused(
+    url: str, proxies: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YINZHENG_PUBLIC_URL", "https://id.example")
+    monkeypatch.setenv("YINZHENG_MTLS_URL", url)
+    monkeypatch.setenv("YINZHENG_TRUSTED_PROXIES", proxies)
+
+    with pytest.raises(UnusableSettings, match=said):
+        load()
+
+
 def test_sqlite_has_one_web_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YINZHENG_PROCESSES", "2")
 

@@ -163,12 +163,13 @@ def test_another_spelling_of_the_same_address_is_the_same_address(world, bound, 
 # --- certificates -------------------------------------------------------------------------------
 
 CA = authority()
+MTLS = "https://mtls.id.example"
 
 
 @pytest.fixture
 def behind_a_proxy(runner, database, keys, ledger, clock):
     """The provider behind a proxy that ends TLS at 127.0.0.1 and vouches for certificates."""
-    proxy = ClientCertificates(["127.0.0.1/32"], [CA.certificate])
+    proxy = ClientCertificates(["127.0.0.1/32"], [CA.certificate], MTLS)
     idp = assemble(
         database=database,
         keys=keys,
@@ -241,6 +242,40 @@ def test_nginx_may_pass_the_certificate_on_in_its_own_spelling(behind_a_proxy: W
 
     assert seen is not None
     assert seen.thumbprint == shown.x5t
+
+
+def test_a_second_address_asks_for_certificates_and_is_told(behind_a_proxy: World):
+    told = behind_a_proxy.http.get("/.well-known/openid-configuration").json()
+
+    aliases = told["mtls_endpoint_aliases"]
+    assert aliases.keys() <= told.keys()
+    for name, address in aliases.items():
+        assert address.removeprefix(MTLS) == told[name].removeprefix(ISSUER)
+    assert {"authorization_endpoint", "end_session_endpoint", "jwks_uri"}.isdisjoint(aliases)
+
+
+def test_a_proof_may_name_the_second_address_and_no_third(behind_a_proxy: World):
+    shown = certificate("bureau.example.gov.cn", CA)
+    party = behind_a_proxy.client(
+        "both", profile="fapi2", redirect_uris=(), grant_types=("client_credentials",),
+        token_endpoint_auth_method="tls_client_auth",
+        tls_client_auth_subject_dn="CN=bureau.example.gov.cn",
+    )  # fmt: skip
+    party.certificate = shown
+    prover = Prover(behind_a_proxy.clock)
+
+    def asked(base: str):
+        proof = prover.proof("POST", f"{base}/oauth/token")
+        headers = {"dpop": proof, "client-cert": shown.header}
+        form = {**CREDENTIALS, "client_id": party.id}
+        return behind_a_proxy.http.post("/oauth/token", form, headers=headers)
+
+    prover.nonce = asked(MTLS).headers["dpop-nonce"]
+
+    assert asked(MTLS).status_code == 200
+    assert asked(ISSUER).status_code == 200
+    refused = asked("https://elsewhere.example")
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_dpop_proof")
 
 
 def test_a_token_bound_to_a_certificate_needs_that_certificate(behind_a_proxy: World):

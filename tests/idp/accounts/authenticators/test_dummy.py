@@ -17,6 +17,7 @@ from idp import Idp
 from idp.accounts.authenticators import AUTHENTICATORS
 from idp.accounts.authenticators.interface import Asked, EnrolledCredential
 from idp.accounts.flow import FLOW_LIFETIME
+from idp.clients.mtls import ClientCertificates
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
 from idp.store.attempts import FREE_FAILURES
 from idp.token.grants import GRANTS
@@ -182,7 +183,7 @@ def test_a_dummy_is_asked_after_the_password_and_reaches_the_level(
 
 def test_discovery_tells_the_level_as_soon_as_the_row_is_there(world: World, monkeypatch):
     def levels():
-        return discovery.metadata(ISSUER, GRANTS)["acr_values_supported"]
+        return discovery.metadata(ISSUER, GRANTS, ClientCertificates())["acr_values_supported"]
 
     assert levels() == [ACR_PASSWORD]
     monkeypatch.setitem(AUTHENTICATORS, "dummy", Dummy())
