@@ -21,6 +21,14 @@ def waiting(tx: Tx, arrived: Column[datetime], message_id: str) -> Row[Any] | No
     return tx.execute(query).first()
 
 
+def begin_again(tx: Tx, arrived: Column[datetime], message_id: str) -> bool:
+    """Let a message that was given up be sent again, as if it were new; False if it was not."""
+    table = arrived.table
+    given_up = table.c.id == message_id, arrived.is_(None), table.c.given_up_at.is_not(None)
+    again = update(table).where(*given_up).values(given_up_at=None, attempts=0)
+    return bool(tx.execute(again).rowcount)
+
+
 def attempted(
     tx: Tx,
     arrived: Column[datetime],

@@ -17,7 +17,9 @@ import msgspec
 import typer
 
 from foundation.actor import SYSTEM
+from foundation.clock import rfc3339
 from foundation.errors import Invalid
+from idp.accounts.backchannel import LogoutNotice
 from idp.clients.metadata import Bounds
 from idp.models import LOCALES, Client, Person, RegisteredClient
 from idp.service import Idp
@@ -33,6 +35,7 @@ def build(open_idp: OpenIdp) -> typer.Typer:
     app = typer.Typer(help="People and client programs.", no_args_is_help=True)
     app.add_typer(_people(open_idp), name="people")
     app.add_typer(_clients(open_idp), name="clients")
+    app.add_typer(_notices(open_idp), name="notices")
     return app
 
 
@@ -153,6 +156,39 @@ def _clients(open_idp: OpenIdp) -> typer.Typer:
             idp.clients.disable(client_id, by=SYSTEM)
 
     return app
+
+
+def _notices(open_idp: OpenIdp) -> typer.Typer:
+    app = typer.Typer(help="Services that were to be told of a sign-out.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_(
+        client: Annotated[str, typer.Option(help="client_id: of this service only")] = "",
+        as_json: AsJson = False,
+    ) -> None:
+        """Notices that no service confirmed yet, or that were given up; newest first."""
+        with open_idp() as idp:
+            for notice in idp.notices.waiting_or_given_up(client):
+                _print(_told(notice), as_json)
+
+    @app.command("send-again")
+    def send_again(notice: str, as_json: AsJson = False) -> None:
+        """Send a notice again now; one that was given up is tried for three more days."""
+        with open_idp() as idp:
+            _print(_told(idp.notices.send_again(notice, by=SYSTEM)), as_json)
+
+    return app
+
+
+def _told(notice: LogoutNotice) -> dict[str, Any]:
+    return {
+        "id": notice.id,
+        "client_id": notice.client.client_id,
+        "ended_at": rfc3339(notice.ended_at),
+        "state": notice.state,
+        "attempts": notice.attempts,
+        "problem": notice.problem,
+    }
 
 
 def _client(data: bytes) -> Client:

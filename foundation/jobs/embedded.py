@@ -17,6 +17,7 @@ from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, not_, sel
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Tx, metadata
 from foundation.jobs.work import (
+    HOUSE,
     LANES,
     LONGEST_WAIT,
     MOST_LISTED,
@@ -125,7 +126,8 @@ class EmbeddedJobs(Jobs):
         otherwise was written while the clock was ahead, and is due at last.
         """
         now = self._clock()
-        never = now + 2 * LONGEST_WAIT
+        longest = (LONGEST_WAIT[self.lane_of(task)] for task in tasks)
+        never = now + 2 * max(longest, default=LONGEST_WAIT[HOUSE])
         held = jobs.c.lease_until.between(now, never)
         lost = and_(jobs.c.state == "running", not_(held))
         due = and_(jobs.c.state == "waiting", jobs.c.run_after <= now)
@@ -163,7 +165,8 @@ class EmbeddedJobs(Jobs):
         log.warning("job_failed", task=job.task, job=job.id, failure=type(failure).__name__)
         outside = is_outside(failure)
         faults = job.faults if outside else job.faults + 1
-        wait = wait_after(job.attempts if outside else faults, failure)
+        attempts = job.attempts if outside else faults
+        wait = wait_after(attempts, failure, self.lane_of(job.task))
         state = "failed" if wait is None else "waiting"
         run_after = self._clock() + (wait or timedelta(0))
         problem = problem_of(failure)

@@ -27,6 +27,7 @@ from foundation.database import Tx, is_unique_violation, metadata
 from foundation.jobs.work import (
     HOUSE,
     LANES,
+    LONGEST_WAIT,
     MOST_LISTED,
     Jobs,
     Trouble,
@@ -66,7 +67,7 @@ _TROUBLES = (
 # Nothing is put off for so long: it was written while the clock of a worker was ahead.
 _AT_LAST = text(
     "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'"
-    " AND queue_name = ANY(:queues) AND scheduled_at > now() + interval '10 minutes'"
+    " AND queue_name = :queue AND scheduled_at > now() + 2 * CAST(:longest AS interval)"
 )
 _AGAIN = text(
     "UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = NULL, priority = :priority,"
@@ -86,7 +87,7 @@ class PostgresqlJobs(Jobs):
     ) -> None:
         """Insert a procrastinate job in the caller's transaction; a `key` that waits adds none."""
         values = {
-            "queue": _QUEUES[self._lanes.get(name, HOUSE)],
+            "queue": _QUEUES[self.lane_of(name)],
             "task": name,
             "priority": _priority(self._clock()),
             "lock": lock or None,
@@ -197,7 +198,8 @@ class PostgresqlJobs(Jobs):
     def retry_of(self, job: Job, failure: BaseException) -> RetryDecision | None:
         """Our rule in procrastinate's words; its `attempts` does not count the present one."""
         faults = getattr(failure, "faults", job.attempts + 1)
-        wait = wait_after(job.attempts + 1 if is_outside(failure) else faults, failure)
+        attempts = job.attempts + 1 if is_outside(failure) else faults
+        wait = wait_after(attempts, failure, self.lane_of(job.task_name))
         if wait is None:
             return None
         due = _priority(self._clock() + wait)
@@ -224,9 +226,10 @@ class PostgresqlJobs(Jobs):
             await asyncio.sleep(POLL_SECONDS)
 
     def _due_at_last(self, queues: Sequence[str]) -> None:
+        longest = [{"queue": _QUEUES[lane], "longest": wait} for lane, wait in LONGEST_WAIT.items()]
         try:
             with self._database.write() as tx:
-                tx.execute(_AT_LAST, {"queues": list(queues)})
+                tx.execute(_AT_LAST, [each for each in longest if each["queue"] in queues])
         except exc.DBAPIError as problem:
             log.warning("sweep_failed", failure=type(problem).__name__)
 

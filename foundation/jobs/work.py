@@ -24,7 +24,11 @@ OUTBOUND: Final = "outbound"
 LANES: Final[Mapping[str, int]] = {HOUSE: 1, OUTBOUND: 8}
 
 MAX_ATTEMPTS: Final = 8
-LONGEST_WAIT: Final = timedelta(minutes=5)
+# Our own disk or database comes back in minutes; another office may be closed for the weekend.
+LONGEST_WAIT: Final[Mapping[str, timedelta]] = {
+    HOUSE: timedelta(minutes=5),
+    OUTBOUND: timedelta(hours=1),
+}
 MOST_LISTED: Final = 1_000
 
 _OUTSIDE: Final = (
@@ -68,6 +72,10 @@ class Jobs(ABC):
         self._tasks[name] = task
         self._lanes[name] = lane
 
+    def lane_of(self, task: str) -> str:
+        """The lane of a task; `HOUSE` for one that no process of this version knows."""
+        return self._lanes.get(task, HOUSE)
+
     @abstractmethod
     def enqueue(
         self, tx: Tx, name: str, payload: Mapping[str, Any], *, lock: str = "", key: str = ""
@@ -105,13 +113,13 @@ def is_outside(failure: BaseException) -> bool:
     return isinstance(failure, _OUTSIDE)
 
 
-def wait_after(attempts: int, failure: BaseException) -> timedelta | None:
-    """When to try again after so many attempts; None when it is over.
+def wait_after(attempts: int, failure: BaseException, lane: str = HOUSE) -> timedelta | None:
+    """When to try again after so many attempts in a lane; None when it is over.
 
     Only failures of the job itself end it; the caller does not count the others among `attempts`.
     """
     if is_outside(failure):
-        return min(timedelta(seconds=2.0 ** min(attempts, 16)), LONGEST_WAIT)
+        return min(timedelta(seconds=2.0 ** min(attempts, 16)), LONGEST_WAIT[lane])
     return timedelta(seconds=2.0**attempts) if attempts < MAX_ATTEMPTS else None
 
 

@@ -3,8 +3,9 @@
 
     a session ends ─▶ one notice per service, in the same transaction ─▶ job ─▶ POST ─▶ confirmed
 
-- A notice is kept until it is confirmed or given up, so the person can see which services did not
-  confirm that they signed them out.
+- A service that is out of order is told again, ever later, for three days; then the notice is
+  given up. The person sees which services did not confirm that they signed them out, and an
+  operator may let them be told again.
 - The logout token is made when it is sent and lives two minutes; every attempt has a new one.
 - It is sent to the registered address only, by `foundation.outbound.client`.
 """
@@ -13,13 +14,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, Literal
 
 from sqlalchemy import Row
 
+from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from foundation.jobs import MAX_ATTEMPTS, OUTBOUND, Jobs
+from foundation.jobs import OUTBOUND, Jobs, wait_after
 from foundation.outbound import (
     Outbound,
     OutboundError,
@@ -27,7 +30,7 @@ from foundation.outbound import (
 )
 from idp.clients.service import Clients
 from idp.models import Client, Person, Session
-from idp.protocol.errors import LogoutNotConfirmed
+from idp.protocol.errors import LogoutNotConfirmed, NoSuchNotice
 from idp.protocol.subjects import subject_for
 from idp.store import families, logout_notices
 from idp.token.tokens import Tokens
@@ -37,15 +40,16 @@ TASK: Final = "idp.logout_notice"
 TYPE: Final = "logout+jwt"
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 TOKEN_LIFETIME: Final = timedelta(minutes=2)  # §2.4: preferably at most two minutes
-KEPT: Final = timedelta(days=30)
+TRIED_FOR: Final = timedelta(hours=72)  # over a weekend
 
 State = Literal["waiting", "confirmed", "given_up"]
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutNotice:
-    """What a service was told and what it answered, for the person's own page."""
+    """What a service was told and what it answered; of whose session is nobody's business here."""
 
+    id: str
     client: Client
     ended_at: datetime
     state: State
@@ -84,8 +88,7 @@ class Notices:
                 continue
             notice_id = secrets.token_urlsafe(32)
             logout_notices.add(tx, notice_id, client.client_id, session.person.id, session.sid, now)
-            lock = place_of(client.backchannel_logout_uri)
-            self._jobs.enqueue(tx, TASK, {"notice": notice_id}, lock=lock)
+            self._enqueue(tx, notice_id, client)
 
     def deliver(self, payload: Mapping[str, Any]) -> None:
         """Send one notice; a job. Raises `LogoutNotConfirmed`, so that the engine tries again
@@ -93,7 +96,7 @@ class Notices:
 
         1. What was confirmed, given up or swept away is not sent again.
         2. The service answers 200 or 204 (§2.8): confirmed.
-        3. Anything else is tried again, a few times, ever later; then it is given up.
+        3. Anything else is tried again, ever later, for `TRIED_FOR`; then it is given up.
         """
         # 1.
         with self._database.read() as tx:
@@ -105,7 +108,7 @@ class Notices:
         problem = self._send(client, notice) if client else "the service is not registered any more"
         # 3.
         now = self._clock()
-        over = problem and notice.attempts + 1 >= MAX_ATTEMPTS
+        over = problem and notice.attempts + 1 >= _attempts_within(TRIED_FOR)
         with self._database.write() as tx:
             logout_notices.attempted(tx, notice.id, now, problem, given_up=bool(over))
             if not problem or over:
@@ -123,6 +126,35 @@ class Notices:
     def unconfirmed(self, person: Person) -> list[LogoutNotice]:
         """The services that did not confirm, or not yet."""
         return [notice for notice in self.of(person) if notice.state != "confirmed"]
+
+    def waiting_or_given_up(self, client_id: str = "") -> list[LogoutNotice]:
+        """What was not confirmed, for an operator: newest first, of one client or of all."""
+        with self._database.read() as tx:
+            rows = logout_notices.unconfirmed(tx, client_id)
+            known = self._clients.known(tx, [row.client_id for row in rows])
+        return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
+
+    def send_again(self, notice_id: str, *, by: Actor) -> LogoutNotice:
+        """Send a notice now: one that waits for its next attempt, or one that was given up, which
+        is then tried for as long as a new one. Raises `NoSuchNotice`."""
+        now = self._clock()
+        with self._database.write() as tx:
+            again = logout_notices.begin_again(tx, notice_id)
+            row = logout_notices.waiting(tx, notice_id)
+            client = self._clients.find(tx, row.client_id) if row is not None else None
+            if row is None or client is None:
+                raise NoSuchNotice("no notice of this id waits or was given up")
+            self._enqueue(tx, notice_id, client)
+            details = {"client_id": client.client_id, "given_up": str(again).lower()}
+            entry = Entry(kind="idp.logout_told_again", actor=by, at=now, details=details)
+            self._ledger.append(tx, entry)
+        for job in self._jobs.troubles(_key(notice_id)):
+            self._jobs.try_again(job.id)
+        return _notice(row, client)
+
+    def _enqueue(self, tx: Tx, notice_id: str, client: Client) -> None:
+        lock = place_of(client.backchannel_logout_uri)
+        self._jobs.enqueue(tx, TASK, {"notice": notice_id}, lock=lock, key=_key(notice_id))
 
     def _send(self, client: Client, notice: Row[Any]) -> str:
         """What went wrong, in words without personal data; "" when it was confirmed."""
@@ -174,10 +206,24 @@ def logout_claims(
     }
 
 
+@cache
+def _attempts_within(span: timedelta) -> int:
+    """How many attempts the engine makes until `span` has passed, the first and last included."""
+    attempts, passed, failure = 1, timedelta(0), LogoutNotConfirmed("not yet")
+    while passed < span:
+        passed += wait_after(attempts, failure, OUTBOUND) or span
+        attempts += 1
+    return attempts
+
+
+def _key(notice_id: str) -> str:
+    return f"logout/{notice_id}"
+
+
 def _notice(row: Row[Any], client: Client) -> LogoutNotice:
     state: State = "waiting"
     if row.confirmed_at is not None:
         state = "confirmed"
     elif row.given_up_at is not None:
         state = "given_up"
-    return LogoutNotice(client, row.created_at, state, row.attempts, row.problem)
+    return LogoutNotice(row.id, client, row.created_at, state, row.attempts, row.problem)

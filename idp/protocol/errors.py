@@ -289,6 +289,12 @@ class LogoutNotConfirmed(YinzhengError):
     passing = True
 
 
+class NoSuchNotice(NotFound):
+    """No notice of a sign-out has this id, or its service confirmed it."""
+
+    code = "notice_not_found"
+
+
 class AuthorizationRefused(YinzhengError):
     """Shown on a page of ours: client or redirect URI are not trustworthy (RFC 6749 §4.1.2.1).
     `params["error"]` is the code that the service would have been told."""

@@ -44,6 +44,21 @@ def test_a_person_is_added_with_a_password_from_standard_input(run, world: World
     assert [each["username"] for each in run("people", "list", "--json")] == ["chen", "wang"]
 
 
+def test_notices_that_did_not_arrive_are_listed_and_sent_again(run, world: World):
+    client = world.client(backchannel_logout_uri="https://food.example.gov.cn/backchannel")
+    browser = world.browser()
+    client.exchange(client.code(browser))
+    world.idp.end_session(browser.session_id)
+
+    [listed] = run("notices", "list", "--json")
+    assert (listed["client_id"], listed["state"]) == (client.id, "waiting")
+    assert world.chen.id not in str(listed)
+    assert world.chen.subject not in str(listed)
+    [sent] = run("notices", "send-again", listed["id"], "--json")
+    assert sent["id"] == listed["id"]
+    assert run("notices", "list", "--client", "another", "--json") == []
+
+
 def test_colliding_accounts_are_listed_and_decided_by_two_officers(run, world: World):
     for name in ("wang", "zhao"):
         office = ("--organisation", "11990000MB1A0001XD")

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from foundation.database import Database
 from foundation.errors import Unavailable
 from foundation.jobs import (
+    HOUSE,
     LANES,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
@@ -88,7 +89,7 @@ def test_what_is_unavailable_is_asked_again_until_it_answers_and_other_failures_
         engine.enqueue(tx, "task", {})
     for _ in range(20):
         engine.run_pending()
-        clock.advance(LONGEST_WAIT)
+        clock.advance(LONGEST_WAIT[HOUSE])
 
     assert len(attempts) == tried
 
@@ -102,6 +103,9 @@ def test_both_engines_follow_one_rule_about_trying_again() -> None:
 
     assert waits(ValueError()) == [2, 4, 128, None, None]
     assert waits(Unavailable("silent", retry_after=5)) == [2, 4, 128, 256, 300]
+    for attempts, seconds in ((8, 256), (11, 2048), (12, 3600), (100, 3600)):
+        wait = wait_after(attempts, Unavailable("silent", retry_after=5), OUTBOUND)
+        assert wait == timedelta(seconds=seconds)
 
 
 def test_a_failed_job_waits_and_runs_again(sqlite_database, clock) -> None:

@@ -10,11 +10,12 @@ from urllib.parse import parse_qs
 import jwt
 import pytest
 
-from foundation.jobs import MAX_ATTEMPTS
+from foundation.actor import SYSTEM
+from foundation.jobs import LONGEST_WAIT, OUTBOUND
 from foundation.outbound.client import Outbound
 from idp import Idp
-from idp.accounts.backchannel import EVENT
-from idp.protocol.errors import InvalidClientMetadata
+from idp.accounts.backchannel import EVENT, TRIED_FOR
+from idp.protocol.errors import InvalidClientMetadata, NoSuchNotice
 from server.services import assemble
 from tests.idp.world import ISSUER, RelyingParty, World
 
@@ -144,13 +145,70 @@ def test_a_service_that_never_confirms_is_given_up_and_stays_on_the_list(world, 
     service.answer = 400
     signed_in_and_out(world, client)
 
-    for _ in range(MAX_ATTEMPTS + 2):
+    for _ in range(100):
         deliver(world)
 
     [notice] = world.idp.notices.unconfirmed(world.chen)
-    assert (notice.state, notice.attempts) == ("given_up", MAX_ATTEMPTS)
+    assert notice.state == "given_up"
+    assert notice.attempts == len(service.tokens) < 100
     assert notice.client.client_id == client.id
     assert [entry["verdict"] for entry in world.entries("idp.logout_told")] == ["given_up"]
+
+
+def test_a_service_that_is_closed_for_the_weekend_is_told_on_monday(world, client, service, clock):
+    if world.database.dialect != "sqlite":
+        pytest.skip("procrastinate waits by the clock of PostgreSQL")
+    service.answer, began = 503, clock()
+    signed_in_and_out(world, client)
+
+    pauses = []
+    while clock() - began < TRIED_FOR - 2 * LONGEST_WAIT[OUTBOUND]:
+        known, last = len(service.tokens), clock()
+        while len(service.tokens) == known:
+            world.idp.jobs.run_pending()
+            clock.advance(timedelta(minutes=4))
+        pauses.append(clock() - last)
+    service.answer = 200
+    clock.advance(LONGEST_WAIT[OUTBOUND])
+    world.idp.jobs.run_pending()
+
+    assert world.idp.notices.unconfirmed(world.chen) == []
+    assert max(pauses) <= LONGEST_WAIT[OUTBOUND] + timedelta(minutes=8)
+    assert len(service.tokens) < 100
+
+
+def test_an_operator_sees_what_was_given_up_and_sends_it_again(world, client, service):
+    service.answer = 400
+    signed_in_and_out(world, client)
+    for _ in range(100):
+        deliver(world)
+
+    [seen] = world.idp.notices.waiting_or_given_up()
+    assert (seen.state, seen.client.client_id) == ("given_up", client.id)
+    assert world.idp.notices.waiting_or_given_up("another") == []
+    service.answer = 200
+    again = world.idp.notices.send_again(seen.id, by=SYSTEM)
+    assert (again.state, again.attempts) == ("waiting", 0)
+    world.idp.jobs.run_pending()
+
+    assert world.idp.notices.waiting_or_given_up() == []
+    assert [e["details"]["given_up"] for e in world.entries("idp.logout_told_again")] == ["true"]
+    with pytest.raises(NoSuchNotice):
+        world.idp.notices.send_again(seen.id, by=SYSTEM)
+
+
+def test_an_operator_need_not_wait_for_the_next_attempt(world, client, service):
+    service.answer = 503
+    signed_in_and_out(world, client)
+    world.idp.jobs.run_pending()
+    [waiting] = world.idp.notices.waiting_or_given_up()
+    service.answer = 200
+
+    world.idp.notices.send_again(waiting.id, by=SYSTEM)
+    world.idp.jobs.run_pending()
+
+    assert world.idp.notices.waiting_or_given_up() == []
+    assert len(service.tokens) == 2
 
 
 def test_a_confirmed_notice_is_not_sent_again(world, client, service):
