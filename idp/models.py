@@ -94,6 +94,9 @@ clients = Table(
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("second_secret_hash", String(64), nullable=False, server_default=""),
+    Column("second_secret_prefix", String(20), nullable=False, server_default=""),
+    Column("deleted_at", UtcDateTime),  # for ever; the client_id is given to nobody else
 )
 
 token_families = Table(
@@ -355,7 +358,7 @@ class RegisteredClient:
     """A client as the token endpoint needs it: with what proves it is itself."""
 
     client: Client
-    secret_hash: str
+    secret_hashes: tuple[str, ...]
     version: int
     disabled: bool
 

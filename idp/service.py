@@ -33,6 +33,7 @@ from idp.authorize.interaction import (
 from idp.authorize.pushed import PushedRequests
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
+from idp.clients.administration import ClientAdministration
 from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import RemoteMetadata
@@ -147,7 +148,12 @@ class Idp:
             database, ledger, self.clients, self.tokens, self.senders, signed, clock
         )
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
-        self.registrations = Registrations(database, ledger, self.clients, clock, issuer)
+        self.client_administration = ClientAdministration(
+            database, ledger, self.clients, clock, ACCESS_TOKEN_LIFETIME
+        )
+        self.registrations = Registrations(
+            database, ledger, self.clients, self.client_administration, clock, issuer
+        )
         self.devices = Devices(database, ledger, self.clients, clock, issuer)
         self.revocations = Revocations(database, ledger, self.clients, self.tokens, clock)
 

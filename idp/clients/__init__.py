@@ -1,6 +1,7 @@
 """Who may ask: registered programs, and how they prove who they are.
 
 service                `Clients`: registration by an officer; client authentication, one function
+administration         looking, changing, suspending, ending; two secrets at once
 credentials            what a request says of its client, and what of it may be believed
 registration           what a client may be registered with
 metadata               the same in the words of RFC 7591

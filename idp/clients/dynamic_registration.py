@@ -19,6 +19,7 @@ from foundation.actor import Actor
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.clients import metadata
+from idp.clients.administration import ClientAdministration
 from idp.clients.metadata import Bounds
 from idp.clients.service import Clients
 from idp.models import SELF_REGISTERED, Client
@@ -50,11 +51,18 @@ class Registrations:
     """Registration and its management."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, clients: Clients, clock: Clock, issuer: str
+        self,
+        database: Database,
+        ledger: Ledger,
+        clients: Clients,
+        administration: ClientAdministration,
+        clock: Clock,
+        issuer: str,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clients = clients
+        self._administration = administration
         self._clock = clock
         self._issuer = issuer
 
@@ -124,7 +132,7 @@ class Registrations:
         """The client, its tokens and this registration end (RFC 7592 §2.3)."""
         with self._database.write() as tx:
             client, _, _ = self._open(tx, client_id, token)
-            self._clients.end(tx, client, by=client.actor)
+            self._administration.delete_in(tx, client, by=client.actor)
 
     def described(self, registered: Registered) -> dict[str, Any]:
         """The client information response (RFC 7591 §3.2.1, RFC 7592 §3)."""

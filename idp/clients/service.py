@@ -121,7 +121,7 @@ class Clients:
         `ClientExists`.
         """
         client = registration.checked(client, self.grant_types)
-        secret, secret_hash = self._new_secret(client)
+        secret, secret_hash = self.new_secret(client)
         now = self._clock()
         try:
             with tx.begin_nested():
@@ -129,8 +129,8 @@ class Clients:
         except IntegrityError as error:
             if not is_unique_violation(error):
                 raise
-            raise ClientExists(f"the client {client.client_id} is registered already") from None
-        self._append(tx, "idp.client_registered", client, by, now)
+            raise ClientExists(f"the client {client.client_id} is, or was, registered") from None
+        self.append(tx, "idp.client_registered", client, by, now)
         return ClientRegistration(client, secret)
 
     def add(self, client: Client, *, by: Actor) -> ClientRegistration:
@@ -143,15 +143,16 @@ class Clients:
         """A new secret for a client; the old one stops working at the commit."""
         with self._database.write() as tx:
             client = self.get(tx, client_id).client
-            secret, secret_hash = self._new_secret(client)
-            clients.set_client(tx, client_id, secret_hash=secret_hash, secret_prefix=secret[:12])
-            self._append(tx, "idp.client_secret_replaced", client, by, self._clock())
+            secret, secret_hash = self.new_secret(client)
+            only = clients.only_secret(secret_hash, secret[:12])
+            clients.set_client(tx, client_id, **only)
+            self.append(tx, "idp.client_secret_replaced", client, by, self._clock())
         return secret
 
     def has_secret(self, tx: Tx, client_id: str, secret: str) -> bool:
         """Whether `secret` is the client's own; compared in constant time. Raises
         `ClientNotFound`."""
-        return secrets.compare_digest(self._hash(secret), self.get(tx, client_id).secret_hash)
+        return self._is_one_of(self.get(tx, client_id), secret)
 
     def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
         """New metadata for a client, checked as in `register`; answers a secret if a new one is
@@ -160,10 +161,10 @@ class Clients:
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": clients.client_document(new)}
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:
-            secret, secret_hash = self._new_secret(new)
-            changed |= {"secret_hash": secret_hash, "secret_prefix": secret[:12]}
+            secret, secret_hash = self.new_secret(new)
+            changed |= clients.only_secret(secret_hash, secret[:12])
         clients.set_client(tx, new.client_id, **changed)
-        self._append(tx, "idp.client_changed", new, by, self._clock())
+        self.append(tx, "idp.client_changed", new, by, self._clock())
         return secret
 
     def disable(self, client_id: str, *, by: Actor) -> None:
@@ -175,7 +176,7 @@ class Clients:
         """`disable` in the caller's transaction."""
         now = self._clock()
         clients.set_client(tx, client.client_id, disabled_at=now)
-        self._append(tx, "idp.client_disabled", client, by, now)
+        self.append(tx, "idp.client_disabled", client, by, now)
 
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""
@@ -241,16 +242,20 @@ class Clients:
             self._check_certificate(request, registered.client)
         elif method == "private_key_jwt":
             await self._check_assertion(credentials.proof, registered.client)
-        elif method != "none":
-            offered = self._hash(credentials.proof)
-            if not secrets.compare_digest(offered, registered.secret_hash):
-                raise InvalidClient(FAILED)
+        elif method != "none" and not self._is_one_of(registered, credentials.proof):
+            raise InvalidClient(FAILED)
         return registered.client
 
     def close(self) -> None:
         """Finish the reads that were given and stop fetching keys from clients' addresses."""
         self._registered.close()
         self._outside.close()
+
+    def _is_one_of(self, registered: RegisteredClient, secret: str) -> bool:
+        """Whether it is a secret of the client: while one is exchanged there are two."""
+        offered = self._hash(secret)
+        found = [secrets.compare_digest(offered, each) for each in registered.secret_hashes]
+        return any(found)
 
     def _check_certificate(self, request: HotRequest, client: Client) -> None:
         shown = self._certificates.of(request)
@@ -283,7 +288,8 @@ class Clients:
             known = self._parsed[key] = clients.registered_client(row)
         return known
 
-    def _new_secret(self, client: Client) -> tuple[str, str]:
+    def new_secret(self, client: Client) -> tuple[str, str]:
+        """A secret and how it is stored; both "" for a client that proves itself otherwise."""
         if not client.token_endpoint_auth_method.startswith("client_secret"):
             return "", ""
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
@@ -292,7 +298,8 @@ class Clients:
     def _hash(self, secret: str) -> str:
         return self._database.cipher.blind_index(secret, "clients.secret_hash")
 
-    def _append(self, tx: Tx, kind: str, client: Client, by: Actor, now: datetime) -> None:
+    def append(self, tx: Tx, kind: str, client: Client, by: Actor, now: datetime) -> None:
+        """What was done to a client, in the ledger."""
         details = {
             "client_id": client.client_id,
             "profile": client.profile,

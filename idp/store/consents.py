@@ -49,6 +49,11 @@ def consents_of(tx: Tx, person_id: str) -> list[Row[Any]]:
     return list(tx.execute(query.order_by(consents.c.granted_at.desc())))
 
 
+def withdraw_all(tx: Tx, client_id: str) -> None:
+    """Forget what people answered a client that is gone."""
+    tx.execute(delete(consents).where(consents.c.client_id == client_id))
+
+
 def withdraw_consent(tx: Tx, person_id: str, client_id: str) -> bool:
     """Forget what the person answered the client; False when there was nothing."""
     mine = (consents.c.person_id == person_id, consents.c.client_id == client_id)

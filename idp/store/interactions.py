@@ -14,6 +14,7 @@ from sqlalchemy import Row, select, update
 from foundation.database import Database, Tx
 from idp.models import clients, interactions
 from idp.protocol.authorizations import AuthorizationRequest
+from idp.store.clients import REGISTRATION
 from idp.store.digests import sha256
 
 Document = Mapping[str, Any]
@@ -42,9 +43,8 @@ def add_interaction(
 
 def interaction(tx: Tx, interaction_id: str) -> tuple[AuthorizationRequest, Row[Any]] | None:
     """A request and its row, which also holds the registration of its client, if there is one."""
-    registration = (clients.c.metadata, clients.c.secret_hash, clients.c.version)
     query = (
-        select(interactions, *registration, clients.c.disabled_at)
+        select(interactions, *REGISTRATION)
         .join_from(
             interactions, clients, clients.c.client_id == interactions.c.client_id, isouter=True
         )

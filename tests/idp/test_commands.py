@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -10,25 +11,36 @@ from typer.testing import CliRunner
 
 from foundation.errors import Invalid
 from idp import Authenticated
-from idp.commands import build
+from idp.commands import OpenIdp, build
 from idp.models import people
 from idp.protocol.errors import ClientNotFound
 from tests.idp.world import PASSWORD, PURPOSE, REDIRECT_URI, World
 
 
+class Terminal:
+    """The commands as somebody types them."""
+
+    def __init__(self, open_idp: OpenIdp) -> None:
+        self._open_idp = open_idp
+
+    def __call__(self, *words: str, typed: str = "") -> list[Any]:
+        """What is printed, one JSON object a line."""
+        return [json.loads(line) for line in self.text(*words, typed=typed).splitlines()]
+
+    def text(self, *words: str, typed: str = "") -> str:
+        result = CliRunner().invoke(build(self._open_idp), list(words), input=typed)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.stdout
+
+
 @pytest.fixture
-def run(world: World):
+def run(world: World) -> Terminal:
     @contextmanager
     def open_idp():
         yield world.idp
 
-    def run(*words: str, typed: str = ""):
-        result = CliRunner().invoke(build(open_idp), list(words), input=typed)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return [json.loads(line) for line in result.stdout.splitlines()]
-
-    return run
+    return Terminal(open_idp)
 
 
 def test_a_person_is_added_with_a_password_from_standard_input(run, world: World):

@@ -329,7 +329,7 @@ def test_a_registration_opens_with_its_own_token_only(registrar: Registrar, toke
 def test_who_allowed_and_what_was_registered_is_in_the_ledger(world: World, registrar, made):
     registrar.manage("DELETE", made)
 
-    for kind in ("idp.registration_allowed", "idp.client_registered", "idp.client_disabled"):
+    for kind in ("idp.registration_allowed", "idp.client_registered", "idp.client_deleted"):
         assert len(world.entries(kind)) == 1
 
 
