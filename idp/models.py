@@ -1,7 +1,8 @@
 """Tables and value types of the identity provider.
 
-- Nothing that opens a door is stored: session ids and codes are kept as SHA-256 of a 256-bit random
-  value, client secrets as HMAC-SHA-256, passwords as argon2id; of a refresh token only its number.
+- Nothing that grants access is stored: session ids and codes are kept as SHA-256 of a 256-bit
+  random value, client secrets as HMAC-SHA-256, passwords as argon2id; of a refresh token only its
+  number.
 - A *token family* is everything that grows out of one authorization: the code, the refresh tokens,
   the access tokens. It is one row from the code on, and is revoked as one (RFC 9700 §4.14.2). A row
   that only changes in place costs a fraction of rows that come and go under random keys.
@@ -235,7 +236,7 @@ class Person:
 
     @property
     def actor(self) -> Actor:
-        """What the rest of the house sees of this person."""
+        """What other packages see of this person."""
         return Actor(
             ActorKind.PERSON,
             self.id,
@@ -329,7 +330,7 @@ class Client:
 
     @property
     def way_back(self) -> str:
-        """Where the people it sends came from: its own page, else the front door of the site it
+        """Where the people it sends came from: its own page, else the root of the site it
         registered to receive them; "/" for an app that has neither."""
         return self.client_uri or urljoin("".join(self.redirect_uris[:1]), "/")
 

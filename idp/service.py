@@ -1,7 +1,7 @@
 """`Idp`: the identity provider's use cases, from "who is it?" to "here is your token".
 
 A facade: every part answers one question, and this file puts them together. What happens between an
-authorization request and its code is a `conversation`; signing out and the person's own page are
+authorization request and its code is an interaction; signing out and the person's own page are
 here.
 """
 
@@ -25,9 +25,9 @@ from idp.accounts.sessions import Sessions
 from idp.authorize import rules
 from idp.authorize.interaction import (
     INTERACTION_LIFETIME,
-    Conversation,
     Decision,
     Interaction,
+    Interactions,
     refusal,
 )
 from idp.authorize.pushed import PushedRequests
@@ -46,7 +46,7 @@ from idp.sign_in import Authenticated, SignIn
 from idp.store import consents, devices, families, sessions, sweeping
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
-from idp.token.endpoint import Issuance
+from idp.token.endpoint import TokenEndpoint
 from idp.token.grants import GRANTS, Grants
 from idp.token.revocation import Revocations
 from idp.token.sender_constraint import SenderConstraints
@@ -85,7 +85,7 @@ class Idp:
     """The identity provider. Its parts are public: each is one question.
 
     clients    who may ask          people   who can sign in      sessions   who is signed in
-    tokens     signed statements    issuance the token endpoint   access     tokens read back
+    tokens     signed statements    token_endpoint issues them    access     tokens read back
     introspection does it count?    revocations  tokens given back    pushed   requests by PAR
     registrations  programs register themselves       numbers  one identity number, one account
     sign_ins  a sign-in step by step
@@ -136,11 +136,11 @@ class Idp:
         )
         self.sessions = Sessions(database, ledger, clock, self.notices)
         self.numbers = Numbers(database, ledger, clock, self.sessions)
-        arrivals = RequestIntake(self.clients, self.tokens, issuer)
-        self.pushed = PushedRequests(database, ledger, self.clients, self.senders, arrivals, clock)
-        self._conversation = Conversation(database, ledger, self.clients, arrivals, clock, issuer)
-        self.sign_ins = SignIn(database, ledger, self.sessions, self._conversation)
-        self.issuance = Issuance(
+        intake = RequestIntake(self.clients, self.tokens, issuer)
+        self.pushed = PushedRequests(database, ledger, self.clients, self.senders, intake, clock)
+        self._interactions = Interactions(database, ledger, self.clients, intake, clock, issuer)
+        self.sign_ins = SignIn(database, ledger, self.sessions, self._interactions)
+        self.token_endpoint = TokenEndpoint(
             database, ledger, self.clients, self.tokens, self.senders, clock, grants
         )
         signed = SignedRequests(self.clients, self._replays, clock, issuer)
@@ -171,13 +171,13 @@ class Idp:
 
         `browser` is the random id of its cookie; the interaction belongs to it.
         """
-        return self._conversation.begin(params, session_id, browser)
+        return self._interactions.begin(params, session_id, browser)
 
     def resume(
         self, interaction_id: str, session_id: str | None, browser: str | None = None
     ) -> Decision:
         """What does this interaction need now? Asked by every page of it, and after every step."""
-        return self._conversation.resume(interaction_id, session_id, browser)
+        return self._interactions.resume(interaction_id, session_id, browser)
 
     def interaction(
         self,
@@ -189,7 +189,7 @@ class Idp:
         """What a page of this interaction shows; whether it is `ready` takes a session. Raises
         `InteractionNotFound`, `…Elsewhere`."""
         with self._database.read() as tx:
-            return self._conversation.interaction(
+            return self._interactions.interaction(
                 tx, interaction_id, browser, session_id, now or self._clock()
             )
 
@@ -202,7 +202,7 @@ class Idp:
         browser: str | None = None,
     ) -> Decision:
         """The person's answer. `claims` are those they allow (None: all that were asked)."""
-        return self._conversation.decide_consent(
+        return self._interactions.decide_consent(
             interaction_id, session_id, granted, claims, browser
         )
 
@@ -336,7 +336,7 @@ class Idp:
         """Stop the fast lane's threads."""
         for part in (
             self.clients,
-            self.issuance,
+            self.token_endpoint,
             self.access,
             self.introspection,
             self.revocations,

@@ -18,7 +18,7 @@ from idp.accounts.authenticators.interface import Answer, Flow
 from idp.accounts.flow import Challenge, Choose, Denied, SignedIn
 from idp.accounts.sessions import OpenedSession, Sessions
 from idp.accounts.steps import Steps
-from idp.authorize.interaction import Conversation, Decision, Interaction
+from idp.authorize.interaction import Decision, Interaction, Interactions
 from idp.authorize.rules import Granted
 from idp.models import Person, Session
 from idp.store import interactions, sessions
@@ -43,10 +43,10 @@ class SignIn:
     """What a sign-in page asks, and what becomes of an answer."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, opened: Sessions, conversation: Conversation
+        self, database: Database, ledger: Ledger, opened: Sessions, interactions: Interactions
     ) -> None:
         self._database = database
-        self._conversation = conversation
+        self._interactions = interactions
         self._steps = Steps(database, ledger, opened)
 
     def page(
@@ -106,7 +106,7 @@ class SignIn:
                 return came
             decision = None
             if interaction is not None:
-                decision = self._conversation.go_on(tx, interaction, came.session, now)
+                decision = self._interactions.go_on(tx, interaction, came.session, now)
             if not isinstance(decision, Granted):  # which ends the flow with the interaction
                 self._keep_flow(tx, interaction, browser, before, Flow(), now)
             return Authenticated(came.session_id, came.session, decision)
@@ -122,7 +122,7 @@ class SignIn:
         """Whether whoever is signed in satisfies an interaction that was just read."""
         with self._database.read() as tx:
             session = sessions.session(tx, session_id, now)
-            return session is not None and self._conversation.ready(tx, interaction, session, now)
+            return session is not None and self._interactions.ready(tx, interaction, session, now)
 
     def _stored_flow(
         self, tx: Tx, interaction: Interaction | None, browser: str | None

@@ -1,4 +1,4 @@
-"""The two cookies of this house, named in one place.
+"""The two cookies of this service, named in one place.
 
 - the session: a secret that stands for somebody signed in;
 - the browser: a random id that says nothing about anybody; interactions belong to it.

@@ -1,4 +1,4 @@
-"""People: who can sign in, and as whom the rest of the house knows them.
+"""People: who can sign in, and as whom other packages know them.
 
 Codes and numbers are kept as registers write them, and only when their check characters agree. A
 citizen's identity number opens one account (`numbers`); an officer's account points to it.

@@ -51,7 +51,7 @@ def check_authorization(
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
                                                                       RFC 7636 §4.3, RFC 9700 §2.1.1
      7. Scopes are within the registration.                           RFC 6749 §3.3
-     8. Claims and hints about the person are within the registration.  OIDC Core §5.5: `wishes`
+     8. Claims and hints about the person are within the registration.  OIDC Core §5.5
      9. The resource is one the client is registered for.             RFC 8707 §2.1
     10. prompt, max_age and the hints make sense.                     OIDC Core §3.1.2.1
     11. dpop_jkt has the form of a thumbprint.                        RFC 9449 §10
@@ -76,7 +76,7 @@ def check_authorization(
         response_mode = _response_mode(given, client)  # 5
         code_challenge = _code_challenge(given, client)  # 6
         scopes = _scopes(given, client)  # 7
-        wished = claims_request.read(given, client, scopes, hint)  # 8
+        requested = claims_request.read(given, client, scopes, hint)  # 8
         return AuthorizationRequest(
             client_id=client.client_id,
             redirect_uri=redirect_uri,
@@ -87,13 +87,13 @@ def check_authorization(
             state=given.get("state"),
             nonce=given.get("nonce"),
             resources=_resources(given, client),  # 9
-            userinfo_claims=wished.userinfo,
-            id_token_claims=wished.id_token,
+            userinfo_claims=requested.userinfo,
+            id_token_claims=requested.id_token,
             prompt=_prompt(given),  # 10
             max_age=_max_age(given),
-            acr_values=wished.acr_values,
-            essential_acr=wished.essential_acr,
-            subject=wished.subject,
+            acr_values=requested.acr_values,
+            essential_acr=requested.essential_acr,
+            subject=requested.subject,
             login_hint=given.get("login_hint", ""),
             ui_locales=tuple(given.get("ui_locales", "").split()),
             dpop_jkt=_dpop_jkt(given),  # 11

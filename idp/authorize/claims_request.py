@@ -1,6 +1,6 @@
 """The `claims` parameter and the hints about the person (OIDC Core §3.1.2.1, §5.5): pure.
 
-What a service may wish for:
+What a service may ask for:
 
 - claims by name, each perhaps `essential`: within the purpose it is registered for, or not at all;
 - an `acr`, perhaps essential: then nothing less will do (§5.5.1.1);
@@ -20,7 +20,7 @@ from keys.encoding.jose import parse_object
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RequestedClaims:
     """What was read. `subject` is the only person who will do, "" for anybody."""
 
     userinfo: ClaimRequests = field(default_factory=dict)
@@ -35,7 +35,7 @@ def read(
     client: Client,
     scopes: Collection[str],
     hint: Mapping[str, Any] | None,
-) -> Wishes:
+) -> RequestedClaims:
     """Raises `AuthorizationError`.
 
     1. `claims` is a JSON object of the shape of §5.5; claims nobody knows are ignored.
@@ -55,9 +55,9 @@ def read(
     essential = values if wanted.get("essential") is True else ()
     # 4.
     named = {*_texts(userinfo.get("sub") or {}), *_texts(id_token.get("sub") or {})}
-    return Wishes(
-        userinfo={name: wish for name, wish in userinfo.items() if name in CLAIMS},
-        id_token={name: wish for name, wish in id_token.items() if name in CLAIMS},
+    return RequestedClaims(
+        userinfo={name: asked for name, asked in userinfo.items() if name in CLAIMS},
+        id_token={name: asked for name, asked in id_token.items() if name in CLAIMS},
         acr_values=(*given.get("acr_values", "").split(), *values),
         essential_acr=essential,
         subject=_one_person(named | _hinted(given, client, hint)),
@@ -89,7 +89,7 @@ def _half(whole: Mapping[str, Any], member: str) -> ClaimRequests:
     if half is None:
         return {}
     if not isinstance(half, dict) or any(
-        wish is not None and not isinstance(wish, dict) for wish in half.values()
+        asked is not None and not isinstance(asked, dict) for asked in half.values()
     ):
         raise AuthorizationError(
             "invalid_request", f"claims.{member} is not as OIDC Core §5.5 says"
@@ -97,9 +97,9 @@ def _half(whole: Mapping[str, Any], member: str) -> ClaimRequests:
     return half
 
 
-def _texts(wish: Mapping[str, Any]) -> tuple[str, ...]:
-    """`value` or `values` of a wish (§5.5.1)."""
-    values = wish.get("values", [wish["value"]] if "value" in wish else [])
+def _texts(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """`value` or `values` of one request for a claim (§5.5.1)."""
+    values = asked.get("values", [asked["value"]] if "value" in asked else [])
     if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
         raise AuthorizationError("invalid_request", "value and values of claims hold texts")
     return tuple(values)

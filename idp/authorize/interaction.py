@@ -1,8 +1,7 @@
-"""The authorization endpoint as a conversation over several requests and pages.
+"""The authorization endpoint as an interaction over several requests and pages.
 
-Its state is an *interaction*, kept in the database under its own id: several tabs, a reload, the
-back button or a restart of the server lose nothing, because every step asks `resume` what comes
-next.
+The interaction is kept in the database under its own id: several tabs, a reload, the back button or
+a restart of the server lose nothing, because every step asks `resume` what comes next.
 
     begin ── Login ──▶ page /signin/{id} ── authenticate ──┐
       │                                                    ▼
@@ -76,7 +75,7 @@ class Interaction:
     flow: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class Conversation:
+class Interactions:
     """From an authorization request to a code or a refusal, step by step."""
 
     def __init__(
@@ -84,14 +83,14 @@ class Conversation:
         database: Database,
         ledger: Ledger,
         clients: Clients,
-        arrivals: RequestIntake,
+        intake: RequestIntake,
         clock: Clock,
         issuer: str,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clients = clients
-        self._arrivals = arrivals
+        self._intake = intake
         self._clock = clock
         self._issuer = issuer
 
@@ -108,7 +107,7 @@ class Conversation:
         reference = reference_hash(params)
         if reference is not None and client is not None:
             return self._begin_pushed(reference, client, session_id, browser, now)
-        checked = self._arrivals.check(params, client, pushed=False, now=now)
+        checked = self._intake.check(params, client, pushed=False, now=now)
         with self._database.write() as tx:
             if isinstance(checked, RequestRefused) or client is None:
                 assert isinstance(checked, RequestRefused)
@@ -133,7 +132,7 @@ class Conversation:
         2. Nobody was authorized through it yet.                                RFC 9126 §7.3
         3. It is not too old; but where this browser began with it in time (a reload, the back
            button), it goes on.
-        4. The conversation begins; "sign in again" counts from now, not from the push.
+        4. The interaction begins; "sign in again" counts from now, not from the push.
         """
         interaction_id = self._interaction_of(reference, browser)
         with self._database.write() as tx:

@@ -53,13 +53,13 @@ class PushedRequests:
         ledger: Ledger,
         clients: Clients,
         senders: SenderConstraints,
-        arrivals: RequestIntake,
+        intake: RequestIntake,
         clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._clients = clients
         self._senders = senders
-        self._arrivals = arrivals
+        self._intake = intake
         self._clock = clock
         self._writer: GroupWriter[Pushed, None] = GroupWriter(database, self._store)
 
@@ -82,7 +82,7 @@ class PushedRequests:
         # 3.
         now, reference = self._clock(), secrets.token_urlsafe(32)
         params = {**form, "client_id": client.client_id}
-        checked = await self._arrivals.check_later(params, client, pushed=True, now=now)
+        checked = await self._intake.check_later(params, client, pushed=True, now=now)
         if isinstance(checked, RequestRefused):
             refusal = AuthorizationError(checked.error, checked.description)
             await self._writer.submit(Pushed(client, None, refusal, "", now))

@@ -208,7 +208,7 @@ def authorization_of(
 def essential_claims(request: AuthorizationRequest) -> frozenset[str]:
     """Claims marked essential (OIDC Core §5.5.1)."""
     both = (*request.userinfo_claims.items(), *request.id_token_claims.items())
-    return frozenset(name for name, wish in both if wish and wish.get("essential") is True)
+    return frozenset(name for name, asked in both if asked and asked.get("essential") is True)
 
 
 # --- the steps of decide ------------------------------------------------------------------------

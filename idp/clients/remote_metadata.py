@@ -8,7 +8,7 @@ never inside a transaction.
   again, at most every ten seconds, so a client rotates without asking us (OIDC Core §10.1.1). While
   its address is out of order, the keys we know are good for an hour.
 - What cannot be used is told with what came instead (status, content type, coding, the first thing
-  that is wrong): to whoever registers, and in the log to whoever runs the house.
+  that is wrong): to whoever registers, and in the log to the operator.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ log = structlog.get_logger("idp")
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """A client whose addresses were looked at. Only `Outside.vouch` makes one."""
+    """A client whose addresses were looked at. Only `RemoteMetadata.vouch` makes one."""
 
     client: Client
 
@@ -67,7 +67,7 @@ class RemoteMetadata:
         self._outbound = outbound
         self._clock = clock
         self._known: Bounded[str, _Known] = Bounded(10_000)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="outside")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="remote-metadata")
         self._under_way: dict[str, asyncio.Future[Jwks | None]] = {}
 
     def vouch(self, client: Client) -> Vouched:

@@ -74,7 +74,7 @@ class Clients:
         ledger: Ledger,
         replays: ReplayCache,
         certificates: ClientCertificates,
-        outside: RemoteMetadata,
+        remote_metadata: RemoteMetadata,
         clock: Clock,
         issuer: str,
         grant_types: GrantTypes,
@@ -83,7 +83,7 @@ class Clients:
         self._ledger = ledger
         self._replays = replays
         self._certificates = certificates
-        self._outside = outside
+        self._remote_metadata = remote_metadata
         self._clock = clock
         self._issuer = issuer
         self.grant_types = grant_types
@@ -95,10 +95,10 @@ class Clients:
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
         registration.check(client, self.grant_types)
-        vouched = self._outside.vouch(client)
+        vouched = self._remote_metadata.vouch(client)
         if not any(encryption.wanted(client, kind) for kind in encryption.KINDS):
             return vouched
-        if problems := registration.lacking_keys(client, self._outside.jwks(client)):
+        if problems := registration.lacking_keys(client, self._remote_metadata.jwks(client)):
             raise InvalidClientMetadata(problems[0].detail, errors=problems)
         return vouched
 
@@ -109,7 +109,7 @@ class Clients:
         """
         if not client.jwks_uri or not any(encryption.wanted(client, kind) for kind in kinds):
             return client
-        jwks = await self._outside.jwks_later(client)
+        jwks = await self._remote_metadata.jwks_later(client)
         if registration.lacking_keys(client, jwks):
             raise Unavailable("the client's encryption key cannot be had", retry_after=10)
         return replace(client, jwks=jwks)
@@ -204,11 +204,11 @@ class Clients:
 
     def jwks_of(self, client: Client, kid: object = None) -> Mapping[str, Any] | None:
         """The client's own keys. May wait for the network."""
-        return self._outside.jwks(client, kid)
+        return self._remote_metadata.jwks(client, kid)
 
     async def jwks_later(self, client: Client, kid: object) -> None:
         """See to it that `jwks_of` need not wait."""
-        await self._outside.jwks_later(client, kid)
+        await self._remote_metadata.jwks_later(client, kid)
 
     def known(self, tx: Tx, ids: Sequence[str]) -> dict[str, RegisteredClient]:
         """Many at once, for a `Loader`."""
@@ -249,7 +249,7 @@ class Clients:
     def close(self) -> None:
         """Finish the reads that were given and stop fetching keys from clients' addresses."""
         self._registered.close()
-        self._outside.close()
+        self._remote_metadata.close()
 
     def _is_one_of(self, registered: RegisteredClient, secret: str) -> bool:
         """Whether it is a secret of the client: while one is exchanged there are two."""
@@ -267,7 +267,7 @@ class Clients:
         now = self._clock()
         try:
             kid = unverified_header(assertion).get("kid") if client.jwks_uri else None
-            jwks = await self._outside.jwks_later(client, kid)
+            jwks = await self._remote_metadata.jwks_later(client, kid)
             verified = verify_compact(
                 assertion, typ=None, key_for=lambda header: assertion_key(header, jwks)
             )

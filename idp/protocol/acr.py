@@ -23,7 +23,7 @@ def acr_of(amr: Collection[str]) -> str:
 
 
 def acr_satisfies(reached: str, wanted: Collection[str]) -> bool:
-    """Whether `reached` is at least one of `wanted`; values that are not ours are only wishes."""
+    """Whether `reached` is at least one of `wanted`; values that are not ours are only hints."""
     ours = [value for value in wanted if value in ACR_ORDER]
     return not ours or ACR_ORDER.index(reached) >= min(map(ACR_ORDER.index, ours))
 

@@ -190,7 +190,7 @@ class Introspection:
         self._families.close()
 
     def _read(self, questions: Sequence[_Question]) -> None:
-        """Verify the tokens of all questions of a turn, one right after the other."""
+        """Verify the tokens of all questions of one tick, one right after the other."""
         for each in questions:
             if "." in each.text:
                 each.token = self._verified(each.text)

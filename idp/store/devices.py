@@ -1,7 +1,7 @@
 """Requests of devices in the database (RFC 8628). Codes are kept as hashes only.
 
-A user code is short, so it is kept as an HMAC under a key of this house: who reads the table still
-cannot find a code by trying all of them.
+A user code is short, so it is kept as an HMAC under a key of this service: who reads the table
+still cannot find a code by trying all of them.
 """
 
 from collections.abc import Callable, Collection

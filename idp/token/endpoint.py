@@ -38,8 +38,8 @@ Q = TypeVar("Q", bound=CheckedRequest)
 Spending = Condition[Any, bool] | None  # using up the proof that came along, if one did
 
 
-class Issuance:
-    """`await issuance.token(headers, form)`: the token response, or an `OAuthError`."""
+class TokenEndpoint:
+    """`await token_endpoint.token(headers, form)`: the token response, or an `OAuthError`."""
 
     def __init__(
         self,

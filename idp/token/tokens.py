@@ -1,4 +1,4 @@
-"""Tokens: what leaves this house signed, and how our own access tokens are read back.
+"""Tokens: what this provider signs, and how our own access tokens are read back.
 
 - Access tokens are JWTs of type `at+jwt` (RFC 9068); ID tokens are `JWT` with our issuer and the
   client as audience (OIDC Core §2). The two types can never stand in for one another (RFC 8725
@@ -126,7 +126,7 @@ class Tokens:
     def audience(
         self, client: Client, scopes: Sequence[str], resources: Sequence[str]
     ) -> tuple[str, ...]:
-        """Who may accept the token: the resources asked for, else the API of this house.
+        """Who may accept the token: the resources asked for, else this service's own API.
 
         `openid` adds the userinfo endpoint, whose audience is the issuer itself (RFC 9068 §3).
         """

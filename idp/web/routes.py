@@ -11,7 +11,7 @@ What clients and resource servers do with tokens afterwards is in `endpoints`.
 
 - Every redirect is a 303 (RFC 9700 §4.12): a browser never repeats a POST with a password.
 - Errors of OAuth endpoints are RFC 6749 §5.2 objects; nothing with a token is ever cached (§5.1).
-- A request that must not redirect raises `AuthorizationRefused`; the house draws the page.
+- A request that must not redirect raises `AuthorizationRefused`; the portal draws the page.
 """
 
 from collections.abc import Mapping
@@ -109,7 +109,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     """The fast-lane endpoints."""
 
     async def token(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
-        issued = await idp.issuance.token(request, form)
+        issued = await idp.token_endpoint.token(request, form)
         return json_answer(issued, headers=(*NO_STORE, *idp.senders.headers(request)))
 
     async def push(request: HotRequest, form: Mapping[str, str]) -> HotAnswer:
@@ -147,7 +147,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     )
     by_scripts_too = [
         replace(
-            route("POST", "/oauth/token", by_form(token, idp.issuance.read), "token", grants),
+            route("POST", "/oauth/token", by_form(token, idp.token_endpoint.read), "token", grants),
             openapi=openapi.token(idp.grants),
         ),
         route("POST", "/oauth/par", by_form(push), "par", pushes),

@@ -42,16 +42,16 @@ class Passwords:
 
     def __init__(self, *, at_once: int | None = None) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        self._room = threading.BoundedSemaphore(at_once or os.cpu_count() or 1)
+        self._at_once = threading.BoundedSemaphore(at_once or os.cpu_count() or 1)
 
     def hash(self, password: str) -> str:
         """The encoded argon2id hash, with its salt and parameters."""
-        with self._room:
+        with self._at_once:
             return self._hasher.hash(_normal(password))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password fits. None (nobody, or no password) costs the same and is False."""
-        with self._room:
+        with self._at_once:
             try:
                 fits = self._hasher.verify(password_hash or NOBODY, _normal(password))
             except (VerificationError, InvalidHashError):

@@ -1,7 +1,7 @@
 """A refresh token becomes a new one (RFC 6749 §6, RFC 9700 §4.14.2): rotation with a short memory.
 
 - A family's refresh tokens are numbered. Each is derived by HMAC from its number and the hash of
-  the family's code, under a key of this house; only the number of the live one is stored. Who has
+  the family's code, under a key of this service; only the number of the live one is stored. Who has
   the database or the key alone can make none, and a token that we never gave out ends nothing.
 - Every use rotates. A client whose answer got lost on the way asks again within `GRACE` and
   receives the *same* successor.
