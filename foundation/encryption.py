@@ -1,9 +1,9 @@
 """Personal values at rest: AES-256-GCM per value, and blind indexes to find them again.
 
-The key is derived from the master key by whoever assembles the house; this module never sees the
-master key. A blind index is an HMAC: equal values give equal indexes, nothing else can be learned
-without the key. `context` binds a value to its place ("people.id_number"), so that an encrypted
-value copied to another column does not open there.
+The key is derived from the master key by whoever assembles the installation; this module never sees
+the master key. A blind index is an HMAC: equal values give equal indexes, nothing else can be
+learned without the key. `context` binds a value to its place ("people.id_number"), so that an
+encrypted value copied to another column does not open there.
 """
 
 import secrets

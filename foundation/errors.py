@@ -1,4 +1,4 @@
-"""One tree of errors; every room hangs its own branch into it.
+"""One tree of errors; every package derives its own branch from it.
 
     YinzhengError                 500  internal_error      ours to mend
     ├── Malformed                 400  malformed_request   the bytes are not what the protocol says

@@ -1,9 +1,9 @@
 """The ledger: an append-only record that anybody can check and nobody, we included, can rewrite.
 
-Every act of the house (a licence issued, a look-up, a refusal) is one entry, committed in the same
-transaction as the act. Entries are leaves of a Merkle tree, served as C2SP tlog-tiles; the tree's
-head is signed as a checkpoint. Personal values are never in it, only salted commitments, so a
-person can be forgotten while every proof stays valid.
+Every act of this service (a licence issued, a look-up, a refusal) is one entry, committed in the
+same transaction as the act. Entries are leaves of a Merkle tree, served as C2SP tlog-tiles; the
+tree's head is signed as a checkpoint. Personal values are never in it, only salted commitments, so
+a person can be forgotten while every proof stays valid.
 
 An outside auditor reads this folder alone, from the bottom up:
 

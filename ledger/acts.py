@@ -3,7 +3,7 @@
 Whoever can write into the tables could make a revoked licence valid with one UPDATE: its row is not
 signed, and the status list is signed from the same tables. So every act on a status (issued,
 suspended, restored, revoked …) leaves a witness in the transaction of its ledger entry: one row a
-certificate, with the number of the act, the entry, and a tag under the house's key over both and
+certificate, with the number of the act, the entry, and a tag under this service's key over both and
 over everything that the certificate's row then says of its status.
 
 - Another status, an older row put back, a row of another certificate: the tag does not fit.

@@ -30,7 +30,7 @@ KeyOption = Annotated[
 
 
 def build(open_ledger: OpenLedger) -> typer.Typer:
-    """The commands over a house that `open_ledger` opens and closes."""
+    """The commands over the ledger that `open_ledger` opens and closes."""
     app = typer.Typer(help="The append-only record: check it, prove from it.", no_args_is_help=True)
 
     @app.command()
@@ -93,7 +93,7 @@ def build(open_ledger: OpenLedger) -> typer.Typer:
         key: KeyOption = None,
         json: AsJson = False,
     ) -> None:
-        """Check a proof file, offline with `--key`, else with this house's own keys."""
+        """Check a proof file, offline with `--key`, else with this installation's own keys."""
         try:
             proof = Proof.parse(file.read_text(encoding="utf-8"))
             leaf = entry.read_bytes() if entry else proof.extra

@@ -30,7 +30,7 @@ _TAGS: Final = ("ledger",)
 
 
 def router(ledger: Ledger) -> APIRouter:
-    """The room's routes; the checkpoint is the same handler as in `hot_routes`."""
+    """All routes of the ledger; the checkpoint is the same handler as in `hot_routes`."""
     routes = APIRouter(tags=list(_TAGS))
 
     @routes.get(
@@ -66,7 +66,7 @@ def router(ledger: Ledger) -> APIRouter:
 
 
 def hot_routes(ledger: Ledger) -> list[HotRoute]:
-    """The fast-lane route of this room."""
+    """The ledger's fast-lane route."""
 
     async def checkpoint(_request: HotRequest) -> HotAnswer:
         note = await ledger.latest_checkpoint()

@@ -1,4 +1,4 @@
-"""`Loader`: every look-up that waits at one turn of the event loop becomes one query.
+"""`Loader`: every look-up that waits in one tick of the event loop becomes one query.
 
 Nothing is cached, so an answer is never older than the request that asked for it.
 
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class _Gatherer(Generic[T, R]):
-    """Collects items of one loop turn and hands them, as batches, to `work` on a thread.
+    """Collects items of one loop tick and hands them, as batches, to `work` on a thread.
 
     `work` answers with one outcome per item, in order; an outcome that is an exception is raised
     at the waiting caller. At most `in_flight` batches run at once, at most `capacity` items wait.
@@ -111,9 +111,9 @@ class _Gatherer(Generic[T, R]):
 class Loader(Generic[K, V]):
     """`await loader.get(key)`: the row as it is now, or None.
 
-    `fetch(tx, keys)` answers all distinct keys of one turn with one query. `before(keys)`, if it is
+    `fetch(tx, keys)` answers all distinct keys of one tick with one query. `before(keys)`, if it is
     there, does what needs no database, ahead of the transaction: the same computation done for all
-    of a turn in one go finds its code and tables in the processor's caches.
+    of a tick in one go finds its code and tables in the processor's caches.
     """
 
     def __init__(
@@ -129,22 +129,22 @@ class Loader(Generic[K, V]):
         self._before = before
         self._database = database
         reader = database.reader()
-        self._lane: _Gatherer[K, V | None] | _Turns[K, V]
+        self._shared: _Gatherer[K, V | None] | _Ticks[K, V]
         if reader is not None:
-            self._lane = _Turns(reader, self._found, max_batch)
+            self._shared = _Ticks(reader, self._found, max_batch)
         else:
-            self._lane = _Gatherer(
+            self._shared = _Gatherer(
                 "loader", self._load, in_flight=2, max_batch=max_batch, capacity=capacity
             )
 
     async def get(self, key: K) -> V | None:
         """The value under this key, fetched together with whatever else waits; None when there is
         none."""
-        return await self._lane.submit(key)
+        return await self._shared.submit(key)
 
     def close(self) -> None:
         """Stop the thread or connection behind the loader; nothing may be asked afterwards."""
-        self._lane.close()
+        self._shared.close()
 
     def _load(self, keys: Sequence[K]) -> Sequence[V | BaseException | None]:
         found = self._found(self._database, list(dict.fromkeys(keys)))
@@ -164,7 +164,7 @@ def _next_turn() -> Generator[None, None, None]:
 
 
 class _Tick(Generic[K, V]):
-    """The keys of one loop turn, and in the next one what was found."""
+    """The keys of one loop tick, and in the next one what was found."""
 
     __slots__ = ("found", "keys")
 
@@ -173,8 +173,8 @@ class _Tick(Generic[K, V]):
         self.found: Mapping[K, V] | Exception | None = None
 
 
-class _Turns(Generic[K, V]):
-    """Reads on the loop: everybody waits for the next turn, and whoever has it first reads for all.
+class _Ticks(Generic[K, V]):
+    """Reads on the loop: everybody waits for the next tick, and whoever has it first reads for all.
 
     That spares a future for each of them, and nobody depends on a neighbour who goes away.
     """
@@ -191,24 +191,24 @@ class _Turns(Generic[K, V]):
         self._open: _Tick[K, V] | None = None  # which has not been read yet, so may be joined
 
     async def submit(self, key: K) -> V | None:
-        turn = self._open
-        if turn is None or len(turn.keys) >= self._max_batch:
-            turn = self._open = _Tick()
-        turn.keys[key] = None
+        tick = self._open
+        if tick is None or len(tick.keys) >= self._max_batch:
+            tick = self._open = _Tick()
+        tick.keys[key] = None
         await _next_turn()
-        if turn.found is None:
-            turn.found = self._read(turn)
-        if isinstance(turn.found, Exception):
-            raise turn.found
-        return turn.found.get(key)
+        if tick.found is None:
+            tick.found = self._read(tick)
+        if isinstance(tick.found, Exception):
+            raise tick.found
+        return tick.found.get(key)
 
     def close(self) -> None:
         self._reader.close()
 
-    def _read(self, turn: _Tick[K, V]) -> Mapping[K, V] | Exception:
-        if turn is self._open:
+    def _read(self, tick: _Tick[K, V]) -> Mapping[K, V] | Exception:
+        if tick is self._open:
             self._open = None
         try:
-            return self._find(self._reader, list(turn.keys))
+            return self._find(self._reader, list(tick.keys))
         except Exception as failure:  # each caller's own to handle
             return failure

@@ -1,4 +1,4 @@
-"""Writes of the fast lane: whatever waits at one turn of the loop is one transaction.
+"""Writes of the fast lane: whatever waits in one tick of the loop is one transaction.
 
 - `GroupWriter.submit` returns only after COMMIT, so "answered" still implies "stored".
 - A database has one `Committer` in a process. The shares of all its writers go into the same
@@ -75,8 +75,8 @@ _Outcomes = Sequence[Any]  # one per item; an exception is raised at whoever sub
 _Refused = dict[Condition[Any, Any], Exception]
 
 
-class _Turns:
-    """The turns of one event loop: which writers wait, and whether a transaction of theirs runs."""
+class _Ticks:
+    """The ticks of one event loop: which writers wait, and whether a transaction of theirs runs."""
 
     def __init__(self) -> None:
         self.waiting: dict[GroupWriter[Any, Any], None] = {}
@@ -90,7 +90,7 @@ class Committer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = Threads("committer", 1)
-        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
+        self._ticks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Ticks] = WeakKeyDictionary()
         self._lock = Lock()
         self._entered = self._open = 0
 
@@ -111,59 +111,59 @@ class Committer:
         else:
             self._thread.finish()
 
-    def turns(self, loop: asyncio.AbstractEventLoop) -> _Turns:
+    def ticks(self, loop: asyncio.AbstractEventLoop) -> _Ticks:
         """What waits for a commit in this event loop; made at the loop's first write."""
         with self._lock:
-            return self._turns.setdefault(loop, _Turns())
+            return self._ticks.setdefault(loop, _Ticks())
 
-    def schedule(self, loop: asyncio.AbstractEventLoop, turns: _Turns) -> None:
-        """Commit what waits, at the next turn or when the pause is over."""
-        if turns.scheduled or turns.running or not turns.waiting:
+    def schedule(self, loop: asyncio.AbstractEventLoop, ticks: _Ticks) -> None:
+        """Commit what waits, at the next tick or when the pause is over."""
+        if ticks.scheduled or ticks.running or not ticks.waiting:
             return
-        turns.scheduled = True
-        wait = turns.started + COMMIT_PAUSE - loop.time()
+        ticks.scheduled = True
+        wait = ticks.started + COMMIT_PAUSE - loop.time()
         if wait > 0:
-            loop.call_later(wait, self._start, loop, turns)
+            loop.call_later(wait, self._start, loop, ticks)
         else:
-            loop.call_soon(self._start, loop, turns)
+            loop.call_soon(self._start, loop, ticks)
 
-    def _start(self, loop: asyncio.AbstractEventLoop, turns: _Turns) -> None:
-        turns.scheduled = False
-        writers = sorted(turns.waiting, key=lambda writer: writer.place)
+    def _start(self, loop: asyncio.AbstractEventLoop, ticks: _Ticks) -> None:
+        ticks.scheduled = False
+        writers = sorted(ticks.waiting, key=lambda writer: writer.place)
         shares = [_Share(writer, writer.take()) for writer in writers]
-        turns.waiting = {writer: None for writer in writers if writer.has_more}
-        turns.running = True
-        turns.started = loop.time()
-        self._thread.run(lambda: self._run(loop, turns, shares))
+        ticks.waiting = {writer: None for writer in writers if writer.has_more}
+        ticks.running = True
+        ticks.started = loop.time()
+        self._thread.run(lambda: self._run(loop, ticks, shares))
 
     def _run(
-        self, loop: asyncio.AbstractEventLoop, turns: _Turns, shares: Sequence[_Share]
+        self, loop: asyncio.AbstractEventLoop, ticks: _Ticks, shares: Sequence[_Share]
     ) -> None:
         """On the committer's thread."""
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             try:
                 outcomes = _commit(self._database, shares, patience=PATIENCE)
             except Exception as failure:  # each share is tried alone
-                loop.call_soon_threadsafe(self._part, loop, turns, shares, failure)
+                loop.call_soon_threadsafe(self._part, loop, ticks, shares, failure)
             else:
-                loop.call_soon_threadsafe(self._settle, loop, turns, shares, outcomes)
+                loop.call_soon_threadsafe(self._settle, loop, ticks, shares, outcomes)
 
     def _settle(
         self,
         loop: asyncio.AbstractEventLoop,
-        turns: _Turns,
+        ticks: _Ticks,
         shares: Sequence[_Share],
         outcomes: Sequence[_Outcomes],
     ) -> None:
-        turns.running = False
+        ticks.running = False
         for share, each in zip(shares, outcomes, strict=True):
             _settle(share, each)
-        self.schedule(loop, turns)
+        self.schedule(loop, ticks)
 
     def _part(
         self,
         loop: asyncio.AbstractEventLoop,
-        turns: _Turns,
+        ticks: _Ticks,
         shares: Sequence[_Share],
         failure: Exception,
     ) -> None:
@@ -171,12 +171,12 @@ class Committer:
 
         The failure of a writer that was alone already is its own, unless it only had to wait.
         """
-        turns.running = False
+        ticks.running = False
         own = failure if len(shares) == 1 and not gave_up_waiting(failure) else None
         for share in shares:
-            turns.waiting.pop(share.writer, None)
-            share.writer.part(loop, turns, share, own)
-        self.schedule(loop, turns)
+            ticks.waiting.pop(share.writer, None)
+            share.writer.part(loop, ticks, share, own)
+        self.schedule(loop, ticks)
 
 
 class GroupWriter(Generic[T, R]):
@@ -204,7 +204,7 @@ class GroupWriter(Generic[T, R]):
         self._alone = Threads("writer", 1)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turns = _Turns()
+        self._ticks = _Ticks()
         self._waiting: list[_Waiting] = []
         self._parted = False
 
@@ -213,7 +213,7 @@ class GroupWriter(Generic[T, R]):
         here, and then nothing is written for `item`."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # a new loop (tests): what an old one left behind is nobody's
-            self._loop, self._turns = loop, self._committer.turns(loop)
+            self._loop, self._ticks = loop, self._committer.ticks(loop)
             self._waiting, self._parted = [], False
         if len(self._waiting) >= self._capacity:
             raise Unavailable("too many requests are waiting for the database", retry_after=1)
@@ -222,8 +222,8 @@ class GroupWriter(Generic[T, R]):
         if given is not None:
             given.taken = True
         if not self._parted:
-            self._turns.waiting[self] = None
-            self._committer.schedule(loop, self._turns)
+            self._ticks.waiting[self] = None
+            self._committer.schedule(loop, self._ticks)
         return await future
 
     def condition(self, item: T, refusal: Callable[[R], Exception | None]) -> Condition[T, R]:
@@ -252,34 +252,34 @@ class GroupWriter(Generic[T, R]):
     def part(
         self,
         loop: asyncio.AbstractEventLoop,
-        turns: _Turns,
+        ticks: _Ticks,
         share: _Share,
         failure: Exception | None,
     ) -> None:
         """Commit a share alone; `failure` is what it failed with when it was alone before."""
-        if turns is self._turns:
+        if ticks is self._ticks:
             self._parted = True
 
         def work() -> None:
             outcomes = _halved(self._database, share, failure)
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._rejoin, loop, turns, share, outcomes)
+                loop.call_soon_threadsafe(self._rejoin, loop, ticks, share, outcomes)
 
         self._alone.run(work)
 
     def _rejoin(
         self,
         loop: asyncio.AbstractEventLoop,
-        turns: _Turns,
+        ticks: _Ticks,
         share: _Share,
         outcomes: _Outcomes,
     ) -> None:
         _settle(share, outcomes)
-        if turns is self._turns:
+        if ticks is self._ticks:
             self._parted = False
             if self._waiting:
-                turns.waiting[self] = None
-                self._committer.schedule(loop, turns)
+                ticks.waiting[self] = None
+                self._committer.schedule(loop, ticks)
 
 
 def _commit(

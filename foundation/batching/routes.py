@@ -1,10 +1,10 @@
-"""The fast lane's request and answer: plain values, so that one handler serves two doors.
+"""The fast lane's request and answer: plain values, so that one handler serves both lanes.
 
-Door one is the pure-ASGI dispatcher in front of the framework (`server/web/hotpath.py`); door two
-is the FastAPI twin that `mount` registers, which OpenAPI and ordinary tests see. Both hand the
-handler the same `HotRequest` and send the same `HotAnswer`, byte for byte.
+The fast lane is the pure-ASGI dispatcher in front of the framework (`server/web/hotpath.py`); the
+ordinary one is the FastAPI twin that `mount` registers, which OpenAPI and ordinary tests see. Both
+hand the handler the same `HotRequest` and send the same `HotAnswer`, byte for byte.
 
-A handler may raise any `YinzhengError`; the doors turn it into RFC 9457 problem details. OAuth
+A handler may raise any `YinzhengError`; both lanes turn it into RFC 9457 problem details. OAuth
 endpoints answer their own RFC 6749 errors and never let one rise.
 """
 

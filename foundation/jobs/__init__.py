@@ -22,8 +22,8 @@ from foundation.database import Database
 from foundation.jobs.embedded import EmbeddedJobs, jobs
 from foundation.jobs.postgresql import PostgresqlJobs, install_engine, is_engine_table
 from foundation.jobs.work import (
-    HOUSE,
     LANES,
+    LOCAL,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
     OUTBOUND,
@@ -35,8 +35,8 @@ from foundation.jobs.work import (
 )
 
 __all__ = [
-    "HOUSE",
     "LANES",
+    "LOCAL",
     "LONGEST_WAIT",
     "MAX_ATTEMPTS",
     "OUTBOUND",

@@ -17,8 +17,8 @@ from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, not_, sel
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Tx, metadata
 from foundation.jobs.work import (
-    HOUSE,
     LANES,
+    LOCAL,
     LONGEST_WAIT,
     MOST_LISTED,
     Jobs,
@@ -127,7 +127,7 @@ class EmbeddedJobs(Jobs):
         """
         now = self._clock()
         longest = (LONGEST_WAIT[self.lane_of(task)] for task in tasks)
-        never = now + 2 * max(longest, default=LONGEST_WAIT[HOUSE])
+        never = now + 2 * max(longest, default=LONGEST_WAIT[LOCAL])
         held = jobs.c.lease_until.between(now, never)
         lost = and_(jobs.c.state == "running", not_(held))
         due = and_(jobs.c.state == "waiting", jobs.c.run_after <= now)

@@ -25,8 +25,8 @@ from sqlalchemy.exc import IntegrityError
 from foundation.columns import UtcDateTime
 from foundation.database import Tx, is_unique_violation, metadata
 from foundation.jobs.work import (
-    HOUSE,
     LANES,
+    LOCAL,
     LONGEST_WAIT,
     MOST_LISTED,
     Jobs,
@@ -38,10 +38,10 @@ from foundation.jobs.work import (
 
 POLL_SECONDS: Final = 0.2
 # procrastinate tells of new jobs at once; of a lock that became free only a look of ours does.
-_LOOK_SECONDS: Final = {HOUSE: 1.0}
+_LOOK_SECONDS: Final = {LOCAL: 1.0}
 _LOOK_SOON: Final = 0.1
 STALLED_SECONDS: Final = 30
-_QUEUES: Final = {lane: "yinzheng" if lane == HOUSE else f"yinzheng-{lane}" for lane in LANES}
+_QUEUES: Final = {lane: "yinzheng" if lane == LOCAL else f"yinzheng-{lane}" for lane in LANES}
 _BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)  # a priority is a 32-bit number
 
 # `faults` counts attempts that failed for a cause in the job itself.

@@ -1,4 +1,4 @@
-"""What rooms see of the job engine, and the rules that both engines follow (`foundation.jobs`)."""
+"""What callers see of the job engine, and the rules both engines follow (`foundation.jobs`)."""
 
 import threading
 import traceback
@@ -17,16 +17,16 @@ from foundation.errors import YinzhengError
 
 Task = Callable[[dict[str, Any]], None]
 
-HOUSE: Final = "house"
+LOCAL: Final = "local"
 OUTBOUND: Final = "outbound"
 # Lanes, and how many of their jobs are done at once by one process. What waits for somebody else's
 # server never stands in front of what does not.
-LANES: Final[Mapping[str, int]] = {HOUSE: 1, OUTBOUND: 8}
+LANES: Final[Mapping[str, int]] = {LOCAL: 1, OUTBOUND: 8}
 
 MAX_ATTEMPTS: Final = 8
 # Our own disk or database comes back in minutes; another office may be closed for the weekend.
 LONGEST_WAIT: Final[Mapping[str, timedelta]] = {
-    HOUSE: timedelta(minutes=5),
+    LOCAL: timedelta(minutes=5),
     OUTBOUND: timedelta(hours=1),
 }
 MOST_LISTED: Final = 1_000
@@ -55,7 +55,7 @@ class Trouble:
 
 
 class Jobs(ABC):
-    """What rooms see of the job engine."""
+    """What callers see of the job engine."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -63,7 +63,7 @@ class Jobs(ABC):
         self._tasks: dict[str, Task] = {}
         self._lanes: dict[str, str] = {}
 
-    def register(self, name: str, task: Task, *, lane: str = HOUSE) -> None:
+    def register(self, name: str, task: Task, *, lane: str = LOCAL) -> None:
         """Give a task its name; both the enqueuing and the working process do this at assembly.
 
         A task that talks to others' servers belongs into the lane `OUTBOUND`, and its jobs to one
@@ -73,8 +73,8 @@ class Jobs(ABC):
         self._lanes[name] = lane
 
     def lane_of(self, task: str) -> str:
-        """The lane of a task; `HOUSE` for one that no process of this version knows."""
-        return self._lanes.get(task, HOUSE)
+        """The lane of a task; `LOCAL` for one that no process of this version knows."""
+        return self._lanes.get(task, LOCAL)
 
     @abstractmethod
     def enqueue(
@@ -113,7 +113,7 @@ def is_outside(failure: BaseException) -> bool:
     return isinstance(failure, _OUTSIDE)
 
 
-def wait_after(attempts: int, failure: BaseException, lane: str = HOUSE) -> timedelta | None:
+def wait_after(attempts: int, failure: BaseException, lane: str = LOCAL) -> timedelta | None:
     """When to try again after so many attempts in a lane; None when it is over.
 
     Only failures of the job itself end it; the caller does not count the others among `attempts`.

@@ -1,7 +1,7 @@
 """Requests to addresses that somebody else told us (attack 29, OWASP SSRF).
 
 A client registers where its keys are and where it wants to be told things. Whoever can write such
-an address must not be able to make this house talk to itself, its database or a cloud's metadata.
+an address must not be able to make this process talk to itself, its database or a cloud's metadata.
 
 - https only; http only to this very machine, and only if this machine is allowed at all.
 - The name is resolved once; every address it has must be public or in a network the operator

@@ -54,14 +54,14 @@ def _inflated(body: bytes, longest: int) -> bytes:
     return part
 
 
-def _one(data: bytes, window: int, room: int) -> tuple[bytes, bytes]:
+def _one(data: bytes, window: int, longest: int) -> tuple[bytes, bytes]:
     """One compressed stream, and what follows it."""
     stream = zlib.decompressobj(window)
     try:
-        part = stream.decompress(data, room + 1)
+        part = stream.decompress(data, longest + 1)
     except zlib.error:
         raise NotDecoded("its compression is damaged") from None
-    if len(part) > room:
+    if len(part) > longest:
         raise NotDecoded("it is too long when it is decompressed")
     if not stream.eof:
         raise NotDecoded("its compression ends too early")

@@ -12,8 +12,8 @@ from sqlalchemy import update
 from foundation.database import Database
 from foundation.errors import Unavailable
 from foundation.jobs import (
-    HOUSE,
     LANES,
+    LOCAL,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
     OUTBOUND,
@@ -89,7 +89,7 @@ def test_what_is_unavailable_is_asked_again_until_it_answers_and_other_failures_
         engine.enqueue(tx, "task", {})
     for _ in range(20):
         engine.run_pending()
-        clock.advance(LONGEST_WAIT[HOUSE])
+        clock.advance(LONGEST_WAIT[LOCAL])
 
     assert len(attempts) == tried
 

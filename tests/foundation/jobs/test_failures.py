@@ -9,7 +9,7 @@ from sqlalchemy import exc
 from foundation.database import Database
 from foundation.errors import TooManyRequests, Unavailable
 from foundation.jobs import (
-    HOUSE,
+    LOCAL,
     LONGEST_WAIT,
     MAX_ATTEMPTS,
     EmbeddedJobs,
@@ -82,7 +82,7 @@ INSIDE = [
 @pytest.mark.parametrize("failure", OUTSIDE, ids=lambda failure: type(failure).__name__)
 def test_what_lies_outside_is_tried_again_for_as_long_as_it_takes(failure: Exception) -> None:
     assert is_outside(failure)
-    assert wait_after(10_000, failure) == LONGEST_WAIT[HOUSE]
+    assert wait_after(10_000, failure) == LONGEST_WAIT[LOCAL]
 
 
 @pytest.mark.parametrize("failure", INSIDE, ids=lambda failure: type(failure).__name__)
@@ -102,7 +102,7 @@ def test_attempts_that_failed_outside_are_not_counted_against_a_job(sqlite_datab
         engine.enqueue(tx, "task", {})
     for _ in range(40):
         engine.run_pending()
-        clock.advance(LONGEST_WAIT[HOUSE])
+        clock.advance(LONGEST_WAIT[LOCAL])
 
     assert len(failures) == 20 + MAX_ATTEMPTS
 
