@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 from bench import Asked, Row
 from bench.harness import RowFailed, not_measured
 from bench.registers import ISSUER, registers
-from bench.rooms import AUTHORITY, AUTHORITY_NAME, Rooms
+from bench.services import AUTHORITY, AUTHORITY_NAME, BenchServices
 from foundation.actor import Actor, ActorKind
 from foundation.clock import system_clock
 from ledger import Entry
@@ -47,36 +47,36 @@ def run(asked: Asked) -> list[Row]:
     rows: list[Row] = []
     with registers(asked) as folders:
         for size, folder in folders.items():
-            with _rooms(folder) as rooms:
-                rows += _measure(rooms, size, asked.seconds)
+            with _services(folder) as services:
+                rows += _measure(services, size, asked.seconds)
     return rows
 
 
 @contextmanager
-def _rooms(folder: Path) -> Iterator[Rooms]:
-    rooms = Rooms(folder, ISSUER)
+def _services(folder: Path) -> Iterator[BenchServices]:
+    services = BenchServices(folder, ISSUER)
     try:
-        yield rooms
+        yield services
     finally:
-        rooms.close()
+        services.close()
 
 
-def _measure(rooms: Rooms, size: int, seconds: float) -> list[Row]:
+def _measure(services: BenchServices, size: int, seconds: float) -> list[Row]:
     appends: list[float] = []
     numbers: list[float] = []
-    before, written = _count(rooms), 0
+    before, written = _count(services), 0
     deadline = time.monotonic() + 2 * seconds
     while time.monotonic() < deadline or len(appends) < 5:
         began = time.process_time()
-        written += asyncio.run(_append(rooms))
+        written += asyncio.run(_append(services))
         appends.append(TASKS * EACH / (time.process_time() - began))
         began = time.process_time()
         numbered = 0
-        while done := rooms.ledger.integrate(4096):
+        while done := services.ledger.integrate(4096):
             numbered += done
         numbers.append(numbered / (time.process_time() - began))
-    if _count(rooms) - before != written:
-        problem = RowFailed(f"{written} appends, {_count(rooms) - before} entries")
+    if _count(services) - before != written:
+        problem = RowFailed(f"{written} appends, {_count(services) - before} entries")
         return [not_measured(APPEND.format(rows=size), APPEND_OWED, str(problem))]
     return [
         _row(APPEND.format(rows=size), APPEND_OWED, appends),
@@ -84,10 +84,10 @@ def _measure(rooms: Rooms, size: int, seconds: float) -> list[Row]:
     ]
 
 
-async def _append(rooms: Rooms) -> int:
+async def _append(services: BenchServices) -> int:
     async def one(task: int) -> None:
         for at in range(EACH):
-            await rooms.ledger.record(_entry(task * EACH + at))
+            await services.ledger.record(_entry(task * EACH + at))
 
     await asyncio.gather(*map(one, range(TASKS)))
     return TASKS * EACH
@@ -122,8 +122,8 @@ def _row(work: str, owed: str, rates: list[float]) -> Row:
     )
 
 
-def _count(rooms: Rooms) -> int:
-    with rooms.database.read() as tx:
+def _count(services: BenchServices) -> int:
+    with services.database.read() as tx:
         tables = (ledger_outbox, ledger_entries)
         return sum(
             int(tx.execute(select(func.count()).select_from(table)).scalar_one())

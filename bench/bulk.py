@@ -18,7 +18,7 @@ import typst
 from bench import Asked, Row, inprocess
 from bench.harness import scratch
 from bench.registers import ISSUER
-from bench.rooms import CHUNK, Office, Rooms
+from bench.services import CHUNK, BenchServices, Office
 from certificates.issuing.making import Order
 from certificates.issuing.rendering import TEMPLATES, IssuedParts, open_fonts, page_data
 from certificates.register.status import Slot, choose_slots
@@ -38,15 +38,15 @@ def run(asked: Asked) -> list[Row]:
     """The rows of `asked.words`, about `asked.seconds` each."""
     rows: list[Row] = []
     with scratch() as name:
-        rooms = Rooms(Path(name), ISSUER)
+        services = BenchServices(Path(name), ISSUER)
         try:
-            office = Office.open(rooms)
+            office = Office.open(services)
             if "render" in asked.words:
                 rows += _render_and_seal(office, asked.seconds)
             if "bulk" in asked.words:
                 rows.append(_json_renditions(office, asked.seconds))
         finally:
-            rooms.close()
+            services.close()
     return rows
 
 
@@ -56,14 +56,14 @@ def _render_and_seal(office: Office, seconds: float) -> list[Row]:
     All three draw the same page: with a credential and an offline code that were really made, since
     their length is what the attachment and the larger symbol cost.
     """
-    kind, rooms = office.rooms.kind(), office.rooms
+    kind, services = office.services.kind(), office.services
     compiler = typst.Compiler(
         TEMPLATES / kind.layout.template, root=TEMPLATES, font_paths=open_fonts()
     )
 
     def all_renditions() -> Callable[[], object]:
         order, slot = _order(office)
-        return lambda: rooms.certificates.maker.make(order, office.seal, slot, _now())
+        return lambda: services.certificates.maker.make(order, office.seal, slot, _now())
 
     def page_and_seal() -> Callable[[], object]:
         order, issued = _to_draw(office)
@@ -91,35 +91,37 @@ def _render_and_seal(office: Office, seconds: float) -> list[Row]:
 
 def _order(office: Office) -> tuple[Order, Slot]:
     now = _now()
-    return office.order(office.rooms.kind(), 0, now), choose_slots(office.rooms.database, 1, now)[0]
+    return office.order(office.services.kind(), 0, now), choose_slots(
+        office.services.database, 1, now
+    )[0]
 
 
 def _to_draw(office: Office) -> tuple[Order, IssuedParts]:
     """An order, and the credential and the code that its page shows."""
     order, slot = _order(office)
-    unseen = replace(order, kind=office.rooms.kind(["dc+sd-jwt", "cwt-qr"]))
-    made = office.rooms.certificates.maker.make(unseen, office.seal, slot, _now())
+    unseen = replace(order, kind=office.services.kind(["dc+sd-jwt", "cwt-qr"]))
+    made = office.services.certificates.maker.make(unseen, office.seal, slot, _now())
     return order, IssuedParts(made.files["dc+sd-jwt"].decode(), made.files["cwt-qr"].decode())
 
 
 def _sealed(office: Office, order: Order, issued: IssuedParts) -> SealedDocument:
     kind, now = order.kind, _now()
-    return office.rooms.signing.seal_pdf(
+    return office.services.signing.seal_pdf(
         office.seal,
-        office.rooms.certificates.renderer.pdf(kind, order.content, now, issued),
+        office.services.certificates.renderer.pdf(kind, order.content, now, issued),
         order.approval,
         content_digest=order.content.digest,
         now=now,
         box=kind.layout.seal_box,
         reason=kind.labels[kind.layout.languages[0]],
         # as `make`: the use of the key is recorded by whoever keeps the document
-        trail=PendingUses(),
+        pending_uses=PendingUses(),
     )
 
 
 def _json_renditions(office: Office, seconds: float) -> Row:
     """Credentials issued and kept with their ledger entries, per second of one core."""
-    kind, at = office.rooms.kind(["dc+sd-jwt"]), 0
+    kind, at = office.services.kind(["dc+sd-jwt"]), 0
     rates: list[float] = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline or len(rates) < 3:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import Asked
 from bench.harness import scratch
-from bench.rooms import TYPE, Office, Rooms
+from bench.services import TYPE, BenchServices, Office
 from certificates.identifier import organisation_check
 from foundation.actor import SYSTEM
 from idp import Client
@@ -62,24 +62,24 @@ def filled(folder: Path, sizes: Sequence[int]) -> dict[int, Path]:
 
 def _open_office(folder: Path) -> None:
     folder.mkdir(parents=True)
-    rooms = Rooms(folder, ISSUER)
-    Office.open(rooms)
-    (folder / SECRET).write_text(register_asker(rooms))
-    rooms.close()
+    services = BenchServices(folder, ISSUER)
+    Office.open(services)
+    (folder / SECRET).write_text(register_asker(services))
+    services.close()
 
 
 def _grow(folder: Path, start: int, size: int) -> None:
     began = time.monotonic()
-    rooms = Rooms(folder, ISSUER)
-    Office.found(rooms).fill(size, start)
-    while rooms.ledger.integrate(4096):
+    services = BenchServices(folder, ISSUER)
+    Office.found(services).fill(size, start)
+    while services.ledger.integrate(4096):
         pass
-    rooms.close()
+    services.close()
     spent = time.monotonic() - began
     print(f"  filled a register of {size:,} licences in {spent:.0f} s", file=sys.stderr)
 
 
-def register_asker(rooms: Rooms) -> str:
+def register_asker(services: BenchServices) -> str:
     """A client of the asking department; answers its secret."""
     names = dict.fromkeys(("zh-Hans", "zh-Hant", "en"), "Bench")
     client = Client(
@@ -92,11 +92,11 @@ def register_asker(rooms: Rooms) -> str:
         organisation_name="示例市食品安全局",
         grant_types=("client_credentials",),
         scopes=("certificates.verify",),
-        resources=(rooms.idp.api_audience,),
+        resources=(services.idp.api_audience,),
     )
-    with rooms.database.write() as tx:
-        rooms.purposes.grant(tx, ASKER, TYPE, PURPOSE)
-        return rooms.idp.clients.register(tx, client, by=SYSTEM).client_secret
+    with services.database.write() as tx:
+        services.purposes.grant(tx, ASKER, TYPE, PURPOSE)
+        return services.idp.clients.register(tx, client, by=SYSTEM).client_secret
 
 
 def _copy(source: Path, target: Path) -> Path:

@@ -3,7 +3,7 @@
 
 `stock` is what its documentation shows: `SimpleSigner`, `PdfSigner.sign_pdf`. `tuned` is what a
 careful user can reach without changing the library: the private key is loaded once (stock loads and
-checks it for every signature), room for the signature is fixed (stock signs twice, the first time
+checks it for every signature), space for the signature is fixed (stock signs twice, the first time
 to learn the size), and every object that can be shared is made once.
 
 Both make the seal we make: certification with no changes allowed, PAdES, the same vector picture in
@@ -43,7 +43,7 @@ from keys.timestamping.timestamps import TimestampAuthority
 from signing.models import Box
 
 FIELD = "Seal"
-RESERVED = 16_384  # bytes of hexadecimal digits; the tuned one's fixed room
+RESERVED = 16_384  # bytes of hexadecimal digits; the tuned one's fixed size
 
 
 class InProcess(timestamps.TimeStamper):

@@ -20,7 +20,7 @@ from bench import Asked, Row, inprocess
 from bench.harness import Measured, RowFailed, not_measured, scratch
 from bench.registers import ISSUER
 from bench.rival_pyhanko import PyHanko, validate
-from bench.rooms import Office, Rooms
+from bench.services import BenchServices, Office
 from certificates.bulk.store import STEP
 from certificates.issuing.rendering import IssuedParts
 from keys.custody.signing_policy import PendingUses
@@ -44,15 +44,15 @@ def run(asked: Asked) -> list[Row]:
     """The rows of `asked.words`, about `asked.seconds` for each contender."""
     rows: list[Row] = []
     with scratch() as name:
-        rooms = Rooms(Path(name), ISSUER)
+        services = BenchServices(Path(name), ISSUER)
         try:
-            bench = _Bench(Office.open(rooms))
+            bench = _Bench(Office.open(services))
             if "seal" in asked.words:
-                rows += [*bench.seal_pdf(asked.seconds), *_credentials(rooms, asked.seconds)]
+                rows += [*bench.seal_pdf(asked.seconds), *_credentials(services, asked.seconds)]
             if "verify-pdf" in asked.words:
                 rows.append(bench.verify_pdf(asked.seconds))
         finally:
-            rooms.close()
+            services.close()
     return rows
 
 
@@ -60,13 +60,15 @@ class _Bench:
     """One approved page, and how each side seals it."""
 
     def __init__(self, office: Office) -> None:
-        self._rooms, self._seal = office.rooms, office.seal
-        kind, now = office.rooms.kind(), datetime.now(UTC)
+        self._services, self._seal = office.services, office.seal
+        kind, now = office.services.kind(), datetime.now(UTC)
         self._order = office.order(kind, 1, now)
         self._box = kind.layout.seal_box
         issued = IssuedParts(secrets.token_urlsafe(3000), "YZ1:" + secrets.token_hex(240).upper())
-        self._pdf = office.rooms.certificates.renderer.pdf(kind, self._order.content, now, issued)
-        keys = office.rooms.keys
+        self._pdf = office.services.certificates.renderer.pdf(
+            kind, self._order.content, now, issued
+        )
+        keys = office.services.keys
         root, lists = keys.authority.certificate("root"), keys.revocation_lists("tsa")
         self._rival = PyHanko(keys.timestamps, self._seal.picture, self._box, root, lists)
         self._roots = [root, self._rival.root]
@@ -124,10 +126,10 @@ class _Bench:
         """Is it sealed, by whom, when, unchanged, under which seal? Against pyHanko's answer to
         the first four."""
         sealed = self._ours()
-        if self._rooms.signing.validate_pdf(sealed).indication != "valid":
+        if self._services.signing.validate_pdf(sealed).indication != "valid":
             raise RowFailed("our own seal is not valid")
         contenders: dict[str, inprocess.Prepare] = {
-            "yinzheng": lambda: lambda: self._rooms.signing.validate_pdf(sealed),
+            "yinzheng": lambda: lambda: self._services.signing.validate_pdf(sealed),
             STOCK: lambda: lambda: validate(sealed, self._roots),
         }
         spent = inprocess.in_turns(contenders, seconds)
@@ -136,15 +138,15 @@ class _Bench:
     def _batch(self, level: Level) -> bytes:
         """As a batch worker seals: the uses of the key are recorded in one commit, with the last
         of the documents."""
-        trails = [PendingUses() for _ in range(SEALS)]
-        sealed = [self._ours(trail, level) for trail in trails]
-        with self._rooms.database.write() as tx:
-            self._rooms.keys.keep(tx, trails)
+        pending_uses = [PendingUses() for _ in range(SEALS)]
+        sealed = [self._ours(pending_uses, level) for pending_uses in pending_uses]
+        with self._services.database.write() as tx:
+            self._services.keys.keep(tx, pending_uses)
         return sealed[-1]
 
-    def _ours(self, trail: PendingUses | None = None, level: Level = "B-T") -> bytes:
+    def _ours(self, pending_uses: PendingUses | None = None, level: Level = "B-T") -> bytes:
         order = self._order
-        return self._rooms.signing.seal_pdf(
+        return self._services.signing.seal_pdf(
             self._seal,
             self._pdf,
             order.approval,
@@ -152,7 +154,7 @@ class _Bench:
             now=datetime.now(UTC),
             box=self._box,
             level=level,
-            trail=trail,
+            pending_uses=pending_uses,
         ).data
 
 
@@ -166,14 +168,14 @@ def _must_be_certified(name: str, pdf: bytes, roots: list[bytes]) -> None:
 # --- credentials --------------------------------------------------------------------------------
 
 
-def _credentials(rooms: Rooms, seconds: float) -> list[Measured]:
-    rooms.keys.ensure(CREDENTIAL_USE)
+def _credentials(services: BenchServices, seconds: float) -> list[Measured]:
+    services.keys.ensure(CREDENTIAL_USE)
     key = ec.generate_private_key(ec.SECP256R1())
     message = secrets.token_bytes(1200)
     signature = key.sign(message, ES256)
     public = key.public_key()
-    trusted = rooms.keys.trusted(CREDENTIAL_USE)
-    texts = iter(_issue(rooms) for _ in range(1 << 30))
+    trusted = services.keys.trusted(CREDENTIAL_USE)
+    texts = iter(_issue(services) for _ in range(1 << 30))
 
     def verify() -> Callable[[], object]:
         fresh = [next(texts) for _ in range(REPEATS)]  # never one that was seen before
@@ -181,7 +183,7 @@ def _credentials(rooms: Rooms, seconds: float) -> list[Measured]:
 
     issued = inprocess.in_turns(
         {
-            "yinzheng": lambda: _repeat(lambda: _issue(rooms)),
+            "yinzheng": lambda: _repeat(lambda: _issue(services)),
             "raw P-256 sign": lambda: _repeat(lambda: key.sign(message, ES256)),
         },
         seconds,
@@ -210,10 +212,10 @@ def _repeat(work: Callable[[], object]) -> Callable[[], object]:
     return lambda: [work() for _ in range(REPEATS)]
 
 
-def _issue(rooms: Rooms) -> str:
+def _issue(services: BenchServices) -> str:
     now = datetime.now(UTC)
     return sd_jwt_vc.issue(
-        rooms.keys,
+        services.keys,
         CREDENTIAL_USE,
         vct="https://bench.yinzheng.test/vct",
         claims=CLAIMS,

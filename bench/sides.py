@@ -1,6 +1,6 @@
 """The two sides of the OAuth comparison, each as facts: where it listens, who may ask what.
 
-Ours are the real rooms behind the real fast-lane door, on a durable SQLite file, seeded through the
+Ours are the real services behind the real fast lane, on a durable SQLite file, seeded through the
 real services before the server starts. The rival runs under Node from `bench/rivals/oidc-provider`;
 its codes are made by its own classes inside its own process.
 """
@@ -20,7 +20,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from bench.harness import ROOT, RowFailed, Server, free_port, start
-from bench.rooms import Rooms
+from bench.services import BenchServices
 from foundation.actor import SYSTEM
 from foundation.clock import system_clock
 from foundation.ids import uuid7
@@ -67,12 +67,12 @@ def start_ours(folder: Path, codes: int, url: str = "") -> Side:
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     verifier = secrets.token_urlsafe(32)
-    rooms = Rooms(folder, issuer, url)
+    services = BenchServices(folder, issuer, url)
     try:
-        secret = _register(rooms)
-        made = _add_codes(rooms, codes, verifier)
+        secret = _register(services)
+        made = _add_codes(services, codes, verifier)
     finally:
-        rooms.close()
+        services.close()
     server = serve("yinzheng", folder, issuer, port, url)
     return Side(
         name="yinzheng",
@@ -90,8 +90,8 @@ def start_ours(folder: Path, codes: int, url: str = "") -> Side:
 
 
 def serve(name: str, folder: Path, issuer: str, port: int, url: str = "") -> Server:
-    """Start a process that serves the rooms of `folder`."""
-    command = [sys.executable, "-m", "bench.serve_rooms", str(folder), str(port), issuer]
+    """Start a process that serves the register of `folder`."""
+    command = [sys.executable, "-m", "bench.serve", str(folder), str(port), issuer]
     return start(name, [*command, url] if url else command, folder=folder, port=port)
 
 
@@ -103,7 +103,7 @@ def ledger_entries(folder: Path) -> int:
     return sum(counts)
 
 
-def _register(rooms: Rooms) -> str:
+def _register(services: BenchServices) -> str:
     client = Client(
         client_id="bench",
         profile="standard",
@@ -117,18 +117,18 @@ def _register(rooms: Rooms) -> str:
         scopes=("openid", "offline_access", SCOPE),
         resources=(RESOURCE,),
     )
-    with rooms.database.write() as tx:
-        return rooms.idp.clients.register(tx, client, by=SYSTEM).client_secret
+    with services.database.write() as tx:
+        return services.idp.clients.register(tx, client, by=SYSTEM).client_secret
 
 
-def _add_codes(rooms: Rooms, count: int, verifier: str) -> list[str]:
+def _add_codes(services: BenchServices, count: int, verifier: str) -> list[str]:
     """Codes as the authorization endpoint makes them, but good for an hour: a run takes longer
     than the sixty seconds a code normally lives."""
     now = system_clock()
     challenge = challenge_of(verifier)
     names = [uuid7(now) for _ in range(count)]
     made = [new_code(name) for name in names]
-    with rooms.database.write() as tx:
+    with services.database.write() as tx:
         for name, code in zip(names, made, strict=True):
             authorization = Authorization(
                 person_id=f"p_{secrets.token_urlsafe(16)}",

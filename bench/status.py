@@ -20,7 +20,7 @@ from sqlalchemy import insert, select, update
 from bench import Asked, Row, sides
 from bench.harness import RowFailed, Server, free_port, not_measured
 from bench.registers import ISSUER, registers
-from bench.rooms import AUTHORITY, AUTHORITY_NAME, Rooms
+from bench.services import AUTHORITY, AUTHORITY_NAME, BenchServices
 from certificates import State
 from certificates.models import certificates, status_changes, status_lists
 from certificates.register.status import SIZE, get
@@ -51,16 +51,16 @@ def run(asked: Asked) -> list[Row]:
 
 def _measure(folder: Path, size: int, seconds: float) -> Row:
     work = WORK.format(rows=size)
-    rooms = Rooms(folder, ISSUER)
+    services = BenchServices(folder, ISSUER)
     server = sides.serve(f"status {size}", folder, ISSUER, free_port())
     try:
-        _revoke_many(rooms)
-        waits = _revocations(rooms, server, seconds)
+        _revoke_many(services)
+        waits = _revocations(services, server, seconds)
     except RowFailed as problem:
         return not_measured(work, OWED, str(problem))
     finally:
         server.stop()
-        rooms.close()
+        services.close()
     middle = statistics.median(waits)
     print(
         f"  {work}: {middle:.0f} ms, at most {max(waits):.0f}, {len(waits)} times", file=sys.stderr
@@ -70,14 +70,14 @@ def _measure(folder: Path, size: int, seconds: float) -> Row:
     )
 
 
-def _revocations(rooms: Rooms, server: Server, seconds: float) -> list[float]:
+def _revocations(services: BenchServices, server: Server, seconds: float) -> list[float]:
     waits: list[float] = []
-    victims = iter(_active(rooms, 10_000))
+    victims = iter(_active(services, 10_000))
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline or len(waits) < FEWEST:
         identifier, list_id, index = next(victims)
         began = time.perf_counter()
-        rooms.certificates.change_state(OFFICER, identifier, State.REVOKED, "serious_violation")
+        services.certificates.change_state(OFFICER, identifier, State.REVOKED, "serious_violation")
         seen = _published_value(server, list_id, index)
         waits.append((time.perf_counter() - began) * 1000)
         if seen == 0:
@@ -94,17 +94,17 @@ def _published_value(server: Server, list_id: int, index: int) -> int:
     return get(zlib.decompress(b64url_decode(claims["status_list"]["lst"])), index)
 
 
-def _active(rooms: Rooms, count: int) -> list[tuple[str, int, int]]:
+def _active(services: BenchServices, count: int) -> list[tuple[str, int, int]]:
     c = certificates.c
     query = select(c.identifier, c.status_list, c.status_index).where(c.state == State.ACTIVE)
-    with rooms.database.read() as tx:
+    with services.database.read() as tx:
         return [(each[0], each[1], each[2]) for each in tx.execute(query.limit(count))]
 
 
-def _revoke_many(rooms: Rooms) -> None:
+def _revoke_many(services: BenchServices) -> None:
     """History of the first list: slots without a certificate, so nobody's state is touched."""
     now, choose = system_clock(), random.Random(3)
-    with rooms.database.write() as tx:
+    with services.database.write() as tx:
         c = certificates.c
         taken = set(tx.execute(select(c.status_index).where(c.status_list == 1)).scalars())
         slots = [slot for slot in choose.sample(range(SIZE), EARLIER) if slot not in taken]

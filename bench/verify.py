@@ -33,7 +33,7 @@ from bench.harness import (
     start,
 )
 from bench.registers import BASIS, ISSUER, PURPOSE, SECRET, registers
-from bench.rooms import number
+from bench.services import number
 
 ONE = "verify by number among {rows:,}, entry committed"
 ONE_UNSEEN = "the same for licences not asked about before, {rows:,}"

@@ -25,7 +25,7 @@ Use = Annotated[str, typer.Argument(help='what the key is for: "idp.tokens", "ts
 
 
 def build(open_keys: OpenKeys) -> typer.Typer:
-    """The commands over a house that `open_keys` opens and closes."""
+    """The commands over the keys that `open_keys` opens and closes."""
     app = typer.Typer(help="Keys, their states and their rotation.", no_args_is_help=True)
 
     @app.command("list")

@@ -1,4 +1,4 @@
-"""What the key room publishes: keys, certificates, their status, and time-stamps.
+"""What the key service publishes: keys, certificates, their status, and time-stamps.
 
     GET  /keys/jwks.json        JWK Set (fast lane)
     GET  /pki/ca.crt            the root certificate, DER
@@ -73,7 +73,7 @@ _OCSP: Final = _Exchange(
 
 
 def router(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> APIRouter:
-    """The room's routes; the fast-lane ones are the same handlers as `hot_routes`."""
+    """All routes of the keys; the fast-lane ones are the same handlers as `hot_routes`."""
     routes = APIRouter(tags=["keys"])
 
     def answer_ca() -> Response:
@@ -103,7 +103,7 @@ def router(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> APIRouter:
 
 
 def hot_routes(keys: Keys, uses: Sequence[str] = PUBLISHED_USES) -> list[HotRoute]:
-    """The fast-lane routes of this room."""
+    """The fast-lane routes of the keys."""
     return [
         HotRoute(
             "GET",

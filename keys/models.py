@@ -1,4 +1,4 @@
-"""Tables and value types of the key room.
+"""Tables and value types of the keys.
 
 - A private key leaves its backend only wrapped (`handle`): an encrypted envelope or an HSM URI.
 - One use has at most one active key, in whatever number of processes: a partial unique index.

@@ -4,9 +4,9 @@
   label in a hardware module both carry it), so whoever can write the database cannot loosen it.
 - A key of the use "seal/…" signs by order only: a `SigningAuthorization` says which content,
   approved by whom, drafted by another, is sealed at whose request. No order, no signature: dual
-  control is checked here, beside the key, whatever the floors above have checked before (NIST SP
+  control is checked here, beside the key, whatever the packages above have checked before (NIST SP
   800-57 part 1 §8.2.2; 国办发〔2025〕33号: each use of an electronic seal is recorded).
-- The time an order claims is compared with the key room's own clock: nobody seals in the past.
+- The time an order claims is compared with the key holder's own clock: nobody seals in the past.
 """
 
 import hashlib

@@ -58,7 +58,7 @@ class Keys:
 
     `backend` makes new keys; `older_backends` still open theirs. `public_url` is written into
     certificates as the place of `/pki/…` (left out when empty), `name` is the organisation that the
-    certificate authority says it is; `time_source` stamps what is sealed (left out: the house's own
+    certificate authority says it is; `time_source` stamps what is sealed (left out: our own
     authority, which also answers at /tsa). `monotonic` counts seconds for
     the caches and is only replaced by tests.
     """
@@ -168,25 +168,25 @@ class Keys:
         message: bytes,
         *,
         order: SigningAuthorization | None = None,
-        trail: PendingUses | None = None,
+        pending_uses: PendingUses | None = None,
     ) -> Signature:
         """Sign a whole message; the signature is in JOSE/COSE form.
 
         A seal key needs an `order`. Its use is recorded before the signature exists, in a
-        transaction of its own, or in the caller's, which then must `keep` the `trail`. Raises
-        `OrderRefused`, `KeyMayNotSign`, `SigningRateExceeded`, `KeyStoreUnavailable`.
+        transaction of its own, or in the caller's, which then must `keep` the `pending_uses`.
+        Raises `OrderRefused`, `KeyMayNotSign`, `SigningRateExceeded`, `KeyStoreUnavailable`.
         """
         if order is None:
             stored = self._current(use)
             value = self._custody.jose_signer(stored)(message)
             return Signature(stored.key.kid, stored.key.algorithm, value)
-        return self.sign_many(use, [SigningRequest(message, order)], trail=trail)[0]
+        return self.sign_many(use, [SigningRequest(message, order)], pending_uses=pending_uses)[0]
 
     async def off_loop(self, act: Callable[[], T]) -> T:
         """What `act`, which signs, answers or raises; for whoever stands on the event loop.
 
         Keys of this process sign in less time than a thread takes to be asked. Any other custody
-        may fall silent: then only threads of this room wait for it, and all else is answered.
+        may fall silent: then only threads of this service wait for it, and all else is answered.
         """
         return act() if self._prompt else await self.on_thread(act)
 
@@ -195,21 +195,25 @@ class Keys:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
 
     def sign_many(
-        self, use: str, requests: Sequence[SigningRequest], *, trail: PendingUses | None = None
+        self,
+        use: str,
+        requests: Sequence[SigningRequest],
+        *,
+        pending_uses: PendingUses | None = None,
     ) -> list[Signature]:
         """Sign several messages with one key: one check, one record, all of them or none."""
         stored = self._current(use)
         kid, row = stored.key.kid, algorithm_row(stored.key.algorithm)
-        signed = self._custody.sign(stored, requests, trail)
+        signed = self._custody.sign(stored, requests, pending_uses)
         return [Signature(kid, row.name, row.to_jose(each)) for each in signed]
 
-    def keep(self, tx: Tx, trails: Iterable[PendingUses]) -> None:
+    def keep(self, tx: Tx, pending_uses: Iterable[PendingUses]) -> None:
         """Record uses of seal keys in the transaction that keeps what they sealed.
 
         A key that was stopped meanwhile fails the transaction (`KeyMayNotSign`), and a key cannot
         be stopped before the transaction ends: what is kept was sealed by a key in use.
         """
-        uses = [use for trail in trails for use in trail.uses]
+        uses = [use for pending_uses in pending_uses for use in pending_uses.uses]
         if not uses:
             return
         states = store.states_held(tx, {use.kid for use in uses})
@@ -241,11 +245,11 @@ class Keys:
         typ: str,
         header: Mapping[str, object] | None = None,
         order: SigningAuthorization | None = None,
-        trail: PendingUses | None = None,
+        pending_uses: PendingUses | None = None,
     ) -> str:
         """A compact JWS of type `typ` with our `kid`; `header` adds parameters such as `x5c`.
 
-        `order` and `trail` as for `sign`.
+        `order` and `pending_uses` as for `sign`.
         """
         stored = self._current(use)
         prefix = self._header(stored.key, typ) if not header else _header(stored.key, typ, header)
@@ -253,7 +257,9 @@ class Keys:
         if order is None:
             return assemble(prefix, body, self._custody.jose_signer(stored))
         return assemble(
-            prefix, body, lambda message: self.sign(use, message, order=order, trail=trail).value
+            prefix,
+            body,
+            lambda message: self.sign(use, message, order=order, pending_uses=pending_uses).value,
         )
 
     def jwks(self, *uses: str) -> dict[str, Any]:

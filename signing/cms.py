@@ -105,8 +105,8 @@ class SignerTemplate:
         )
         return sequence(SIGNED_DATA, explicit(0, sequence(self.data_head, tlv(0x31, signer))))
 
-    def room(self, token_size: int) -> int:
-        """Bytes that hold any signature of this template with a token of `token_size` bytes."""
+    def longest_signature(self, token_size: int) -> int:
+        """Bytes enough for any signature of this template with a token of `token_size` bytes."""
         attributes = len(self.attributes_before) + 64 + len(self.attributes_after)
         fixed = len(self.data_head) + len(self.signer_head) + len(self.algorithm.cms_identifier)
         return fixed + attributes + _LARGEST_SIGNATURE + _HEADERS + token_size

@@ -16,19 +16,19 @@ import typer
 from foundation.errors import Conflict
 from signing.foreign.examination import OWN
 from signing.formats import SIGNATURES, UNMARKED, USUAL_BOX, SealPlace
-from signing.uses import Rooms, seal_under_permit
+from signing.uses import SealUseServices, seal_under_permit
 from signing.validation.report import to_json, to_lines
 
 _EXITS = {"valid": 0, "invalid": 3, "unknown": 4}
 
 
-OpenRooms = Callable[[], AbstractContextManager[Rooms]]
+OpenServices = Callable[[], AbstractContextManager[SealUseServices]]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 ToSeal = Annotated[Path, typer.Argument(help="the file to seal", exists=True, dir_okay=False)]
 
 
-def build(open_rooms: OpenRooms) -> typer.Typer:
-    """The commands over a house that `open_rooms` opens and closes."""
+def build(open_services: OpenServices) -> typer.Typer:
+    """The commands over the services that `open_services` opens and closes."""
     app = typer.Typer(help="Seal and validate documents.", no_args_is_help=True)
 
     @app.command()
@@ -39,8 +39,8 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
     ) -> None:
         """Say whether a document is sealed, by whom, when, and whether it is unchanged."""
         beside = signature.read_bytes() if signature else b""
-        with open_rooms() as rooms:
-            found = rooms.signing.validate(file.read_bytes(), beside, OWN)
+        with open_services() as services:
+            found = services.signing.validate(file.read_bytes(), beside, OWN)
         if json:
             typer.echo(orjson.dumps(to_json(found), option=orjson.OPT_INDENT_2))
         else:
@@ -71,10 +71,10 @@ def build(open_rooms: OpenRooms) -> typer.Typer:
         """Seal a file under a permit that two people gave: a PDF on a page, any file beside it."""
         if output.exists():
             raise Conflict(f"{output} exists; nothing is overwritten and nothing was sealed")
-        with open_rooms() as rooms:
+        with open_services() as services:
             place = SealPlace(box, page - 1)
             done = seal_under_permit(
-                rooms, file.read_bytes(), seal_id, permit, purpose, SIGNATURES[form], place
+                services, file.read_bytes(), seal_id, permit, purpose, SIGNATURES[form], place
             )
         write_new(output, done.data)
         pending = ", time-stamp pending" if done.time_stamp_pending else ""

@@ -1,4 +1,4 @@
-"""The signing room's machine interface.
+"""Signing's machine interface.
 
     POST /api/v1/documents/validate     a sealed PDF, a CMS, or a file and the signature beside it
 
@@ -25,7 +25,7 @@ SCOPE = "certificates.verify"
 
 
 def router(signing: Signing, require: Require) -> APIRouter:
-    """The room's routes."""
+    """All routes of signing."""
     routes = APIRouter(tags=["documents"])
     allowed: Callable[..., Any] = require(SCOPE)
 

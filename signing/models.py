@@ -46,7 +46,7 @@ seals = Table(
 )
 
 # One application per version of a seal: the first asks for the seal, the others for a new key or
-# picture. A rejected one makes room for the next.
+# picture. After a rejected one the next may be applied for.
 seal_applications = Table(
     "seal_applications",
     metadata,
@@ -150,7 +150,7 @@ class SealKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SealWish:
+class SealApplication:
     """What somebody applies for.
 
     `owner` is the department's 18-character code, `name` the statutory name on the arc, `code` the
@@ -198,7 +198,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Somebody's wish for a seal, or for a new version of one, and what another decided."""
+    """Somebody's application for a seal, or for a new version of one, and what another decided."""
 
     seal_id: str
     version: int
@@ -263,7 +263,7 @@ class SealChange:
 
 @dataclass(frozen=True, slots=True)
 class SealAct:
-    """Something that was done to a seal or a permit, for the record of the whole house.
+    """Something that was done to a seal or a permit, for the ledger.
 
     `kind` is a stable word ("seal.suspended"); `details` are codes that anybody may read; `private`
     is what people wrote.
@@ -277,7 +277,7 @@ class SealAct:
     private: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-# Keeps an act, in the transaction that takes it; this room does not know the ledger.
+# Keeps an act, in the transaction that takes it; this package does not know the ledger.
 Record = Callable[[Tx, SealAct], None]
 
 
@@ -296,7 +296,7 @@ class Approval:
     reference: str = "direct"
 
     def order(self, now: datetime, *, purpose: str = "", actor: str = "") -> SigningAuthorization:
-        """What the key room wants to know before the key of a seal signs; by the approver."""
+        """What a key's policy wants to know before the key of a seal signs; by the approver."""
         return SigningAuthorization(
             document=self.content_digest,
             approval=self.reference,
@@ -378,9 +378,9 @@ class SealFacts:
 class Validation:
     """What is known about a document after asking all six questions.
 
-    `format` is the name of a signature format, or "unknown". The room below certificates cannot
-    answer `status` and `validity`; they stay "unknown" here and do not count. `indication` is
-    "valid" only when the other four pass.
+    `format` is the name of a signature format, or "unknown". This package, below certificates,
+    cannot answer `status` and `validity`; they stay "unknown" here and do not count. `indication`
+    is "valid" only when the other four pass.
     """
 
     format: str

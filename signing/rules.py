@@ -28,7 +28,7 @@ from signing.errors import (
     SealNotUsableNow,
     UnknownSeal,
 )
-from signing.models import Approval, Permit, Seal, SealKind, SealState, SealWish
+from signing.models import Approval, Permit, Seal, SealApplication, SealKind, SealState
 
 _NEXT = {
     SealState.APPLIED: {SealState.APPROVED, SealState.REJECTED},
@@ -77,18 +77,18 @@ def must_be_next(now: SealState, to: SealState) -> None:
         raise IllegalSealChange(f"a seal that is {now} cannot become {to}")
 
 
-def must_be_a_wish(wish: SealWish) -> None:
+def must_be_an_application(application: SealApplication) -> None:
     """Refuse a seal whose words do not fit its kind, or that nobody would keep."""
-    must_be_a_name(wish.name)
-    must_be_a_code(wish.code)
-    if wish.kind == SealKind.STATUTORY and wish.line:
+    must_be_a_name(application.name)
+    must_be_a_code(application.code)
+    if application.kind == SealKind.STATUTORY and application.line:
         raise SealNameRefused("a statutory seal has nothing under its star")
-    if wish.kind != SealKind.STATUTORY:
-        if not 0 < len(wish.line) <= LONGEST_LINE:
+    if application.kind != SealKind.STATUTORY:
+        if not 0 < len(application.line) <= LONGEST_LINE:
             raise SealNameRefused(
-                f"a {wish.kind} seal says what it is for in 1 to {LONGEST_LINE} characters"
+                f"a {application.kind} seal says what it is for in 1 to {LONGEST_LINE} characters"
             )
-        must_be_a_name(wish.line)
+        must_be_a_name(application.line)
 
 
 def must_work_for(actor: Actor, owner: str) -> None:

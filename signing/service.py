@@ -1,6 +1,6 @@
 """`Signing`: seal what two people have seen, and validate whatever comes in.
 
-Sealing checks the approval itself, although certificates has checked it before: the key room would
+Sealing checks the approval itself, although certificates has checked it before: the keys would
 sign anything, so this is the last place where four eyes can be insisted on.
 
     sealed = signing.seal_pdf(seal, pdf, approval, content_digest=…, now=now, box=(400, 90, 119))
@@ -64,15 +64,15 @@ class Signing:
         page: int = 0,
         reason: str = "",
         level: Level = "B-LT",
-        trail: PendingUses | None = None,
+        pending_uses: PendingUses | None = None,
     ) -> SealedDocument:
         """Seal a PDF of our renderer as PAdES B-LT, visibly, allowing no later change.
 
         `content_digest` is that of the content which `pdf` shows and must be the approved one;
         `box` is left, bottom and side of the seal in points, from the lower left corner of `page`
         (counted from 0). The use of the seal's key is recorded before it signs, or by the caller,
-        who then keeps the `trail` (`Keys.sign`). The level reached is "B-B" when no time-stamp
-        could be had: then `complete_pdf` adds it later.
+        who then keeps the `pending_uses` (`Keys.sign`). The level reached is "B-B" when no
+        time-stamp could be had: then `complete_pdf` adds it later.
 
         Raises `FourEyesViolated`, `ContentNotApproved`, `ApprovalFromFuture`, `SealNotUsable`,
         `PdfNotOurs`, and what `Keys.sign` raises.
@@ -81,7 +81,7 @@ class Signing:
         rules.must_be_usable(seal, now)
         if level == "B-LT" and not self._keys.time.ours:
             level = "B-T"  # another authority's revocation lists are not ours to embed
-        sign = self._signer(seal, approval.order(now, purpose=reason), trail)
+        sign = self._signer(seal, approval.order(now, purpose=reason), pending_uses)
         data, reached, digest = self._sealer(seal).seal_with_digest(
             pdf, sign, now=now, box=box, page=page, reason=reason, level=level
         )
@@ -122,7 +122,7 @@ class Signing:
         place: SealPlace = USUAL_PLACE,
         reason: str = "",
         level: Level = "B-LT",
-        trail: PendingUses | None = None,
+        pending_uses: PendingUses | None = None,
     ) -> SealedDocument:
         """Sign any file as it is, in a format of `SIGNATURES`: on a page, or beside the file.
 
@@ -138,7 +138,7 @@ class Signing:
             seal=seal,
             chain=chain,
             algorithm=row,
-            sign=self._signer(seal, approval.order(now, purpose=reason), trail),
+            sign=self._signer(seal, approval.order(now, purpose=reason), pending_uses),
             time=self._keys.time,
             evidence=EvidenceSource(self._keys, seal.use).at,
             now=now,
@@ -148,13 +148,13 @@ class Signing:
         )
         return SIGNATURES[form].seal(data, task)
 
-    def keep(self, tx: Tx, seal: Seal, trail: PendingUses) -> None:
+    def keep(self, tx: Tx, seal: Seal, pending_uses: PendingUses) -> None:
         """Record the uses of a seal's key in the transaction that what it sealed leaves with.
 
         Raises `SealNotUsable` when the key was stopped meanwhile.
         """
         try:
-            self._keys.keep(tx, [trail])
+            self._keys.keep(tx, [pending_uses])
         except KeyMayNotSign:
             raise rules.stopped(seal) from None
 
@@ -217,20 +217,22 @@ class Signing:
             chain=chain,
             algorithm=row,
             stamp=self._keys.time.stamp,
-            stamp_room=self._keys.time.room(),
+            longest_token=self._keys.time.longest_token(),
             evidence=EvidenceSource(self._keys, seal.use).at,
             name=seal.name,
             picture=seal.picture,
         )
 
     def _signer(
-        self, seal: Seal, order: SigningAuthorization, trail: PendingUses | None
+        self, seal: Seal, order: SigningAuthorization, pending_uses: PendingUses | None
     ) -> Callable[[bytes], bytes]:
         """Sign with the key of the seal's certificate, and notice when it is no longer that key."""
 
         def sign(message: bytes) -> bytes:
             try:
-                signature = self._keys.sign(seal.use, message, order=order, trail=trail)
+                signature = self._keys.sign(
+                    seal.use, message, order=order, pending_uses=pending_uses
+                )
             except (NoActiveKey, KeyMayNotSign):
                 raise rules.stopped(seal) from None
             if signature.kid != seal.kid:

@@ -13,11 +13,11 @@ from signing.errors import UnknownSeal
 from signing.models import (
     Application,
     Seal,
+    SealApplication,
     SealChange,
     SealEntry,
     SealKind,
     SealState,
-    SealWish,
     seal_applications,
     seal_states,
     seal_versions,
@@ -70,9 +70,9 @@ def _newest() -> Select[Any]:
     return select(seals, seal_versions, _state_at(None).label("state")).select_from(joined)
 
 
-def add_seal(tx: Tx, seal_id: str, wish: SealWish, now: datetime) -> None:
+def add_seal(tx: Tx, seal_id: str, application: SealApplication, now: datetime) -> None:
     """Add a seal that somebody applies for; a taken code violates a unique constraint."""
-    tx.execute(insert(seals).values(id=seal_id, registered_at=now, **_columns(wish)))
+    tx.execute(insert(seals).values(id=seal_id, registered_at=now, **_columns(application)))
 
 
 def lock(tx: Tx, seal_id: str) -> None:
@@ -85,9 +85,9 @@ def add_version(tx: Tx, **values: Any) -> None:
     tx.execute(insert(seal_versions).values(**values, filing=""))
 
 
-def _columns(wish: SealWish) -> dict[str, str]:
-    """The words of a wish as columns of `seals`."""
-    return {each.name: str(getattr(wish, each.name)) for each in fields(SealWish)}
+def _columns(application: SealApplication) -> dict[str, str]:
+    """the words of an application as columns of `seals`."""
+    return {each.name: str(getattr(application, each.name)) for each in fields(SealApplication)}
 
 
 def must_find(tx: Tx, seal_id: str) -> SealEntry:

@@ -20,8 +20,8 @@ from signing.seals.registry import Seals
 from signing.service import Signing
 
 
-class Rooms(Protocol):
-    """What using a seal needs of the house."""
+class SealUseServices(Protocol):
+    """What using a seal needs of the installation."""
 
     @property
     def database(self) -> Database:
@@ -41,7 +41,7 @@ class Rooms(Protocol):
 
 
 def seal_under_permit(
-    rooms: Rooms,
+    services: SealUseServices,
     data: bytes,
     seal_id: str,
     permit_id: str,
@@ -56,15 +56,15 @@ def seal_under_permit(
     Raises `UnknownSeal`, `UnknownPermit`, `PermitNotUsable`, `PermitExhausted` and what `Signing`
     raises.
     """
-    now, digest = rooms.clock(), b64url(hashlib.sha256(data).digest())
-    seal, permits = rooms.seals.get(seal_id), rooms.seals.permits
+    now, digest = services.clock(), b64url(hashlib.sha256(data).digest())
+    seal, permits = services.seals.get(seal_id), services.seals.permits
     asked: dict[str, Any] = {"purpose": purpose, "content_digest": digest, "now": now, "by": by}
     # 1. May the seal be used at all? Asking spends nothing.
-    with rooms.database.read() as tx:
+    with services.database.read() as tx:
         approval = permits.approval(tx, seal_id, permit_id, **asked)
     # 2. Whatever can go wrong with file, key and time-stamp goes wrong here.
-    trail = PendingUses()
-    sealed = rooms.signing.seal_file(
+    pending_uses = PendingUses()
+    sealed = services.signing.seal_file(
         seal,
         data,
         approval,
@@ -72,10 +72,10 @@ def seal_under_permit(
         form=form.name,
         place=place,
         reason=purpose,
-        trail=trail,
+        pending_uses=pending_uses,
     )
     # 3. The use of permit and key is kept, or neither; only then does the file leave.
-    with rooms.database.write() as tx:
+    with services.database.write() as tx:
         permits.spend(tx, seal_id, permit_id, **asked)
-        rooms.signing.keep(tx, seal, trail)
+        services.signing.keep(tx, seal, pending_uses)
     return sealed

@@ -91,7 +91,7 @@ class MadeCertificate:
     at: datetime
     row: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
-    trail: PendingUses = field(repr=False)
+    pending_uses: PendingUses = field(repr=False)
     sealed: SealedDocument | None = field(default=None, repr=False)
 
     @property
@@ -129,20 +129,20 @@ class CertificateMaker:
         kind, content = order.kind, order.content
         _must_be_what_was_approved(order)
         must_be_usable(seal, now)
-        trail = PendingUses()  # `keep` records the uses of the seal's key with what they sealed
+        pending_uses = PendingUses()  # of the seal's key: `keep` records them with what they sealed
         signer = CredentialSigner(
-            self._keys, seal.use, order.approval.order(now, purpose=kind.code), trail
+            self._keys, seal.use, order.approval.order(now, purpose=kind.code), pending_uses
         )
         said = self._said(kind, content, slot, now)
         credentials = chosen_credentials(kind.formats)
         files = {name: _issued(CREDENTIALS[name], said, signer, seal) for name in credentials}
         sealed = None
         if PAGE in kind.formats:
-            sealed = self._sealed_page(order, seal, _parts(files), now, trail)
+            sealed = self._sealed_page(order, seal, _parts(files), now, pending_uses)
             files[PAGE] = sealed.data
         subject = subject_of(self._cipher, kind.holder.kind, content.fields[kind.holder.code])
         row = self._row(order, slot, subject, now) | {"credential_format": credentials[0]}
-        return MadeCertificate(order, slot, subject, now, row, files, trail, sealed)
+        return MadeCertificate(order, slot, subject, now, row, files, pending_uses, sealed)
 
     def keep(self, tx: Tx, all_made: Sequence[MadeCertificate]) -> None:
         """Write certificates into the registry, each with its ledger entry and witness, in `tx`.
@@ -151,7 +151,7 @@ class CertificateMaker:
         """
         rows = [dict(made.row) for made in all_made]
         store.insert_issued(tx, rows, [each for made in all_made for each in _renditions(made)])
-        self._keys.keep(tx, (made.trail for made in all_made))
+        self._keys.keep(tx, (made.pending_uses for made in all_made))
         refs = self._ledger.append_all(tx, [self._issued_entry(made) for made in all_made])
         last = {made.certificate_id: ref.id for made, ref in zip(all_made, refs, strict=True)}
         for made in sorted(all_made, key=lambda made: made.slot):  # one lock order for all writers
@@ -172,7 +172,12 @@ class CertificateMaker:
         )
 
     def _sealed_page(
-        self, order: Order, seal: Seal, issued: IssuedParts, now: datetime, trail: PendingUses
+        self,
+        order: Order,
+        seal: Seal,
+        issued: IssuedParts,
+        now: datetime,
+        pending_uses: PendingUses,
     ) -> SealedDocument:
         kind, content = order.kind, order.content
         return self._signing.seal_pdf(
@@ -183,7 +188,7 @@ class CertificateMaker:
             now=now,
             box=kind.layout.seal_box,
             reason=kind.labels[kind.layout.languages[0]],
-            trail=trail,
+            pending_uses=pending_uses,
         )
 
     def _said(

@@ -1,7 +1,7 @@
 """Making keys and signing with them: the only place where a backend is spoken to.
 
-- Every signature passes the key's policy (`guard`); a key that no rule could refuse is not slowed.
-
+- Every signature passes the key's policy (`signing_policy`); a key that no rule could refuse is
+  not slowed.
 - `ensure` makes the active key of a use exactly once, whatever number of processes ask: the row is
   inserted or ignored under the partial unique index, then read back.
 - An opened key (`Signer`) is cached by kid: opening costs up to 80 signatures. It is an immutable
@@ -17,8 +17,8 @@ from foundation.bounded import Bounded
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from keys.custody import store
-from keys.custody.backends import Backend, GuardingBackend, Signer
-from keys.custody.signing_policy import Guard, GuardedKey, PendingUses
+from keys.custody.backends import Backend, PolicyCheckingBackend, Signer
+from keys.custody.signing_policy import OpenedKey, PendingUses, SigningPolicy
 from keys.custody.store import StoredKey
 from keys.encoding.algorithms import Algorithm, algorithm
 from keys.encoding.jose import jwk_of
@@ -32,8 +32,8 @@ _CAPACITY = 10_000
 class Custody:
     """Private keys behind `backends`, known by their rows in `database`.
 
-    The first backend makes new keys; the others still open what they made, so that a house can move
-    into a hardware module key by key.
+    The first backend makes new keys; the others still open what they made, so that an installation
+    can move into a hardware module key by key.
     """
 
     def __init__(self, database: Database, backends: Sequence[Backend], clock: Clock) -> None:
@@ -41,8 +41,8 @@ class Custody:
         self._backend = backends[0]
         self._backends = {each.scheme: each for each in backends}
         self._clock = clock
-        self._guard = Guard(database, clock)
-        self._opened: Bounded[str, GuardedKey] = Bounded(_CAPACITY)
+        self._signing_policy = SigningPolicy(database, clock)
+        self._opened: Bounded[str, OpenedKey] = Bounded(_CAPACITY)
         self._jose_signers: Bounded[str, Signer] = Bounded(_CAPACITY)
 
     def ensure(self, tx: Tx, use: str, algorithm_name: str) -> StoredKey:
@@ -77,17 +77,17 @@ class Custody:
         self,
         stored: StoredKey,
         requests: Sequence[SigningRequest],
-        trail: PendingUses | None = None,
+        pending_uses: PendingUses | None = None,
     ) -> list[bytes]:
         """Signatures in X.509/CMS form, in order; all of them or none."""
-        return self._guard.sign(self._open(stored), requests, trail)
+        return self._signing_policy.sign(self._open(stored), requests, pending_uses)
 
     def signer(self, stored: StoredKey) -> Signer:
         """A function that signs whole messages in X.509/CMS form, without an order."""
         key = self._open(stored)
         if key.unlimited:
             return key.sign
-        return lambda message: self._guard.sign(key, [SigningRequest(message)])[0]
+        return lambda message: self._signing_policy.sign(key, [SigningRequest(message)])[0]
 
     def jose_signer(self, stored: StoredKey) -> Signer:
         """The same in JOSE/COSE form."""
@@ -113,21 +113,21 @@ class Custody:
         self._opened.drop(kid)
         self._jose_signers.drop(kid)
 
-    def _open(self, stored: StoredKey) -> GuardedKey:
+    def _open(self, stored: StoredKey) -> OpenedKey:
         """The key, opened once and remembered."""
         kid = stored.key.kid
         return self._opened.get(kid) or self._opened.put(kid, self._newly_opened(stored))
 
-    def _newly_opened(self, stored: StoredKey) -> GuardedKey:
+    def _newly_opened(self, stored: StoredKey) -> OpenedKey:
         key = stored.key
         if key.state == KeyState.RETIRED or not stored.handle:
             raise KeyMayNotSign(f"the key {key.kid} is retired")
         row, backend = algorithm(key.algorithm), self._backend_of(stored)
         sign = backend.signer(row, key.kid, key.policy, stored.handle)
         elsewhere = None
-        if isinstance(backend, GuardingBackend):
+        if isinstance(backend, PolicyCheckingBackend):
             elsewhere = partial(backend.sign_many, row, key.kid, key.policy, stored.handle)
-        return GuardedKey(key.kid, key.policy, sign, elsewhere)
+        return OpenedKey(key.kid, key.policy, sign, elsewhere)
 
     def _backend_of(self, stored: StoredKey) -> Backend:
         backend = self._backends.get(stored.backend)

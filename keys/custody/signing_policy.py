@@ -6,7 +6,7 @@
   only with that commit.
 - A key that this database knows as retiring or retired signs no order, whoever still holds its
   handle.
-- Signatures per minute are counted per key in this process; a key service counts for the house.
+- Signatures per minute are counted per key in this process; a key service counts for all.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from keys.policy import KeyPolicy, SigningRequest
 
 @dataclass(slots=True)
 class PendingUses:
-    """Uses of seal keys that the caller's transaction must record: `Keys.keep(tx, trail)`."""
+    """Uses of seal keys that the caller's transaction must record by `Keys.keep`."""
 
     uses: list[KeyUse] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedKey:
-    """An opened key and what it may do; `elsewhere` signs under the guard of a key service."""
+class OpenedKey:
+    """An opened key and what it may do; `elsewhere` signs where a key service checks the policy."""
 
     kid: str
     policy: KeyPolicy
@@ -46,12 +46,12 @@ class GuardedKey:
 
     @property
     def unlimited(self) -> bool:
-        """Whether no rule could ever refuse this key: it needs no guard."""
+        """Whether no rule could ever refuse this key: nothing need be checked."""
         rules = self.policy
         return not rules.by_order_only and rules.not_after is None and rules.per_minute is None
 
 
-class Guard:
+class SigningPolicy:
     """Signs with opened keys, by their policies."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -61,7 +61,10 @@ class Guard:
         self._lock = threading.Lock()
 
     def sign(
-        self, key: GuardedKey, requests: Sequence[SigningRequest], trail: PendingUses | None = None
+        self,
+        key: OpenedKey,
+        requests: Sequence[SigningRequest],
+        pending_uses: PendingUses | None = None,
     ) -> list[bytes]:
         """Signatures in X.509/CMS form, in order; all of them or none.
 
@@ -72,21 +75,21 @@ class Guard:
         now = self._clock()
         policies.must_allow(key.policy, requests, now)
         self._count(key, len(requests), now)
-        self._record(key, requests, now, trail)
+        self._record(key, requests, now, pending_uses)
         return [key.sign(request.message) for request in requests]
 
     def _record(
         self,
-        key: GuardedKey,
+        key: OpenedKey,
         requests: Sequence[SigningRequest],
         now: datetime,
-        trail: PendingUses | None,
+        pending_uses: PendingUses | None,
     ) -> None:
         uses = [_use(key, request, now) for request in requests if request.order is not None]
         if not uses:
             return
-        if trail is not None:
-            trail.uses += uses
+        if pending_uses is not None:
+            pending_uses.uses += uses
             return
         with self._database.write() as tx:
             state = store.state_of(tx, key.kid)
@@ -94,7 +97,7 @@ class Guard:
                 raise KeyMayNotSign(f"the key {key.kid} is {state}")
             store.add_uses(tx, uses)
 
-    def _count(self, key: GuardedKey, wanted: int, now: datetime) -> None:
+    def _count(self, key: OpenedKey, wanted: int, now: datetime) -> None:
         allowed = key.policy.per_minute
         if allowed is None:
             return
@@ -110,7 +113,7 @@ class Guard:
             self._minutes[key.kid] = (minute, done + wanted)
 
 
-def _use(key: GuardedKey, request: SigningRequest, now: datetime) -> KeyUse:
+def _use(key: OpenedKey, request: SigningRequest, now: datetime) -> KeyUse:
     order = request.order
     assert order is not None
     return KeyUse(

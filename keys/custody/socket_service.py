@@ -30,7 +30,7 @@ from foundation.database import Database
 from foundation.errors import YinzhengError
 from keys.custody import store, wire
 from keys.custody.backends import Backend
-from keys.custody.signing_policy import Guard, GuardedKey
+from keys.custody.signing_policy import OpenedKey, SigningPolicy
 from keys.encoding.algorithms import ALGORITHMS, Algorithm
 from keys.encoding.jose import jwk_of
 from keys.errors import KeyDamaged, KeyMayNotSign, KeyStoreUnavailable, UnusableBackend
@@ -49,10 +49,10 @@ class KeyService:
     def __init__(self, database: Database, backends: Sequence[Backend], clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._guard = Guard(database, clock)
+        self._signing_policy = SigningPolicy(database, clock)
         self._backend = backends[0]
         self._backends = {each.scheme: each for each in backends}
-        self._opened: Bounded[tuple[object, ...], GuardedKey] = Bounded(_CAPACITY)
+        self._opened: Bounded[tuple[object, ...], OpenedKey] = Bounded(_CAPACITY)
 
     def answer(self, question: wire.Question) -> wire.Reply:
         """Never raises: an error of ours is an answer too."""
@@ -60,7 +60,7 @@ class KeyService:
             match question:
                 case wire.Sign():
                     return wire.SignaturesMade(
-                        self._guard.sign(self._open(question), question.requests)
+                        self._signing_policy.sign(self._open(question), question.requests)
                     )
                 case wire.Generate():
                     return self._made(question)
@@ -88,18 +88,18 @@ class KeyService:
         backend.destroy(question.kid, handle)
         return wire.Done()
 
-    def _open(self, question: wire.Sign) -> GuardedKey:
+    def _open(self, question: wire.Sign) -> OpenedKey:
         name = (question.algorithm, question.kid, question.policy, question.handle)
         return self._opened.get(name) or self._opened.put(name, self._newly_opened(question))
 
-    def _newly_opened(self, question: wire.Sign) -> GuardedKey:
+    def _newly_opened(self, question: wire.Sign) -> OpenedKey:
         backend, handle = self._located(question.handle)
         row = _algorithm(question.algorithm)
         with self._database.read() as tx:
             if store.is_destroyed(tx, question.kid):
                 raise KeyMayNotSign(f"the key {question.kid} was destroyed")
         sign = backend.signer(row, question.kid, question.policy, handle)
-        return GuardedKey(question.kid, question.policy, sign)
+        return OpenedKey(question.kid, question.policy, sign)
 
     def _located(self, handle: bytes) -> tuple[Backend, bytes]:
         scheme, _, inner = handle.partition(b"\0")

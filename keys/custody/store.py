@@ -1,4 +1,4 @@
-"""Questions the key room asks the database. Every function takes the caller's transaction."""
+"""Questions that keys ask the database. Every function takes the caller's transaction."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
@@ -30,7 +30,7 @@ _USE = tuple(each.name for each in fields(KeyUse))
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A row of `keys`: the public `key`, and where its private half is. Never leaves the room."""
+    """A row of `keys`: the public `key`, and where its private half is. Never leaves `keys`."""
 
     key: Key
     backend: str

@@ -1,6 +1,6 @@
 """The algorithms we sign with: one row each, and nobody else knows how any of them works.
 
-A row says everything the house needs: its JOSE and COSE names, how a key is made and written as a
+A row says everything there is to ask: its JOSE and COSE names, how a key is made and written as a
 JWK, how it signs and verifies, and its X.509 and CMS identifiers. SM2 or ML-DSA is one more row.
 
 - `sign` and `verify` work on whole messages and on signatures in X.509/CMS form (DER for ECDSA);

@@ -43,7 +43,7 @@ _NAME = re.compile(r"(root|issuing|department-[0-9A-Z]{8,20})(?:-([1-9][0-9]{0,5
 
 
 class Authority:
-    """Certificates for the keys of the house. `public_url` is where verifiers find `/pki/…`."""
+    """Certificates for our own keys. `public_url` is where verifiers find `/pki/…`."""
 
     def __init__(
         self, database: Database, custody: Custody, clock: Clock, *, public_url: str, name: str

@@ -1,4 +1,4 @@
-"""Time-stamps by an authority outside the house, asked over HTTP (RFC 3161 §3.4).
+"""Time-stamps by an authority run by others, asked over HTTP (RFC 3161 §3.4).
 
 - A token is only believed when it answers this very question (digest, nonce), says a time that our
   clock can agree with, is signed by a certificate made for time-stamping and nothing else, and that
@@ -8,7 +8,7 @@
   however slowly it drips (attack 52), and is then left alone for a while; the caller gets
   `TimestampUnavailable`, seals at level B-B and completes the file later.
 - It may lie behind the proxy that the environment names for it.
-- Nothing but a digest leaves the house.
+- Nothing but a digest leaves this service.
 """
 
 import hashlib
@@ -48,15 +48,15 @@ _LONGEST: Final = 65_536
 _LONGEST_PATH: Final = 5
 _CONNECTIONS: Final = 4  # kept open to the authority
 # A token with an RSA signature and a chain of three certificates.
-_ROOM: Final = 10_240
+_LONGEST_TOKEN: Final = 10_240
 
 log = structlog.get_logger("keys")
 
 
 class TimeSource(Protocol):
-    """Who stamps what the house seals: its own authority, or another.
+    """Who stamps what we seal: our own authority, or another.
 
-    `room` is the longest token in bytes; `anchors` are the roots (DER) that its tokens lead to;
+    `longest_token` is in bytes; `anchors` are the roots (DER) that its tokens lead to;
     `ours` says that status evidence for its certificates is at hand.
     """
 
@@ -68,7 +68,7 @@ class TimeSource(Protocol):
     def anchors(self) -> Sequence[bytes]:
         """The root certificates (DER) that its tokens lead to."""
 
-    def room(self) -> int:
+    def longest_token(self) -> int:
         """The most bytes that one of its tokens can have."""
 
     def stamp(self, digest: bytes, now: datetime) -> bytes:
@@ -116,9 +116,9 @@ class ExternalTimestamps:
             kept=_CONNECTIONS,
         )
 
-    def room(self) -> int:
+    def longest_token(self) -> int:
         """The most bytes that an answer's token may have."""
-        return _ROOM
+        return _LONGEST_TOKEN
 
     def stamp(self, digest: bytes, now: datetime) -> bytes:
         """A verified token over a SHA-256 digest. Raises `TimestampUnavailable` after the last

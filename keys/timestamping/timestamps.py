@@ -26,7 +26,7 @@ from keys.pki.profiles import OWN_ARC
 POLICY: Final = f"{OWN_ARC}.2"
 MAX_REQUEST: Final = 4_096
 _MAX_NONCE: Final = 64
-_TOKEN_ROOM: Final = 1_024
+_TOKEN_ALONE: Final = 1_024
 
 _ID_SIGNED_DATA = der.object_identifier("1.2.840.113549.1.7.2")
 _ID_TST_INFO = der.object_identifier("1.2.840.113549.1.9.16.1.4")
@@ -88,7 +88,7 @@ class _Request:
 class TimestampAuthority:
     """Stamps digests. `credential` is asked for each token and is expected to be quick.
 
-    It is the house's own `TimeSource` (`external_time` is the other).
+    It is our own `TimeSource` (`external_time` is the other).
     """
 
     ours = True
@@ -103,9 +103,9 @@ class TimestampAuthority:
         """The root that every token leads to."""
         return self._credential().chain[-1:]
 
-    def room(self) -> int:
+    def longest_token(self) -> int:
         """The longest token in bytes: certificates, and a signature of any row of the table."""
-        return _TOKEN_ROOM + sum(len(each) for each in self._credential().chain[:-1])
+        return _TOKEN_ALONE + sum(len(each) for each in self._credential().chain[:-1])
 
     def stamp(self, digest: bytes, now: datetime, nonce: int | None = None) -> bytes:
         """A TimeStampToken (CMS ContentInfo, DER) over a SHA-256 digest, with certificates."""

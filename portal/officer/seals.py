@@ -1,4 +1,4 @@
-"""The seal keeper's desk (国办发〔2025〕33号): apply, decide, make, file, use, suspend, end.
+"""The seal keeper's pages (国办发〔2025〕33号): apply, decide, make, file, use, suspend, end.
 
 A seal is applied for by one officer and decided by another; what it will look like is drawn before
 anybody applies. Which steps a state allows is decided by the register; the pages offer what it
@@ -20,7 +20,7 @@ from portal.frame import forms, problems
 from portal.frame.language import Language
 from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
-from signing import SealEntry, SealKind, Seals, SealState, SealWish
+from signing import SealApplication, SealEntry, SealKind, Seals, SealState
 
 # What a keeper may do next, by the state of the seal; deciding waits for an application.
 STEPS: Mapping[SealState, tuple[str, ...]] = {
@@ -68,12 +68,12 @@ def router(context: PageContext) -> APIRouter:
         context.accept(request, form)
         typed = {name: forms.text(form, name, 80) for name in ("name", "code", "kind", "line")}
         try:
-            wish = _wish(actor, typed)
-            picture = site.seals.preview(wish)
+            application = _application(actor, typed)
+            picture = site.seals.preview(application)
             if form.get("then") != "apply":
                 return _form(context, request, typed, picture=picture)
             with site.database.write() as tx:
-                seal_id = site.seals.apply(tx, wish, by=actor, now=site.clock())
+                seal_id = site.seals.apply(tx, application, by=actor, now=site.clock())
         except (Invalid, Conflict) as problem:
             return _form(context, request, typed, problem=problem)
         return context.go(f"/staff/seals/{seal_id}")
@@ -82,8 +82,10 @@ def router(context: PageContext) -> APIRouter:
     def preview(request: Request, name: str, code: str, line: str = "") -> Response:
         actor = context.officer(request).actor
         kind = str(SealKind.DEPARTMENT if line else SealKind.STATUTORY)
-        wish = _wish(actor, {"name": name, "code": code, "line": line, "kind": kind})
-        return Response(site.seals.preview(wish), media_type="image/svg+xml", headers=_PRIVATE)
+        application = _application(actor, {"name": name, "code": code, "line": line, "kind": kind})
+        return Response(
+            site.seals.preview(application), media_type="image/svg+xml", headers=_PRIVATE
+        )
 
     @pages.get("/{seal_id}")
     def seal(request: Request, seal_id: str) -> Response:
@@ -161,10 +163,10 @@ def _take_step(
             raise NotFound("there is no such act")
 
 
-def _wish(actor: Actor, typed: Mapping[str, str]) -> SealWish:
+def _application(actor: Actor, typed: Mapping[str, str]) -> SealApplication:
     """What was typed, for the officer's own department; the officer answers for the seal."""
     kind = SealKind(typed["kind"]) if typed.get("kind") in set(SealKind) else SealKind.STATUTORY
-    return SealWish(
+    return SealApplication(
         owner=actor.organisation,
         owner_name=actor.organisation_name,
         name=typed["name"],

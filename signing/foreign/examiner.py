@@ -29,7 +29,7 @@ CPU_SECONDS = 20
 MOST_SIGNATURES = 20
 MOST = 100
 # What saving writes into an XMP packet (ISO 16684-1 §8.4); `_information` leaves it out of /Info.
-# A date has no room for words.
+# A date holds no words.
 _SAVED = re.compile(
     rb'\bxmp:(?:ModifyDate|MetadataDate)="[0-9T:.Z+-]{4,40}"|\bpdf:Producer="[^"<>]{0,200}"'
 )

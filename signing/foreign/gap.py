@@ -26,7 +26,7 @@ class Gap:
     end: int
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Bytes of signature that fit."""
         return (self.end - self.start - 2) // 2
 
@@ -51,9 +51,9 @@ class Gap:
 
     def filled(self, data: bytes, signature: bytes) -> bytes:
         """The file with this signature in its gap. Raises `Malformed` when it does not fit."""
-        if len(signature) > self.room:
+        if len(signature) > self.capacity:
             raise Malformed("the signature is larger than the room kept for it")
-        text = signature.hex().encode().ljust(self.room * 2, b"0")
+        text = signature.hex().encode().ljust(self.capacity * 2, b"0")
         return b"".join((data[: self.start], b"<", text, b">", data[self.end :]))
 
 

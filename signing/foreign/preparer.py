@@ -132,7 +132,7 @@ def _signature(order: dict[str, Any]) -> Any:
         generic.pdf_name("/Sig"),
         SigSeedSubFilter.PADES,
         datetime.fromisoformat(order["signed_at"]),
-        bytes_reserved=2 * order["room"],
+        bytes_reserved=2 * order["reserved"],
     )
     signature["/Name"] = generic.TextStringObject(order["name"])
     if order["reason"]:

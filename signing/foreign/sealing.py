@@ -60,7 +60,7 @@ def seal(
     sign: Callable[[bytes], bytes],
     stamp: StampMaker | None,
     *,
-    stamp_room: int,
+    longest_token: int,
     now: datetime,
 ) -> tuple[bytes, Level]:
     """The sealed file and the level it reached. `stamp` is None when no time-stamp is wanted.
@@ -68,9 +68,9 @@ def seal(
     Raises `DocumentNotSealable` and `Unavailable` before `sign` is called; what signing raises; and
     `SelfCheckFailed` when the signature is not one by the key of the template's certificate.
     """
-    room = (template.room(stamp_room) + 511) // 512 * 512
+    reserved = (template.longest_signature(longest_token) + 511) // 512 * 512
     with OWN.turn():
-        prepared = _prepared(data, place, template.algorithm.digest, room, now)
+        prepared = _prepared(data, place, template.algorithm.digest, reserved, now)
         gap = _only_gap(data, prepared)
         attributes = template.signed_attributes(gap.digest(prepared, template.algorithm.digest))
         _rehearse(gap.filled(prepared, template.assemble(attributes, _NO_SIGNATURE)))
@@ -141,8 +141,10 @@ def _must_verify(sealed: bytes, gap: pdf_gap.Gap) -> None:
         raise SelfCheckFailed(f"the sealed file cannot be verified: {problem}") from None
 
 
-def _prepared(data: bytes, place: SealPlacement, digest: str, room: int, now: datetime) -> bytes:
-    order = json.dumps(_order(place, digest, room, now)).encode()
+def _prepared(
+    data: bytes, place: SealPlacement, digest: str, reserved: int, now: datetime
+) -> bytes:
+    order = json.dumps(_order(place, digest, reserved, now)).encode()
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
             [sys.executable, "-I", str(_PROGRAM)],
@@ -164,7 +166,7 @@ def _prepared(data: bytes, place: SealPlacement, digest: str, room: int, now: da
     raise DocumentNotSealable(refused["refused"], refused["detail"])
 
 
-def _order(place: SealPlacement, digest: str, room: int, now: datetime) -> dict[str, Any]:
+def _order(place: SealPlacement, digest: str, reserved: int, now: datetime) -> dict[str, Any]:
     return {
         "name": place.name,
         "picture": _text(place.picture),
@@ -174,7 +176,7 @@ def _order(place: SealPlacement, digest: str, room: int, now: datetime) -> dict[
         "certificates": [_text(der) for der in place.evidence.certificates],
         "lists": [_text(der) for der in place.evidence.lists],
         "digest": digest,
-        "room": room,
+        "reserved": reserved,
         "signed_at": now.replace(microsecond=0).isoformat(),
     }
 

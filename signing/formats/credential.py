@@ -47,12 +47,12 @@ class CredentialContent:
 
 @dataclass(frozen=True, slots=True)
 class CredentialSigner:
-    """Who signs: the key of a seal (`use`) by this authorization; `trail` collects its uses."""
+    """Who signs: the key of a seal (`use`) by this authorization; `pending_uses` collects uses."""
 
     keys: Keys
     use: str
     order: SigningAuthorization
-    trail: PendingUses
+    pending_uses: PendingUses
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,12 +141,14 @@ def _arc(
     return steps
 
 
-def _fit(widths: list[float], room: float, height: float, spread: float) -> tuple[float, float]:
-    """How far letters are condensed, and the gap between them, so that they fill `room` at most."""
+def _fit(
+    widths: list[float], available: float, height: float, spread: float
+) -> tuple[float, float]:
+    """How far letters are condensed, and the gap between them, filling `available` at most."""
     gaps = max(len(widths) - 1, 1)
     tight = 0.06 * height
-    squeeze = min(1.0, max(0.2, (room - tight * gaps) / max(sum(widths), 1.0)))
-    return squeeze, min(spread * height, max(0.0, room - sum(widths) * squeeze) / gaps)
+    squeeze = min(1.0, max(0.2, (available - tight * gaps) / max(sum(widths), 1.0)))
+    return squeeze, min(spread * height, max(0.0, available - sum(widths) * squeeze) / gaps)
 
 
 def _span(widths: list[float], squeeze: float, gap: float) -> float:

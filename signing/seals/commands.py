@@ -19,12 +19,12 @@ from foundation.actor import Actor, ActorKind
 from foundation.clock import Clock
 from foundation.database import Database
 from keys.encoding.x509 import RevocationReason
-from signing.models import SealChange, SealEntry, SealKind, SealWish
+from signing.models import SealApplication, SealChange, SealEntry, SealKind
 from signing.seals.registry import Seals
 
 
 class SealServices(Protocol):
-    """What these commands need of the house."""
+    """What these commands need of the installation."""
 
     @property
     def seals(self) -> Seals:
@@ -39,7 +39,7 @@ class SealServices(Protocol):
         """What time it is."""
 
 
-OpenHouse = Callable[[], AbstractContextManager[SealServices]]
+OpenSealServices = Callable[[], AbstractContextManager[SealServices]]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 By = Annotated[str, typer.Option("--by", help="id of the person who takes this step")]
 Reason = Annotated[str, typer.Option("--reason", help="why; it stays in the register")]
@@ -47,31 +47,31 @@ PermitId = Annotated[str, typer.Argument(help='the id of a permit: "permit-…"'
 SealId = Annotated[str, typer.Argument(help='the id of a seal: "seal-…"')]
 
 
-def build(open_house: OpenHouse) -> typer.Typer:
-    """The commands over a house that `open_house` opens and closes."""
+def build(open_services: OpenSealServices) -> typer.Typer:
+    """The commands over the services that `open_services` opens and closes."""
     app = typer.Typer(help="The register of seals: who may seal what.", no_args_is_help=True)
-    _add_questions(app, open_house)
-    _add_application(app, open_house)
-    _add_steps(app, open_house)
-    _add_permits(app, open_house)
+    _add_questions(app, open_services)
+    _add_application(app, open_services)
+    _add_steps(app, open_services)
+    _add_permits(app, open_services)
     return app
 
 
-def _add_questions(app: typer.Typer, open_house: OpenHouse) -> None:
+def _add_questions(app: typer.Typer, open_services: OpenSealServices) -> None:
     @app.command("list")
     def list_seals(
         owner: Annotated[str, typer.Argument(help="18-character code of the department")],
         json: AsJson = False,
     ) -> None:
         """Every seal of a department, from the application on."""
-        with open_house() as house:
-            _print(house.seals.entries(owner), json)
+        with open_services() as services:
+            _print(services.seals.entries(owner), json)
 
     @app.command()
     def history(seal: SealId, json: AsJson = False) -> None:
         """Every state of a seal: since when, by whom, why."""
-        with open_house() as house:
-            changes = house.seals.history(seal)
+        with open_services() as services:
+            changes = services.seals.history(seal)
         if json:
             typer.echo(_json(changes))
             return
@@ -83,12 +83,12 @@ def _add_questions(app: typer.Typer, open_house: OpenHouse) -> None:
     @app.command()
     def picture(seal: SealId, file: Annotated[Path, typer.Argument(help="an .svg file")]) -> None:
         """Write the picture of a seal."""
-        with open_house() as house:
-            file.write_text(house.seals.get(seal).svg, encoding="utf-8")
+        with open_services() as services:
+            file.write_text(services.seals.get(seal).svg, encoding="utf-8")
         typer.echo(f"{file}", err=True)
 
 
-def _add_application(app: typer.Typer, open_house: OpenHouse) -> None:
+def _add_application(app: typer.Typer, open_services: OpenSealServices) -> None:
     @app.command()
     def apply(
         owner: Annotated[str, typer.Option(help="18-character code of the department")],
@@ -103,29 +103,29 @@ def _add_application(app: typer.Typer, open_house: OpenHouse) -> None:
         json: AsJson = False,
     ) -> None:
         """Ask for a seal; somebody else approves it."""
-        wish = SealWish(owner, owner_name, name, code, kind, line, keeper or by, "")
-        with open_house() as house, house.database.write() as tx:
-            now = house.clock()
-            seal = house.seals.apply(tx, wish, by=_person(by), now=now, reason=reason)
-        with open_house() as house:
-            _print([house.seals.entry(seal, by=_person(by))], json)
+        application = SealApplication(owner, owner_name, name, code, kind, line, keeper or by, "")
+        with open_services() as services, services.database.write() as tx:
+            now = services.clock()
+            seal = services.seals.apply(tx, application, by=_person(by), now=now, reason=reason)
+        with open_services() as services:
+            _print([services.seals.entry(seal, by=_person(by))], json)
 
     @app.command("apply-version")
     def apply_version(seal: SealId, by: By, reason: Reason, json: AsJson = False) -> None:
         """Ask for a new key and picture of a seal; somebody else approves it."""
-        _step(open_house, "apply_for_version", seal, by, json, reason=reason)
+        _step(open_services, "apply_for_version", seal, by, json, reason=reason)
 
 
-def _add_steps(app: typer.Typer, open_house: OpenHouse) -> None:
+def _add_steps(app: typer.Typer, open_services: OpenSealServices) -> None:
     @app.command()
     def approve(seal: SealId, by: By, json: AsJson = False) -> None:
         """Grant what somebody else applied for."""
-        _step(open_house, "approve", seal, by, json)
+        _step(open_services, "approve", seal, by, json)
 
     @app.command()
     def reject(seal: SealId, by: By, reason: Reason, json: AsJson = False) -> None:
         """Refuse what somebody else applied for."""
-        _step(open_house, "reject", seal, by, json, note=reason)
+        _step(open_services, "reject", seal, by, json, note=reason)
 
     @app.command()
     def make(
@@ -135,7 +135,7 @@ def _add_steps(app: typer.Typer, open_house: OpenHouse) -> None:
         json: AsJson = False,
     ) -> None:
         """Make key, certificate and picture of what was approved."""
-        _step(open_house, "make", seal, by, json, algorithm=algorithm)
+        _step(open_services, "make", seal, by, json, algorithm=algorithm)
 
     @app.command()
     def file(
@@ -145,12 +145,12 @@ def _add_steps(app: typer.Typer, open_house: OpenHouse) -> None:
         json: AsJson = False,
     ) -> None:
         """Note the filing with the authority for seals."""
-        _step(open_house, "file", seal, by, json, reference=reference)
+        _step(open_services, "file", seal, by, json, reference=reference)
 
     @app.command()
     def activate(seal: SealId, by: By, json: AsJson = False) -> None:
         """Put a filed seal to use."""
-        _step(open_house, "activate", seal, by, json)
+        _step(open_services, "activate", seal, by, json)
 
     @app.command()
     def revoke(
@@ -164,22 +164,22 @@ def _add_steps(app: typer.Typer, open_house: OpenHouse) -> None:
     ) -> None:
         """End a seal for ever, and its certificates with it."""
         causes = (RevocationReason.CESSATION_OF_OPERATION, RevocationReason.KEY_COMPROMISE)
-        _step(open_house, "revoke", seal, by, json, reason=reason, cause=causes[compromised])
+        _step(open_services, "revoke", seal, by, json, reason=reason, cause=causes[compromised])
 
     for name, told in (
         ("suspend", "Stop a seal until it is resumed."),
         ("resume", "Make a suspended seal active again."),
         ("destroy", "Destroy the private keys of a revoked seal."),
     ):
-        app.command(name, help=told)(_reasoned(open_house, name))
+        app.command(name, help=told)(_reasoned(open_services, name))
 
 
-def _add_permits(app: typer.Typer, open_house: OpenHouse) -> None:
+def _add_permits(app: typer.Typer, open_services: OpenSealServices) -> None:
     @app.command()
     def permits(seal: SealId) -> None:
         """Every permit to use a seal, newest first, as JSON."""
-        with open_house() as house, house.database.read() as tx:
-            found = house.seals.permits.of(tx, seal)
+        with open_services() as services, services.database.read() as tx:
+            found = services.seals.permits.of(tx, seal)
         typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
 
     @app.command("ask-permit")
@@ -191,11 +191,11 @@ def _add_permits(app: typer.Typer, open_house: OpenHouse) -> None:
         days: Annotated[int, typer.Option(help="how long it holds")] = 30,
     ) -> None:
         """Ask to use a seal for one purpose; somebody else approves it."""
-        with open_house() as house, house.database.write() as tx:
-            now = house.clock()
+        with open_services() as services, services.database.write() as tx:
+            now = services.clock()
             until = now + timedelta(days=days)
             typer.echo(
-                house.seals.permits.ask(
+                services.seals.permits.ask(
                     tx, seal, purpose=purpose, quota=quota, by=_person(by), now=now, until=until
                 )
             )
@@ -204,29 +204,31 @@ def _add_permits(app: typer.Typer, open_house: OpenHouse) -> None:
         ("approve", "Let the officer who asked use the seal."),
         ("withdraw", "End a permit before its day, or refuse it."),
     ):
-        app.command(f"{name}-permit", help=told)(_on_permit(open_house, name))
+        app.command(f"{name}-permit", help=told)(_on_permit(open_services, name))
 
 
-def _on_permit(open_house: OpenHouse, name: str) -> Callable[..., None]:
+def _on_permit(open_services: OpenSealServices, name: str) -> Callable[..., None]:
     def command(permit: PermitId, by: By) -> None:
-        with open_house() as house, house.database.write() as tx:
-            getattr(house.seals.permits, name)(tx, permit, by=_person(by), now=house.clock())
+        with open_services() as services, services.database.write() as tx:
+            getattr(services.seals.permits, name)(tx, permit, by=_person(by), now=services.clock())
 
     return command
 
 
-def _reasoned(open_house: OpenHouse, name: str) -> Callable[..., None]:
+def _reasoned(open_services: OpenSealServices, name: str) -> Callable[..., None]:
     def command(seal: SealId, by: By, reason: Reason, json: AsJson = False) -> None:
-        _step(open_house, name, seal, by, json, reason=reason)
+        _step(open_services, name, seal, by, json, reason=reason)
 
     return command
 
 
-def _step(open_house: OpenHouse, name: str, seal: str, by: str, as_json: bool, **more: Any) -> None:
-    with open_house() as house:
-        with house.database.write() as tx:
-            getattr(house.seals, name)(tx, seal, by=_person(by), now=house.clock(), **more)
-        _print([house.seals.entry(seal, by=_person(by))], as_json)
+def _step(
+    open_services: OpenSealServices, name: str, seal: str, by: str, as_json: bool, **more: Any
+) -> None:
+    with open_services() as services:
+        with services.database.write() as tx:
+            getattr(services.seals, name)(tx, seal, by=_person(by), now=services.clock(), **more)
+        _print([services.seals.entry(seal, by=_person(by))], as_json)
 
 
 def _person(by: str) -> Actor:

@@ -31,11 +31,11 @@ from signing.models import (
     Record,
     Seal,
     SealAct,
+    SealApplication,
     SealChange,
     SealEntry,
     SealKind,
     SealState,
-    SealWish,
 )
 from signing.seals import appearance
 from signing.seals.permits import Permits
@@ -60,16 +60,18 @@ class Seals:
 
     # ── the way to a seal ────────────────────────────────────────────────────────────────────
 
-    def apply(self, tx: Tx, wish: SealWish, *, by: Actor, now: datetime, reason: str = "") -> str:
+    def apply(
+        self, tx: Tx, application: SealApplication, *, by: Actor, now: datetime, reason: str = ""
+    ) -> str:
         """Ask for a seal; answers its id. Raises `SealExists`, `SealNameRefused`, `UnknownSeal`."""
-        rules.must_work_for(by, wish.owner)
-        rules.must_be_a_wish(wish)
+        rules.must_work_for(by, application.owner)
+        rules.must_be_an_application(application)
         seal_id = f"seal-{secrets.token_hex(8)}"
         try:
-            store.add_seal(tx, seal_id, wish, now)
+            store.add_seal(tx, seal_id, application, now)
         except IntegrityError as error:
             if is_unique_violation(error):
-                raise SealExists(f"the seal code {wish.code} is taken") from None
+                raise SealExists(f"the seal code {application.code} is taken") from None
             raise
         store.add_application(tx, seal_id, 1, by=by.id, now=now, reason=reason)
         store.add_state(tx, seal_id, SealState.APPLIED, since=now, by=by.id, reason=reason)
@@ -151,8 +153,8 @@ class Seals:
         line: str = "",
     ) -> Seal:
         """The whole way at once, for a seal that two people have agreed to elsewhere."""
-        wish = SealWish(owner, owner_name, name, code, kind, line, by.id, by.name)
-        seal_id = self.apply(tx, wish, by=replace(by, organisation=owner), now=now)
+        application = SealApplication(owner, owner_name, name, code, kind, line, by.id, by.name)
+        seal_id = self.apply(tx, application, by=replace(by, organisation=owner), now=now)
         deciding = replace(approved_by, kind=ActorKind.SYSTEM)
         self.approve(tx, seal_id, by=deciding, now=now)
         self.make(tx, seal_id, by=deciding, now=now, algorithm=algorithm)
@@ -268,10 +270,10 @@ class Seals:
         """The picture for pages."""
         return seal.svg
 
-    def preview(self, wish: SealWish) -> str:
+    def preview(self, application: SealApplication) -> str:
         """What a seal would look like, as SVG, before anybody applies for it."""
-        rules.must_be_a_wish(wish)
-        return appearance.draw(wish.name, wish.code, wish.line).svg
+        rules.must_be_an_application(application)
+        return appearance.draw(application.name, application.code, application.line).svg
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 

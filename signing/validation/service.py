@@ -1,8 +1,8 @@
 """Is this document sealed, by whom, when, and is it still what was sealed? Never green for less.
 
-Four of the six questions are answered in this room: integrity, seal, authority, time. A file that
-we sealed is taken apart and composed again (`formats/pdf`), which leaves no room for anything in
-between; any other PDF is examined by pyHanko in a process of its own; a detached signature is read
+Four of the six questions are answered here: integrity, seal, authority, time. A file that
+we sealed is taken apart and composed again (`formats/pdf`), so that nothing in between goes
+unseen; any other PDF is examined by pyHanko in a process of its own; a detached signature is read
 by ourselves. Which it is, the table of formats says (`recognised`). All end in the same rules:
 
 1. A signature must cover the file from its first byte to its last, with its own value exactly in

@@ -12,12 +12,14 @@ from keys import Keys
 from ledger import Ledger
 from ledger.models import ledger_outbox
 from server import records
-from signing import Seals, SealWish
+from signing import SealApplication, Seals
 from signing.errors import FourEyesViolated
 from tests.signing.conftest import APPROVER, KEEPER, NAME, OWNER
 from tests.simulators.clock import MovableClock
 
-WISH = SealWish(OWNER, NAME, NAME, "3501000012345", keeper="keeper-1", keeper_name="印章管理员")
+WISH = SealApplication(
+    OWNER, NAME, NAME, "3501000012345", keeper="keeper-1", keeper_name="印章管理员"
+)
 WHY = "公章被盗，见报案回执"
 
 

@@ -55,7 +55,7 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class GuardingBackend(Protocol):
+class PolicyCheckingBackend(Protocol):
     """A store that checks policies and records uses itself (a key service)."""
 
     def sign_many(

@@ -43,7 +43,7 @@ class PdfSignature:
             cms.SignerTemplate.of(task.chain, task.algorithm),
             task.sign,
             None if task.level == "B-B" else task.time.stamp,
-            stamp_room=task.time.room(),
+            longest_token=task.time.longest_token(),
             now=task.now,
         )
         return task.done(sealed, reached, pending=reached == "B-B" and task.level != "B-B")

@@ -51,7 +51,8 @@ _REFERENCE = (
 
 @dataclass(frozen=True, slots=True)
 class SealField:
-    """What a seal adds to a page. `box` is left, bottom and side in points; `room` in bytes."""
+    """What a seal adds to a page. `box` is left, bottom and side in points; `reserved` counts the
+    bytes for the signature."""
 
     name: str
     picture: bytes
@@ -59,7 +60,7 @@ class SealField:
     box: Box
     page: int
     reason: str
-    room: int
+    reserved: int
     evidence: Evidence = NO_EVIDENCE
 
 
@@ -70,7 +71,7 @@ class Section:
     original: bytes
     before: bytes
     after: bytes
-    room: int
+    reserved: int
     # By name of the hash: everything before the gap, hashed once for all digests.
     _begun: dict[str, "hashlib._Hash"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -98,9 +99,9 @@ class Section:
         return whole and data.startswith(self.original) and data.endswith(end)
 
     def _gap(self, signature: bytes) -> bytes:
-        if len(signature) > self.room:
+        if len(signature) > self.reserved:
             raise PdfNotOurs("the signature is larger than the room kept for it")
-        return b"<%b>" % signature.hex().encode().ljust(self.room * 2, b"0")
+        return b"<%b>" % signature.hex().encode().ljust(self.reserved * 2, b"0")
 
     def _hashed_before(self, hash_name: str) -> "hashlib._Hash":
         hasher = self._begun.get(hash_name)
@@ -165,7 +166,7 @@ def _laid_out(
     offsets = {picture[0]: base + 1, signature[0]: base + len(before)}
     before += b"%d 0 obj\n%b" % signature
     gap_start = base + len(before) + _BYTE_RANGE_WIDTH + len(b"/Contents")
-    gap_end = gap_start + 2 * field.room + 2
+    gap_end = gap_start + 2 * field.reserved + 2
     after = b">>\nendobj\n"
     for number, body in others:
         offsets[number] = gap_end + len(after)
@@ -173,7 +174,7 @@ def _laid_out(
     after += _table(original, offsets, gap_end + len(after))
     byte_range = b"[0 %d %d %d]" % (gap_start, gap_end, len(after))
     before += byte_range.ljust(_BYTE_RANGE_WIDTH) + b"/Contents"
-    return Section(original.data, before, after, field.room)
+    return Section(original.data, before, after, field.reserved)
 
 
 def _table(original: Original, offsets: dict[int, int], at: int) -> bytes:
@@ -318,7 +319,7 @@ def read_sealed(data: bytes, known: Original | None = None) -> SealedPdf:
         box=_box(rectangle),
         page=_page_index(original, int(rectangle[4])),
         reason=_plain(found[2] or b""),
-        room=len(signature),
+        reserved=len(signature),
         evidence=_evidence(data, original.size + 3, rectangle.end()),
     )
     section = compose(original, field)

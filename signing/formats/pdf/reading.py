@@ -1,7 +1,7 @@
 """What is to be said of a PDF: sealed by us, by somebody else, or not at all.
 
-A file that we sealed is taken apart and composed again (`layout`), which leaves no room for
-anything in between. Any other is examined by pyHanko in a process of its own, and so is whatever
+A file that we sealed is taken apart and composed again (`layout`), so that nothing
+in between goes unseen. Any other is examined by pyHanko in a process of its own, and so is whatever
 was ours and is no more.
 """
 

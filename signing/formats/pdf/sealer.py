@@ -3,7 +3,7 @@
 Sealing is composing (`pdf_layout`), one digest, one signature, one time-stamp; the file is then
 read back by the validator's own reader before anybody sees it. A time-stamp authority that is not
 there lowers the level to B-B explicitly; it never stops the seal. The time-stamp comes later then
-(`completed`): into the room kept for it, so the file keeps its length and every signed byte.
+(`completed`): into the space reserved for it, so the file keeps its length and every signed byte.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ StampMaker = Callable[[bytes, datetime], bytes]
 class PdfSealer:
     """Seals with one version of one seal; everything that does not change is made once.
 
-    `stamp` makes a time-stamp token of at most `stamp_room` bytes over a SHA-256, `evidence`
+    `stamp` makes a time-stamp token of at most `longest_token` bytes over a SHA-256, `evidence`
     answers what belongs into a file sealed at a moment.
     """
 
@@ -37,7 +37,7 @@ class PdfSealer:
         chain: Sequence[bytes],
         algorithm: str,
         stamp: StampMaker,
-        stamp_room: int,
+        longest_token: int,
         evidence: Callable[[datetime], Evidence],
         name: str,
         picture: bytes,
@@ -47,8 +47,8 @@ class PdfSealer:
         self._evidence = evidence
         self._name = name
         self._picture = picture
-        room = self._template.room(stamp_room)
-        self._room = (room + 511) // 512 * 512
+        longest = self._template.longest_signature(longest_token)
+        self._reserved = (longest + 511) // 512 * 512
 
     def seal(
         self,
@@ -84,7 +84,9 @@ class PdfSealer:
         """What `seal` answers, and the SHA-256 of the file, most of which is hashed already."""
         original = read_original(pdf)
         evidence = self._evidence(now) if level == "B-LT" else NO_EVIDENCE
-        field = SealField(self._name, self._picture, now, box, page, reason, self._room, evidence)
+        field = SealField(
+            self._name, self._picture, now, box, page, reason, self._reserved, evidence
+        )
         section = compose(original, field)
         attributes = self._template.signed_attributes(
             section.digest(self._template.algorithm.digest)

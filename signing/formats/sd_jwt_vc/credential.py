@@ -77,7 +77,7 @@ def issue(  # noqa: PLR0913 - each is a claim of the draft or of RFC 7519
     cnf: Mapping[str, Any] | None = None,
     chain: Sequence[bytes] = (),
     order: SigningAuthorization | None = None,
-    trail: PendingUses | None = None,
+    pending_uses: PendingUses | None = None,
 ) -> str:
     """A credential with all its disclosures, signed by `use`.
 
@@ -94,7 +94,7 @@ def issue(  # noqa: PLR0913 - each is a claim of the draft or of RFC 7519
         payload["_sd"] = digests
         payload["_sd_alg"] = "sha-256"
     header = {"x5c": [b2a_base64(der, newline=False).decode() for der in chain]} if chain else None
-    signed = keys.jws(use, payload, typ=TYPE, header=header, order=order, trail=trail)
+    signed = keys.jws(use, payload, typ=TYPE, header=header, order=order, pending_uses=pending_uses)
     return "~".join((signed, *disclosures, ""))
 
 

@@ -52,7 +52,7 @@ class SdJwtVc:
             status={"status_list": {"idx": content.status[1], "uri": content.status_list}},
             chain=signer.keys.chain(signer.use)[:-1],
             order=signer.order,
-            trail=signer.trail,
+            pending_uses=signer.pending_uses,
         )
         return text.encode()
 

@@ -45,7 +45,9 @@ class DummyCredential:
     def issue(self, content: CredentialContent, signer: CredentialSigner) -> bytes:
         said = {"id": content.identifier, "by": content.authority, "fields": content.fields}
         payload = orjson.dumps(said)
-        signed = signer.keys.sign(signer.use, payload, order=signer.order, trail=signer.trail)
+        signed = signer.keys.sign(
+            signer.use, payload, order=signer.order, pending_uses=signer.pending_uses
+        )
         parts = (signed.kid, b64url(payload), b64url(signed.value))
         return _MARK + " ".join(parts).encode()
 

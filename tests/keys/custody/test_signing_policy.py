@@ -124,8 +124,8 @@ def test_a_trail_is_recorded_with_what_was_sealed_or_not_at_all(
     keys: Keys, database: Database, clock: MovableClock
 ) -> None:
     kept, lost = PendingUses(), PendingUses()
-    keys.sign(SEAL, b"kept", order=order(clock()), trail=kept)
-    keys.jws(SEAL, {"x": 1}, typ="x", order=order(clock(), document="other"), trail=lost)
+    keys.sign(SEAL, b"kept", order=order(clock()), pending_uses=kept)
+    keys.jws(SEAL, {"x": 1}, typ="x", order=order(clock(), document="other"), pending_uses=lost)
     assert recorded(database) == 0
 
     with database.write() as tx:
@@ -141,13 +141,13 @@ def test_a_trail_is_recorded_with_what_was_sealed_or_not_at_all(
 def test_what_was_signed_before_its_key_was_stopped_is_not_kept_after(
     keys: Keys, database: Database, clock: MovableClock
 ) -> None:
-    trail = PendingUses()
-    keys.sign(SEAL, b"x", order=order(clock()), trail=trail)
+    pending_uses = PendingUses()
+    keys.sign(SEAL, b"x", order=order(clock()), pending_uses=pending_uses)
     with database.write() as tx:
         keys.stop(tx, SEAL, clock())
 
     with pytest.raises(KeyMayNotSign), database.write() as tx:
-        keys.keep(tx, [trail])
+        keys.keep(tx, [pending_uses])
 
     assert recorded(database) == 0
 

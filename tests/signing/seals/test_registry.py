@@ -14,7 +14,7 @@ from foundation.actor import Actor, ActorKind
 from foundation.database import Database
 from keys.encoding.x509 import RevocationReason
 from keys.errors import KeyMayNotSign, NoActiveKey
-from signing import Seal, SealKind, SealState, SealWish
+from signing import Seal, SealApplication, SealKind, SealState
 from signing.errors import (
     ApplicationOpen,
     FourEyesViolated,
@@ -31,7 +31,9 @@ from tests.signing.conftest import APPROVER, KEEPER, NAME, OWNER, House
 
 CLERK = replace(KEEPER, id="clerk-1", name="经办人", roles=frozenset({"drafter"}))
 STRANGER = replace(APPROVER, id="stranger-1", organisation="11350100003605199X")
-WISH = SealWish(OWNER, NAME, NAME, "3501000012345", keeper="keeper-1", keeper_name="印章管理员")
+WISH = SealApplication(
+    OWNER, NAME, NAME, "3501000012345", keeper="keeper-1", keeper_name="印章管理员"
+)
 MINUTE = timedelta(minutes=1)
 
 
@@ -47,7 +49,7 @@ def do(house: House, what: str, seal_id: str, by: Actor = KEEPER, **more: Any) -
         return getattr(house.seals, what)(tx, seal_id, by=by, now=house.clock(), **more)
 
 
-def apply(house: House, wish: SealWish = WISH, by: Actor = CLERK) -> str:
+def apply(house: House, wish: SealApplication = WISH, by: Actor = CLERK) -> str:
     with house.database.write() as tx:
         return house.seals.apply(tx, wish, by=by, now=house.clock(), reason="new bureau")
 

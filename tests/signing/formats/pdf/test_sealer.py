@@ -163,7 +163,7 @@ def test_a_signature_that_does_not_fit_its_gap_is_refused(house: House, seal: Se
     section = read_sealed(house.sealed(seal).data).section
 
     with pytest.raises(PdfNotOurs, match="larger than the room"):
-        section.filled(b"\x30" * (section.room + 1))
+        section.filled(b"\x30" * (section.reserved + 1))
 
 
 # --- for other people's -----------------------------------------------------------------------

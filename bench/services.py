@@ -1,4 +1,4 @@
-"""The rooms that are measured, as the server puts them together, without pages and jobs.
+"""The services that are measured, as the server puts them together, without pages and jobs.
 
 A folder holds everything: the database (SQLite, or what `url` names), the master key and nothing
 else, so one process can fill it and another serve it. Every row of the register is really issued:
@@ -40,8 +40,8 @@ BATCH_ID = "bench"
 CHUNK = 500
 
 
-class Rooms:
-    """All rooms over the database of `folder`; `issuer` is the public address."""
+class BenchServices:
+    """All services over the database of `folder`; `issuer` is the public address."""
 
     def __init__(self, folder: Path, issuer: str, url: str = "") -> None:
         clock, cipher_key = system_clock, _master_key(folder)
@@ -98,16 +98,16 @@ def _master_key(folder: Path) -> bytes:
 class Office:
     """A department with a seal, and the licences it issues."""
 
-    def __init__(self, rooms: Rooms, seal: Seal) -> None:
-        self.rooms = rooms
+    def __init__(self, services: BenchServices, seal: Seal) -> None:
+        self.services = services
         self.seal = seal
 
     @classmethod
-    def open(cls, rooms: Rooms) -> "Office":
+    def open(cls, services: BenchServices) -> "Office":
         """Register the department's seal."""
         now = system_clock()
-        with rooms.database.write() as tx:
-            seal = rooms.seals.register(
+        with services.database.write() as tx:
+            seal = services.seals.register(
                 tx,
                 owner=AUTHORITY,
                 owner_name=AUTHORITY_NAME,
@@ -117,12 +117,14 @@ class Office:
                 now=now,
             )
             tx.execute(insert(batches).values(**_batch(now)))
-        return cls(rooms, seal)
+        return cls(services, seal)
 
     @classmethod
-    def found(cls, rooms: Rooms) -> "Office":
+    def found(cls, services: BenchServices) -> "Office":
         """The office that another process opened in the same folder."""
-        return cls(rooms, rooms.certificates.usable_seal(AUTHORITY, rooms.certificates.clock()))
+        return cls(
+            services, services.certificates.usable_seal(AUTHORITY, services.certificates.clock())
+        )
 
     def order(self, kind: CertificateType, at: int, now: datetime) -> Order:
         """An approved content nobody has seen before; its names are drawn at random."""
@@ -145,28 +147,28 @@ class Office:
             authority=AUTHORITY,
             authority_name=self.seal.owner_name,
             seal_id=self.seal.id,
-            template_hash=self.rooms.certificates.renderer.template_hash,
+            template_hash=self.services.certificates.renderer.template_hash,
         )
         approval = Approval(content.digest, "wang", "li", now)
         return replace(Order(kind, content, approval, "Li"), batch_id=BATCH_ID, batch_row=at)
 
     def issue(self, orders: Sequence[Order], now: datetime) -> list[MadeCertificate]:
         """Make and keep, as a batch worker does: everything signed first, then one commit."""
-        rooms = self.rooms
-        slots = choose_slots(rooms.database, len(orders), now)
+        services = self.services
+        slots = choose_slots(services.database, len(orders), now)
         made = [
-            rooms.certificates.maker.make(order, self.seal, slot, now)
+            services.certificates.maker.make(order, self.seal, slot, now)
             for order, slot in zip(orders, slots, strict=True)
         ]
-        with rooms.database.write() as tx:
-            rooms.certificates.maker.keep(tx, made)
+        with services.database.write() as tx:
+            services.certificates.maker.keep(tx, made)
         return made
 
     def fill(self, rows: int, start: int = 0) -> None:
         """Issue licences `start` … `rows` with their credentials and ledger entries, no pages."""
-        kind = self.rooms.kind(["dc+sd-jwt"])
+        kind = self.services.kind(["dc+sd-jwt"])
         for chunk in _chunks(range(start, rows)):
-            now = system_clock()  # the key room signs for no other time than now
+            now = system_clock()  # keys sign for no other time than now
             self.issue([self.order(kind, at, now) for at in chunk], now)
 
 

@@ -1,6 +1,6 @@
-"""Serve the rooms of a folder through the product's own fast-lane door, and nothing behind it.
+"""Serve the register of a folder on the product's own fast lane, and nothing behind it.
 
-`python -m bench.serve_rooms FOLDER PORT ISSUER [DATABASE_URL]`: one process, one event loop, the
+`python -m bench.serve FOLDER PORT ISSUER [DATABASE_URL]`: one process, one event loop, the
 web server configured as `server/running/processes.py` does. Pages, the framework and background
 work are left out: no measured request reaches them.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from bench.rooms import Rooms
+from bench.services import BenchServices
 from server.running.management import Metrics
 from server.running.processes import collect_rarely
 from server.web.hotpath import HotPath
@@ -27,9 +27,9 @@ async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Serve until a signal says stop."""
     folder, port, issuer, *url = arguments
-    rooms = Rooms(Path(folder), issuer, *url)
+    services = BenchServices(Path(folder), issuer, *url)
     config = uvicorn.Config(
-        HotPath(_nowhere, rooms.hot_routes(), https=False, answered=Metrics().answered),
+        HotPath(_nowhere, services.hot_routes(), https=False, answered=Metrics().answered),
         port=int(port),
         backlog=2048,
         loop="uvloop",
