@@ -26,7 +26,7 @@ BAD = 3
 
 
 class Office(Protocol):
-    """What the commands need of a house."""
+    """What the commands need of an installation."""
 
     certificates: Certificates
     batches: Batches
@@ -41,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
 
 def build(open_office: OpenOffice) -> typer.Typer:
-    """The commands over a house that `open_office` opens and closes."""
+    """The commands over the services that `open_office` opens and closes."""
     app = typer.Typer(help="Certificates: look, change, import.", no_args_is_help=True)
 
     @app.command()

@@ -1,4 +1,4 @@
-"""Public machine routes of the certificate room. They need no token and leave no trace: nothing
+"""Public machine routes of certificates. They need no token and leave no trace: nothing
 here is about a person.
 
     GET /status-lists                         every status list (aggregation)
@@ -29,7 +29,7 @@ def hot_routes(certificates: Certificates) -> Sequence[HotRoute]:
 
 
 def router(certificates: Certificates) -> APIRouter:
-    """All routes of the room, the fast-lane ones as twins."""
+    """All routes of certificates, the fast-lane ones as twins."""
     routes = APIRouter()
     mount(routes, hot_routes(certificates))
     tags: list[Any] = ["certificate types"]

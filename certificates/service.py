@@ -25,7 +25,7 @@ from signing import Signing
 
 
 class Certificates:
-    """The registry of certificates of all authorities served by this house.
+    """The registry of certificates of all authorities served by this installation.
 
     register   who may read what            drafts    draft → submit → approve, by two people
     sealing    from approved to sealed      changes   what the law does to a certificate

@@ -1,13 +1,13 @@
 """`verify`: a certificate or a receipt, at a terminal.
 
-    verify --number JY23205060012345            by number, asking this house's register
+    verify --number JY23205060012345            by number, asking this service's register
     verify licence.pdf                          by file
     verify --qr "YZ1:…"                         by what a QR code says
     verify --receipt receipt.json --trust-anchor root.pem --ledger-key "name+…"    offline
 
 Without `--purpose` it is a public check, which shows what anybody with the paper in hand may see.
 Exit codes: 0 good, 3 verified but bad, 4 could not decide (for a receipt: genuine, not yet in the
-log), 5 refused. A receipt is checked against the anchors given, else against this house's own.
+log), 5 refused. A receipt is checked against the anchors given, else against this service's own.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.verification.service import Verifications
 from foundation.actor import Actor, ActorKind
 
-Room = Callable[[], AbstractContextManager[Verifications]]
+OpenVerifications = Callable[[], AbstractContextManager[Verifications]]
 
 TERMINAL = Actor(ActorKind.SYSTEM, "terminal", name="operator at the terminal")
 GENUINE, FALSE, NOT_YET = 0, 3, 4
@@ -42,7 +42,7 @@ class CommandResult:
     lines: Sequence[str]
 
 
-def add_verify(app: typer.Typer, room: Room) -> None:
+def add_verify(app: typer.Typer, open_verifications: OpenVerifications) -> None:
     """Add `verify` to the command line."""
 
     @app.command("verify", help=__doc__)
@@ -59,7 +59,7 @@ def add_verify(app: typer.Typer, room: Room) -> None:
         json: Annotated[bool, typer.Option("--json")] = False,
     ) -> None:
         if receipt is not None:
-            outcome = check_receipt(receipt, trust_anchor, ledger_key or (), room)
+            outcome = check_receipt(receipt, trust_anchor, ledger_key or (), open_verifications)
         else:
             request = VerificationRequest(
                 number=number,
@@ -69,7 +69,7 @@ def add_verify(app: typer.Typer, room: Room) -> None:
                 legal_basis=legal_basis,
                 case_ref=case_ref,
             )
-            with room() as verifications:
+            with open_verifications() as verifications:
                 outcome = check_certificate(verifications, request)
         if json:
             typer.echo(orjson.dumps(outcome.report, option=orjson.OPT_INDENT_2))
@@ -88,12 +88,15 @@ def check_certificate(
 
 
 def check_receipt(
-    path: Path, trust_anchor: Path | None, ledger_keys: Sequence[str], room: Room
+    path: Path,
+    trust_anchor: Path | None,
+    ledger_keys: Sequence[str],
+    open_verifications: OpenVerifications,
 ) -> CommandResult:
     """Check a receipt file; with both anchors given, nothing but the files is read."""
     if trust_anchor is not None and ledger_keys:
         return judge_receipt(path.read_bytes(), trust_anchor.read_bytes(), ledger_keys)
-    with room() as verifications:
+    with open_verifications() as verifications:
         own_root, own_keys = verifications.anchors()
     anchor = trust_anchor.read_text() if trust_anchor else own_root
     return judge_receipt(path.read_bytes(), anchor, ledger_keys or own_keys)

@@ -21,11 +21,11 @@ from portal.public import developers, verify
 from portal.public import pages as public
 from portal.signing_in import device, signin
 
-__all__ = ["PageContext", "Site", "build", "open_desk"]
+__all__ = ["PageContext", "Site", "build", "open_context"]
 
 
-def open_desk(site: Site) -> PageContext:
-    """What all pages of a house share; its `error_page` draws refusals for people."""
+def open_context(site: Site) -> PageContext:
+    """What all pages of an installation share; its `error_page` draws refusals for people."""
     return PageContext(site)
 
 
@@ -34,6 +34,6 @@ def build(site: Site, context: PageContext | None = None) -> APIRouter:
     context = context or PageContext(site)
     pages = APIRouter(include_in_schema=False)
     staff = (drafts, register, permits, seals, bulk)  # permits lie below a seal's address
-    for room in (public, signin, device, citizen, *staff, verify, documents, developers):
-        pages.include_router(room.router(context))
+    for each in (public, signin, device, citizen, *staff, verify, documents, developers):
+        pages.include_router(each.router(context))
     return pages

@@ -3,7 +3,7 @@
     settings → database → keys → `services.assemble` → portal → both lanes
 
 `Installation` is a value with the services as attributes. Opening one has no side effect beyond the
-database connection and the keys the rooms need; starting threads or listening is the caller's
+database connection and the keys the services need; starting threads or listening is the caller's
 decision.
 """
 
@@ -126,13 +126,13 @@ class Installation:
         )
         for router in self._services.routers():
             app.include_router(router)
-        context = portal.open_desk(self)
+        context = portal.open_context(self)
         app.include_router(portal.build(self, context))
         problems.install(app, context.error_page)
         return app
 
     def app(self) -> HotPath:
-        """The whole ASGI application: the fast lane's door in front of the framework."""
+        """The whole ASGI application: the fast lane in front of the framework."""
         https = self.settings.issuer.startswith("https://")
         count = self.metrics.answered
         framework = Envelope(self.api(), https=https, answered=count)
@@ -166,8 +166,8 @@ class Installation:
 
 
 def _bring_up_to_date(database: Database) -> None:
-    """One SQLite file has one house, so it may migrate itself; a shared database is migrated once,
-    by hand or by the one-shot process, before anything starts on it.
+    """One SQLite file has one installation, so it may migrate itself; a shared database is migrated
+    once, by hand or by the one-shot process, before anything starts on it.
     """
     if migrations.is_current(database):
         return
@@ -178,18 +178,18 @@ def _bring_up_to_date(database: Database) -> None:
     migrations.upgrade(database)
 
 
-def _found_authority(room: Keys) -> None:
+def _found_authority(own_keys: Keys) -> None:
     """Make the authorities and the published keys at the first start of all.
 
     Before anything is signed: a verifier may keep our JWKS for ten minutes, so a key that appears
     with its first signature would look unknown to it.
     """
     try:
-        room.chain(TSA)
+        own_keys.chain(TSA)
     except (NoActiveKey, UnknownCertificate):
-        room.establish()
+        own_keys.establish()
     for use in keys.http.PUBLISHED_USES:
-        room.ensure(use)
+        own_keys.ensure(use)
 
 
 def open_master_key(settings: Settings) -> bytes:
@@ -232,7 +232,7 @@ def _time_source(settings: Settings, clock: Clock) -> TimeSource | None:
 
 @contextmanager
 def opened(settings: Settings, clock: Clock = system_clock) -> Iterator[Installation]:
-    """A house for the length of a block."""
+    """An installation for the length of a block."""
     installation = Installation(settings, clock)
     try:
         yield installation

@@ -56,24 +56,25 @@ def build() -> typer.Typer:
     app.command("demo")(demo_command)
     app.command("sandbox")(sandbox_command)
     app.command("master-key")(master_key)
-    keys_app = keys.commands.build(_room(lambda installation: installation.keys))
+    keys_app = keys.commands.build(_service(lambda installation: installation.keys))
     keys_app.command("serve")(key_service.serve)
     app.add_typer(keys_app, name="keys")
     app.add_typer(
-        signing.seals.commands.build(_room(lambda installation: installation)), name="seals"
+        signing.seals.commands.build(_service(lambda installation: installation)), name="seals"
     )
     app.add_typer(
-        ledger.commands.build(_room(lambda installation: installation.ledger)), name="ledger"
+        ledger.commands.build(_service(lambda installation: installation.ledger)), name="ledger"
     )
-    app.add_typer(idp.commands.build(_room(lambda installation: installation.idp)), name="idp")
+    app.add_typer(idp.commands.build(_service(lambda installation: installation.idp)), name="idp")
     app.add_typer(
-        certificates.commands.build(_room(lambda installation: installation)), name="certificates"
+        certificates.commands.build(_service(lambda installation: installation)),
+        name="certificates",
     )
     app.add_typer(
-        signing.commands.build(_room(lambda installation: installation)), name="documents"
+        signing.commands.build(_service(lambda installation: installation)), name="documents"
     )
-    app.add_typer(job_commands.build(_room(lambda installation: installation.jobs)), name="jobs")
-    exchange.commands.add_verify(app, _room(lambda installation: installation.verifications))
+    app.add_typer(job_commands.build(_service(lambda installation: installation.jobs)), name="jobs")
+    exchange.commands.add_verify(app, _service(lambda installation: installation.verifications))
     return app
 
 
@@ -116,10 +117,10 @@ def serve(
     with opened(settings) as installation:
         if settings.mode == "sandbox":
             seeds.seed(installation)
-        run_house(installation, index=max(child, 0))
+        serve_until_stopped(installation, index=max(child, 0))
 
 
-def run_house(installation: Installation, index: int = 0) -> None:
+def serve_until_stopped(installation: Installation, index: int = 0) -> None:
     """Serve until a signal says stop, with the worker beside it where settings say so."""
     settings = installation.settings
     background = installation.worker() if settings.embedded_worker and index == 0 else None
@@ -218,7 +219,7 @@ def sandbox_command() -> None:
 def master_key(
     file: Annotated[Path, typer.Argument(help="where to write it; must not exist")],
 ) -> None:
-    """Write a new master key for this house."""
+    """Write a new master key for this installation."""
     descriptor = _open_new(file)
     with open(descriptor, "wb") as stream:
         stream.write(b64encode(secrets.token_bytes(32)) + b"\n")
@@ -232,15 +233,15 @@ def _open_new(file: Path) -> int:
         raise Conflict(f"{file} exists; a master key is never overwritten") from None
 
 
-def _room(choose: Callable[[Installation], Any]) -> Callable[[], AbstractContextManager[Any]]:
-    """How a room's commands reach their service: a house opened for one command."""
+def _service(choose: Callable[[Installation], Any]) -> Callable[[], AbstractContextManager[Any]]:
+    """How a package's commands reach their service: an installation opened for one command."""
 
     @contextmanager
-    def open_room() -> Iterator[Any]:
+    def open_service() -> Iterator[Any]:
         with opened(load()) as installation:
             yield choose(installation)
 
-    return open_room
+    return open_service
 
 
 def _shown(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What siblings may not tell each other, the house passes on: acts on seals to the ledger."""
+"""What siblings may not tell each other, the server passes on: acts on seals to the ledger."""
 
 from foundation.database import Tx
 from ledger import Entry, Ledger

@@ -1,4 +1,4 @@
-"""Every table of every room, declared on `foundation.database.metadata` by being imported."""
+"""Every table of every package, declared on `foundation.database.metadata` by being imported."""
 
 import certificates.models
 import exchange.models

@@ -43,7 +43,7 @@ ISSUING = "certificates.batch"
 
 
 class Batches:
-    """Bulk issuing for the authorities of one house."""
+    """Bulk issuing for the authorities of one installation."""
 
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates

@@ -25,7 +25,7 @@ _LONG_ROW: Final = 500  # characters; only rows this long are drawn to see wheth
 
 
 class Uploads:
-    """Checks the files of one house's officers."""
+    """Checks the files of one installation's officers."""
 
     def __init__(self, certificates: Certificates) -> None:
         self._database = certificates.database

@@ -5,7 +5,7 @@ is what stands behind the witness: the log's own entries, which nobody can chang
 compares with them, and `settle` makes row and witness from them again, when
 somebody wrote into the tables; `adopt` makes the witnesses that an upgrade finds missing.
 
-An entry counts for a certificate only when its sealed opening says so, which needs the house's key.
+An entry counts for a certificate only when its sealed opening says so, which needs our field key.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -86,11 +86,11 @@ def adopt(tx: Tx, now: datetime) -> None:
     """Give every certificate that is without a witness one from the log, in an upgrade.
 
     A row that says something else than the log stays contradicted, and `fsck` names it. Raises
-    `Undecryptable` under any key but the house's (a key service may share its database).
+    `Undecryptable` under any key but our own (a key service may share its database).
     """
     cipher = cipher_of(tx.dialect)
     for found in _chunks(tx):
-        _must_be_the_house(found[0])
+        _must_open(found[0])
         alone = [each for each in found if each.act_ordinal is None]
         logged = in_log(tx, [each.identifier for each in alone])
         acts = [(each, logged.get(each.identifier) or _believed(each, now)) for each in alone]
@@ -138,7 +138,7 @@ def _chunks(tx: Tx) -> Iterator[list[Certificate]]:
         last = found[-1].id
 
 
-def _must_be_the_house(certificate: Certificate) -> None:
+def _must_open(certificate: Certificate) -> None:
     try:
         _ = certificate.holder_name
     except Undecryptable:

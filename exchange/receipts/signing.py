@@ -9,7 +9,7 @@ from ledger import EntryRef
 
 
 class ReceiptSigner:
-    """Receipts of the house `issuer` about entries of the log named `log`."""
+    """Receipts of the service `issuer` about entries of the log named `log`."""
 
     def __init__(self, database: Database, keys: Keys, issuer: str, log: str) -> None:
         self._database = database

@@ -36,7 +36,7 @@ from foundation.canonical import b64url
 from foundation.errors import FieldError, Malformed, TooLarge
 
 MAX_DOCUMENT = 10 * 1024 * 1024
-MAX_BODY = MAX_DOCUMENT * 4 // 3 + 65_536  # base64, and room for the rest
+MAX_BODY = MAX_DOCUMENT * 4 // 3 + 65_536  # base64, and some for the rest
 MAX_BATCH_BODY = 65_536
 T = TypeVar("T")
 V = TypeVar("V")

@@ -65,7 +65,7 @@ def _nothing_more(_tx: Tx, _decision: Decision) -> None:
 
 
 class Verifications:
-    """Verification between departments. `issuer` is the public URL of this house."""
+    """Verification between departments. `issuer` is the public URL of this service."""
 
     def __init__(
         self,

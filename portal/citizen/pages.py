@@ -1,6 +1,6 @@
 """The holder's pages: my certificates, one certificate, showing it, and who looked.
 
-Whose a certificate is, is decided by the rooms below; a certificate that is not yours is a 404.
+Whose a certificate is, is decided by the services below; a certificate that is not yours is a 404.
 A show code is made by a POST only, so that neither a link preview nor the back button makes one.
 """
 

@@ -1,4 +1,4 @@
-"""What the pages themselves refuse; everything else comes from the rooms below.
+"""What the pages themselves refuse; everything else comes from the packages below.
 
 YinzhengError
 ├── Refused

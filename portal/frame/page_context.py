@@ -1,7 +1,7 @@
-"""The counter where every request is received: who are you, is this form yours, which page next.
+"""What every page asks for: who are you, is this form yours, which page next.
 
-A route asks the desk for the visitor (`visitor`, `person`, `officer`), hands a form over to be
-checked (`accept`), calls one service, and lets the desk draw the answer (`page`) or send the
+A route asks the context for the visitor (`visitor`, `person`, `officer`), hands a form over to be
+checked (`accept`), calls one service, and lets the context draw the answer (`page`) or send the
 browser on (`go`). Routes decide nothing.
 """
 

@@ -1,4 +1,4 @@
-"""What the pages need of the house: the rooms below, by the names the composition root gives them.
+"""What the pages need: the services below, by the names the composition root gives them.
 
 `server.assembly.Installation` is this; it stands above the pages, which may not import it.
 """
@@ -35,7 +35,7 @@ class SiteSettings(Protocol):
 
 
 class Site(Protocol):
-    """The rooms, read only."""
+    """The services, read only."""
 
     @property
     def settings(self) -> SiteSettings:

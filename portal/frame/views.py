@@ -1,7 +1,7 @@
 """Certificates, look-ups and verdicts as pages show them: words and labels of one language.
 
-Nothing is decided here. What a value means is asked of the room it comes from; what it is called is
-asked of the catalogue or of our own sentences. Official text stays in its own language and is
+Nothing is decided here. What a value means is asked of the package it comes from; what it is called
+is asked of the catalogue or of our own sentences. Official text stays in its own language and is
 marked with it, so that a screen reader pronounces it right.
 """
 

@@ -1,7 +1,7 @@
 """Permits to use a seal (用印审批): asked by one officer, granted by another, used by uploading.
 
 Everything but an approved certificate that is to be sealed needs one: for one purpose, so often,
-until a day. What the officer uploads comes back sealed; the house keeps no copy, only the entry.
+until a day. What the officer uploads comes back sealed; the service keeps no copy, only the entry.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Ten minutes for a department's developer: a client, a token, one verification, one receipt.
 
-The examples carry this house's own address and the catalogue's own purpose, so that they run as
+The examples carry this service's own address and the catalogue's own purpose, so that they run as
 they are copied. The list of operations is read from the application's OpenAPI description.
 """
 
@@ -193,20 +193,20 @@ import os
 
 import httpx
 
-HOUSE = "{base}"
+SERVICE = "{base}"
 QUESTION = {asked}
 
 client = (os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
 grant = {{"grant_type": "client_credentials", "scope": "certificates.verify"}}
-with httpx.Client(base_url=HOUSE, timeout=10) as house:
-    answer = house.post("/oauth/token", data=grant, auth=client).raise_for_status()
-    house.headers["Authorization"] = "Bearer " + answer.json()["access_token"]
+with httpx.Client(base_url=SERVICE, timeout=10) as service:
+    answer = service.post("/oauth/token", data=grant, auth=client).raise_for_status()
+    service.headers["Authorization"] = "Bearer " + answer.json()["access_token"]
 
-    answer = house.post("/api/v1/verifications", json=QUESTION).raise_for_status()
+    answer = service.post("/api/v1/verifications", json=QUESTION).raise_for_status()
     verdict = answer.json()
     print(verdict["verdict"], verdict["reason"], verdict["next_step"])
 
-    receipt = house.get("/api/v1/receipts/" + verdict["receipt_id"], params={{"wait": "proof"}})
+    receipt = service.get("/api/v1/receipts/" + verdict["receipt_id"], params={{"wait": "proof"}})
     with open("receipt.json", "wb") as file:
         file.write(receipt.raise_for_status().content)
 '''

@@ -5,8 +5,8 @@ on schema N; the way back is the older program, so no revision has a downgrade. 
 migrated schema with the declared one on both databases.
 
 A revision knows no keys. What only the field cipher can fill (a blind index of old rows) is filled
-by the room it belongs to, when the house opens and before anything asks it; it must bear being
-stopped half-way, and rows that an older program adds meanwhile.
+by the package it belongs to, when the installation opens and before anything asks it; it must bear
+being stopped half-way, and rows that an older program adds meanwhile.
 
 A revision that has landed never changes; a change of tables adds the next number, written by hand:
 `versions/0002_what_it_adds.py` with `down_revision` naming the one before it.

@@ -7,7 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _repr_type
 from sqlalchemy.types import TypeDecorator
 
-import server.tables  # noqa: F401 — declares every room's tables on the one metadata
+import server.tables  # noqa: F401 — declares every package's tables on the one metadata
 from foundation.database import metadata
 from foundation.jobs import is_engine_table
 
@@ -18,7 +18,7 @@ def include_name(name: str | None, kind: str, _parents: Any) -> bool:
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
-    """Write a column type of ours as what the database sees: a revision imports no room."""
+    """Write a column type of ours as what the database sees: a revision imports nothing of ours."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return _repr_type(item.impl_instance, autogen)
     return False

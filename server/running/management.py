@@ -1,7 +1,7 @@
 """Health and numbers for operators, on a port of their own that the public never reaches.
 
 /livez      the process answers
-/startupz   the house is assembled
+/startupz   the installation is assembled
 /readyz     database reachable, schema current, signing key usable, not draining
 /metrics    Prometheus text; labels are few and never hold a path value or a person
 """
@@ -90,7 +90,7 @@ class Metrics(Collector):
 class _Probe:
     """One check, on a thread of its own: it may be stuck as long as what it asks.
 
-    Whoever asks meanwhile waits for the answer that is being waited for already, so a house whose
+    Whoever asks meanwhile waits for the answer that is being waited for already, so a process whose
     database is silent has one silent thread for it, not one for each probe.
     """
 

@@ -28,7 +28,7 @@ from server.web.protocol import HotProtocol
 DRAIN_SECONDS = 1.0
 GRACE_SECONDS = 10
 # Longer than clients and proxies keep an idle connection (5 to 60 s): whoever closes it must be the
-# one that might still send something on it, else a request meets a closed door.
+# one that might still send something on it, else a request meets a closed connection.
 KEEP_ALIVE_SECONDS = 75
 YOUNG_OBJECTS = 10_000  # that are there before the garbage collector looks for cycles among them
 

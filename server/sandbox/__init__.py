@@ -1,4 +1,4 @@
-"""A laptop is a whole country: made-up people, and visitors who walk through the house.
+"""A laptop is a whole country: made-up people, and visitors who use the service.
 
 seeds      people, departments, clients, purposes
 visitors   a browser and client programs that know addresses, forms and standards, and no package

@@ -1,9 +1,9 @@
-"""The whole mission once, in the terminal, over the HTTP of a running house.
+"""The whole mission once, in the terminal, over the HTTP of a running service.
 
     sign in → draft → approve → seal → verify by number, by file and by QR
     → the citizen sees who looked → revoke → verify again → check the ledger
 
-The house is a real one with the sandbox people; everything the story does, it does as a visitor
+The service is a real one with the sandbox people; everything the story does, it does as a visitor
 (`server/sandbox/visitors.py`). Two things only are taken from inside, by whoever tells the story:
 a fresh secret for the bank's program (secrets are made here and shown once) and the ledger's own
 check.
@@ -32,7 +32,7 @@ BANK = "shili-bank"
 TYPE = "food-business-licence"
 PURPOSE = "loan-application"
 CASE = "LOAN-2026-0417"
-OPENING = 10.0  # seconds for the house to open its door
+OPENING = 10.0  # seconds for the server to begin to answer
 SEALING = 30.0  # seconds until an approved licence is sealed
 
 FOOD = {
@@ -47,7 +47,7 @@ FOOD = {
 
 
 def run(settings: Settings, *, once: bool) -> int:
-    """Start a house, walk the mission, and with `once` end; 0 when every step went well."""
+    """Start the service, walk the mission, and with `once` end; 0 when every step went well."""
     if settings.mode != "sandbox":
         raise Refused("the demo needs the sandbox people", next_step="YINZHENG_MODE=sandbox")
     _migrate(settings)
@@ -63,7 +63,7 @@ def _migrate(settings: Settings) -> None:
 
 
 def _serve_and_walk(installation: Installation, *, once: bool) -> int:
-    """The house serves in this thread, where signals arrive; the story is told in another."""
+    """The server runs in this thread, where signals arrive; the story is told in another."""
     told, well = threading.Event(), threading.Event()
 
     def tell() -> None:
@@ -146,7 +146,7 @@ class Story:
     """What the visitors know so far; each step adds to it and answers its verdict as a sentence."""
 
     STEPS = (
-        ("open", "open_the_door"),
+        ("open", "find_the_service"),
         ("sign in", "sign_in"),
         ("draft", "write_the_draft"),
         ("four eyes", "refuse_two_eyes"),
@@ -185,7 +185,7 @@ class Story:
         """Name and act of every step, in order."""
         return [(name, getattr(self, act)) for name, act in self.STEPS]
 
-    def open_the_door(self) -> str:
+    def find_the_service(self) -> str:
         """Wait up to `OPENING` seconds until the server answers, and compare its issuer. Raises
         `TransportError` when it never does."""
         deadline = time.monotonic() + OPENING
@@ -198,7 +198,7 @@ class Story:
                     raise
                 time.sleep(0.05)
         expect(found["issuer"], self.origin, "the issuer")
-        return "the house answers, and says who it is"
+        return "the service answers, and says who it is"
 
     def sign_in(self) -> str:
         """A citizen signs in to a service by code and PKCE; userinfo tells it the name."""

@@ -1,7 +1,7 @@
-"""Who comes to the house from outside, over HTTP and nothing else: a browser and a client program.
+"""Who uses the service from outside, over HTTP and nothing else: a browser and a client program.
 
 The demo and the journey tests are driven by these. They know what any visitor knows: addresses,
-forms as they were drawn, the standards. They never import a room.
+forms as they were drawn, the standards. They never import a package below.
 
     browser = Browser("http://localhost:8000")
     page = browser.open("/signin").send("/signin", {"username": "chen", "password": "…"})
@@ -29,12 +29,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from server import strangers
 
 Typed = Mapping[str, str | Sequence[str]]  # by field name; several values for ticked boxes
-PROOF_ASKED = 30  # times; the house waits a second for the proof at each
+PROOF_ASKED = 30  # times; the service waits a second for the proof at each
 _PICTURE_OF = '#set page(width: auto, height: auto, margin: 0pt)\n#image("page.pdf")'
 
 
 class Surprise(Exception):
-    """The house did not answer as a visitor may expect; the sentence says what came instead."""
+    """The service did not answer as a visitor may expect; the sentence says what came instead."""
 
 
 @dataclass(slots=True)
@@ -332,7 +332,7 @@ class Program:
         return response.content
 
     def read_signed(self, text: str, typ: str) -> Mapping[str, Any]:
-        """The claims of what the house signed, read with the keys that it publishes."""
+        """The claims of what the service signed, read with the keys that it publishes."""
         keys = strangers.published(lambda address: self.client.get(address).json())
         issuer = str(self.client.base_url).rstrip("/")
         return strangers.read(text, keys, typ=typ, issuer=issuer)

@@ -1,4 +1,4 @@
-"""Who asks, and may they? Access tokens to actors, the same way at both doors."""
+"""Who asks, and may they? Access tokens to actors, the same way in both lanes."""
 
 from collections.abc import Awaitable, Callable
 

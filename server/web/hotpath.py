@@ -1,9 +1,9 @@
-"""The fast lane's own door: a pure-ASGI dispatcher in front of the framework.
+"""The fast lane: a pure-ASGI dispatcher in front of the framework.
 
 Framework dispatch costs two to ten times what the cryptography costs, so the few requests that only
 read and leave a trace are answered here. What the framework would have done is done here too, and
 nothing is left out: body limits, duplicate headers, security headers, error mapping, request id.
-Every handler is also mounted as a FastAPI route; a test asserts that both doors answer the same.
+Every handler is also mounted as a FastAPI route; a test asserts that both lanes answer the same.
 
 As an ASGI application it serves under any web server. Under ours most requests come an even shorter
 way (`server/web/protocol.py`), which asks `find` and `reply` and leaves out ASGI.
