@@ -198,12 +198,12 @@ class Reader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
-        self._turn = threading.Lock()
+        self._one_at_a_time = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """One read-only snapshot; costs two words to the database beside what is asked."""
-        with self._turn:
+        with self._one_at_a_time:
             connection = self._connection
             if connection is None:
                 connection = self._connection = self._engine.connect()
@@ -219,7 +219,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the kept connection, once a read that is running has ended."""
-        with self._turn:
+        with self._one_at_a_time:
             self._drop()
 
     def _drop(self) -> None:

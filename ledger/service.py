@@ -203,7 +203,7 @@ class Ledger:
                 return 0
         self._keys.ensure(KEY_USE, "EdDSA")
         with self._database.write() as tx:
-            store.take_turn(tx)
+            store.integrate_alone(tx)
             edge = self._trusted_edge(tx)
             rows = store.take_waiting(tx, limit)
             if not rows:
@@ -363,7 +363,7 @@ class Ledger:
         """Sign the empty tree, so that a reader can begin before the first entry."""
         self._keys.ensure(KEY_USE, "EdDSA")
         with self._database.write() as tx:
-            store.take_turn(tx)
+            store.integrate_alone(tx)
             edge = self._trusted_edge(tx)
             head = store.head(tx)
             return head.note if head is not None else self._sign_head(tx, edge, edge.root())

@@ -100,7 +100,7 @@ def count_stray_acts(tx: Tx, name: ColumnElement[str]) -> int:
 # ── the integrator ───────────────────────────────────────────────────────────────────────────────
 
 
-def take_turn(tx: Tx) -> None:
+def integrate_alone(tx: Tx) -> None:
     """Wait until this transaction is the only integrator; it stays so until it ends.
 
     Raised isolation would read a head from before the wait; `write()` reads committed rows.

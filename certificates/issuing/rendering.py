@@ -99,7 +99,7 @@ class Renderer:
         self._folder = templates
         self._fonts = open_fonts()
         self.at_once = _cores()
-        self._turns = threading.BoundedSemaphore(self.at_once)
+        self._slots = threading.BoundedSemaphore(self.at_once)
         self._idle: dict[str, deque[typst.Compiler]] = defaultdict(deque)
         self._drawable: set[str] = set()
         self.template_hash = hash_templates(templates, b"specimen" if specimen else b"")
@@ -161,7 +161,7 @@ class Renderer:
     def _compiler(self, template: str) -> Iterator[typst.Compiler]:
         """A compiler for one caller: it draws one page at a time, and lets the GIL go meanwhile."""
         idle = self._idle[template]
-        with self._turns:
+        with self._slots:
             try:
                 compiler = idle.pop()
             except IndexError:

@@ -158,7 +158,7 @@ class Loader(Generic[K, V]):
 
 
 @coroutine
-def _next_turn() -> Generator[None, None, None]:
+def _next_tick() -> Generator[None, None, None]:
     """What `asyncio.sleep(0)` does, without its way there."""
     yield
 
@@ -195,7 +195,7 @@ class _Ticks(Generic[K, V]):
         if tick is None or len(tick.keys) >= self._max_batch:
             tick = self._open = _Tick()
         tick.keys[key] = None
-        await _next_turn()
+        await _next_tick()
         if tick.found is None:
             tick.found = self._read(tick)
         if isinstance(tick.found, Exception):

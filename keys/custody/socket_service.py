@@ -130,7 +130,7 @@ class SocketServer:
             if not self._slots.acquire(blocking=False):
                 line.close()
                 continue
-            threading.Thread(target=self._guarded, args=(line,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(line,), daemon=True).start()
 
     def stop(self) -> None:
         """Take no more callers and remove the socket; safe in a signal handler."""
@@ -140,7 +140,7 @@ class SocketServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _guarded(self, line: socket.socket) -> None:
+    def _serve(self, line: socket.socket) -> None:
         try:
             with line:
                 if _caller(line) == self._uid:

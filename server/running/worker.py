@@ -55,7 +55,7 @@ class Worker:
     def _loop(self, name: str, step: Callable[[], object], seconds: float) -> threading.Thread:
         def run() -> None:
             while True:
-                self._guarded(name, step)
+                self._survive(name, step)
                 if self._stop.wait(seconds):
                     return
 
@@ -64,12 +64,12 @@ class Worker:
     def _lane(self, jobs: Jobs, lane: str) -> threading.Thread:
         def run() -> None:
             while not self._stop.is_set():
-                self._guarded(f"jobs-{lane}", lambda: jobs.run_forever(self._stop, lane))
+                self._survive(f"jobs-{lane}", lambda: jobs.run_forever(self._stop, lane))
                 self._stop.wait(1.0)
 
         return threading.Thread(target=run, name=f"jobs-{lane}", daemon=True)
 
-    def _guarded(self, name: str, step: Callable[[], object]) -> None:
+    def _survive(self, name: str, step: Callable[[], object]) -> None:
         """A database that restarts or a disk that fills must not end the loop."""
         try:
             step()

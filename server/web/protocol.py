@@ -11,7 +11,7 @@ addresses, pipelined requests, clients that do not read. There too an answer's h
 write with the content that follows it. The bytes are read by the same parser either way, so there
 is one opinion about where a request ends (attack 36).
 
-An upgrade is never taken up: the request is read once more without the wish, and served.
+An upgrade is never taken up: the request is read once more without its Upgrade, and served.
 """
 
 import asyncio
@@ -161,14 +161,14 @@ class HotProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except HttpParserUpgrade as stopped:
-                self._feed_without_wish(memoryview(data)[stopped.args[0] :])
+                self._feed_without_upgrade(memoryview(data)[stopped.args[0] :])
         except HttpParserError as problem:
-            self._turn_away(problem.__context__)
+            self._refuse(problem.__context__)
         else:
             if self._fed > HEAD_LIMIT and not self._passed:  # a head without end, or trailers
-                self._turn_away(HeadTooLarge())
+                self._refuse(HeadTooLarge())
 
-    def _turn_away(self, cause: BaseException | None) -> None:
+    def _refuse(self, cause: BaseException | None) -> None:
         """Say why, if it is this request's turn to be answered, and hear nothing more."""
         if not isinstance(cause, HeadTooLarge):
             self.logger.warning(_INVALID)
@@ -179,10 +179,10 @@ class HotProtocol(HttpToolsProtocol):
             self._write(self._hot.refusal("none", "", cause), b"connection: close\r\n")
             self.transport.set_protocol(_Deaf(self))
 
-    def _feed_without_wish(self, left: memoryview) -> None:
-        """The parser stopped behind a head that wishes for an upgrade; `left` came after it."""
+    def _feed_without_upgrade(self, left: memoryview) -> None:
+        """The parser stopped behind a head that asks for an upgrade; `left` came after it."""
         while True:
-            head = self._without_wish()
+            head = self._without_upgrade()
             self.parser = _new_parser(self)
             self.parser.feed_data(head)
             try:
@@ -192,7 +192,7 @@ class HotProtocol(HttpToolsProtocol):
             else:
                 return
 
-    def _without_wish(self) -> bytes:
+    def _without_upgrade(self) -> bytes:
         """The head that was just read, for a new parser, but for the field `Upgrade`.
 
         The old one took the content for another protocol's. RFC 9110 §7.8: who does not speak the

@@ -5,7 +5,7 @@ a limit on memory, processor time and wall-clock time. What comes back are facts
 the raw certificates and time-stamp; whether anybody trusts them is decided on this side.
 
 Anybody may hand in a file, and each may take a gigabyte and half a minute; so only a few are read
-at once, by a `Budget` for each kind of asker: strangers' uploads take no turn from a department's
+at once, by a `Budget` for each kind of asker: strangers' uploads take no slot from a department's
 validation, and neither takes one from our own sealing.
 """
 
@@ -33,7 +33,7 @@ RETRY_AFTER = 10
 class Budget:
     """How many files one kind of asker may have read at once in one process of ours.
 
-    `waiting` more wait up to `patience` seconds for a turn; each of them holds a thread, so who
+    `waiting` more wait up to `patience` seconds for a slot; each of them holds a thread, so who
     comes then is told at once. Programs run at `niceness`, behind those of a lower one.
     """
 
@@ -43,20 +43,20 @@ class Budget:
         self.patience = patience
         self.niceness = niceness
         self._places = threading.BoundedSemaphore(at_once + waiting)
-        self._turns = threading.BoundedSemaphore(at_once)
+        self._slots = threading.BoundedSemaphore(at_once)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """Raises `Unavailable` when too many others are there, or none of them ends in time."""
         if not self._places.acquire(blocking=False):
             raise _busy()
         try:
-            if not self._turns.acquire(timeout=self.patience):
+            if not self._slots.acquire(timeout=self.patience):
                 raise _busy()
             try:
                 yield
             finally:
-                self._turns.release()
+                self._slots.release()
         finally:
             self._places.release()
 
@@ -75,7 +75,7 @@ OWN = Budget(at_once=2, waiting=8, patience=30.0, niceness=0)  # sealing, and wh
 
 
 def budget_of(asker: Actor) -> Budget:
-    """Whose turn an upload takes: that of departments for whoever works for one."""
+    """Whose slots an upload takes: those of departments for whoever works for one."""
     return DEPARTMENTS if asker.organisation else PUBLIC
 
 
@@ -111,12 +111,12 @@ def examine(data: bytes, seconds: float = WALL_SECONDS, budget: Budget = PUBLIC)
 
     Raises `Unavailable` when the budget is spent on others.
     """
-    with budget.turn():
+    with budget.slot():
         return examined(data, seconds, budget.niceness)
 
 
 def examined(data: bytes, seconds: float = WALL_SECONDS, niceness: int = 0) -> Examination:
-    """`examine` for whoever has a turn already."""
+    """`examine` for whoever has a slot already."""
     try:
         done = subprocess.run(  # noqa: S603 - our own program, nothing of the file in its arguments
             [sys.executable, "-I", str(_PROGRAM), str(niceness)],

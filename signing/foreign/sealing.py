@@ -69,7 +69,7 @@ def seal(
     `SelfCheckFailed` when the signature is not one by the key of the template's certificate.
     """
     reserved = (template.longest_signature(longest_token) + 511) // 512 * 512
-    with OWN.turn():
+    with OWN.slot():
         prepared = _prepared(data, place, template.algorithm.digest, reserved, now)
         gap = _only_gap(data, prepared)
         attributes = template.signed_attributes(gap.digest(prepared, template.algorithm.digest))

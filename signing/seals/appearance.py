@@ -69,13 +69,13 @@ def _ring() -> list[_Step]:
     return [*_circle(_RING_OUTER, 1), *_circle(_RING_INNER, -1)]
 
 
-def _circle(radius: float, turn: int) -> list[_Step]:
+def _circle(radius: float, direction: int) -> list[_Step]:
     steps: list[_Step] = [("M", _polar(radius, 0.0))]
     handle = radius * 4 / 3 * math.tan(math.pi / 8)
     for quarter in range(4):
-        start, end = turn * quarter * math.pi / 2, turn * (quarter + 1) * math.pi / 2
-        first = _offset(_polar(radius, start), start + turn * math.pi / 2, handle)
-        second = _offset(_polar(radius, end), end - turn * math.pi / 2, handle)
+        start, end = direction * quarter * math.pi / 2, direction * (quarter + 1) * math.pi / 2
+        first = _offset(_polar(radius, start), start + direction * math.pi / 2, handle)
+        second = _offset(_polar(radius, end), end - direction * math.pi / 2, handle)
         steps.append(("C", (*first, *second, *_polar(radius, end))))
     return [*steps, ("Z", ())]
 

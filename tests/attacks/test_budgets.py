@@ -47,7 +47,7 @@ def busy() -> Iterator[Callable[[Budget], None]]:
 
         def take(budget: Budget) -> None:
             for _ in range(budget.at_once):
-                reading.enter_context(budget.turn())
+                reading.enter_context(budget.slot())
 
         yield take
 
@@ -94,16 +94,16 @@ def test_55_who_finds_every_place_taken_is_told_at_once() -> None:
     budget, told = Budget(at_once=1, waiting=1, patience=30.0, niceness=0), threading.Event()
 
     def wait() -> None:
-        with budget.turn():
+        with budget.slot():
             told.set()
 
     waiting = threading.Thread(target=wait)
-    with budget.turn():
+    with budget.slot():
         waiting.start()
         while budget._places._value:  # until the other waits
             time.sleep(0.01)
         began = time.monotonic()
-        with pytest.raises(Unavailable) as refused, budget.turn():
+        with pytest.raises(Unavailable) as refused, budget.slot():
             pass
         assert time.monotonic() - began < 5.0
     waiting.join(timeout=10)
@@ -116,7 +116,7 @@ def test_55_a_turn_is_free_again_whatever_became_of_it() -> None:
     budget = Budget(at_once=1, waiting=0, patience=0.05, niceness=0)
 
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), budget.turn():
+        with pytest.raises(ZeroDivisionError), budget.slot():
             raise ZeroDivisionError
 
     assert examine(letter(), budget=budget).error == ""

@@ -195,7 +195,7 @@ def test_only_so_many_files_are_read_at_once_and_who_comes_then_is_told() -> Non
     budget = Budget(at_once=2, waiting=4, patience=0.01, niceness=0)
     with ExitStack() as reading:
         for _ in range(budget.at_once):
-            reading.enter_context(budget.turn())
+            reading.enter_context(budget.slot())
         with pytest.raises(Unavailable) as refused:
             examine(classic([signature_field(3), PAGES, b"<<>>"]), budget=budget)
 

@@ -83,7 +83,9 @@ class _Speaker:
     """The one thread that is inside a module; it is started by the first question."""
 
     def __init__(self) -> None:
-        self._turns: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = (
+            queue.SimpleQueue()
+        )
         self._starting = threading.Lock()
         self._started = False
         self._since: float | None = None
@@ -96,12 +98,12 @@ class _Speaker:
         if since is not None and time.monotonic() - since > within:
             raise TimeoutError
         self._start_once()
-        turn: Future[Any] = Future()
-        self._turns.put((turn, act))
+        answer: Future[Any] = Future()
+        self._questions.put((answer, act))
         try:
-            return turn.result(within)
+            return answer.result(within)
         finally:
-            turn.cancel()
+            answer.cancel()
 
     def _start_once(self) -> None:
         with self._starting:
@@ -111,14 +113,14 @@ class _Speaker:
 
     def _speak(self) -> None:
         while True:
-            turn, act = self._turns.get()
-            if not turn.set_running_or_notify_cancel():
+            answer, act = self._questions.get()
+            if not answer.set_running_or_notify_cancel():
                 continue
             self._since = time.monotonic()
             try:
-                turn.set_result(act())
+                answer.set_result(act())
             except BaseException as problem:  # it belongs to whoever asked
-                turn.set_exception(problem)
+                answer.set_exception(problem)
             self._since = None
 
 

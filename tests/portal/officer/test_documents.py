@@ -117,7 +117,7 @@ def test_55_a_full_public_budget_is_told_and_when_to_come_again(browse: Browse, 
     monkeypatch.setattr(examination.PUBLIC, "patience", 0.05)
     with ExitStack() as reading:
         for _ in range(examination.PUBLIC.at_once):
-            reading.enter_context(examination.PUBLIC.turn())
+            reading.enter_context(examination.PUBLIC.slot())
         refused = [ask(surfer, plain()), by_file(surfer, plain())]
         served = [ask(officer, plain()), by_file(officer, plain())]
     for page in refused:
