@@ -227,3 +227,47 @@ def test_a_second_class_of_one_name_is_refused(copy):
     assert "exchange/consent.py:" in said
     assert "signing/rules.py:" in said
     assert "_Outcome" not in said
+
+
+PICTURES = {
+    "a function": ("def open_the_door(): ...", "open_the_door", "door"),
+    "a class": ("class OpenHouse: ...", "OpenHouse", "house"),
+    "a constant": ("HOUSE = 1", "HOUSE", "house"),
+    "a variable with a type": ("_rooms: int = 1", "_rooms", "rooms"),
+    "an attribute": ("self._trail = 1", "_trail", "trail"),
+    "a parameter": ("def sign(*, trail): ...", "trail", "trail"),
+    "a parameter of a lambda": ("act = lambda wish: 1", "wish", "wish"),
+    "the name of an import": ("from signing import Seal as SealWish", "SealWish", "wish"),
+    "what a context manager gives": ("with opened() as house: ...", "house", "house"),
+    "what a loop goes through": ("for room in each: ...", "room", "room"),
+    "what a pattern binds": ("match it:\n    case Seal() as guard: ...", "guard", "guard"),
+    "what is caught": ("try: ...\nexcept OSError as turn: ...", "turn", "turn"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_name_that_speaks_in_pictures_is_refused(name):
+    line, named, said = PICTURES[name]
+
+    (finding,) = rules.pictures_in_names({Path("keys/service.py"): ast.parse(line)})
+
+    assert finding.endswith(f": {named} speaks in pictures: {said}")
+
+
+@pytest.mark.parametrize("path", ["idp/doors.py", "portal/desk/pages.py"])
+def test_a_file_or_folder_that_speaks_in_pictures_is_refused(path):
+    assert len(list(rules.pictures_in_names({Path(path): ast.parse("")}))) == 1
+
+
+@pytest.mark.parametrize("line", ["household = 1", "def return_(): ...", "returned = 1"])
+def test_a_word_that_only_holds_a_picture_is_none(line):
+    assert list(rules.pictures_in_names({Path("keys/service.py"): ast.parse(line)})) == []
+
+
+def test_a_planted_picture_is_refused(copy):
+    copy.plant("exchange/consent.py", "def open_the_door(): ...")
+
+    code, said = copy.check(("python", "-m", "tests.lints"))
+
+    assert code == 1
+    assert "open_the_door speaks in pictures: door" in said
