@@ -33,7 +33,7 @@ def test_the_signed_question_is_answered(office: Office, tmp_path: Path) -> None
     (tmp_path / "signing-key.pem").write_bytes(pem)
     token = department.http.headers["authorization"].removeprefix("Bearer ")
 
-    done = run(ASKING, tmp_path, HOUSE=office.origin, TOKEN=token)
+    done = run(ASKING, tmp_path, SERVICE=office.origin, TOKEN=token)
 
     assert done.strip() == "not_found"
 

@@ -61,7 +61,7 @@ class Receiver:
 
     def __init__(self, house: str, ours: str) -> None:
         self.port = free_port()
-        settings = {"HOUSE": house, "OURS": ours, "PORT": str(self.port), "KEYS_KEPT": "0"}
+        settings = {"SERVICE": house, "OURS": ours, "PORT": str(self.port), "KEYS_KEPT": "0"}
         self.accepted: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", RECEIVING],
