@@ -23,7 +23,7 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """A conversation: the answer's value of `name` is put into the next request's body.
+    """A dialogue: the answer's value of `name` is put into the next request's body.
 
     The body is `before` + value + `after`; `head` has one `%d` for its length.
     """

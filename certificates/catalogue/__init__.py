@@ -8,7 +8,7 @@ Invariants, checked when the catalogue is loaded (a wrong file names its own mis
 * every word a person reads exists in zh-Hans, zh-Hant and en;
 * every field that a purpose, the holder, the number or the validity names is a field of the type;
 * a purpose shows fields by name, never "everything there may be one day";
-* a key the loader does not know is a mistake, not a wish.
+* a key the loader does not know is a mistake and is refused.
 
 `CertificateType.schema` is the JSON Schema (2020-12) of the fields; the same schema validates
 drafts and batch rows and is served beside the type metadata (SD-JWT VC §6).

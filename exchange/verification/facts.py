@@ -1,6 +1,6 @@
 """What the database says to questions: purposes, records and what speaks for them.
 
-One way to look, for whoever asks: many at one turn of the loop, many on a thread of their own, or
+One way to look, for whoever asks: many in one tick of the loop, many on a thread of their own, or
 one in a transaction. Status is read for every question; nothing is kept.
 """
 
@@ -46,7 +46,7 @@ class FactFinder:
         self._loader.close()
 
     async def soon(self, key: Key) -> Mapping[Key, Facts]:
-        """On the fast lane: one query for all who ask at this turn."""
+        """On the fast lane: one query for all who ask in this tick."""
         return {key: await self._loader.get(key) or NOTHING_FOUND}
 
     async def soon_all(self, keys: Sequence[Key]) -> Mapping[Key, Facts]:

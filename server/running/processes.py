@@ -55,7 +55,7 @@ def serve(
 def collect_rarely() -> None:
     """Spare the garbage collector what it would look through for nothing.
 
-    What start-up made stays. What the requests of one busy turn make, a few thousand objects, goes
+    What start-up made stays. What the requests of one busy tick make, a few thousand objects, goes
     by itself when they are answered.
     """
     gc.collect()
@@ -81,7 +81,7 @@ def work(worker: Worker, management: Management, settings: Settings) -> None:
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    """On uvloop: whatever one turn of the loop has to say on a connection leaves in one send.
+    """On uvloop: whatever one tick of the loop has to say on a connection leaves in one send.
 
     `asyncio.run` would take the standard library's loop, whatever uvicorn was told: `loop=` is only
     heard by `uvicorn.Server.run`.

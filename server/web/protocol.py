@@ -88,7 +88,7 @@ class _Together:
     """uvicorn's side of a transport: the head of an answer waits for the content that follows it.
 
     In two sends the second may wait for the acknowledgement of the first. Content that does not
-    follow within the same turn of the loop (a page that streams) is not waited for.
+    follow within the same tick of the loop (a page that streams) is not waited for.
     """
 
     __slots__ = ("_held", "_loop", "_passed", "_transport")
