@@ -284,7 +284,7 @@ class Client:
     Field names follow RFC 7591 where it has one. `name` and `purpose` hold every language of
     `LOCALES`. `claims` are the personal data the client may ever be told; `scopes` what it may do;
     `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
-    may introspect tokens meant for it.
+    may introspect tokens meant for it, and exchange them towards `exchange_targets` (RFC 8693).
     """
 
     client_id: str
@@ -307,6 +307,7 @@ class Client:
     first_party: bool = False
     client_uri: str = ""
     resource_server: str = ""
+    exchange_targets: tuple[str, ...] = ()
     id_token_encrypted_response_alg: str = ""
     userinfo_signed_response_alg: str = ""
     userinfo_encrypted_response_alg: str = ""

@@ -26,7 +26,7 @@ from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
 _GIVEN: Final = frozenset(
     {
         *("client_id", "name", "purpose", "organisation", "organisation_name", "scopes"),
-        *("first_party", "resource_server", "resources"),
+        *("first_party", "resource_server", "resources", "exchange_targets"),
     }
 )
 OPEN: Final = tuple(each.name for each in fields(Client) if each.name not in _GIVEN)

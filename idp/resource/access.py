@@ -8,7 +8,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from foundation.actor import Actor
 from foundation.batching import HotRequest, Loader
@@ -24,26 +24,10 @@ from idp.protocol.profiles import SIGNING_ALGORITHMS
 from idp.protocol.subjects import subject_for
 from idp.resource.signed_requests import SignedRequests
 from idp.resource.step_up import Assurance, demand
-from idp.store import families, people
 from idp.token.sender_constraint import SenderConstraints
+from idp.token.standing import Standing, TokenIds, ids_of, standings
 from idp.token.tokens import Tokens, VerifiedToken
 from ledger import Entry, Ledger
-
-
-class TokenIds(NamedTuple):
-    """The names under which a token could have been revoked."""
-
-    jti: str
-    family: str
-    client_id: str
-
-
-class Standing(NamedTuple):
-    """What a token that counts right now stands on. No family, no person: a client's own token."""
-
-    client: Client
-    family: Family | None = None
-    person: Person | None = None
 
 
 @dataclass(slots=True)
@@ -170,35 +154,11 @@ class TokenReader:
         wanted: Collection[TokenIds],
         known: Mapping[str, RegisteredClient] | None = None,
     ) -> Mapping[TokenIds, Standing]:
-        """Of those that count. At most four queries for any number of tokens; two when no person
-        is involved. `known` are the tokens' clients, for who has just looked them up.
-        """
-        ids = {each.family for each in wanted if each.family}
-        revoked = families.revoked(tx, ids.union(each.jti for each in wanted))
+        """Of those that count (`standing.standings`). `known` are the tokens' clients, for who has
+        just looked them up."""
         if known is None:
             known = self._clients.known(tx, list({each.client_id for each in wanted}))
-        grown = families.families(tx, ids)
-        found = people.persons(tx, {each.authorization.person_id for each in grown.values()})
-        standings: dict[TokenIds, Standing] = {}
-        for each in wanted:
-            jti, family_id, client_id = each
-            registered = known.get(client_id)
-            if jti in revoked or registered is None or registered.disabled:
-                continue
-            if not family_id:
-                standings[each] = Standing(registered.client)
-                continue
-            family = grown.get(family_id)
-            person = found.get(family.authorization.person_id) if family else None
-            alive = family and not family.revoked and family_id not in revoked
-            if alive and person and not person.disabled:
-                standings[each] = Standing(registered.client, family, person)
-        return standings
-
-
-def ids_of(token: VerifiedToken) -> TokenIds:
-    """The names under which the database may have revoked the token."""
-    return TokenIds(token.jti, token.family, token.client_id)
+        return standings(tx, wanted, known)
 
 
 def access_token(headers: Mapping[str, str]) -> tuple[str, str]:

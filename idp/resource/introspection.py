@@ -34,9 +34,10 @@ from idp.protocol.authorizations import Family
 from idp.protocol.errors import InvalidClient, InvalidToken
 from idp.protocol.subjects import subject_for
 from idp.protocol.syntax import parameter
-from idp.resource.access import TokenReader, ids_of
+from idp.resource.access import TokenReader
 from idp.store import families
 from idp.token.grants import refresh
+from idp.token.standing import ids_of
 from idp.token.tokens import Tokens, VerifiedToken
 
 JWT_TYPE: Final = "token-introspection+jwt"

@@ -60,7 +60,7 @@ class TokenEndpoint:
         self._repeated = {name: REPEATED | kind.repeated for name, kind in grants.items()}
         self._repeated_somewhere = REPEATED.union(*self._repeated.values())
         self._redemptions: dict[str, Redemption[Any]] = {
-            name: Redemption(kind(database, tokens.api_audience), database, ledger)
+            name: Redemption(kind(database, tokens, clients), database, ledger)
             for name, kind in grants.items()
         }
 

@@ -38,7 +38,9 @@ class Grant:
     """What a grant type allows the token endpoint to issue.
 
     `resources` are those it names, none for the first of the client's. `family` and `authorization`
-    are absent for a client's own token, which goes by a `jti` that is known before.
+    are absent for a client's own token, which goes by a `jti` that is known before. What was
+    exchanged says who acts (`act`, RFC 8693 §4.1), ends no later than `ends_at` (seconds since
+    1970), and is told by its type (§2.2.1).
     """
 
     client: Client
@@ -50,6 +52,9 @@ class Grant:
     nonce: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     jti: str = ""
+    act: Mapping[str, Any] = field(default_factory=dict)
+    ends_at: int | None = None
+    issued_token_type: str = ""
 
     @property
     def id_token(self) -> bool:
@@ -150,9 +155,11 @@ class Tokens:
         response: dict[str, Any] = {
             "access_token": access_token,
             "token_type": "DPoP" if "jkt" in binding else "Bearer",
-            "expires_in": _LIFETIME_SECONDS,
+            "expires_in": _end(grant, now) - int(now.timestamp()),
             "scope": " ".join(grant.scopes),
         }
+        if grant.issued_token_type:
+            response["issued_token_type"] = grant.issued_token_type
         if grant.refresh_token is not None:
             response["refresh_token"] = grant.refresh_token
         if grant.id_token:
@@ -240,7 +247,7 @@ class Tokens:
             "iss": self.issuer,
             "sub": subject,
             "aud": audience[0] if len(audience) == 1 else list(audience),
-            "exp": seconds + _LIFETIME_SECONDS,
+            "exp": _end(grant, now),
             "iat": seconds,
             "jti": grant.jti or secrets.token_urlsafe(JTI_BYTES),
             "client_id": grant.client.client_id,
@@ -248,6 +255,8 @@ class Tokens:
         }
         if binding:
             claims["cnf"] = dict(binding)
+        if grant.act:
+            claims["act"] = dict(grant.act)
         if grant.authorization is not None:
             claims["fam"] = grant.family
             claims["auth_time"] = grant.authorization.auth_time
@@ -276,6 +285,12 @@ class Tokens:
             claims["nonce"] = grant.nonce
         signed = self._keys.jws(USE, claims, typ="JWT")
         return encryption.for_client(grant.client, "id_token", signed)
+
+
+def _end(grant: Grant, now: datetime) -> int:
+    """When its access token expires, in seconds since 1970."""
+    end = int(now.timestamp()) + _LIFETIME_SECONDS
+    return end if grant.ends_at is None else min(end, grant.ends_at)
 
 
 def half_hash(value: str) -> str:

@@ -22,7 +22,7 @@ from idp.token.grants.refresh import RefreshToken
 from idp.token.tokens import Grant
 from tests.idp.clients.test_registration import BOUNDS, DOCUMENT
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
-from tests.idp.world import ISSUER, PASSWORD, RelyingParty, World
+from tests.idp.world import PASSWORD, RelyingParty, World
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 MANY = 8
@@ -109,7 +109,7 @@ def test_50_a_yes_said_while_its_session_ends_is_worth_nothing(world: World):
 
 
 def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
-    client, database, clock
+    client, idp, database, clock
 ):
     """Each thread stands for a process: the others know nothing of its transaction."""
     now = clock()
@@ -120,7 +120,7 @@ def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
             {"code": code, "redirect_uri": client.registered.redirect_uris[0]}
             | {"code_verifier": client.verifier}
         )
-    codes = AuthorizationCode(database, ISSUER)
+    codes = AuthorizationCode(database, idp.tokens, idp.clients)
     asked = [codes.check(form, client.registered, {}, now) for form in forms]
 
     def redeem(requests):
@@ -138,11 +138,11 @@ def test_50_processes_that_redeem_the_same_codes_in_any_order_spend_each_once(
 
 
 def test_50_processes_that_rotate_the_same_refresh_tokens_give_out_the_same_successors(
-    client, database, clock
+    client, idp, database, clock
 ):
     now = clock()
     tokens = [client.tokens()["refresh_token"] for _ in range(4)]
-    refreshing = RefreshToken(database, ISSUER)
+    refreshing = RefreshToken(database, idp.tokens, idp.clients)
     asked = [
         refreshing.check({"refresh_token": token}, client.registered, {}, now) for token in tokens
     ]

@@ -16,6 +16,7 @@ from idp.token.grants.client_credentials import ClientCredentials
 from idp.token.grants.device_code import DeviceCode
 from idp.token.grants.grant_type import GrantType
 from idp.token.grants.refresh import RefreshToken
+from idp.token.grants.token_exchange import TokenExchange
 
 Grants = Mapping[str, type[GrantType[Any]]]
 
@@ -27,6 +28,7 @@ GRANTS: Final[Grants] = MappingProxyType(
             AuthorizationCode,
             RefreshToken,
             DeviceCode,
+            TokenExchange,
         )
     }
 )

@@ -67,7 +67,7 @@ class ClientCredentials(GrantType[OwnTokenRequest]):
                 raise InvalidScope(f"the client is not registered for the scope {scope} by itself")
         # 3.
         asked = resources.asked(form)
-        if not set(asked) <= set(client.resources or (self._api_audience,)):
+        if not set(asked) <= set(client.resources or (self._tokens.api_audience,)):
             raise InvalidTarget("the client is not registered for this resource")
         return OwnTokenRequest(client, scopes, asked, now, secrets.token_urlsafe(JTI_BYTES))
 

@@ -15,11 +15,12 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from foundation.database import Database, Tx
+from idp.clients.service import Clients
 from idp.models import Client
 from idp.protocol.authorizations import Family
 from idp.protocol.errors import OAuthError, UnauthorizedClient
 from idp.protocol.grant_types import OfferedGrant
-from idp.token.tokens import Grant
+from idp.token.tokens import Grant, Tokens
 from ledger import Entry
 
 
@@ -50,11 +51,12 @@ Q = TypeVar("Q", bound=CheckedRequest)
 
 
 class GrantType(OfferedGrant, ABC, Generic[Q]):
-    """One way to ask for tokens. `api_audience` is the audience of our own API."""
+    """One way to ask for tokens."""
 
-    def __init__(self, database: Database, api_audience: str) -> None:
+    def __init__(self, database: Database, tokens: Tokens, clients: Clients) -> None:
         self._database = database
-        self._api_audience = api_audience
+        self._tokens = tokens
+        self._clients = clients
 
     @classmethod
     def check_registered(cls, client: Client) -> None:
