@@ -28,7 +28,9 @@ from keys.errors import MalformedJwk
 PrivateKey = Any
 PublicKey = Any
 
-RSA_BITS: Final = 3072
+# PS256 is for what lives long. RS256 is for strangers' libraries and what lives ten minutes under a
+# key that lives 90 days: 2048 bits sign in a third of the time (SP 800-57 part 1 §5.6.3: to 2030).
+RSA_BITS: Final[Mapping[str, int]] = {"PS256": 3072, "RS256": 2048}
 SHA256_IDENTIFIER: Final = sequence(object_identifier("2.16.840.1.101.3.4.2.1"))
 SHA512_IDENTIFIER: Final = sequence(object_identifier("2.16.840.1.101.3.4.2.3"))
 
@@ -65,6 +67,11 @@ class Algorithm:
     x509_identifier: bytes
     cms_identifier: bytes
     digest_identifier: bytes
+
+    def generate(self) -> PrivateKey:
+        """A new key of this algorithm's kind, and of its size."""
+        bits = RSA_BITS.get(self.name)
+        return rsa.generate_private_key(65537, bits) if bits else self.key_type.generate()
 
     def accepts(self, public_key: PublicKey) -> bool:
         """Whether this key may be used with this algorithm at all."""
@@ -212,7 +219,7 @@ RSA: Final = KeyType(
     kty="RSA",
     crv="",
     members=("e", "kty", "n"),
-    generate=lambda: rsa.generate_private_key(65537, RSA_BITS),
+    generate=lambda: rsa.generate_private_key(65537, RSA_BITS["PS256"]),
     holds=lambda key: isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192,
     to_jwk=_rsa_to_jwk,
     from_jwk=_rsa_from_jwk,

@@ -266,11 +266,14 @@ def _on_curve(curve: str, key_type: KeyType, mechanism: Mechanism) -> Callable[.
     return generate
 
 
-def _rsa(session: Any, names: Mapping[str, Any]) -> tuple[Any, Any]:
-    pair: tuple[Any, Any] = session.generate_keypair(
-        KeyType.RSA, RSA_BITS, store=True, private_template=_PRIVATE, **names
-    )
-    return pair
+def _rsa(bits: int) -> Callable[..., Any]:
+    def generate(session: Any, names: Mapping[str, Any]) -> tuple[Any, Any]:
+        pair: tuple[Any, Any] = session.generate_keypair(
+            KeyType.RSA, bits, store=True, private_template=_PRIVATE, **names
+        )
+        return pair
+
+    return generate
 
 
 def _p256_public(key: Any) -> PublicKey:
@@ -314,8 +317,8 @@ _ED25519 = _on_curve("1.3.101.112", KeyType.EC_EDWARDS, Mechanism.EC_EDWARDS_KEY
 _MECHANISMS: Final = {
     "ES256": _Mechanisms(_P256, _p256_public, _ecdsa),
     "EdDSA": _Mechanisms(_ED25519, _ed25519_public, _eddsa),
-    "PS256": _Mechanisms(_rsa, _rsa_public, _pss),
-    "RS256": _Mechanisms(_rsa, _rsa_public, _pkcs1),
+    "PS256": _Mechanisms(_rsa(RSA_BITS["PS256"]), _rsa_public, _pss),
+    "RS256": _Mechanisms(_rsa(RSA_BITS["RS256"]), _rsa_public, _pkcs1),
 }
 
 

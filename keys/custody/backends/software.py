@@ -49,7 +49,7 @@ class SoftwareBackend:
 
     def generate(self, algorithm: Algorithm, policy: KeyPolicy) -> NewKey:
         """Make a key pair; the handle is the private key (PKCS #8, DER), encrypted."""
-        private_key = algorithm.key_type.generate()
+        private_key = algorithm.generate()
         public_key = private_key.public_key()
         kid = thumbprint(jwk_of(public_key))
         plain = private_key.private_bytes(

@@ -125,3 +125,9 @@ def _p256() -> dict[str, str]:
 def test_a_jwk_we_cannot_trust_is_refused(change: dict[str, object], why: str) -> None:
     with pytest.raises(MalformedJwk, match=why):
         public_key_of({**_p256(), **change})
+
+
+def test_rsa_keys_have_the_size_of_their_algorithm():
+    sizes = {name: ALGORITHMS[name].generate().key_size for name in ("PS256", "RS256")}
+
+    assert sizes == {"PS256": 3072, "RS256": 2048}
