@@ -35,7 +35,7 @@ from idp.clients.mtls import (
     ClientCertificates,
 )
 from idp.clients.service import ClientRegistration, Clients
-from idp.models import Client, Person, Session
+from idp.models import Client, Person, Profile, Session
 from idp.protocol.claims import (
     CLAIMS,
 )
@@ -80,6 +80,7 @@ __all__ = [
     "Login",
     "LogoutNotice",
     "Person",
+    "Profile",
     "RequestRefused",
     "Session",
     "new_browser_id",

@@ -266,7 +266,7 @@ class Session:
         return self.person.actor
 
 
-Profile = Literal["fapi2", "standard", "public"]
+Profile = Literal["fapi2", "standard", "basic", "public"]
 AuthMethod = Literal[
     "client_secret_basic",
     "client_secret_post",
@@ -294,6 +294,7 @@ class Client:
     organisation_name: str
     profile: Profile = "fapi2"
     token_endpoint_auth_method: AuthMethod = "private_key_jwt"  # noqa: S105
+    token_endpoint_auth_signing_alg: str = ""  # "": any of the profile
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     grant_types: tuple[str, ...] = ("authorization_code",)
@@ -308,6 +309,7 @@ class Client:
     client_uri: str = ""
     resource_server: str = ""
     exchange_targets: tuple[str, ...] = ()
+    id_token_signed_response_alg: str = ""  # "": what the profile has for everybody
     id_token_encrypted_response_alg: str = ""
     userinfo_signed_response_alg: str = ""
     userinfo_encrypted_response_alg: str = ""
@@ -357,12 +359,16 @@ def _client_actor(client_id: str, name: str, organisation: str, organisation_nam
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A client as the token endpoint needs it: with what proves it is itself."""
+    """A client as the token endpoint needs it: with what proves it is itself.
+
+    `forbidden`: the operator allows its profile no more; such a client is `disabled` too.
+    """
 
     client: Client
     secret_hashes: tuple[str, ...]
     version: int
     disabled: bool
+    forbidden: bool = False
 
 
 Index("ix_token_families_client_person", token_families.c.client_id, token_families.c.person_id)

@@ -38,7 +38,8 @@ from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import RemoteMetadata
 from idp.clients.service import Clients
-from idp.models import Client, Person, Session
+from idp.models import Client, Person, Profile, Session
+from idp.protocol.profiles import PROFILES
 from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
@@ -104,6 +105,7 @@ class Idp:
         jobs: Jobs | None = None,
         outbound: Outbound | None = None,
         grants: Grants = GRANTS,
+        forbidden_profiles: Collection[Profile] = (),
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -128,6 +130,8 @@ class Idp:
             clock,
             issuer,
             grants,
+            self.tokens.publish,
+            forbidden=forbidden_profiles,
         )
         self.people = People(database, ledger, clock, PASSWORD.passwords)
         self.jobs = jobs or open_jobs(database, clock)
@@ -161,6 +165,15 @@ class Idp:
     def api_audience(self) -> str:
         """The audience of access tokens for our own API."""
         return self.tokens.api_audience
+
+    def found(self) -> None:
+        """Make, at the first start, the key that clients' libraries expect unless they are told
+        otherwise: one that appears with its first signature looks unknown to whoever has our key
+        set already. Other algorithms get theirs when a client is registered for them.
+        """
+        for profile, row in PROFILES.items():
+            if profile not in self.clients.forbidden:
+                self.tokens.publish(row.default_algorithm)
 
     # --- the authorization endpoint -------------------------------------------------------------
 

@@ -33,12 +33,18 @@ from keys.errors import UnexpectedMediaType
 from keys.service import Keys
 from keys.timestamping.timestamps import MAX_REQUEST
 
-PUBLISHED_USES: Final = (
+# Made at the first start of all, with the default algorithm.
+FOUNDING_USES: Final = (
     "idp.tokens",
     "exchange.receipts",
     "exchange.notices",
     "certificates.status",
     "certificates.qr",
+)
+PUBLISHED_USES: Final = (
+    *FOUNDING_USES,
+    # In the algorithms that a client may want of us; `idp` makes them.
+    *("idp.tokens.rs256", "idp.tokens.ps256", "idp.tokens.eddsa"),
 )
 # Shorter than the publishing period of a staged key (a day), so no verifier misses it.
 _JWKS_MAX_AGE: Final = 600

@@ -81,6 +81,7 @@ class Installation:
             jobs=self.jobs,
             outbound=Outbound(settings.networks),
             client_certificates=_certificates(settings),
+            forbidden_profiles=settings.forbidden_profiles,
         )
         services.build()  # before anybody is answered: what is built hears of jobs and changes
         self._services = services
@@ -88,6 +89,7 @@ class Installation:
         self.seals = services.seals
         self.signing = services.signing
         self.idp = services.idp
+        self.idp.found()
         self.idp.numbers.settle()  # people from before a number had an index, see `migrations`
         self.catalogue = services.catalogue
         self.certificates = services.certificates
@@ -188,7 +190,7 @@ def _found_authority(own_keys: Keys) -> None:
         own_keys.chain(TSA)
     except (NoActiveKey, UnknownCertificate):
         own_keys.establish()
-    for use in keys.http.PUBLISHED_USES:
+    for use in keys.http.FOUNDING_USES:
         own_keys.ensure(use)
 
 

@@ -24,7 +24,10 @@ def findings(installation: Installation) -> dict[str, str]:
     )
     made = {
         "access token": (tokens.access_token, "at+jwt", tokens.audience),
-        "ID token": (tokens.id_token, "JWT", tokens.audience),
+        **{
+            f"ID token by {algorithm}": (text, "JWT", tokens.audience)
+            for algorithm, text in tokens.id_tokens.items()
+        },
         "receipt": (installation.verifications.specimen_receipt(), "yinzheng-receipt+jwt", None),
     }
     return {

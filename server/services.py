@@ -8,6 +8,7 @@ identity provider draws no fonts. Being built is what makes a service take its j
 changes, so a process that works for others builds all of them first (`Services.build`).
 """
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Final, TypedDict, Unpack
 
@@ -27,7 +28,7 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp import GRANTS, ClientCertificates, Grants, Idp
+from idp import GRANTS, ClientCertificates, Grants, Idp, Profile
 from keys import Keys
 from ledger import Ledger
 from server import records
@@ -46,6 +47,7 @@ class Given(TypedDict, total=False):
     outbound: Outbound
     client_certificates: ClientCertificates
     grants: Grants
+    forbidden_profiles: Collection[Profile]
     catalogue: Catalogue
     renderer: Renderer
     idp: Idp
@@ -119,6 +121,11 @@ class Services:
         return GRANTS
 
     @cached_property
+    def forbidden_profiles(self) -> Collection[Profile]:
+        """Client profiles that the operator does not allow: none."""
+        return ()
+
+    @cached_property
     def idp(self) -> Idp:
         """Accounts, clients, sign-in, consent and tokens."""
         return Idp(
@@ -131,6 +138,7 @@ class Services:
             jobs=self.jobs,
             outbound=self.outbound,
             grants=self.grants,
+            forbidden_profiles=self.forbidden_profiles,
         )
 
     @cached_property

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         description="a second address of this server, on which the proxy asks for client "
         "certificates; told as mtls_endpoint_aliases, so that browsers are never asked",
     )
+    allow_basic_profile: bool = Field(
+        default=True,
+        description="let clients use the profile basic: RS256, no PKCE, no nonce; false refuses "
+        "them everywhere, those that are registered too",
+    )
     embedded_worker: bool = Field(
         default=True, description="run jobs in a thread of the web process"
     )
@@ -101,6 +106,11 @@ class Settings(BaseSettings):
     def issuer(self) -> str:
         """`public_url` without a slash at its end, as tokens and metadata name us."""
         return self.public_url.rstrip("/")
+
+    @property
+    def forbidden_profiles(self) -> tuple[Literal["basic"], ...]:
+        """The profiles that no client may have here."""
+        return () if self.allow_basic_profile else ("basic",)
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:

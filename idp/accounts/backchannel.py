@@ -167,7 +167,7 @@ class Notices:
             secrets.token_urlsafe(16),
             self._clock(),
         )
-        token = self._tokens.sign(claims, typ=TYPE)
+        token = self._tokens.sign(client, claims, typ=TYPE)
         try:
             answer = self._outbound.post(client.backchannel_logout_uri, {"logout_token": token})
         except OutboundError as problem:

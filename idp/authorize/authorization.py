@@ -49,7 +49,7 @@ def check_authorization(
      4. The client may use this flow, and response_type is "code".    RFC 6749 §3.1.1
      5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
-                                                                      RFC 7636 §4.3, RFC 9700 §2.1.1
+        The profile `basic` needs neither; what it sends counts.      RFC 7636 §4.3, RFC 9700 §2.1.1
      7. Scopes are within the registration.                           RFC 6749 §3.3
      8. Claims and hints about the person are within the registration.  OIDC Core §5.5
      9. The resource is one the client is registered for.             RFC 8707 §2.1
@@ -165,7 +165,7 @@ def _answerable(given: Mapping[str, str], client: Client) -> str:
 
 def _code_challenge(given: Mapping[str, str], client: Client) -> str:
     challenge = given.get("code_challenge")
-    if challenge is None and "code_challenge_method" not in given and _relies_on(given, client):
+    if challenge is None and "code_challenge_method" not in given and _may_omit(given, client):
         return ""
     if challenge is None:
         raise AuthorizationError("invalid_request", "code_challenge is missing (PKCE)")
@@ -178,10 +178,10 @@ def _code_challenge(given: Mapping[str, str], client: Client) -> str:
     return challenge
 
 
-def _relies_on(given: Mapping[str, str], client: Client) -> bool:
-    """The nonce in place of PKCE: for a client registered so, and then it must be there
+def _may_omit(given: Mapping[str, str], client: Client) -> bool:
+    """The profile asks for none; or the nonce is there in its place, for a client registered so
     (RFC 9700 §2.1.1)."""
-    return (
+    return rules_of(client).may_omit_pkce or (
         client.relies_on_nonce and "nonce" in given and "openid" in given.get("scope", "").split()
     )
 

@@ -102,12 +102,16 @@ class Interactions:
         `browser` is the random id of its cookie; the interaction belongs to it.
         """
         now = self._clock()
+        client_id = params.get("client_id", "")
         with self._database.read() as tx:
-            client = self._clients.find(tx, params.get("client_id", ""))
+            client = self._clients.find(tx, client_id)
+            forbidden = "" if client else self._clients.why_forbidden(tx, client_id)
         reference = reference_hash(params)
         if reference is not None and client is not None:
             return self._begin_pushed(reference, client, session_id, browser, now)
         checked = self._intake.check(params, client, pushed=False, now=now)
+        if forbidden:
+            checked = RequestRefused("invalid_client", forbidden)
         with self._database.write() as tx:
             if isinstance(checked, RequestRefused) or client is None:
                 assert isinstance(checked, RequestRefused)

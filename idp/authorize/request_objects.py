@@ -14,6 +14,7 @@ import orjson
 from idp.clients.credentials import assertion_key, is_time
 from idp.models import Client
 from idp.protocol.errors import AuthorizationError
+from idp.protocol.profiles import rules_of
 from keys import InvalidJws
 from keys.encoding.jose import unverified_header, verify_compact
 
@@ -36,7 +37,7 @@ def read(
     """
     # 1.
     try:
-        signed = verify_compact(text, typ=None, key_for=lambda header: _key(header, jwks))
+        signed = verify_compact(text, typ=None, key_for=lambda header: _key(header, client, jwks))
     except InvalidJws as problem:
         raise _refused(f"the request object does not verify: {problem.detail}") from None
     claims = signed.claims
@@ -65,10 +66,10 @@ def kid(text: str) -> object:
         raise _refused(f"the request object does not verify: {problem.detail}") from None
 
 
-def _key(header: Mapping[str, Any], jwks: Mapping[str, Any] | None) -> Any:
+def _key(header: Mapping[str, Any], client: Client, jwks: Mapping[str, Any] | None) -> Any:
     typ = header.get("typ", "jwt")
     known = isinstance(typ, str) and typ.lower().removeprefix("application/") in REQUEST_TYPES
-    return assertion_key(header, jwks) if known else None
+    return assertion_key(header, jwks, rules_of(client).algorithms) if known else None
 
 
 def _check_times(claims: Mapping[str, Any], now: datetime) -> None:

@@ -14,9 +14,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from sqlalchemy import Row
 
 from foundation.actor import Actor
 from foundation.clock import Clock
@@ -53,12 +54,15 @@ class SecretNotFound(NotFound):
     code = "client_secret_not_found"
 
 
+State = Literal["enabled", "disabled", "forbidden", "deleted"]
+
+
 @dataclass(frozen=True, slots=True)
 class KeptClient:
     """A registration as an operator sees it. `secrets` are the beginnings of those that count."""
 
     client: Client
-    state: str  # "enabled" | "disabled" | "deleted"
+    state: State
     created_at: datetime
     secrets: tuple[str, ...]
 
@@ -86,10 +90,10 @@ class ClientAdministration:
             row = clients.whole_row(tx, client_id)
         if row is None:
             raise ClientNotFound("no such client is registered")
-        state = "disabled" if row.disabled_at else "enabled"
+        client = clients.registered_client(row).client
         return KeptClient(
-            client=clients.registered_client(row).client,
-            state="deleted" if row.deleted_at else state,
+            client=client,
+            state=_state(row, forbidden=client.profile in self._clients.forbidden),
             created_at=row.created_at,
             secrets=tuple(filter(None, (row.secret_prefix, row.second_secret_prefix))),
         )
@@ -197,6 +201,14 @@ class ClientAdministration:
         families.end_codes(tx, now, why, client_id=client_id)
         living = [family.id for family in families.live_families(tx, client_id=client_id)]
         families.revoke_families(self._database, tx, living, why, now, self._access_lifetime)
+
+
+def _state(row: Row[Any], *, forbidden: bool) -> State:
+    if row.deleted_at is not None:
+        return "deleted"
+    if row.disabled_at is not None:
+        return "disabled"
+    return "forbidden" if forbidden else "enabled"
 
 
 def _unknown(members: Mapping[str, Any], client_id: str) -> list[FieldError]:

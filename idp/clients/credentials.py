@@ -4,8 +4,9 @@ Pure: reads headers, forms and claims; whose keys and secrets they are held agai
 here.
 
 - A client authenticates in one way (RFC 6749 §2.3).
-- A client assertion names exactly our issuer as its audience (RFC 7523bis, FAPI 2.0 §5.3.2.1),
-  lives at most ten minutes and has a `jti`, so that it can be accepted once.
+- A client assertion names exactly our issuer as its audience (RFC 7523bis, FAPI 2.0 §5.3.2.1), or
+  the token endpoint where the profile of its client has that (OIDC Core §9); it lives at most ten
+  minutes, an hour for `basic`, and has a `jti`, so that it can be accepted once.
 """
 
 import binascii
@@ -21,13 +22,13 @@ from foundation.canonical import b64url_decode
 from foundation.errors import Malformed
 from idp.models import AuthMethod, Client
 from idp.protocol.errors import InvalidClient, InvalidRequest
-from idp.protocol.profiles import SIGNING_ALGORITHMS
+from idp.protocol.profiles import SIGNING_ALGORITHMS, rules_of
 from keys import MalformedJwk
 from keys.encoding.jose import VerificationKey, verification_key
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-LONGEST_ASSERTION: Final = timedelta(minutes=10)
 LEEWAY: Final = timedelta(seconds=10)
+TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - an address
 FAILED: Final = "client authentication failed"
 
 
@@ -60,9 +61,12 @@ def read_credentials(headers: Mapping[str, str], form: Mapping[str, str]) -> Cre
 
 
 def assertion_key(
-    header: Mapping[str, Any], jwks: Mapping[str, Any] | None
+    header: Mapping[str, Any],
+    jwks: Mapping[str, Any] | None,
+    algorithms: tuple[str, ...] = SIGNING_ALGORITHMS,
 ) -> VerificationKey | None:
-    """The client's registered key that `header` names; never a key the header brings along.
+    """The client's registered key that `header` names; never a key the header brings along, and
+    for no other than these `algorithms`.
 
     A kid that two keys share names none (RFC 7517 §4.5). Without kid, the only key there is. Keys
     marked for encryption are not looked at (§4.2).
@@ -73,7 +77,7 @@ def assertion_key(
     if len(fitting) != 1:
         return None
     try:
-        return verification_key(fitting[0], SIGNING_ALGORITHMS)
+        return verification_key(fitting[0], algorithms)
     except MalformedJwk:
         return None
 
@@ -83,24 +87,35 @@ def signature_keys(jwks: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return [jwk for jwk in (jwks or {}).get("keys", []) if jwk.get("use") != "enc"]
 
 
+def assertion_algorithms(client: Client) -> tuple[str, ...]:
+    """What a client assertion may be signed with: the one registered, else any of the profile."""
+    named = client.token_endpoint_auth_signing_alg
+    return tuple(each for each in rules_of(client).algorithms if named in ("", each))
+
+
 def check_assertion_claims(
     claims: Mapping[str, Any], client: Client, issuer: str, now: datetime
 ) -> datetime:
     """What a client assertion must say (RFC 7523 §3, FAPI 2.0 §5.3.2.1). Answers its expiry.
 
     1. iss and sub are the client.
-    2. aud is our issuer: one string, no list, no endpoint address.
-    3. exp is ahead, at most ten minutes; iat and nbf, when there, are not later than now + 10 s.
+    2. aud is our issuer: one string, no list, no endpoint address; the profiles `standard` and
+       `basic` take the address of the token endpoint too, `basic` also a list of one.
+    3. exp is ahead, at most as long as the profile has it; iat and nbf, when there, are not later
+       than now + 10 s.
     4. jti is there, so that it can be used once.
     """
     if claims.get("iss") != client.client_id or claims.get("sub") != client.client_id:
         raise InvalidClient(FAILED)
-    if claims.get("aud") != issuer:
-        raise InvalidClient("the client assertion's aud must be exactly the issuer, as a string")
+    _check_audience(claims.get("aud"), client, issuer)
     seconds = now.timestamp()
     exp = claims.get("exp")
-    if not is_time(exp) or not seconds < exp <= seconds + LONGEST_ASSERTION.total_seconds():
-        raise InvalidClient("the client assertion's exp must be ahead by at most ten minutes")
+    longest = rules_of(client).longest_assertion
+    if not is_time(exp) or not seconds < exp <= seconds + longest.total_seconds():
+        minutes = int(longest.total_seconds()) // 60
+        raise InvalidClient(
+            f"the client assertion's exp must be ahead by at most {minutes} minutes"
+        )
     for name in ("iat", "nbf"):
         given: Any = claims.get(name, 0)
         if not is_time(given) or given > seconds + LEEWAY.total_seconds():
@@ -109,6 +124,16 @@ def check_assertion_claims(
     if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
         raise InvalidClient("the client assertion needs a jti")
     return datetime.fromtimestamp(exp, UTC)
+
+
+def _check_audience(audience: object, client: Client, issuer: str) -> None:
+    rules = rules_of(client)
+    if rules.audience_as_list and isinstance(audience, list) and len(audience) == 1:
+        audience = audience[0]
+    accepted = (issuer, issuer + TOKEN_PATH) if rules.token_endpoint_as_audience else (issuer,)
+    if not isinstance(audience, str) or audience not in accepted:
+        named = " or ".join(accepted)
+        raise InvalidClient(f"the client assertion's aud must be exactly {named}, as a string")
 
 
 def is_time(value: object) -> TypeGuard[float]:

@@ -4,7 +4,8 @@
   one purpose, and so many registrations until a day. What it does not cover cannot be registered.
 - Each registration has its own access token; it opens that registration and nothing else.
 - Both kinds of token are 256 random bits, kept as SHA-256.
-- Rules are those of every other registration: `metadata.read`, then `registration.check`.
+- Rules are those of every other registration (`registration.problems`), and what breaks them is
+  told all at once.
 """
 
 import secrets
@@ -90,7 +91,7 @@ class Registrations:
         now = self._clock()
         with self._database.read() as tx:
             bounds = self._usable(tx, token, now)
-        client = metadata.read(document, client_id, bounds, self._clients.grant_types)
+        client = self._read(document, client_id, bounds)
         vouched = self._clients.vouch(client)
         with self._database.write() as tx:
             self._spend(tx, token, now)
@@ -121,7 +122,7 @@ class Registrations:
             if said is not None and not self._clients.has_secret(tx, client_id, str(said)):
                 raise InvalidRequest("client_secret is not the one of this client")
         # 3.
-        client = metadata.read(document, client_id, bounds, self._clients.grant_types)
+        client = self._read(document, client_id, bounds)
         vouched = self._clients.vouch(client)
         with self._database.write() as tx:
             old, _, _ = self._open(tx, client_id, token)
@@ -147,6 +148,10 @@ class Registrations:
         if registered.access_token:
             told["registration_access_token"] = registered.access_token
         return told
+
+    def _read(self, document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
+        known = self._clients
+        return metadata.read(document, client_id, bounds, known.grant_types, known.forbidden)
 
     def _usable(self, tx: Tx, token: str, now: datetime) -> Bounds:
         bounds = registrations.usable_bounds(tx, digests.sha256(token), now)

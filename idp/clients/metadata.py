@@ -2,25 +2,27 @@
 
 - Names are RFC 7591's. `client_name` may carry a language ("client_name#en", §2.2); without one it
   stands for every language that has no text of its own. `claims` lists the personal data that may
-  be asked, `profile` picks a row of `idp/protocol/profiles.py` (the strictest that fits, when
-  absent).
+  be asked, `profile` picks a row of `idp/protocol/profiles.py` (when absent, the one that what is
+  asked works under: `_profile`).
 - What is not known is ignored, null is the same as absent (§2).
 - Department, purpose, and the most that may be asked come from the initial access token, never
   from the program that registers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
 from foundation.errors import FieldError
+from idp.clients import registration
 from idp.models import LOCALES, Client, Profile, Texts
 from idp.protocol.claims import claims_of
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client, response_types
-from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
+from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorithm
 
 # Decided by the initial access token, or by an officer only: never by the program itself.
 _GIVEN: Final = frozenset(
@@ -29,12 +31,10 @@ _GIVEN: Final = frozenset(
         *("first_party", "resource_server", "resources", "exchange_targets"),
     }
 )
+_TYPES: Final[Mapping[str, Any]] = get_type_hints(Client)
 OPEN: Final = tuple(each.name for each in fields(Client) if each.name not in _GIVEN)
 DEFAULT_AUTH_METHOD: Final = "client_secret_basic"  # RFC 7591 §2
 _ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "id_token_signed_response_alg": (SIGNATURE_ALGORITHM,),
-    "introspection_signed_response_alg": (SIGNATURE_ALGORITHM,),
-    "token_endpoint_auth_signing_alg": SIGNING_ALGORITHMS,
     "id_token_encrypted_response_enc": ("A256GCM",),
     "userinfo_encrypted_response_enc": ("A256GCM",),
     "introspection_encrypted_response_enc": ("A256GCM",),
@@ -53,47 +53,79 @@ class Bounds:
 
 
 def read(
-    document: Mapping[str, Any], client_id: str, bounds: Bounds, offered: GrantTypes
+    document: Mapping[str, Any],
+    client_id: str,
+    bounds: Bounds,
+    offered: GrantTypes,
+    forbidden: Collection[Profile] = (),
 ) -> Client:
-    """The client that `document` describes. `registration.check` still has to agree to it.
+    """The client that `document` describes, if it obeys.
 
-    1. Only response types and algorithms we have.           RFC 7591 §2.1
-    2. Scopes and claims stay within the bounds; who names no claims, as RFC 7591 knows none, gets
+    1. Everything has the type it must have.
+    2. Only response types and algorithms we have.           RFC 7591 §2.1
+    3. Scopes and claims stay within the bounds; who names no claims, as RFC 7591 knows none, gets
        those that the scopes release.                        purpose limitation
-    3. Everything has the type it must have.
-    Raises `InvalidClientMetadata`.
+    4. The rules of every registration.                      `registration.problems`
+    Raises `InvalidClientMetadata` with every member that breaks a rule: what has the wrong type is
+    left out for steps 2 to 4, so that the first mistake hides no other.
     """
     given = {name: value for name, value in document.items() if value is not None}
-    # 1., 2.
+    # 1.
+    mistyped = _types(given)
+    given = {name: value for name, value in given.items() if f"/{name}" not in mistyped}
+    client = _described(given, client_id, bounds, offered, forbidden)
+    # 2. to 4.
     problems = [
+        *mistyped.values(),
         *_flow(given, response_types(offered)),
-        *_algorithms(given),
+        *_algorithms(given, client),
         *_beyond(given, bounds),
+        *registration.problems(client, offered, forbidden),
     ]
     if problems:
         raise _invalid(problems)
-    # 3.
+    return client
+
+
+def _types(given: Mapping[str, Any]) -> dict[str, FieldError]:
+    """By pointer of the member, what does not have the type it must have."""
+    found: dict[str, FieldError] = {}
+    members = {**{name: _TYPES[name] for name in OPEN}, "scope": str}
+    for name in members.keys() & given.keys():
+        try:
+            msgspec.convert(given[name], type=members[name])
+        except msgspec.ValidationError as problem:
+            said, _, at = str(problem).partition(" - at ")
+            within = at.strip("`$").replace(".", "/").replace("[", "/").replace("]", "")
+            found[f"/{name}"] = FieldError(f"/{name}{within}", "type", said)
+    return found
+
+
+def _described(
+    given: Mapping[str, Any],
+    client_id: str,
+    bounds: Bounds,
+    offered: GrantTypes,
+    forbidden: Collection[Profile],
+) -> Client:
     described = {name: given[name] for name in OPEN if name in given}
     described.setdefault("token_endpoint_auth_method", DEFAULT_AUTH_METHOD)
     described.setdefault("grant_types", [n for n, kind in offered.items() if kind.by_default])
-    described.setdefault("profile", _profile(described["token_endpoint_auth_method"]))
+    described.setdefault("profile", _profile(described, forbidden))
+    ours = PROFILES[described["profile"]].default_algorithm
+    described.setdefault("id_token_signed_response_alg", ours)
     scopes = given.get("scope", " ".join(bounds.scopes)).split()
     described.setdefault("claims", [n for n in claims_of(scopes) if n in bounds.claims])
     whole = {
         **described,
         "client_id": client_id,
-        "name": _texts(given, "client_name"),
+        "name": _name(given, bounds),
         "purpose": dict(bounds.purpose),
         "organisation": bounds.organisation,
         "organisation_name": bounds.organisation_name,
         "scopes": scopes,
     }
-    try:
-        return msgspec.convert(whole, type=Client)
-    except msgspec.ValidationError as problem:
-        said, _, at = str(problem).partition(" - at ")
-        pointer = at.strip("`$").replace(".", "/").replace("[", "/").replace("]", "")
-        raise _invalid([FieldError(pointer, "type", said)]) from None
+    return msgspec.convert(whole, type=Client)
 
 
 def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
@@ -112,7 +144,7 @@ def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
         "organisation_name": client.organisation_name,
         "response_types": list(response_types(mine)),
         "scope": " ".join(client.scopes),
-        "id_token_signed_response_alg": SIGNATURE_ALGORITHM,
+        "id_token_signed_response_alg": response_algorithm(client),
         **told,
     }
 
@@ -126,28 +158,27 @@ def _flow(given: Mapping[str, Any], known: tuple[str, ...]) -> list[FieldError]:
     return [FieldError("/response_types", "response_type", said)]
 
 
-def _algorithms(given: Mapping[str, Any]) -> list[FieldError]:
+def _algorithms(given: Mapping[str, Any], client: Client) -> list[FieldError]:
+    """Of members that are not kept: they say what is so anyway, or are refused."""
+    known = {**_ALGORITHMS, "introspection_signed_response_alg": (response_algorithm(client),)}
     return [
-        FieldError(f"/{name}", "algorithm", f"must be one of {', '.join(known)}")
-        for name, known in _ALGORITHMS.items()
-        if given.get(name, known[0]) not in known
+        FieldError(f"/{name}", "algorithm", f"must be {' or '.join(values)}")
+        for name, values in known.items()
+        if given.get(name, values[0]) not in values
     ]
 
 
 def _beyond(given: Mapping[str, Any], bounds: Bounds) -> list[FieldError]:
     scope, claims = given.get("scope", ""), given.get("claims", [])
-    if not isinstance(scope, str):
-        return [FieldError("/scope", "type", "scope is a string with spaces between")]
-    if not isinstance(claims, list):
-        return [FieldError("/claims", "type", "claims is a list")]
     said = "is beyond what the initial access token allows"
+    scopes, names = " ".join(bounds.scopes), " ".join(bounds.claims)
     problems = [
-        FieldError("/scope", "beyond_purpose", f"{each[:40]} {said}")
+        FieldError("/scope", "beyond_purpose", f"{each[:40]} {said}: {scopes}")
         for each in scope.split()
         if each not in bounds.scopes
     ]
     problems += [
-        FieldError("/claims", "beyond_purpose", f"{str(each)[:40]} {said}")
+        FieldError("/claims", "beyond_purpose", f"{str(each)[:40]} {said}: {names}")
         for each in claims
         if each not in bounds.claims
     ]
@@ -157,17 +188,66 @@ def _beyond(given: Mapping[str, Any], bounds: Bounds) -> list[FieldError]:
     return problems
 
 
+def _name(given: Mapping[str, Any], bounds: Bounds) -> dict[str, str]:
+    """What people are told; for a program that gives itself no name, which RFC 7591 §2 allows, the
+    host that it has them sent back to, or whose it is."""
+    names = _texts(given, "client_name")
+    if any(names.values()):
+        return names
+    host = urlsplit("".join(given.get("redirect_uris", ())[:1])).hostname
+    return dict.fromkeys(LOCALES, host or bounds.organisation_name)
+
+
 def _texts(given: Mapping[str, Any], name: str) -> dict[str, str]:
     """One text a language (RFC 7591 §2.2); the bare one fills the gaps."""
     texts = {each: given.get(f"{name}#{each}", given.get(name, "")) for each in LOCALES}
     return {each: text if isinstance(text, str) else "" for each, text in texts.items()}
 
 
-def _profile(method: object) -> Profile:
-    """The strictest row of `PROFILES` for this way of authenticating."""
-    if method == "none":
-        return "public"
-    return "standard" if str(method).startswith("client_secret") else "fapi2"
+def _profile(asked: Mapping[str, Any], forbidden: Collection[Profile]) -> Profile:
+    """The row of `PROFILES` under which what is asked works, for who names none.
+
+    1. Without authentication: public. By certificate: fapi2, the only one that has that.
+    2. Pushed requests and bound tokens are asked for by name: fapi2, which is just that.
+    3. A key of its own that signs as FAPI says: standard.
+    4. Anybody else may never have heard of PKCE, and no metadata says whether: basic, or standard
+       where the operator forbids it.
+    """
+    # 1.
+    method = asked["token_endpoint_auth_method"]
+    fitting = [name for name, row in PROFILES.items() if method in row.auth_methods]
+    if len(fitting) == 1:
+        return fitting[0]
+    # 2.
+    bound = ("dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens")
+    pushes = asked.get("require_pushed_authorization_requests")
+    if "fapi2" in fitting and pushes and any(asked.get(name) for name in bound):
+        return "fapi2"
+    # 3., 4.
+    modern = method == "private_key_jwt" and _signs_as_fapi(asked)
+    return "standard" if modern or "basic" in forbidden else "basic"
+
+
+def _signs_as_fapi(asked: Mapping[str, Any]) -> bool:
+    """Whether nothing that is said of algorithms names RS256, and something names another."""
+    named = [
+        asked.get(f"{kind}_alg")
+        for kind in ("id_token_signed_response", "token_endpoint_auth_signing")
+    ]
+    keys = (asked.get("jwks") or {}).get("keys")
+    named += [_algorithm_of(jwk) for jwk in (keys if isinstance(keys, list) else [])]
+    said = [each for each in named if each]
+    return bool(said) and all(each in SIGNING_ALGORITHMS for each in said)
+
+
+def _algorithm_of(jwk: object) -> object:
+    """What a signature key is for; an RSA key that does not say is for RS256, as libraries have
+    it."""
+    if not isinstance(jwk, dict) or jwk.get("use") == "enc":
+        return None
+    return jwk.get("alg") or {"EC": "ES256", "OKP": "EdDSA", "RSA": "RS256"}.get(
+        str(jwk.get("kty"))
+    )
 
 
 def _invalid(problems: list[FieldError]) -> InvalidClientMetadata:

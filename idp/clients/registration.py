@@ -5,7 +5,7 @@ is a client that obeys.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,12 +16,12 @@ from foundation.outbound import (
 )
 from idp.clients.mtls import registered_certificates
 from idp.clients.remote_metadata import Vouched
-from idp.models import LOCALES, Client
+from idp.models import LOCALES, Client, Profile
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, claims_of
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client
-from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS, rules_of
+from idp.protocol.profiles import response_algorithm, rules_of
 from idp.protocol.subjects import PERSON_PREFIX
 from idp.protocol.syntax import SCOPE, redirect_uri_problem
 from keys import MalformedJwk
@@ -35,47 +35,57 @@ SUBJECT_NAMES: Final = (
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
-def checked(client: Client | Vouched, offered: GrantTypes) -> Client:
+def checked(
+    client: Client | Vouched, offered: GrantTypes, forbidden: Collection[Profile] = ()
+) -> Client:
     """A client that obeys, and whose addresses were looked at. Raises `InvalidClientMetadata`."""
     if isinstance(client, Vouched):
         return client.client
-    check(client, offered)
+    check(client, offered, forbidden)
     if client.sector_identifier_uri or client.jwks_uri:
         raise InvalidClientMetadata("nobody has looked at the addresses of this registration yet")
     return client
 
 
-def check(client: Client, offered: GrantTypes) -> None:
-    """Raises `InvalidClientMetadata` with every broken rule, each at its field (RFC 7591 §2).
+def check(client: Client, offered: GrantTypes, forbidden: Collection[Profile] = ()) -> None:
+    """Raises `InvalidClientMetadata` with all `problems`."""
+    if found := problems(client, offered, forbidden):
+        raise InvalidClientMetadata(
+            f"the registration of {client.client_id[:100]} breaks {len(found)} rules, "
+            f"first: {found[0].detail}",
+            errors=found,
+            next_step="correct the named fields and register again",
+        )
+
+
+def problems(
+    client: Client, offered: GrantTypes, forbidden: Collection[Profile] = ()
+) -> list[FieldError]:
+    """Every broken rule, each at its field with what would do (RFC 7591 §2). `forbidden` are the
+    profiles that the operator does not allow.
 
     1. client_id is readable and can never be a person's id.              RFC 9700 §4.15
     2. Name and purpose are there in all three languages.                 purpose limitation
     3. Redirect URIs can be compared exactly and are safe.                RFC 8252 §7, RFC 9700 §2.1
     4. Grant types are `offered`, and none of them objects.               RFC 7591 §2.1
-    5. The profile allows it.                                             FAPI 2.0 §5.3.2
+    5. The profile is allowed, and allows it.                             FAPI 2.0 §5.3.2
     6. What authentication needs is there: key, certificate, name;        RFC 7591 §2, RFC 8705 §2
        who signs requests has keys that a keyid can name.                 RFC 9421 §3.2
     7. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
     8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
-    problems = _key_set(client) or [
+    return _key_set(client) or [
         *_identity(client),
         *_redirects(client, offered),
         *_grants(client, offered),
-        *_profile(client),
+        *_profile(client, forbidden),
+        *_algorithms(client),
         *(_authentication(client) or _signed_requests(client)),
         *_reach(client),
         *_addresses(client),
         *_confidentiality(client),
     ]
-    if problems:
-        raise InvalidClientMetadata(
-            f"the registration of {client.client_id[:100]} breaks {len(problems)} rules, "
-            f"first: {problems[0].detail}",
-            errors=problems,
-            next_step="correct the named fields and register again",
-        )
 
 
 def _key_set(client: Client) -> list[FieldError]:
@@ -127,8 +137,11 @@ def _grants(client: Client, offered: GrantTypes) -> list[FieldError]:
     return problems
 
 
-def _profile(client: Client) -> list[FieldError]:
+def _profile(client: Client, forbidden: Collection[Profile]) -> list[FieldError]:
     """What the client's row of `PROFILES` does not allow."""
+    if client.profile in forbidden:
+        said = f"the operator forbids the profile {client.profile}; register as standard or fapi2"
+        return [FieldError("/profile", "profile_forbidden", said)]
     rules, method = rules_of(client), client.token_endpoint_auth_method
     if method not in rules.auth_methods:
         allowed = ", ".join(rules.auth_methods)
@@ -140,6 +153,21 @@ def _profile(client: Client) -> list[FieldError]:
     if client.relies_on_nonce and "openid" not in client.scopes:
         return [FieldError("/relies_on_nonce", "profile", "a nonce needs the scope openid")]
     return []
+
+
+def _algorithms(client: Client) -> list[FieldError]:
+    """What the client signs, and what is signed for it: one algorithm for all of that."""
+    known, ours = rules_of(client).algorithms, response_algorithm(client)
+    said = f"the profile {client.profile} has {', '.join(known)}"
+    found = [
+        FieldError(f"/{field}", "algorithm", said)
+        for field in ("id_token_signed_response_alg", "token_endpoint_auth_signing_alg")
+        if getattr(client, field) not in ("", *known)
+    ]
+    if client.userinfo_signed_response_alg not in ("", ours):
+        said = f"must be {ours}, which signs the client's ID tokens too"
+        found.append(FieldError("/userinfo_signed_response_alg", "algorithm", said))
+    return found
 
 
 def _authentication(client: Client) -> list[FieldError]:
@@ -162,7 +190,7 @@ def _assertion_keys(client: Client) -> list[FieldError]:
         return [FieldError("/jwks", "jwks", "what the client signs needs a public signature key")]
     try:
         for jwk in keys:
-            verification_key(jwk, SIGNING_ALGORITHMS)
+            verification_key(jwk, rules_of(client).algorithms)
     except MalformedJwk as problem:
         return [FieldError("/jwks", "jwks", problem.detail)]
     return []
@@ -240,9 +268,6 @@ def _reach(client: Client) -> list[FieldError]:
 
 def _confidentiality(client: Client) -> list[FieldError]:
     problems = []
-    if client.userinfo_signed_response_alg not in ("", SIGNATURE_ALGORITHM):
-        field = "userinfo_signed_response_alg"
-        problems.append(FieldError(f"/{field}", "algorithm", f"must be {SIGNATURE_ALGORITHM}"))
     if client.userinfo_encrypted_response_alg and not client.userinfo_signed_response_alg:
         field = "userinfo_encrypted_response_alg"
         problems.append(FieldError(f"/{field}", "algorithm", "encrypted userinfo is signed first"))

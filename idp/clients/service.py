@@ -4,12 +4,14 @@
   takes a client calls it.
 - A secret is made here (256 bits, shown once, "yzs_" and a readable prefix to tell two apart) and
   stored as HMAC-SHA-256: nothing slow is needed for what cannot be guessed.
-- A client is registered with one method of authentication and may use no other.
+- A client is registered with one method of authentication and may use no other; where its profile
+  says so, a secret counts in the header and in the form.
+- A client whose profile the operator forbids is treated as disabled, and told why.
 - A client assertion is accepted once.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -27,13 +29,14 @@ from idp.clients.credentials import (
     FAILED,
     LEEWAY,
     Credentials,
+    assertion_algorithms,
     assertion_key,
     check_assertion_claims,
     read_credentials,
 )
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import RemoteMetadata, Vouched
-from idp.models import Client, RegisteredClient
+from idp.models import AuthMethod, Client, Profile, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import (
     ClientExists,
@@ -42,7 +45,12 @@ from idp.protocol.errors import (
     InvalidClientMetadata,
 )
 from idp.protocol.grant_types import GrantTypes
-from idp.protocol.profiles import CERTIFICATE_METHODS
+from idp.protocol.profiles import (
+    CERTIFICATE_METHODS,
+    SECRET_METHODS,
+    response_algorithm,
+    rules_of,
+)
 from idp.store import clients
 from idp.store.replays import ReplayCache
 from keys import InvalidJws
@@ -66,7 +74,11 @@ class ClientRegistration:
 
 
 class Clients:
-    """The register of clients."""
+    """The register of clients.
+
+    `forbidden` are profiles that the operator does not allow; `publish` sees to it that a key of an
+    algorithm is published, before a client that wants it is registered.
+    """
 
     def __init__(
         self,
@@ -78,6 +90,9 @@ class Clients:
         clock: Clock,
         issuer: str,
         grant_types: GrantTypes,
+        publish: Callable[[str], None],
+        *,
+        forbidden: Collection[Profile] = (),
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -87,6 +102,8 @@ class Clients:
         self._clock = clock
         self._issuer = issuer
         self.grant_types = grant_types
+        self._publish = publish
+        self.forbidden = frozenset(forbidden)
         self._registered: Loader[str, RegisteredClient] = Loader(database, self.known)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
@@ -94,7 +111,8 @@ class Clients:
         """Look at what a client to be registered keeps at addresses of its own, which may take
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
-        registration.check(client, self.grant_types)
+        registration.check(client, self.grant_types, self.forbidden)
+        self._publish(response_algorithm(client))
         vouched = self._remote_metadata.vouch(client)
         if not any(encryption.wanted(client, kind) for kind in encryption.KINDS):
             return vouched
@@ -120,7 +138,7 @@ class Clients:
         A client with addresses of its own must be vouched for. Raises `InvalidClientMetadata` or
         `ClientExists`.
         """
-        client = registration.checked(client, self.grant_types)
+        client = registration.checked(client, self.grant_types, self.forbidden)
         secret, secret_hash = self.new_secret(client)
         now = self._clock()
         try:
@@ -157,7 +175,7 @@ class Clients:
     def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
         """New metadata for a client, checked as in `register`; answers a secret if a new one is
         needed."""
-        new = registration.checked(vouched, self.grant_types)
+        new = registration.checked(vouched, self.grant_types, self.forbidden)
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": clients.client_document(new)}
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:
@@ -178,6 +196,11 @@ class Clients:
         clients.set_client(tx, client.client_id, disabled_at=now)
         self.append(tx, "idp.client_disabled", client, by, now)
 
+    def read(self, client_id: str) -> RegisteredClient:
+        """`get` in a transaction of its own."""
+        with self._database.read() as tx:
+            return self.get(tx, client_id)
+
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""
         row = clients.client_rows(tx, [client_id]).get(client_id)
@@ -194,7 +217,16 @@ class Clients:
         """The client of a row that was read together with something else, if it is enabled."""
         if row.metadata is None or row.disabled_at is not None:
             return None
-        return self._parse(row).client
+        registered = self._parse(row)
+        return None if registered.disabled else registered.client
+
+    def why_forbidden(self, tx: Tx, client_id: str) -> str:
+        """Why `find` keeps back a client that is there; "" when there is none, or it is disabled
+        by itself."""
+        row = clients.client_rows(tx, [client_id]).get(client_id)
+        if row is None or row.disabled_at is not None or not self._parse(row).forbidden:
+            return ""
+        return _forbidden(self._parse(row).client)
 
     def all(self, organisation: str | None = None) -> list[RegisteredClient]:
         """Every registered client, or those of one organisation, disabled ones included; oldest
@@ -231,11 +263,13 @@ class Clients:
     ) -> Client:
         """Steps 2 and 3 of `authenticate`, for who has looked the client up for this request."""
         # 2.
+        if registered is not None and registered.forbidden:
+            raise InvalidClient(_forbidden(registered.client))
         if registered is None or registered.disabled:
             raise InvalidClient(FAILED)
         method = registered.client.token_endpoint_auth_method
         by_certificate = method in CERTIFICATE_METHODS and credentials.method == "none"
-        if method != credentials.method and not by_certificate:
+        if credentials.method not in _methods(registered.client) and not by_certificate:
             raise InvalidClient(FAILED)
         # 3.
         if by_certificate:
@@ -268,8 +302,9 @@ class Clients:
         try:
             kid = unverified_header(assertion).get("kid") if client.jwks_uri else None
             jwks = await self._remote_metadata.jwks_later(client, kid)
+            accepted = assertion_algorithms(client)
             verified = verify_compact(
-                assertion, typ=None, key_for=lambda header: assertion_key(header, jwks)
+                assertion, typ=None, key_for=lambda header: assertion_key(header, jwks, accepted)
             )
         except InvalidJws:
             raise InvalidClient(FAILED) from None
@@ -285,7 +320,10 @@ class Clients:
         if (known := self._parsed.get(key)) is None:
             if len(self._parsed) > 10_000:
                 self._parsed.clear()
-            known = self._parsed[key] = clients.registered_client(row)
+            known = clients.registered_client(row)
+            if known.client.profile in self.forbidden:
+                known = replace(known, disabled=True, forbidden=True)
+            self._parsed[key] = known
         return known
 
     def new_secret(self, client: Client) -> tuple[str, str]:
@@ -307,3 +345,17 @@ class Clients:
             "claims": " ".join(client.claims),
         }
         self._ledger.append(tx, Entry(kind=kind, actor=by, at=now, details=details))
+
+
+def _methods(client: Client) -> tuple[AuthMethod, ...]:
+    """How the client may send what proves it."""
+    method = client.token_endpoint_auth_method
+    either = method in SECRET_METHODS and rules_of(client).either_secret_method
+    return SECRET_METHODS if either else (method,)
+
+
+def _forbidden(client: Client) -> str:
+    return (
+        f"the operator forbids the profile {client.profile}, with which this client is registered; "
+        "it must be registered as standard or fapi2"
+    )

@@ -15,6 +15,7 @@ from idp.clients.metadata import Bounds
 from idp.commands.terminal import AsJson, OpenIdp, print_row
 from idp.models import LOCALES, Client, RegisteredClient
 from idp.protocol.errors import ClientNotFound
+from idp.protocol.profiles import rules_of, weakenings
 
 Described = TypeVar("Described", Client, Bounds)
 
@@ -84,12 +85,26 @@ def _looking(app: typer.Typer, open_idp: OpenIdp) -> None:
         registration: Annotated[
             bool, typer.Option("--registration", help="Only what `register` and `change` read.")
         ] = False,
+        as_json: AsJson = False,
     ) -> None:
-        """One client: its registration, whether it is enabled, and how its secrets begin."""
+        """One client: its registration, its state, how its secrets begin, and what its profile
+        gives up against the strictest."""
         with open_idp() as idp:
             kept = idp.client_administration.show(client_id)
-        told = _registration(kept.client) if registration else _kept(kept)
-        typer.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
+        if registration:
+            described = msgspec.json.encode(_registration(kept.client))
+            typer.echo(msgspec.json.format(described, indent=2).decode())
+            return
+        told = _kept(kept)
+        if as_json:
+            print_row(told, as_json)
+            return
+        lists = {name: told.pop(name) for name in ("weakenings", "registration")}
+        print_row({**told, "secrets": " ".join(kept.secrets)}, as_json)
+        for name, value in lists["registration"].items():
+            typer.echo(f"  {name}: {value if isinstance(value, str) else _compact(value)}")
+        for each in lists["weakenings"]:
+            typer.echo(f"gives up {each['code']}: {each['text']}")
 
 
 def _keeping(app: typer.Typer, open_idp: OpenIdp) -> None:
@@ -195,12 +210,20 @@ def _bounds(data: bytes) -> Bounds:
     return bounds
 
 
+def _compact(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _kept(kept: KeptClient) -> dict[str, Any]:
     return {
         "client_id": kept.client.client_id,
         "state": kept.state,
+        "profile": kept.client.profile,
         "created_at": rfc3339(kept.created_at),
         "secrets": list(kept.secrets),
+        "weakenings": [
+            {"code": each.code, "text": each.text} for each in weakenings(rules_of(kept.client))
+        ],
         "registration": _registration(kept.client),
     }
 
@@ -223,5 +246,11 @@ def _shown(registered: RegisteredClient) -> dict[str, Any]:
         "purpose": client.purpose["zh-Hans"],
         "scopes": " ".join(client.scopes),
         "claims": " ".join(client.claims),
-        "state": "disabled" if registered.disabled else "enabled",
+        "state": _state(registered),
     }
+
+
+def _state(registered: RegisteredClient) -> str:
+    if registered.forbidden:
+        return "forbidden"
+    return "disabled" if registered.disabled else "enabled"

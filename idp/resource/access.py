@@ -140,7 +140,7 @@ class TokenReader:
         if not client.userinfo_signed_response_alg:
             return claims
         said = {"iss": self._tokens.issuer, "aud": client.client_id, **claims}
-        signed = await self._tokens.signed(said, typ="userinfo+jwt")
+        signed = await self._tokens.signed(client, said, typ="userinfo+jwt")
         return encryption.for_client(client, "userinfo", signed)
 
     async def standing(self, token: VerifiedToken) -> Authorized | None:

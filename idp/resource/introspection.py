@@ -142,7 +142,7 @@ class Introspection:
         if not wants_token(request.headers.get("accept", "")):
             return IntrospectionAnswer(asker, body, token=token)
         claims = statement(body, asker, self._tokens.issuer, self._clock())
-        signed = await self._tokens.signed(claims, typ=JWT_TYPE)
+        signed = await self._tokens.signed(asker, claims, typ=JWT_TYPE)
         asker = await self._clients.with_keys(asker, "introspection")
         return IntrospectionAnswer(
             asker, body, encryption.for_client(asker, "introspection", signed)

@@ -12,7 +12,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,10 +21,19 @@ from idp.models import Client
 from idp.protocol import encryption
 from idp.protocol.authorizations import Authorization
 from idp.protocol.errors import InvalidToken
+from idp.protocol.profiles import response_algorithm
 from keys import InvalidJws, Keys
+from keys.encoding.algorithms import algorithm as algorithm_row
 from keys.encoding.jose import VerifiedJws, VerifiedSignatures, is_trusted, verify_compact
 
 USE: Final = "idp.tokens"
+# A use of its own for each algorithm: what signs ID tokens can never sign an access token.
+USES: Final[Mapping[str, str]] = {
+    "ES256": USE,
+    "RS256": f"{USE}.rs256",
+    "PS256": f"{USE}.ps256",
+    "EdDSA": f"{USE}.eddsa",
+}
 ACCESS_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 ID_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 API_PATH: Final = "/api/v1"
@@ -111,15 +120,17 @@ class VerifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class Specimens:
-    """An access token and an ID token that no resource server and no client of ours accepts."""
+    """An access token and an ID token that no resource server and no client of ours accepts; of ID
+    tokens one for each algorithm that has a key."""
 
     access_token: str
-    id_token: str
+    id_tokens: Mapping[str, str]
     audience: str
 
 
 class Tokens:
-    """Issues and verifies tokens under the use "idp.tokens"."""
+    """Issues and verifies tokens under the use "idp.tokens" and, for clients that want another
+    algorithm than ES256, under those of `USES`."""
 
     def __init__(self, keys: Keys, issuer: str) -> None:
         self._keys = keys
@@ -127,6 +138,7 @@ class Tokens:
         self.api_audience = issuer + API_PATH
         self._seen = VerifiedSignatures()
         self._trusted = keys.trusted(USE)
+        self._trusted_for_clients = keys.trusted(*USES.values())
 
     def audience(
         self, client: Client, scopes: Sequence[str], resources: Sequence[str]
@@ -171,6 +183,7 @@ class Tokens:
         nobody = Client(
             client_id=_NOBODY, name={}, purpose={}, organisation="", organisation_name=""
         )
+        published = {each.algorithm for each in self._keys.inventory(*USES.values())}
         said = Authorization(
             person_id="",
             subject="",
@@ -182,7 +195,11 @@ class Tokens:
         )
         grant = Grant(client=nobody, scopes=(), resources=(_NOBODY,), authorization=said)
         access_token = self._access_token(grant, _NOBODY, {}, now)
-        return Specimens(access_token, self._id_token(grant, _NOBODY, access_token, now), _NOBODY)
+        id_tokens = {}
+        for name in (each for each in USES if each in published):
+            grant.client = replace(nobody, id_token_signed_response_alg=name)
+            id_tokens[name] = self._id_token(grant, _NOBODY, access_token, now)
+        return Specimens(access_token, id_tokens, _NOBODY)
 
     def verify_access_token(
         self, token: str, *, audience: str | None, now: datetime
@@ -219,13 +236,21 @@ class Tokens:
         except InvalidJws:
             return False
 
-    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
-        """Any other statement of ours; `typ` keeps it from being taken for a token (RFC 8725)."""
-        return self._keys.jws(USE, claims, typ=typ)
+    def publish(self, algorithm: str) -> None:
+        """See to it that a key for this algorithm signs, and so is in the key set: before a client
+        that wants it is registered, and at the latest with the first signature."""
+        self._keys.ensure(USES[algorithm], algorithm)
 
-    async def signed(self, claims: Mapping[str, Any], *, typ: str) -> str:
+    def sign(self, client: Client, claims: Mapping[str, Any], *, typ: str) -> str:
+        """A statement of ours for one client, with the algorithm of its registration; `typ` keeps
+        it from being taken for another kind of token (RFC 8725 §3.11)."""
+        algorithm = response_algorithm(client)
+        self.publish(algorithm)
+        return self._keys.jws(USES[algorithm], claims, typ=typ)
+
+    async def signed(self, client: Client, claims: Mapping[str, Any], *, typ: str) -> str:
         """`sign`, for whoever stands on the event loop."""
-        return await self._keys.off_loop(lambda: self.sign(claims, typ=typ))
+        return await self._keys.off_loop(lambda: self.sign(client, claims, typ=typ))
 
     def read_id_token(self, token: str) -> Mapping[str, Any] | None:
         """The claims of an ID token of ours, even an expired one; None when it is not ours.
@@ -233,7 +258,7 @@ class Tokens:
         For `id_token_hint` (OIDC RP-Initiated Logout §2: an expired hint is still a hint).
         """
         try:
-            verified = verify_compact(token, typ="JWT", key_for=self._trusted)
+            verified = verify_compact(token, typ="JWT", key_for=self._trusted_for_clients)
         except InvalidJws:
             return None
         return verified.claims if verified.claims.get("iss") == self.issuer else None
@@ -279,11 +304,11 @@ class Tokens:
             "acr": authorization.acr,
             "amr": list(authorization.amr),
             "sid": authorization.sid,
-            "at_hash": half_hash(access_token),
+            "at_hash": half_hash(access_token, response_algorithm(grant.client)),
         }
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
-        signed = self._keys.jws(USE, claims, typ="JWT")
+        signed = self.sign(grant.client, claims, typ="JWT")
         return encryption.for_client(grant.client, "id_token", signed)
 
 
@@ -293,9 +318,11 @@ def _end(grant: Grant, now: datetime) -> int:
     return end if grant.ends_at is None else min(end, grant.ends_at)
 
 
-def half_hash(value: str) -> str:
-    """at_hash: the left half of SHA-256, base64url (OIDC Core §3.1.3.6)."""
-    return b64url(hashlib.sha256(value.encode("ascii")).digest()[:16])
+def half_hash(value: str, algorithm: str) -> str:
+    """at_hash: the left half of the hash that the ID token's algorithm has, base64url (OIDC Core
+    §3.1.3.6); for EdDSA it is Ed25519's own, SHA-512 (RFC 8032 §5.1)."""
+    whole = hashlib.new(algorithm_row(algorithm).digest, value.encode("ascii")).digest()
+    return b64url(whole[: len(whole) // 2])
 
 
 def _as_tuple(audience: object) -> tuple[object, ...]:

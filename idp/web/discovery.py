@@ -4,6 +4,7 @@ Only what is really there is listed: certificates count only where a proxy is tr
 on. The document never changes while a process runs, so it is encoded once.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from idp.accounts import authenticators
@@ -12,7 +13,7 @@ from idp.models import LOCALES
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
 from idp.protocol.grant_types import GrantTypes, response_types
-from idp.protocol.profiles import SIGNATURE_ALGORITHM, SIGNING_ALGORITHMS
+from idp.protocol.profiles import SIGNING_ALGORITHMS
 
 AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 # RFC 8705 §5: where a client that shows its certificate goes instead. The browser's two pages are
@@ -27,8 +28,16 @@ WITH_CERTIFICATE: Final = {
 }
 
 
-def metadata(issuer: str, offered: GrantTypes, certificates: ClientCertificates) -> dict[str, Any]:
-    """The authorization server's metadata, common to both documents."""
+def metadata(
+    issuer: str,
+    offered: GrantTypes,
+    certificates: ClientCertificates,
+    algorithms: Sequence[str] = SIGNING_ALGORITHMS,
+) -> dict[str, Any]:
+    """The authorization server's metadata, common to both documents.
+
+    `algorithms` are those of the profiles that the operator allows (`profiles.algorithms`).
+    """
     methods = [*AUTH_METHODS, *certificates.methods]
     return {
         "issuer": issuer,
@@ -48,23 +57,23 @@ def metadata(issuer: str, offered: GrantTypes, certificates: ClientCertificates)
         "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
         "require_pushed_authorization_requests": False,
         "dpop_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
-        "request_object_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "request_object_signing_alg_values_supported": list(algorithms),
         "require_signed_request_object": False,
         **_certificates(certificates),
         "grant_types_supported": list(offered),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public", "pairwise"],
-        "id_token_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
-        "userinfo_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
-        "introspection_signing_alg_values_supported": [SIGNATURE_ALGORITHM],
+        "id_token_signing_alg_values_supported": list(algorithms),
+        "userinfo_signing_alg_values_supported": list(algorithms),
+        "introspection_signing_alg_values_supported": list(algorithms),
         **_encryption(),
         "token_endpoint_auth_methods_supported": [*methods, "none"],
-        "token_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": list(algorithms),
         "introspection_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(algorithms),
         "revocation_endpoint_auth_methods_supported": [*methods, "none"],
-        "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(algorithms),
         "scopes_supported": list(SCOPE_CLAIMS),
         "claim_types_supported": ["normal"],
         "claims_supported": ["sub", "iss", "auth_time", "acr", "amr", "sid", *CLAIMS],

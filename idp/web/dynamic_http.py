@@ -7,6 +7,7 @@ Ordinary lane: everything here changes state or is rare. Errors are JSON as RFC 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
@@ -92,6 +93,7 @@ def metadata_error(refused: InvalidClientMetadata) -> HotAnswer:
     body = {
         "error": "invalid_redirect_uri" if redirects else "invalid_client_metadata",
         "error_description": said[:2000],
+        "errors": [asdict(each) for each in refused.errors],
     }
     return json_answer(body, 400, NO_STORE)
 

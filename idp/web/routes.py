@@ -45,6 +45,7 @@ from idp.protocol.errors import (
     InvalidToken,
     OAuthError,
 )
+from idp.protocol.profiles import algorithms
 from idp.protocol.resources import REPEATED
 from idp.service import ConfirmLogout, Idp
 from idp.web import cors, discovery, dynamic_http, endpoints, openapi
@@ -130,7 +131,9 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
             return HotAnswer(200, told.encode(), "application/jwt", headers)
         return json_answer(told, headers=headers)
 
-    document = orjson.dumps(discovery.metadata(idp.issuer, idp.grants, idp.senders.certificates))
+    usable = algorithms(idp.clients.forbidden)
+    told = discovery.metadata(idp.issuer, idp.grants, idp.senders.certificates, usable)
+    document = orjson.dumps(told)
 
     async def configuration(_request: HotRequest) -> HotAnswer:
         headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))

@@ -70,7 +70,7 @@ def test_18_a_client_cannot_bring_its_key_along(world: World, party, name: str, 
     "changes",
     [
         {"iss": "somebody"}, {"iss": None}, {"iss": ISSUER}, {"sub": "other"}, {"aud": None},
-        {"aud": [ISSUER]}, {"aud": f"{ISSUER}/oauth/token"}, {"aud": f"{ISSUER}/"},
+        {"aud": [ISSUER]}, {"aud": f"{ISSUER}/oauth/par"}, {"aud": f"{ISSUER}/"},
         {"aud": "https://other.example"}, {"aud": [ISSUER, "https://other.example"]},
     ],
 )  # fmt: skip

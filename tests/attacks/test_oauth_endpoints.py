@@ -84,7 +84,7 @@ def test_20_introspection_userinfo_and_logout_tokens_are_no_other_kind_of_token(
     told = world.http.post("/oauth/introspect", form, headers=headers).text
 
     logout = backchannel.logout_claims(ISSUER, "signed", "p_1", "sid", "jti", world.clock())
-    logout_token = world.idp.tokens.sign(logout, typ=backchannel.TYPE)
+    logout_token = world.idp.tokens.sign(server.registered, logout, typ=backchannel.TYPE)
     for statement in (told, server.userinfo(access_token).text, logout_token):
         assert not api_answers(world, statement)
         assert server.introspect(statement) == {"active": False}

@@ -167,3 +167,21 @@ def test_an_initial_access_token_is_made_from_a_file_of_bounds(run, world: World
     )
     assert made.client.organisation_name == "示例市教育局"
     assert shown["registration_endpoint"].endswith("/oauth/register")
+
+
+def test_what_a_client_gives_up_is_shown_with_it(run, world: World):
+    world.client("old-portal", profile="basic")
+    world.client("bureau", profile="fapi2", token_endpoint_auth_method="private_key_jwt")
+
+    [basic] = run("clients", "show", "old-portal", "--json")
+    [strict] = run("clients", "show", "bureau", "--json")
+
+    assert (basic["client_id"], basic["profile"], basic["state"]) == (
+        *("old-portal", "basic"),
+        "enabled",
+    )
+    assert {"pkce_optional", "rs256"} <= {each["code"] for each in basic["weakenings"]}
+    assert all(each["text"] for each in basic["weakenings"])
+    assert strict["weakenings"] == []
+    with pytest.raises(ClientNotFound):
+        run("clients", "show", "nobody")

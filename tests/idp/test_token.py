@@ -168,7 +168,7 @@ def test_a_public_client_proves_the_verifier_and_its_key(world: World):
     ("changes", "why"),
     [
         ({"aud": [ISSUER]}, "aud"),
-        ({"aud": f"{ISSUER}/oauth/token"}, "aud"),
+        ({"aud": f"{ISSUER}/oauth/par"}, "aud"),
         ({"exp": None}, "exp"),
         ({"exp": 253402300799}, "exp"),
         ({"exp": "soon"}, "exp"),

@@ -19,6 +19,7 @@ from foundation.database import Database
 from idp import Client, Idp, Person
 from idp.protocol.profiles import must_push, needs_proof
 from idp.sign_in import Authenticated
+from idp.token.tokens import USES
 from tests.idp.proofs import Certificate, Prover
 from tests.simulators.clock import MovableClock
 
@@ -332,10 +333,10 @@ class World:
     def verify(self, token: str, **options: Any) -> dict[str, Any]:
         """PyJWT as an independent reader of what we issue."""
         kid = jwt.get_unverified_header(token)["kid"]
-        jwks = self.idp.keys.jwks("idp.tokens")["keys"]
+        jwks = self.idp.keys.jwks(*USES.values())["keys"]
         key = jwt.PyJWK(next(jwk for jwk in jwks if jwk["kid"] == kid))
         checks = {"verify_exp": False, "verify_iat": False, "verify_aud": "audience" in options}
-        return jwt.decode(token, key.key, ["ES256"], options=checks, **options)
+        return jwt.decode(token, key.key, [key.algorithm_name], options=checks, **options)
 
 
 def challenge(verifier: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from idp.protocol.claims import SCOPE_CLAIMS
-from idp.protocol.profiles import PROFILES
+from idp.protocol.profiles import PROFILES, WEAKENINGS
 from server import cli
 from server.assembly import Installation
 from server.sandbox import seeds
@@ -96,15 +96,30 @@ def specifications() -> Iterator[str]:
 
 def profiles() -> Iterator[str]:
     """Client profiles."""
-    yield "| profile | authenticates by | pushed requests | tokens bound to a key | answers by |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| profile | authenticates by | signs with | ID tokens | PKCE | pushed requests "
+        "| tokens bound to a key | answers by |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for name, rules in PROFILES.items():
         methods = ", ".join(f"`{each}`" for each in rules.auth_methods)
         words = (
+            ", ".join(rules.algorithms),
+            rules.default_algorithm,
+            "may" if rules.may_omit_pkce else "must",
             "must" if rules.must_push else "may",
             "must" if rules.sender_constrained else "may",
         )
         yield f"| `{name}` | {methods} | {' | '.join(words)} | {', '.join(rules.response_modes)} |"
+
+
+def weakenings() -> Iterator[str]:
+    """What profiles give up against `fapi2`, by their codes."""
+    yield "| code | profiles | what is given up |"
+    yield "|---|---|---|"
+    for each in WEAKENINGS:
+        named = ", ".join(f"`{name}`" for name, row in PROFILES.items() if each.of(row))
+        yield f"| `{each.code}` | {named} | {each.text} |"
 
 
 def scopes() -> Iterator[str]:
@@ -129,6 +144,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "clients": clients,
     "specifications": specifications,
     "profiles": profiles,
+    "weakenings": weakenings,
     "scopes": scopes,
 }
 

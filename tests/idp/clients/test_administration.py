@@ -162,7 +162,8 @@ def test_who_proves_itself_by_a_key_gets_no_secret(world: World, keeping):
 
 
 def test_what_is_shown_is_what_register_and_change_read(run, client, keeping, tmp_path):  # noqa: F811
-    shown = one(run, "clients", "show", client.id)
+    shown = one(run, "clients", "show", client.id, "--json")
+    assert f"client_id={client.id}  state=enabled" in run.text("clients", "show", client.id)
     bare = one(run, "clients", "show", client.id, "--registration")
     assert (shown["state"], shown["secrets"]) == ("enabled", [client.secret[:12]])
     assert shown["registration"] == bare

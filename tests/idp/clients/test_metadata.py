@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any
 
 import jwt
@@ -132,9 +133,10 @@ def test_client_authentication_methods(world: World, told, endpoint: str, form: 
 
 def test_algorithms_of_client_assertions(world: World, told):
     accepted = set()
-    for alg in SIGNING:
+    for profile, alg in product(("standard", "basic"), SIGNING):
         jwks = {"keys": [jwk_for(alg)]}
-        client = registered(world, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+        method = {"profile": profile, "token_endpoint_auth_method": "private_key_jwt"}
+        client = registered(world, jwks=jwks, **method)
         if client is None:
             continue
         now = int(world.clock().timestamp())
@@ -208,19 +210,27 @@ def test_encryption(world: World, told, kind: str):
 
 
 def test_signatures_of_ours(world: World, told):
-    client = world.client("reader", userinfo_signed_response_alg="ES256")
-    tokens = client.tokens()
-    form, headers = client.authenticated({"token": tokens["access_token"]})
-    headers["accept"] = "application/token-introspection+jwt"
-    answers = {
-        "id_token": tokens["id_token"],
-        "userinfo": client.userinfo(tokens["access_token"]).text,
-        "introspection": world.http.post("/oauth/introspect", form, headers=headers).text,
-    }
+    accepted = set()
+    for alg in SIGNING:
+        wish = {"id_token_signed_response_alg": alg, "userinfo_signed_response_alg": alg}
+        client = registered(world, profile="basic", **wish)
+        if client is None:
+            continue
+        accepted.add(alg)
+        tokens = client.tokens()
+        form, headers = client.authenticated({"token": tokens["access_token"]})
+        headers["accept"] = "application/token-introspection+jwt"
+        answers = {
+            "id_token": tokens["id_token"],
+            "userinfo": client.userinfo(tokens["access_token"]).text,
+            "introspection": world.http.post("/oauth/introspect", form, headers=headers).text,
+        }
+        for token in answers.values():
+            assert jwt.get_unverified_header(token)["alg"] == alg
+            world.verify(token, audience=client.id)
 
-    for kind, token in answers.items():
-        alg = jwt.get_unverified_header(token)["alg"]
-        assert told[f"{kind}_signing_alg_values_supported"] == [alg]
+    for kind in ("id_token", "userinfo", "introspection"):
+        assert set(told[f"{kind}_signing_alg_values_supported"]) == accepted
     for alg in ("RS256", "none"):
         assert registered(world, userinfo_signed_response_alg=alg) is None
 
