@@ -6,7 +6,8 @@ Invariants
 - An unknown client or redirect URI never redirects (RFC 6749 §4.1.2.1).
 - Redirect URIs are compared as strings, byte for byte (RFC 9700 §4.1.3).
 - Only `response_type=code`, only PKCE S256 (RFC 9700 §2.1.1); no implicit, no plain.
-- A request beyond the client's registered scopes and claims is refused, not trimmed.
+- A request beyond the client's registered scopes and claims is refused, not trimmed; scopes and
+  claims that nobody here knows are ignored.
 """
 
 from collections.abc import Mapping
@@ -16,12 +17,11 @@ from typing import Any, Final
 from idp.authorize import claims_request
 from idp.authorize.rules import RequestRefused
 from idp.models import Client
-from idp.protocol import resources
+from idp.protocol import resources, scopes
 from idp.protocol.authorizations import AuthorizationRequest
-from idp.protocol.claims import claims_of
-from idp.protocol.errors import AuthorizationError
+from idp.protocol.errors import AuthorizationError, InvalidScope
 from idp.protocol.profiles import must_push, rules_of
-from idp.protocol.syntax import CODE_CHALLENGE, SCOPE, error_parameters
+from idp.protocol.syntax import CODE_CHALLENGE, error_parameters
 
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER: Final = 4096
@@ -50,7 +50,7 @@ def check_authorization(
      5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
         The profile `basic` needs neither; what it sends counts.      RFC 7636 §4.3, RFC 9700 §2.1.1
-     7. Scopes are within the registration.                           RFC 6749 §3.3
+     7. Scopes that are known are within the registration.            OIDC Core §3.1.2.1: `scopes`
      8. Claims and hints about the person are within the registration.  OIDC Core §5.5
      9. The resource is one the client is registered for.             RFC 8707 §2.1
     10. prompt, max_age and the hints make sense.                     OIDC Core §3.1.2.1
@@ -75,12 +75,12 @@ def check_authorization(
         _check_flow(given, client)  # 4
         response_mode = _response_mode(given, client)  # 5
         code_challenge = _code_challenge(given, client)  # 6
-        scopes = _scopes(given, client)  # 7
-        requested = claims_request.read(given, client, scopes, hint)  # 8
+        asked = _scopes(given, client)  # 7
+        requested = claims_request.read(given, client, asked, hint)  # 8
         return AuthorizationRequest(
             client_id=client.client_id,
             redirect_uri=redirect_uri,
-            scopes=scopes,
+            scopes=asked,
             created_at=now,
             code_challenge=code_challenge,
             response_mode=response_mode,
@@ -187,19 +187,10 @@ def _may_omit(given: Mapping[str, str], client: Client) -> bool:
 
 
 def _scopes(given: Mapping[str, str], client: Client) -> tuple[str, ...]:
-    text = given.get("scope")
-    if text is None:
-        raise AuthorizationError("invalid_scope", "scope is missing")
-    if not SCOPE.match(text):
-        raise AuthorizationError("invalid_scope", "scope is not a space-separated list")
-    scopes = tuple(dict.fromkeys(text.split(" ")))
-    beyond = [scope for scope in scopes if scope not in client.scopes]
-    if beyond:
-        raise AuthorizationError(
-            "invalid_scope", f"the client is not registered for the scope {beyond[0]}"
-        )
-    claims_request.refuse_beyond_purpose(claims_of(scopes), client)
-    return scopes
+    try:
+        return scopes.about_a_person(given.get("scope", ""), client)
+    except InvalidScope as refusal:
+        raise AuthorizationError(refusal.error, refusal.detail) from None
 
 
 def _resources(given: Mapping[str, str], client: Client) -> tuple[str, ...]:

@@ -308,6 +308,7 @@ def test_taking_a_consent_back_ends_a_code_on_its_way(world: World, client: Rely
         ({"grant_type": "refresh_token"}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": "no"}, "invalid_grant"),
         ({"grant_type": "client_credentials", "scope": "a  b"}, "invalid_scope"),
+        ({"grant_type": "client_credentials", "scope": "certificates.verify"}, "invalid_scope"),
         ({"grant_type": "client_credentials", "resource": "https://x/"}, "invalid_target"),
     ],
 )

@@ -7,11 +7,10 @@ from datetime import datetime
 
 from foundation.database import Tx
 from idp.models import Client
-from idp.protocol import resources
+from idp.protocol import resources, scopes
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.errors import InvalidScope, InvalidTarget, UnauthorizedClient
 from idp.protocol.grant_types import GrantTypes
-from idp.protocol.syntax import SCOPE
 from idp.token.grants.grant_type import GrantType
 from idp.token.tokens import JTI_BYTES, Grant
 
@@ -58,18 +57,15 @@ class ClientCredentials(GrantType[OwnTokenRequest]):
             raise UnauthorizedClient("the client is not registered for client_credentials")
         # 2.
         own = tuple(scope for scope in client.scopes if scope not in SCOPE_CLAIMS)
-        text = form.get("scope", "")
-        if text and not SCOPE.match(text):
-            raise InvalidScope("scope is not a space-separated list")
-        scopes = tuple(dict.fromkeys(text.split(" "))) if text else own
-        for scope in scopes:
+        wanted = scopes.understood(form.get("scope", ""), client) or own
+        for scope in wanted:
             if scope not in own:
                 raise InvalidScope(f"the client is not registered for the scope {scope} by itself")
         # 3.
         asked = resources.asked(form)
         if not set(asked) <= set(client.resources or (self._tokens.api_audience,)):
             raise InvalidTarget("the client is not registered for this resource")
-        return OwnTokenRequest(client, scopes, asked, now, secrets.token_urlsafe(JTI_BYTES))
+        return OwnTokenRequest(client, wanted, asked, now, secrets.token_urlsafe(JTI_BYTES))
 
     def granted(self, request: OwnTokenRequest) -> Grant:
         """The database has no say in it."""

@@ -16,20 +16,18 @@ from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
 from idp.models import Client
-from idp.protocol import resources
+from idp.protocol import resources, scopes
 from idp.protocol.authorizations import Authorization, Family
-from idp.protocol.claims import claims_of
 from idp.protocol.errors import (
     AccessDenied,
     AuthorizationPending,
     ExpiredToken,
     InvalidGrant,
-    InvalidScope,
     InvalidTarget,
     OAuthError,
     SlowDown,
 )
-from idp.protocol.syntax import SCOPE, parameter
+from idp.protocol.syntax import parameter
 from idp.store import devices, digests, families
 from idp.store.devices import DeviceRequest, StoredDevice
 from idp.token.grants import refresh
@@ -74,27 +72,18 @@ def check_authorization(form: Mapping[str, str], client: Client, now: datetime) 
     """May this client ask for this? (RFC 8628 §3.1)
 
     1. It is registered for the grant.                       RFC 6749 §5.2
-    2. Scopes are within the registration and its purpose.   RFC 6749 §3.3
+    2. Scopes are within the registration and its purpose.   RFC 6749 §3.3: `scopes`
     3. The resource is one it is registered for.             RFC 8707 §2
     """
     # 1.
     DeviceCode.check_registered(client)
     # 2.
-    text = form.get("scope", "")
-    if not SCOPE.match(text):
-        raise InvalidScope("scope is missing, or not a space-separated list")
-    scopes = tuple(dict.fromkeys(text.split(" ")))
-    for scope in scopes:
-        if scope not in client.scopes:
-            raise InvalidScope(f"the client is not registered for the scope {scope}")
-    for claim in claims_of(scopes):
-        if claim not in client.claims:
-            raise InvalidScope(f"the client's registered purpose does not cover {claim}")
+    wanted = scopes.about_a_person(form.get("scope", ""), client)
     # 3.
     asked = resources.asked(form)
     if not resources.registered(asked, client):
         raise InvalidTarget("the client is not registered for this resource")
-    return DeviceRequest(client.client_id, scopes, asked, now)
+    return DeviceRequest(client.client_id, wanted, asked, now)
 
 
 def judge(poll: Poll, device: StoredDevice | None) -> DeviceCodeVerdict:

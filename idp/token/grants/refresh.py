@@ -20,11 +20,11 @@ from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
 from idp.models import Client
-from idp.protocol import resources
+from idp.protocol import resources, scopes
 from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from idp.protocol.grant_types import GrantTypes, of_client
-from idp.protocol.syntax import SCOPE, parameter
+from idp.protocol.syntax import parameter
 from idp.store import families
 from idp.token.grants.grant_type import GrantType, NotRedeemed
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
@@ -161,14 +161,11 @@ class RefreshToken(GrantType[RefreshRequest]):
     ) -> RefreshRequest:
         """Is the request well formed? (RFC 6749 §6)"""
         token = parameter(form, "refresh_token")
-        text = form.get("scope", "")
-        if text and not SCOPE.match(text):
-            raise InvalidScope("scope is not a space-separated list")
         return RefreshRequest(
             client=client,
             family=families.family_in(token),
             token=token,
-            scopes=tuple(dict.fromkeys(text.split(" "))) if text else None,
+            scopes=scopes.understood(form.get("scope", ""), client) or None,
             resources=resources.asked(form),
             now=now,
             jkt=confirmation.get("jkt", ""),

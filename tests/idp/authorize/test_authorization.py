@@ -220,8 +220,12 @@ def test_another_browser_cannot_go_on_with_the_request(world: World, client: Rel
         ({"response_type": None}, "invalid_request"),
         ({"response_mode": "fragment"}, "invalid_request"),
         ({"scope": None}, "invalid_scope"),
-        ({"scope": "openid address"}, "invalid_scope"),
-        ({"scope": "openid  profile"}, "invalid_scope"),
+        ({"scope": "  "}, "invalid_scope"),
+        ({"scope": "openid identity"}, "invalid_scope"),
+        ({"scope": "openid certificates.verify"}, "invalid_scope"),
+        ({"scope": "unheard-of groups"}, "invalid_scope"),
+        ({"scope": "openid\tprofile"}, "invalid_scope"),
+        ({"scope": 'openid "'}, "invalid_scope"),
         ({"claims": "{"}, "invalid_request"),
         ({"claims": '{"userinfo": {"id_number": null}}'}, "invalid_scope"),
         ({"claims": '{"userinfo": {"name": 1}}'}, "invalid_request"),
@@ -254,7 +258,7 @@ def test_what_the_standard_does_not_know_is_ignored(world: World, client: Relyin
 
 
 def test_every_refusal_is_in_the_ledger(world: World, client: RelyingParty):
-    world.browser().authorize(client.request(scope="openid address"))
+    world.browser().authorize(client.request(scope="openid identity"))
     world.clock.advance(timedelta(seconds=1))
     world.browser().authorize(client.request(redirect_uri="https://evil.example/"))
 

@@ -214,7 +214,7 @@ def test_an_answer_by_form_carries_code_state_and_issuer(world: World, client: R
 
 
 def test_a_refusal_by_form_too(world: World, client: RelyingParty):
-    response = by_form(world, client, scope="openid nonsense")
+    response = by_form(world, client, scope="openid identity")
 
     assert Fields(response.text).values["error"] == "invalid_scope"
     assert "location" not in response.headers

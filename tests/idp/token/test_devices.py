@@ -157,7 +157,8 @@ def test_another_client_cannot_poll_with_the_code(world: World, kiosk, chen):
     ("form", "code"),
     [
         ({"scope": ""}, "invalid_scope"),
-        ({"scope": "openid admin"}, "invalid_scope"),
+        ({"scope": "openid identity"}, "invalid_scope"),
+        ({"scope": "admin"}, "invalid_scope"),
         ({"resource": "https://elsewhere.example"}, "invalid_target"),
         ({"client_id": "nobody"}, "invalid_client"),
     ],
