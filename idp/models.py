@@ -32,6 +32,11 @@ people = Table(
     Column("username", String(200), nullable=False, unique=True),
     Column("kind", String(20), nullable=False),  # "citizen" | "officer"
     Column("name", EncryptedText("people.name"), nullable=False),
+    Column("email", EncryptedText("people.email")),
+    Column("email_verified_at", UtcDateTime),
+    Column("phone_number", EncryptedText("people.phone_number")),  # E.164
+    Column("phone_number_verified_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),  # the profile, since it was made
     Column("id_number", EncryptedText("people.id_number")),
     Column("subject", String(64), nullable=False, index=True),
     Column("represents", JsonText, nullable=False),
@@ -233,6 +238,11 @@ class Person:
     id_number: str = field(default="", repr=False)
     citizen_id: str = ""
     collides_with: str = ""
+    email: str = field(default="", repr=False)
+    email_verified: bool = False
+    phone_number: str = field(default="", repr=False)
+    phone_number_verified: bool = False
+    updated_at: datetime | None = None
 
     @property
     def actor(self) -> Actor:
@@ -306,6 +316,8 @@ class Client:
     sector_identifier_uri: str = ""
     subject_type: Literal["public", "pairwise"] = "public"
     first_party: bool = False
+    claims_in_id_token: bool = False
+    default_max_age: int | None = None
     client_uri: str = ""
     resource_server: str = ""
     exchange_targets: tuple[str, ...] = ()

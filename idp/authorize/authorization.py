@@ -90,7 +90,7 @@ def check_authorization(
             userinfo_claims=requested.userinfo,
             id_token_claims=requested.id_token,
             prompt=_prompt(given),  # 10
-            max_age=_max_age(given),
+            max_age=_max_age(given, client),
             acr_values=requested.acr_values,
             essential_acr=requested.essential_acr,
             subject=requested.subject,
@@ -217,10 +217,11 @@ def _dpop_jkt(given: Mapping[str, str]) -> str:
     return jkt
 
 
-def _max_age(given: Mapping[str, str]) -> int | None:
+def _max_age(given: Mapping[str, str], client: Client) -> int | None:
+    """The request's word counts before the registration's (OIDC Registration §2)."""
     text = given.get("max_age")
     if text is None:
-        return None
+        return client.default_max_age
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise AuthorizationError("invalid_request", "max_age is not a number of seconds")
     return int(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 from idp.models import Client
 from idp.protocol.authorizations import ClaimRequests
-from idp.protocol.claims import CLAIMS
+from idp.protocol.claims import CLAIMS, in_question
 from idp.protocol.errors import AuthorizationError
 from keys import InvalidJws
 from keys.encoding.jose import parse_object
@@ -48,7 +48,7 @@ def read(
     userinfo, id_token = _half(whole, "userinfo"), _half(whole, "id_token")
     # 2.
     for half in (userinfo, id_token):
-        refuse_beyond_purpose([name for name in half if name in CLAIMS], client)
+        _refuse_beyond_purpose(in_question(half), client)
     # 3.
     wanted = id_token.get("acr") or {}
     values = _texts(wanted)
@@ -64,7 +64,7 @@ def read(
     )
 
 
-def refuse_beyond_purpose(names: Collection[str], client: Client) -> None:
+def _refuse_beyond_purpose(names: Collection[str], client: Client) -> None:
     """Refused, not trimmed: whoever asks for more than their purpose needs should hear it."""
     for name in names:
         if name not in client.claims:

@@ -360,7 +360,7 @@ class Interactions:
         family = Family(
             id=name,
             client_id=client.client_id,
-            authorization=rules.authorization_of(request, session, allowed),
+            authorization=rules.authorization_of(request, client, session, allowed),
             code_hash=digests.sha256(code),
             expires_at=now + CODE_LIFETIME,
         )

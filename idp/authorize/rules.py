@@ -13,7 +13,7 @@ from typing import Any, Final
 from idp.models import Client, Session
 from idp.protocol.acr import acr_reaches, acr_satisfies
 from idp.protocol.authorizations import Authorization, AuthorizationRequest
-from idp.protocol.claims import CLAIMS, claims_of
+from idp.protocol.claims import bundled, in_question, released
 from idp.protocol.syntax import error_parameters, with_query
 
 PATIENCE: Final = timedelta(minutes=5)
@@ -172,9 +172,9 @@ def check_logout(
 
 
 def asked_claims(request: AuthorizationRequest) -> tuple[str, ...]:
-    """Every claim the request would release, through scopes or by name, in catalogue order."""
-    wanted = {*claims_of(request.scopes), *request.userinfo_claims, *request.id_token_claims}
-    return tuple(name for name in CLAIMS if name in wanted)
+    """Every claim that is in question, through scopes or by name, in catalogue order."""
+    wanted = {*bundled(request.scopes), *request.userinfo_claims, *request.id_token_claims}
+    return in_question(wanted)
 
 
 def asked(request: AuthorizationRequest) -> tuple[str, ...]:
@@ -183,12 +183,15 @@ def asked(request: AuthorizationRequest) -> tuple[str, ...]:
 
 
 def authorization_of(
-    request: AuthorizationRequest, session: Session, allowed: Collection[str]
+    request: AuthorizationRequest, client: Client, session: Session, allowed: Collection[str]
 ) -> Authorization:
-    """What becomes of a request that `session`'s person granted; `allowed` are the claims."""
-    through_scopes = claims_of(request.scopes)
-    userinfo = {*through_scopes, *request.userinfo_claims} & set(allowed)
-    id_token = set(request.id_token_claims) & set(allowed)
+    """What becomes of a request that `session`'s person granted; `allowed` are the claims.
+
+    What scopes ask for is told at userinfo (OIDC Core §5.4), and in the ID token too for a client
+    that is registered so.
+    """
+    through_scopes = bundled(request.scopes)
+    in_id_token = through_scopes if client.claims_in_id_token else frozenset()
     return Authorization(
         person_id=session.person.id,
         subject=session.person.subject,
@@ -198,8 +201,8 @@ def authorization_of(
         acr=session.acr,
         amr=session.amr,
         resources=request.resources,
-        userinfo_claims=tuple(name for name in CLAIMS if name in userinfo),
-        id_token_claims=tuple(name for name in CLAIMS if name in id_token),
+        userinfo_claims=released({*through_scopes, *request.userinfo_claims}, allowed),
+        id_token_claims=released({*in_id_token, *request.id_token_claims}, allowed),
         nonce=request.nonce,
         jkt=request.dpop_jkt,
     )
@@ -208,7 +211,8 @@ def authorization_of(
 def essential_claims(request: AuthorizationRequest) -> frozenset[str]:
     """Claims marked essential (OIDC Core §5.5.1)."""
     both = (*request.userinfo_claims.items(), *request.id_token_claims.items())
-    return frozenset(name for name, asked in both if asked and asked.get("essential") is True)
+    essential = [name for name, asked in both if asked and asked.get("essential") is True]
+    return frozenset(in_question(essential))
 
 
 # --- the steps of decide ------------------------------------------------------------------------

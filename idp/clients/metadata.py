@@ -19,7 +19,7 @@ import msgspec
 from foundation.errors import FieldError
 from idp.clients import registration
 from idp.models import LOCALES, Client, Profile, Texts
-from idp.protocol.claims import claims_of
+from idp.protocol.claims import claims_of, in_question
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client, response_types
 from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorithm
@@ -180,7 +180,7 @@ def _beyond(given: Mapping[str, Any], bounds: Bounds) -> list[FieldError]:
     problems += [
         FieldError("/claims", "beyond_purpose", f"{str(each)[:40]} {said}: {names}")
         for each in claims
-        if each not in bounds.claims
+        if each not in bounds.claims and not set(in_question([str(each)])) & {*bounds.claims}
     ]
     for language in LOCALES:
         if given.get(f"purpose#{language}", bounds.purpose[language]) != bounds.purpose[language]:

@@ -18,7 +18,7 @@ from idp.clients.mtls import registered_certificates
 from idp.clients.remote_metadata import Vouched
 from idp.models import LOCALES, Client, Profile
 from idp.protocol import encryption
-from idp.protocol.claims import CLAIMS, claims_of
+from idp.protocol.claims import CLAIMS, asked_as, claims_of
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client
 from idp.protocol.profiles import response_algorithm, rules_of
@@ -32,6 +32,7 @@ SUBJECT_NAMES: Final = (
     "tls_client_auth_san_dns",
     "tls_client_auth_san_uri",
 )
+LONGEST_AGE: Final = 999_999_999  # seconds; what max_age of a request may say too
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
@@ -71,7 +72,8 @@ def problems(
     5. The profile is allowed, and allows it.                             FAPI 2.0 §5.3.2
     6. What authentication needs is there: key, certificate, name;        RFC 7591 §2, RFC 8705 §2
        who signs requests has keys that a keyid can name.                 RFC 9421 §3.2
-    7. Scopes can be written; their claims are within the purpose.        RFC 6749 §3.3
+    7. Scopes can be written; their claims are within the purpose; the age of a sign-in that it
+       accepts is one.                                                    RFC 6749 §3.3, OIDC §2
     8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
@@ -263,6 +265,14 @@ def _reach(client: Client) -> list[FieldError]:
         for each in claims_of(client.scopes)
         if each not in client.claims
     ]
+    problems += [
+        FieldError("/claims", "claim", f"{each} goes with {asked_as(each)}, which is not in claims")
+        for each in client.claims
+        if each in CLAIMS and asked_as(each) not in client.claims
+    ]
+    if client.default_max_age is not None and not 0 <= client.default_max_age <= LONGEST_AGE:
+        said = f"default_max_age is a number of seconds, 0 to {LONGEST_AGE}"
+        problems.append(FieldError("/default_max_age", "max_age", said))
     return problems
 
 

@@ -82,6 +82,11 @@ def person_of(row: Row[Any]) -> Person:
         id_number=row.id_number or "",
         citizen_id=row.citizen_id or "",
         collides_with=row.collides_with or "",
+        email=row.email or "",
+        email_verified=row.email_verified_at is not None,
+        phone_number=row.phone_number or "",
+        phone_number_verified=row.phone_number_verified_at is not None,
+        updated_at=row.updated_at or row.created_at,
     )
 
 

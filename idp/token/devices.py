@@ -24,7 +24,7 @@ from foundation.database import Database, Tx, is_unique_violation
 from idp.clients.service import Clients
 from idp.models import Client, Session, Texts
 from idp.protocol.authorizations import Agreement, Authorization
-from idp.protocol.claims import CLAIMS, claims_of
+from idp.protocol.claims import CLAIMS, bundled, claims_of, released
 from idp.store import consents, devices, digests, sessions
 from idp.store.attempts import Attempts
 from idp.store.devices import DeviceRequest, StoredDevice
@@ -143,14 +143,14 @@ class Devices:
             if isinstance(found, DeviceRejected):
                 return found
             device, client = found
-            released = frozenset(claims_of(device.request.scopes))
+            agreed = frozenset(claims_of(device.request.scopes))
             if claims is not None:
-                released &= frozenset(claims)
-            authorization = authorization_of(device.request, session, released)
+                agreed &= frozenset(claims)
+            authorization = authorization_of(device.request, client, session, agreed)
             devices.answer(tx, device.device_hash, authorization if allowed else None, now)
             if allowed:
-                self._remember(tx, session, client, device.request, released, now)
-            self._append(tx, session, client, allowed, released if allowed else (), now)
+                self._remember(tx, session, client, device.request, agreed, now)
+            self._append(tx, session, client, allowed, agreed if allowed else (), now)
             return DeviceAnswered(client, allowed)
 
     def close(self) -> None:
@@ -202,7 +202,7 @@ class Devices:
         session: Session,
         client: Client,
         request: DeviceRequest,
-        released: frozenset[str],
+        agreed: frozenset[str],
         now: datetime,
     ) -> None:
         """Among the person's consents, where it can be withdrawn; what they had agreed to stays."""
@@ -210,7 +210,7 @@ class Devices:
         asked = frozenset(request.scopes) | frozenset(claims_of(request.scopes))
         agreement = Agreement(
             frozenset(request.scopes) | (before.scopes if before else frozenset()),
-            released | (before.claims - asked if before else frozenset()),
+            agreed | (before.claims - asked if before else frozenset()),
             asked | (before.answered if before else frozenset()),
         )
         person = session.person.id
@@ -222,7 +222,7 @@ class Devices:
         session: Session,
         client: Client,
         allowed: bool,
-        released: Collection[str],
+        agreed: Collection[str],
         now: datetime,
     ) -> None:
         entry = Entry(
@@ -232,16 +232,18 @@ class Devices:
             subject=session.person.subject,
             purpose=client.purpose["zh-Hans"],
             verdict="granted" if allowed else "denied",
-            disclosed=tuple(sorted(released)),
+            disclosed=tuple(sorted(agreed)),
             details={"client_id": client.client_id},
         )
         self._ledger.append(tx, entry)
 
 
 def authorization_of(
-    request: DeviceRequest, session: Session, released: Collection[str]
+    request: DeviceRequest, client: Client, session: Session, agreed: Collection[str]
 ) -> Authorization:
-    """What the person of `session` allowed the device's program."""
+    """What the person of `session` allowed the device's program: told at userinfo, and in the ID
+    token too for a client that is registered so (OIDC Core §5.4)."""
+    told = released(bundled(request.scopes), agreed)
     return Authorization(
         person_id=session.person.id,
         subject=session.person.subject,
@@ -251,7 +253,8 @@ def authorization_of(
         acr=session.acr,
         amr=session.amr,
         resources=request.resources,
-        userinfo_claims=tuple(name for name in CLAIMS if name in released),
+        userinfo_claims=told,
+        id_token_claims=told if client.claims_in_id_token else (),
     )
 
 

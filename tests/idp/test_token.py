@@ -91,9 +91,10 @@ def test_userinfo_tells_what_was_agreed_and_the_ledger_says_so(world, client):
         "name": "陈静怡",
         "preferred_username": "chen",
         "locale": "zh-Hans",
+        "updated_at": int(world.clock().timestamp()) - 1,  # chen was added a second before
     }
     [entry] = world.entries("idp.userinfo_read")
-    assert entry["disclosed"] == ["locale", "name", "preferred_username"]
+    assert entry["disclosed"] == ["locale", "name", "preferred_username", "updated_at"]
     assert "陈静怡" not in str(entry)
 
 

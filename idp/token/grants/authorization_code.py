@@ -11,24 +11,23 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from foundation.canonical import b64url
 from foundation.database import Database, Tx
 from foundation.encryption import FieldCipher
-from idp.models import Client, Person
+from idp.models import Client
 from idp.protocol import resources
 from idp.protocol.authorizations import Authorization, Family
-from idp.protocol.claims import recent_enough, values_of
 from idp.protocol.errors import InvalidGrant, InvalidRequest, InvalidTarget
 from idp.protocol.syntax import CODE_VERIFIER, parameter
-from idp.store import digests, families, people
+from idp.store import digests, families
 from idp.store.families import StoredCode
 from idp.token.grants import refresh
 from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.grants.person_claims import with_claims
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
 CODE_LIFETIME = timedelta(seconds=60)  # FAPI 2.0 §5.3.2.1: at most 60 seconds
@@ -68,11 +67,10 @@ _SPENDS = _BURNS | {CodeVerdict.GOOD, CodeVerdict.USED}
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A code that became a family. `claims` are what its ID token tells about the person."""
+    """A code that became a family."""
 
     family: Family
     refresh_token: str | None
-    claims: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +184,9 @@ class AuthorizationCode(GrantType[CodeRequest]):
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, _Left) and result.verdict in _BURNS:
                 families.end_codes(tx, now, "code_burnt", id=request.family)
-        told = _with_claims(tx, _end_reused(self._database, tx, results, now), now)
-        return [_answer(request, result) for request, result in zip(requests, told, strict=True)]
+        left_over = _end_reused(self._database, tx, results, now)
+        answers = [_answer(*each) for each in zip(requests, left_over, strict=True)]
+        return with_claims(tx, answers, now)
 
 
 def _take(
@@ -255,34 +254,6 @@ def _end_reused(
     ]
 
 
-def _with_claims(tx: Tx, results: list[_Taken | _Left], now: datetime) -> list[_Taken | _Left]:
-    """Those the person allowed, and whose sign-in is recent enough for them."""
-    asked = {
-        result.family.authorization.person_id
-        for result in results
-        if isinstance(result, _Taken) and result.family.authorization.id_token_claims
-    }
-    if not asked:
-        return results
-    found = people.persons(tx, asked)
-    return [
-        replace(result, claims=_claims(result.family.authorization, found, now))
-        if isinstance(result, _Taken)
-        else result
-        for result in results
-    ]
-
-
-def _claims(
-    authorization: Authorization, people: Mapping[str, Person], now: datetime
-) -> dict[str, Any]:
-    person = people.get(authorization.person_id)
-    if person is None:
-        return {}
-    age = now - datetime.fromtimestamp(authorization.auth_time, UTC)
-    return values_of(person, recent_enough(authorization.id_token_claims, age))
-
-
 def _answer(request: CodeRequest, result: _Taken | _Left) -> Grant | NotRedeemed:
     if isinstance(result, _Left):
         beyond = result.verdict is CodeVerdict.TARGET
@@ -297,5 +268,4 @@ def _answer(request: CodeRequest, result: _Taken | _Left) -> Grant | NotRedeemed
         authorization=authorization,
         refresh_token=result.refresh_token,
         nonce=authorization.nonce,
-        claims=result.claims,
     )

@@ -32,6 +32,7 @@ from idp.store import devices, digests, families
 from idp.store.devices import DeviceRequest, StoredDevice
 from idp.token.grants import refresh
 from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.grants.person_claims import with_claims
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
 INTERVAL = 5  # seconds between two polls, and what a hasty one adds (RFC 8628 §3.5)
@@ -153,7 +154,7 @@ class DeviceCode(GrantType[Poll]):
             else:
                 refused = verdict or DeviceCodeVerdict.UNKNOWN
                 results.append(NotRedeemed(_ERRORS.get(refused, InvalidGrant)(refused.value)))
-        return results
+        return with_claims(tx, results, requests[0].now)
 
 
 def _judged(polls: Sequence[Poll], stored: Mapping[str, StoredDevice]) -> list[DeviceCodeVerdict]:

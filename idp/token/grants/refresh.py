@@ -27,6 +27,7 @@ from idp.protocol.grant_types import GrantTypes, of_client
 from idp.protocol.syntax import parameter
 from idp.store import families
 from idp.token.grants.grant_type import GrantType, NotRedeemed
+from idp.token.grants.person_claims import with_claims
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
 
 GRACE = timedelta(seconds=10)
@@ -201,7 +202,7 @@ class RefreshToken(GrantType[RefreshRequest]):
         families.revoke_families(
             self._database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
         )
-        return results
+        return with_claims(tx, results, now)
 
 
 def _refused(verdict: RefreshVerdict, ended: Family | None = None) -> NotRedeemed:

@@ -266,3 +266,18 @@ def test_every_refusal_is_in_the_ledger(world: World, client: RelyingParty):
         "invalid_scope",
         "invalid_request",
     ]
+
+
+def test_the_age_that_a_client_is_registered_with_counts_unless_the_request_names_one(
+    world: World, clock
+):
+    aged = world.client("aged", default_max_age=60)
+    browser = world.browser()
+    browser.sign_in(browser.authorize(aged.request()).interaction_id)
+    aged.code(browser)
+    clock.advance(timedelta(minutes=10))
+
+    assert browser.authorize(aged.request(max_age="3600")).params.get("code")
+    assert browser.authorize(aged.request(prompt="none")).params["error"] == "login_required"
+    assert browser.authorize(aged.request()).path.startswith("/signin/")
+    assert browser.authorize(aged.push(aged.request())).path.startswith("/signin/")

@@ -239,6 +239,7 @@ def test_claims_and_scopes(world: World, told):
     everything = world.client(
         "everything", scopes=tuple(told["scopes_supported"]), claims=tuple(CLAIMS)
     )
+    world.note(email="chen@example.cn", phone_number="+8613800000000")
     tokens = everything.tokens(scope=" ".join(told["scopes_supported"]))
     seen = set(everything.userinfo(tokens["access_token"]).json())
     seen |= set(jwt.decode(tokens["id_token"], options={"verify_signature": False}))

@@ -380,3 +380,37 @@ def test_whatever_is_sent_is_registered_or_refused_and_never_a_fault(likely, odd
         registration.check(client, GRANTS)
         assert set(client.scopes) <= set(BOUNDS.scopes)
         assert set(client.claims) <= set(BOUNDS.claims)
+
+
+def test_what_a_sign_in_tells_is_registered_by_the_names_of_the_standards(registrar, token, world):
+    made = registrar.register(token, default_max_age=600, claims_in_id_token=True)
+
+    told = made.json()
+    assert (told["default_max_age"], told["claims_in_id_token"]) == (600, True)
+    read = registrar.manage("GET", told).json()
+    assert (read["default_max_age"], read["claims_in_id_token"]) == (600, True)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("default_max_age", -1),
+        ("default_max_age", 10**10),
+        ("default_max_age", "600"),
+        ("default_max_age", True),
+        ("claims_in_id_token", "yes"),
+        ("claims", ["name", "preferred_username", "locale", "email"]),
+        ("claims", ["preferred_username", "locale", "updated_at"]),
+    ],
+)
+def test_each_wrong_member_is_named(registrar, token, member, value):
+    answer = registrar.register(token, **{member: value})
+
+    assert answer.status_code == 400
+    assert f"/{member}" in answer.json()["error_description"]
+
+
+def test_a_claim_that_goes_with_another_may_be_named_with_it(registrar, token):
+    wanted = ["name", "preferred_username", "locale", "updated_at"]
+
+    assert registrar.register(token, claims=wanted).json()["claims"] == wanted

@@ -62,6 +62,7 @@ def test_a_device_gets_tokens_when_the_person_says_yes(world: World, kiosk, chen
     tokens = poll(kiosk, asked["device_code"]).json()
 
     told = kiosk.userinfo(tokens["access_token"]).json()
+    assert told.pop("updated_at") < clock().timestamp()
     assert told == {"sub": world.chen.id, "name": world.chen.name}
     assert world.verify(tokens["id_token"], audience="kiosk")["sub"] == world.chen.id
     assert kiosk.refresh(tokens["refresh_token"]).status_code == 200
