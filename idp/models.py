@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urljoin
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text
+from sqlalchemy import Column, ColumnElement, Index, Integer, String, Table, Text
 
 from foundation.actor import Actor, ActorKind
 from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
@@ -30,6 +30,8 @@ people = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("username", String(200), nullable=False, unique=True),
+    Column("username_normal", String(200)),  # as it is compared; who collides has none
+    Column("name_taken_by", String(40)),  # collides: that account has the same normal form
     Column("kind", String(20), nullable=False),  # "citizen" | "officer"
     Column("name", EncryptedText("people.name"), nullable=False),
     Column("email", EncryptedText("people.email")),
@@ -222,6 +224,7 @@ class Person:
 
     An officer's account holds no identity number; `citizen_id` is the account that does. Where
     `collides_with` names an account, this one is suspended until it is decided whose the number is.
+    Where `name_taken_by` does, nobody can sign in here by user name until one of them is renamed.
     """
 
     id: str
@@ -238,6 +241,7 @@ class Person:
     id_number: str = field(default="", repr=False)
     citizen_id: str = ""
     collides_with: str = ""
+    name_taken_by: str = ""
     email: str = field(default="", repr=False)
     email_verified: bool = False
     phone_number: str = field(default="", repr=False)
@@ -385,27 +389,20 @@ class RegisteredClient:
 
 Index("ix_token_families_client_person", token_families.c.client_id, token_families.c.person_id)
 
-# Partial, each: who has no number is in none of these.
-_numbered = people.c.id_number_index.is_not(None)
-_collides = people.c.collides_with.is_not(None)
-_unsettled = people.c.id_number.is_not(None) & ~_numbered & ~_collides
-Index(
-    "ix_people_id_number_index",
-    people.c.id_number_index,
-    unique=True,
-    sqlite_where=_numbered,
-    postgresql_where=_numbered,
-)
-Index(
-    "ix_people_collides_with",
-    people.c.collides_with,
-    sqlite_where=_collides,
-    postgresql_where=_collides,
-)
-Index(  # empty but for numbers that a program without `id_number_index` wrote
-    "ix_people_unsettled",
-    people.c.created_at,
-    people.c.id,
-    sqlite_where=_unsettled,
-    postgresql_where=_unsettled,
-)
+
+def _partial(
+    name: str, where: ColumnElement[bool], *columns: Column[Any], unique: bool = False
+) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+_p = people.c
+_numbered, _collides = _p.id_number_index.is_not(None), _p.collides_with.is_not(None)
+_named, _name_taken = _p.username_normal.is_not(None), _p.name_taken_by.is_not(None)
+_partial("ix_people_id_number_index", _numbered, _p.id_number_index, unique=True)
+_partial("ix_people_collides_with", _collides, _p.collides_with)
+_partial("ix_people_username_normal", _named, _p.username_normal, unique=True)
+# Empty but for people whom a program added that did not know the column.
+_unsettled = _p.id_number.is_not(None) & ~_numbered & ~_collides
+_partial("ix_people_unsettled", _unsettled, _p.created_at, _p.id)
+_partial("ix_people_unnamed", ~_named & ~_name_taken, _p.created_at, _p.id)

@@ -19,6 +19,7 @@ from idp.accounts.authenticators.interface import Answer
 from idp.accounts.authenticators.password import PASSWORD
 from idp.accounts.backchannel import Notices
 from idp.accounts.flow import Challenge, Choose, Denied
+from idp.accounts.names import Names
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
 from idp.accounts.sessions import Sessions
@@ -140,6 +141,7 @@ class Idp:
         )
         self.sessions = Sessions(database, ledger, clock, self.notices)
         self.numbers = Numbers(database, ledger, clock, self.sessions)
+        self.names = Names(database, ledger, clock)
         intake = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, intake, clock)
         self._interactions = Interactions(database, ledger, self.clients, intake, clock, issuer)
@@ -330,13 +332,18 @@ class Idp:
                 self._ledger.append(tx, entry)
         return withdrawn or bool(held)
 
+    def settle(self) -> None:
+        """Look at the names and numbers of people whom a program before this one added."""
+        self.names.settle()
+        self.numbers.settle()
+
     def sweep(self) -> int:
         """Delete what is over, bit by bit; the worker does it every few minutes.
 
-        An older program that still runs beside this one adds people without an index of their
-        number; they are settled here too.
+        An older program that still runs beside this one adds people whose name and number nobody
+        looked at; they are settled here too.
         """
-        self.numbers.settle()
+        self.settle()
         gone = 0
         while True:
             with self._database.write() as tx:

@@ -90,7 +90,7 @@ class Installation:
         self.signing = services.signing
         self.idp = services.idp
         self.idp.found()
-        self.idp.numbers.settle()  # people from before a number had an index, see `migrations`
+        self.idp.settle()  # people from before names and numbers were compared, see `migrations`
         self.catalogue = services.catalogue
         self.certificates = services.certificates
         self.batches = services.batches

@@ -21,9 +21,9 @@ from idp.accounts.authenticators import AUTHENTICATORS, amr_of, default
 from idp.accounts.authenticators.interface import Answer, Authenticator, Flow
 from idp.models import Person
 from idp.protocol.acr import acr_of, acr_satisfies
+from idp.protocol.syntax import normal_name
 
 FLOW_LIFETIME: Final = timedelta(minutes=10)
-LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def started(flow: Flow, answer: Answer, now: datetime) -> Flow:
     username = answer.get("username")
     if username is None:
         return replace(flow, begun_at=flow.begun_at or now)
-    username = username.strip().casefold()[:LONGEST_NAME]
+    username = normal_name(username)
     begun = Flow(username=username, begun_at=now, wanted=flow.wanted)
     if flow.proved:
         return begun

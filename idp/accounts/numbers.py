@@ -171,7 +171,7 @@ class Numbers:
 
 
 def _known(tx: Tx, username: str) -> Person:
-    known = people.account(tx, username.casefold())
+    known = people.account(tx, username)
     if known is None:
         raise PersonNotFound("nobody has this user name", next_step="idp people list")
     return known[0]

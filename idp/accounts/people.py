@@ -5,14 +5,17 @@ citizen's identity number opens one account (`numbers`); an officer's account po
 """
 
 import secrets
+import unicodedata
 from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Final
 
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import ROLES, Actor
 from foundation.clock import Clock
 from foundation.codes import as_written, is_organisation_code
-from foundation.database import Database, is_unique_violation
+from foundation.database import Database, Tx, is_unique_violation, wait_for_advisory_lock
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
 from idp.accounts.authenticators.password import LONGEST, SHORTEST, Passwords
@@ -26,8 +29,12 @@ from idp.accounts.numbers import (
 from idp.models import LOCALES, Person
 from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from idp.protocol.subjects import PERSON_PREFIX
+from idp.protocol.syntax import normal_name
 from idp.store import numbers, people
 from ledger import Entry, Ledger
+
+# Control, format (joiners, directions), surrogates, private use: two names would look alike.
+_UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Co"))
 
 
 class People:
@@ -76,10 +83,10 @@ class People:
             raise Invalid("the person cannot be registered like this", errors=problems)
         password_hash = None if password is None else self._passwords.hash(password)
         cipher = self._database.cipher
-        person_id = PERSON_PREFIX + secrets.token_urlsafe(16)
+        person_id, now = PERSON_PREFIX + secrets.token_urlsafe(16), self._clock()
         person = Person(
             id=person_id,
-            username=username.casefold(),
+            username=normal_name(username),
             kind="officer" if organisation else "citizen",
             name=name,
             subject=number_subject(cipher, id_number)
@@ -92,14 +99,15 @@ class People:
             locale=locale,
             id_number=id_number,
             citizen_id=as_citizen.id if as_citizen else "",
+            updated_at=now,
         )
-        self._store(person, password_hash, by)
+        self._store(person, password_hash, by, now)
         return person
 
     def find(self, username: str) -> Person | None:
-        """The person with this user name in any case; None when nobody has it."""
+        """The person with this user name, however it is typed; None when nobody has it."""
         with self._database.read() as tx:
-            known = people.account(tx, username.casefold())
+            known = people.account(tx, username)
         return None if known is None else known[0]
 
     def all(self) -> list[Person]:
@@ -112,14 +120,14 @@ class People:
         with self._database.read() as tx:
             return {each.id: each.name for each in people.persons(tx, ids).values()}
 
-    def _store(self, person: Person, password_hash: str | None, by: Actor) -> None:
-        now = self._clock()
+    def _store(self, person: Person, password_hash: str | None, by: Actor, now: datetime) -> None:
         number = person.id_number
         index = number_index(self._database.cipher, number) if number else None
         try:
             with self._database.write() as tx:
                 if index is not None:
                     hold_numbers(tx)
+                hold_names(tx)
                 people.add_person(tx, person, password_hash, index, now)
                 details = {"person_kind": person.kind, "roles": " ".join(sorted(person.roles))}
                 entry = Entry(
@@ -146,9 +154,22 @@ class People:
         return PersonExists("this user name is taken", next_step="choose another")
 
 
+def hold_names(tx: Tx) -> None:
+    """Until this transaction ends nobody else gives a user name to an account."""
+    wait_for_advisory_lock(tx, "user names")
+
+
+def name_problems(username: str) -> Iterator[FieldError]:
+    """What cannot be a user name: too short or long, spaces, characters that nobody sees."""
+    normal = normal_name(username)
+    unseen = any(unicodedata.category(c) in _UNSEEN for c in normal)
+    if not 2 <= len(normal) <= 100 or len(username) > 100 or unseen or " " in normal:
+        said = "2 to 100 characters, no space, none that cannot be seen"
+        yield FieldError("/username", "username", said)
+
+
 def _problems(username: str, name: str, password: str | None, locale: str) -> Iterator[FieldError]:
-    if not 2 <= len(username) <= 100 or any(c.isspace() for c in username):
-        yield FieldError("/username", "username", "2 to 100 characters, no space")
+    yield from name_problems(username)
     if not name.strip():
         yield FieldError("/name", "name", "a name is needed")
     if password is not None and not SHORTEST <= len(password) <= LONGEST:

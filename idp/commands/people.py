@@ -60,10 +60,27 @@ def build(open_idp: OpenIdp) -> typer.Typer:
 
     @app.command("collisions")
     def collisions(as_json: AsJson = False) -> None:
-        """Accounts that are suspended because another one has their identity number."""
+        """Accounts that are suspended because another one has their identity number, or that nobody
+        can sign in to because another one has their user name."""
         with open_idp() as idp:
-            for person, kept in idp.numbers.collisions():
-                print_row({**_person(person), "collides_with": kept.username}, as_json)
+            for same, found in (
+                ("id_number", idp.numbers.collisions()),
+                ("username", idp.names.collisions()),
+            ):
+                for person, kept in found:
+                    told = {"same": same, "collides_with": kept.username}
+                    print_row({**_person(person), **told}, as_json)
+
+    @app.command("rename")
+    def rename(
+        account: Annotated[str, typer.Argument(help="user name as it is listed, or id")],
+        username: Annotated[str, typer.Argument(help="the new user name")],
+        as_json: AsJson = False,
+    ) -> None:
+        """Give an account another user name. Who collides with the old one gets it."""
+        with open_idp() as idp:
+            person = idp.names.rename(account, username, by=SYSTEM)
+        print_row(_person(person), as_json)
 
     @app.command("resolve")
     def resolve(

@@ -1,6 +1,7 @@
 """How things are written: the alphabets of the standards, and addresses put together and judged."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from idp.protocol.errors import InvalidRequest
 
 CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
+LONGEST_NAME: Final = 200
 CODE_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
 # RFC 6749 appendix A.4: words of visible characters without quote and backslash, one space between.
 SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*\Z")
@@ -19,6 +21,16 @@ def parameter(form: Mapping[str, str], name: str) -> str:
     if not value:
         raise InvalidRequest(f"{name} is missing")
     return value
+
+
+def normal_name(username: str) -> str:
+    """A user name as it is compared: NFKC (letters in full width, as Chinese input methods type
+    them, are the same letters), in no case, without spaces around it. Shown is what is stored.
+
+    Longer than 200 characters is no user name; the rest is cut off before it costs anything.
+    """
+    folded = unicodedata.normalize("NFKC", username.strip()[:LONGEST_NAME]).casefold()
+    return unicodedata.normalize("NFKC", folded)[:LONGEST_NAME].strip()
 
 
 def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:

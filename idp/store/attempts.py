@@ -18,7 +18,8 @@ from sqlalchemy import Row, case, delete, literal, select, update
 
 from foundation.database import Database, Tx
 from idp.models import Person, people, sign_in_attempts
-from idp.store.people import person_of
+from idp.protocol.syntax import normal_name
+from idp.store.people import has_name, person_of
 
 FREE_FAILURES: Final = 5
 LONGEST_WAIT: Final = timedelta(minutes=15)
@@ -54,8 +55,8 @@ class Attempts:
         self._database = database
 
     def key(self, username: str) -> str:
-        """The blind index that counts for a user name, in any case."""
-        return self._database.cipher.blind_index(username.casefold(), "sign_in_attempts.id")
+        """The blind index that counts for a user name, however it is typed."""
+        return self._database.cipher.blind_index(normal_name(username), "sign_in_attempts.id")
 
     def look(
         self, tx: Tx, username: str, now: datetime
@@ -112,7 +113,7 @@ def _seen(tx: Tx, username: str, key: str) -> Row[Any]:
     query = (
         select(people, table.c.failures, table.c.last_failure_at)
         .select_from(always)
-        .join(people, people.c.username == username, isouter=True)
+        .join(people, has_name(username), isouter=True)
         .join(table, table.c.id == key, isouter=True)
     )
     return tx.execute(query).one()

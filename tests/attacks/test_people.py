@@ -4,14 +4,15 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
+from idp import Authenticated, Denied
 from idp.accounts.numbers import number_index
-from idp.models import people
-from idp.protocol.errors import IdentityNumberTaken
+from idp.models import people, sign_in_attempts
+from idp.protocol.errors import IdentityNumberTaken, PersonExists
 from tests.idp.fixtures import app, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PASSWORD, RelyingParty, World
 
@@ -60,7 +61,7 @@ def test_62_the_database_itself_knows_no_second_account(world: World):
     with world.database.read() as tx:
         row = tx.execute(select(people).where(people.c.username == "li")).one()
 
-    again = {**row._mapping, "id": "person_x", "username": "li2"}
+    again = {**row._mapping, "id": "person_x", "username": "li2", "username_normal": "li2"}
     with pytest.raises(IntegrityError), world.database.write() as tx:
         tx.execute(insert(people).values(**again))
     assert row.id_number_index == number_index(world.database.cipher, NUMBER)
@@ -93,6 +94,7 @@ def test_62_a_suspended_accounts_tokens_end_also_those_that_work_offline(world: 
     with world.database.write() as tx:
         row = tx.execute(select(people).where(people.c.username == "chen")).one()
         before = {**row._mapping, "id": "person_0", "username": "chen0", "id_number_index": None}
+        before["username_normal"] = None
         before["created_at"] -= timedelta(days=1)
         tx.execute(insert(people).values(**before))
 
@@ -103,3 +105,48 @@ def test_62_a_suspended_accounts_tokens_end_also_those_that_work_offline(world: 
     assert client.introspect(tokens["access_token"]) == {"active": False}
     assert client.refresh(tokens["refresh_token"]).json()["error"] == "invalid_grant"
     assert world.entries("idp.person_suspended")
+
+
+LOOK_ALIKES = ("LI.na", "ｌｉ．ｎａ", " li.na\u3000", "ⓛi.na", "Li．Na")
+
+
+@pytest.mark.parametrize("typed", LOOK_ALIKES)
+def test_62_a_name_that_is_typed_otherwise_is_no_second_account(world: World, typed):
+    li = add(world, "li.na")
+
+    with pytest.raises(PersonExists):
+        add(world, typed)
+
+    assert world.idp.people.find(typed) == li
+    signed_in = world.idp.sign_in(typed, PASSWORD)
+    assert isinstance(signed_in, Authenticated)
+    assert signed_in.person == li
+
+
+@pytest.mark.parametrize(
+    "typed", ["li\u200bna", "li\u202ena", "\ufeffli", "li\x00na", "li\u00adna", "l"]
+)
+def test_62_nobody_is_called_by_letters_that_nobody_sees(world: World, typed):
+    with pytest.raises(Invalid):
+        add(world, typed)
+
+
+def test_62_guesses_at_one_account_are_counted_together_however_its_name_is_typed(world: World):
+    for typed in ("chen", "CHEN", "ｃｈｅｎ", "ｃｈｅｎ ", "Ｃhen"):
+        assert isinstance(world.idp.sign_in(typed, "wrong"), Denied)
+
+    refused = world.idp.sign_in("ｃＨｅｎ", PASSWORD)
+
+    assert isinstance(refused, Denied)
+    assert refused.reason == "too_many_attempts"
+    with world.database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(sign_in_attempts)).scalar() == 1
+
+
+def test_62_the_database_itself_knows_no_second_name(world: World):
+    with world.database.read() as tx:
+        row = tx.execute(select(people).where(people.c.username == "chen")).one()
+
+    again = {**row._mapping, "id": "p_x", "username": "ｃｈｅｎ", "id_number_index": None}
+    with pytest.raises(IntegrityError), world.database.write() as tx:
+        tx.execute(insert(people).values(**again))

@@ -97,6 +97,19 @@ def test_colliding_accounts_are_listed_and_decided_by_two_officers(run, world: W
     assert world.chen.id_number not in str((listed, kept))
 
 
+def test_accounts_with_one_user_name_are_listed_and_renamed(run, world: World):
+    run("people", "add", "lin", "林志强", "--json", typed=PASSWORD)
+    world.note(world.idp.people.find("lin"), username="ｃｈｅｎ", username_normal=None)
+    world.idp.settle()
+
+    [listed] = run("people", "collisions", "--json")
+    [renamed] = run("people", "rename", "ｃｈｅｎ", "chen.2", "--json")
+
+    assert (listed["same"], listed["collides_with"]) == ("username", "chen")
+    assert (renamed["id"], renamed["username"]) == (listed["id"], "chen.2")
+    assert run("people", "collisions", "--json") == []
+
+
 def test_an_officer_is_added_with_the_account_they_have_as_a_citizen(run, world: World):
     run(
         "people", "add", "chen.office", "陈静怡", "--organisation", "11990000MB1A0001XD",

@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from sqlalchemy import insert, select
 
+from foundation.actor import SYSTEM
 from foundation.database import Database
 from foundation.encryption import subject_of
 from idp.accounts.numbers import number_index
@@ -182,3 +183,23 @@ def test_an_upgrade_that_was_stopped_between_schema_and_numbers_goes_on(
         index = number_index(before.cipher, LIN)
         holder = select(people.c.username).where(people.c.id_number_index == index)
         assert tx.execute(holder).scalars().all() == ["late"]
+
+
+def test_a_house_of_before_compares_user_names_anew_and_says_which_collide(
+    before: Database, settings: Settings
+) -> None:
+    with before.write() as tx:
+        for minutes, name in ((6, "ｘｕ"), (7, "ｌｉ"), (8, "ＺＨＡＯ".casefold())):
+            person = _person(before, name, "citizen", None, MADE + timedelta(minutes=minutes))
+            tx.execute(insert(people).values(**person))
+    migrations.upgrade(before)
+
+    with opened(settings) as house:
+        found = house.idp.people.find("Ｌi"), house.idp.people.find("zhao")
+        collisions = house.idp.names.collisions()
+        house.idp.names.rename("ｘｕ", "xu.2", by=SYSTEM)
+        left = house.idp.names.collisions()
+
+    assert [each.username for each in found if each] == ["ｌｉ", "ｚｈａｏ"]
+    assert [(each.username, kept.username) for each, kept in collisions] == [("ｘｕ", "xu")]
+    assert left == []
