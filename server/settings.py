@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="port the web server listens on")
     public_url: str = Field(
         default_factory=lambda known: f"http://localhost:{known.get('port', 8000)}",
-        description="what people and clients type; also the issuer",
+        description="what people and clients type, without a path; also the issuer",
     )
     management_port: int = Field(
         default=9000,
@@ -169,6 +169,12 @@ def _refuse(settings: Settings) -> None:
     url = urlsplit(settings.public_url)
     if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment:
         raise UnusableSettings("YINZHENG_PUBLIC_URL must be a plain http or https URL")
+    if url.path.strip("/"):
+        raise UnusableSettings(
+            f"YINZHENG_PUBLIC_URL has a path, {url.path}; cookies, addresses in certificates "
+            "and the places of metadata (RFC 8414 §3.1) are of a whole host",
+            next_step="give this service a host or a port of its own, such as https://id.example",
+        )
     try:
         settings.proxies  # noqa: B018 - reading it is the check
     except ValueError as problem:

@@ -32,6 +32,17 @@ def test_a_public_address_that_is_not_one_is_refused(
         load()
 
 
+@pytest.mark.parametrize("url", ["https://host.example/id", "https://host.example/id/"])
+def test_a_public_address_with_a_path_stops_the_start(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YINZHENG_PUBLIC_URL", url)
+
+    with pytest.raises(UnusableSettings, match=r"YINZHENG_PUBLIC_URL has a path, /id") as stopped:
+        load()
+    assert "https://id.example" in stopped.value.next_step
+
+
 def test_production_refuses_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YINZHENG_MODE", "production")
 
