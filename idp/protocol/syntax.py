@@ -35,7 +35,7 @@ def normal_name(username: str) -> str:
 
 def with_query(uri: str, parameters: tuple[tuple[str, str], ...]) -> str:
     """Append `parameters` to the query of `uri`, keeping what is there (RFC 6749 §3.1.2)."""
-    separator = "&" if urlsplit(uri).query else "?"
+    separator = "" if uri.endswith(("?", "&")) else "&" if "?" in uri else "?"
     return f"{uri}{separator}{urlencode(parameters)}"
 
 

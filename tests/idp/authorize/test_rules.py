@@ -95,6 +95,9 @@ def test_a_higher_level_satisfies_a_lower_wish_and_foreign_wishes_are_only_wishe
 
 def test_a_query_is_kept_when_parameters_are_added():
     assert with_query("https://a/?x=1", (("b", "é&"),)) == "https://a/?x=1&b=%C3%A9%26"
+    assert with_query("https://a/cb?", (("code", "1"),)) == "https://a/cb?code=1"
+    assert with_query("https://a/cb?x=1&", (("code", "1"),)) == "https://a/cb?x=1&code=1"
+    assert with_query("https://a/cb", (("code", "1"),)) == "https://a/cb?code=1"
 
 
 def test_a_challenge_cannot_be_broken_out_of():
