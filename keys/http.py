@@ -146,11 +146,7 @@ def _jwks_handler(keys: Keys, uses: tuple[str, ...]) -> HotHandler:
 
 def _jwks_answer(body: bytes) -> HotAnswer:
     etag = f'"{b64url(hashlib.sha256(body).digest()[:12])}"'
-    headers = (
-        ("cache-control", f"public, max-age={_JWKS_MAX_AGE}"),
-        ("etag", etag),
-        ("access-control-allow-origin", "*"),  # an app in a browser checks its ID tokens too
-    )
+    headers = (("cache-control", f"public, max-age={_JWKS_MAX_AGE}"), ("etag", etag))
     return HotAnswer(200, body, "application/jwk-set+json", headers)
 
 

@@ -48,6 +48,7 @@ from server.services import assemble
 from server.settings import Settings
 from server.web import problems
 from server.web.hotpath import HotPath
+from server.web.methods import Options
 from server.web.middleware import Envelope
 
 TITLE = "Yinzheng"
@@ -137,7 +138,7 @@ class Installation:
         """The whole ASGI application: the fast lane in front of the framework."""
         https = self.settings.issuer.startswith("https://")
         count = self.metrics.answered
-        framework = Envelope(self.api(), https=https, answered=count)
+        framework = Envelope(Options(self.api()), https=https, answered=count)
         return HotPath(framework, self.hot_routes(), https=https, answered=count)
 
     def management(self) -> Management:

@@ -15,7 +15,6 @@ from foundation.batching import (
 )
 from idp.resource import introspection
 from idp.service import Idp
-from idp.web import cors
 from idp.web.rendering import NO_STORE, by_form, route
 
 
@@ -45,11 +44,8 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     asked = "Does this token count? (RFC 7662)"
     given_back = "Give a token back (RFC 7009)"
     on_another_screen = "Sign in through another screen (RFC 8628)"
-    by_scripts_too = [
-        route("POST", "/oauth/revoke", by_form(revoke), "revoke", given_back),
-        route("POST", "/oauth/device", by_form(device), "device", on_another_screen),
-    ]
     return [
         route("POST", "/oauth/introspect", introspect, "introspect", asked),
-        *cors.open_to_scripts(by_scripts_too),
+        route("POST", "/oauth/revoke", by_form(revoke), "revoke", given_back),
+        route("POST", "/oauth/device", by_form(device), "device", on_another_screen),
     ]

@@ -48,7 +48,7 @@ from idp.protocol.errors import (
 from idp.protocol.profiles import algorithms
 from idp.protocol.resources import REPEATED
 from idp.service import ConfirmLogout, Idp
-from idp.web import cors, discovery, dynamic_http, endpoints, openapi
+from idp.web import discovery, dynamic_http, endpoints, openapi
 from idp.web.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 
 Parameters = dict[str, str]
@@ -136,7 +136,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     document = orjson.dumps(told)
 
     async def configuration(_request: HotRequest) -> HotAnswer:
-        headers = (("cache-control", "public, max-age=300"), ("access-control-allow-origin", "*"))
+        headers = (("cache-control", "public, max-age=300"),)
         return HotAnswer(200, document, headers=headers)
 
     grants = "Exchange a grant for tokens (RFC 6749 §3.2)"
@@ -148,7 +148,7 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
             "Authorization server metadata (RFC 8414 §3)",
         ),
     )
-    by_scripts_too = [
+    return [
         replace(
             route("POST", "/oauth/token", by_form(token, idp.token_endpoint.read), "token", grants),
             openapi=openapi.token(idp.grants),
@@ -156,9 +156,6 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
         route("POST", "/oauth/par", by_form(push), "par", pushes),
         route("GET", "/oauth/userinfo", userinfo, "userinfo", "The person's claims"),
         route("POST", "/oauth/userinfo", userinfo, "userinfo_by_post", "The same, by POST"),
-    ]
-    return [
-        *cors.open_to_scripts(by_scripts_too),
         route("GET", form_post.SCRIPT_PATH, script, "form_post_script", "Sends form_post forms"),
         *(
             replace(route("GET", f"/.well-known/{path}", configuration, *told), non_blocking=True)

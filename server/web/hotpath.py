@@ -26,6 +26,7 @@ from foundation.batching.routes import (
     problem,
 )
 from foundation.errors import Malformed, TooLarge, YinzhengError
+from server.web import cors
 from server.web.middleware import (
     Answered,
     is_odd_path,
@@ -87,8 +88,11 @@ class HotPath:
         self._exact: dict[tuple[str, str], MatchedRoute] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
         security = security_headers(https=https)
+        by_scripts_too = (*security, *cors.ANSWER)
         # Nearly all answers carry the same few headers.
-        self._head = lru_cache(256)(lambda kind, more: _head(kind, more, security))
+        self._head = lru_cache(256)(
+            lambda kind, more, is_open: _head(kind, more, by_scripts_too if is_open else security)
+        )
         for route in routes:
             self._add(route)
 
@@ -103,7 +107,7 @@ class HotPath:
             body = await _body(receive, found.route.body_limit)
             request = HotRequest.from_scope(scope, body, found.params)
         except YinzhengError as error:
-            reply = self.refusal(found.route.name, scope["method"], error)
+            reply = self.refusal(found.route.name, scope["method"], scope["path"], error)
         else:
             reply = await self.reply(found.route, request)
         headers = [
@@ -139,17 +143,17 @@ class HotPath:
                 log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
             answer = problem(later or unexpected(), request_id)
         self._answered(route.name, request.method, answer.status, time.perf_counter() - began)
-        return self._reply(answer, request_id)
+        return self._reply(answer, request.path, request_id)
 
-    def refusal(self, name: str, method: str, error: YinzhengError) -> Reply:
-        """What is answered without asking the handler of the route of that name."""
+    def refusal(self, name: str, method: str, path: str, error: YinzhengError) -> Reply:
+        """What is answered at `path` without asking the handler of the route of that name."""
         request_id = new_request_id()
         answer = problem(error, request_id)
         self._answered(name, method, answer.status, 0.0)
-        return self._reply(answer, request_id)
+        return self._reply(answer, path, request_id)
 
-    def _reply(self, answer: HotAnswer, request_id: str) -> Reply:
-        head = self._head(answer.media_type, answer.headers)
+    def _reply(self, answer: HotAnswer, path: str, request_id: str) -> Reply:
+        head = self._head(answer.media_type, answer.headers, cors.is_open(path))
         return Reply(answer.status, head, request_id.encode(), answer.body)
 
     def _add(self, route: HotRoute) -> None:

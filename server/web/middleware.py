@@ -6,6 +6,7 @@
 - the digest of what goes by, when the request is signed;
 - HEAD wherever GET is (RFC 9110 §9.1): the framework hears GET, and the content is left out;
 - the security headers, unless the page set its own Content-Security-Policy;
+- leave for scripts of any origin to read it, where `cors` says so, refusals included;
 - a limit on the body, small for forms and larger where files arrive.
 """
 
@@ -18,6 +19,7 @@ from urllib.parse import unquote
 
 from foundation.batching.routes import ASKED_BY, collect_headers, problem
 from foundation.errors import NotFound, YinzhengError
+from server.web import cors
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -54,13 +56,15 @@ _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 
 
 def security_headers(*, https: bool, path: str = "") -> tuple[tuple[bytes, bytes], ...]:
-    """Of an answer at `path`; all but those that people come to from a service have the same."""
+    """Of an answer at `path`, with who may read it: people come to some pages from a service, and
+    scripts to some addresses from anywhere."""
     headers = dict(_HEADERS)
     if path.startswith(_POP_UPS):
         headers[b"cross-origin-opener-policy"] = b"unsafe-none"
     if path.startswith(_LEAVING):
         headers[b"content-security-policy"] = _WITHOUT_FORMS.encode()
-    return (*headers.items(), _HSTS) if https else tuple(headers.items())
+    readers = cors.ANSWER if cors.is_open(path) else ()
+    return (*headers.items(), *((_HSTS,) if https else ()), *readers)
 
 
 def new_request_id() -> str:

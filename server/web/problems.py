@@ -12,7 +12,6 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from foundation.batching.routes import HotAnswer, outage, problem
 from foundation.database import OUTAGES
@@ -28,6 +27,7 @@ from foundation.errors import (
     YinzhengError,
 )
 from server.web.hotpath import unexpected
+from server.web.methods import allowed
 
 MACHINE_PATHS = (
     "/api/",
@@ -36,8 +36,8 @@ MACHINE_PATHS = (
     "/pki/",
     "/tsa",
     "/ledger/",
-    "/status-lists/",
-    "/types/",
+    "/status-lists",
+    "/types",
     "/.well-known/",
 )
 # Below /oauth/, but opened by people's browsers: a refusal that must not be sent back to the client
@@ -55,7 +55,6 @@ class MethodNotAllowed(YinzhengError):
     status = 405
 
 
-_METHODS = ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT")
 _BY_STATUS: dict[int, type[YinzhengError]] = {
     400: Malformed,
     403: Refused,
@@ -94,7 +93,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         if error.status_code == 405:
-            response.headers["allow"] = ", ".join(_allowed(request))
+            response.headers["allow"] = ", ".join(allowed(request.app, request.scope))
         return response
 
     def silence(request: Request, failure: Any) -> Response:
@@ -115,21 +114,6 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     for kind in OUTAGES:
         app.add_exception_handler(kind, silence)
     app.add_exception_handler(Exception, fault)
-
-
-def _allowed(request: Request) -> list[str]:
-    """Every method that this address takes (RFC 9110 §10.2.1).
-
-    The framework names those of the first route that fits, and an address may have several.
-    """
-    probes = [{**request.scope, "method": method} for method in _METHODS]
-    routes = request.app.routes
-    taken = [
-        probe["method"]
-        for probe in probes
-        if any(route.matches(probe)[0] is Match.FULL for route in routes)
-    ]
-    return sorted({*taken, "HEAD"}) if "GET" in taken else taken
 
 
 def is_for_machines(request: Request) -> bool:

@@ -141,6 +141,7 @@ class HotProtocol(HttpToolsProtocol):
         self._stopped = self._mixed = False
         self._passed = True
         self._fed = 0
+        self.url = b""
         self._dated: tuple[list[tuple[bytes, bytes]] | None, bytes] = (None, b"")
         if not isinstance(self.app, HotPath):
             raise TypeError("this protocol is for a HotPath")
@@ -176,7 +177,9 @@ class HotProtocol(HttpToolsProtocol):
         elif self.cycle is not None and not self.cycle.response_complete:
             self.transport.close()
         else:
-            self._write(self._hot.refusal("none", "", cause), b"connection: close\r\n")
+            self._write(
+                self._hot.refusal("none", "", self._path(), cause), b"connection: close\r\n"
+            )
             self.transport.set_protocol(_Deaf(self))
 
     def _feed_without_upgrade(self, left: memoryview) -> None:
@@ -248,7 +251,8 @@ class HotProtocol(HttpToolsProtocol):
             limit = exchange.route.body_limit
             if len(exchange.request.body) > limit:
                 route, method = exchange.route, exchange.request.method
-                self._send(exchange, self._hot.refusal(route.name, method, too_large(limit)))
+                path, refused = exchange.request.path, too_large(limit)
+                self._send(exchange, self._hot.refusal(route.name, method, path, refused))
 
     def on_message_complete(self) -> None:
         """Begin to answer a request that is whole and not refused yet."""
@@ -296,7 +300,7 @@ class HotProtocol(HttpToolsProtocol):
             try:
                 request.headers = collect_headers(exchange.headers)
             except YinzhengError as error:
-                reply = self._hot.refusal(route.name, request.method, error)
+                reply = self._hot.refusal(route.name, request.method, request.path, error)
             else:
                 reply = await self._hot.reply(route, request)
             self._send(exchange, reply)
@@ -326,6 +330,10 @@ class HotProtocol(HttpToolsProtocol):
         content = b"" if head_alone else reply.body
         lines = (status, reply.head.lines, dated, ends, length, name, content)
         self.transport.write(b"".join(lines))
+
+    def _path(self) -> str:
+        """Of the request whose head is being read, as far as it was."""
+        return self.url.partition(b"?")[0].decode("latin-1")
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

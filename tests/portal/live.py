@@ -12,6 +12,7 @@ import uvicorn
 from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
+from server.web.protocol import HotProtocol
 
 
 @contextmanager
@@ -28,7 +29,9 @@ def serving(folder: Path, *, working: bool = True) -> Iterator[Installation]:
         worker = house.worker()
         if working:
             worker.start()
-        config = uvicorn.Config(house.app(), log_level="error", lifespan="off")
+        config = uvicorn.Config(
+            house.app(), http=HotProtocol, proxy_headers=False, log_level="error", lifespan="off"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

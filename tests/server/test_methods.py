@@ -1,6 +1,7 @@
 """HEAD wherever GET is, on both lanes, and an `Allow` that names what is there (RFC 9110 §9.1)."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from server.assembly import Installation, opened
 from server.sandbox import seeds
 from server.settings import Settings
+from tests.server.test_docs import served_paths
 
 FAST = (
     "/keys/jwks.json",
@@ -70,16 +72,16 @@ def test_head_is_answered_as_get_is_without_the_content(house: Installation, pat
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/keys/jwks.json", "GET, HEAD"),
-        ("/verify", "GET, HEAD"),
-        ("/static/style.css", "GET, HEAD"),
-        ("/signin", "GET, HEAD, POST"),
-        ("/signin/abc", "GET, HEAD, POST"),
-        ("/oauth/authorize", "GET, HEAD, POST"),
+        ("/keys/jwks.json", "GET, HEAD, OPTIONS"),
+        ("/verify", "GET, HEAD, OPTIONS"),
+        ("/static/style.css", "GET, HEAD, OPTIONS"),
+        ("/signin", "GET, HEAD, OPTIONS, POST"),
+        ("/signin/abc", "GET, HEAD, OPTIONS, POST"),
+        ("/oauth/authorize", "GET, HEAD, OPTIONS, POST"),
         ("/oauth/userinfo", "GET, HEAD, OPTIONS, POST"),
-        ("/oauth/introspect", "POST"),
-        ("/api/v1/verifications", "POST"),
-        ("/api/v1/purposes", "GET, HEAD"),
+        ("/oauth/introspect", "OPTIONS, POST"),
+        ("/api/v1/verifications", "OPTIONS, POST"),
+        ("/api/v1/purposes", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_a_method_that_is_not_there_is_told_all_that_are(
@@ -95,8 +97,43 @@ def test_head_is_refused_where_get_is(house: Installation) -> None:
     head, got = ask(house, ("HEAD", "/oauth/introspect"), ("GET", "/oauth/introspect"))
 
     assert (head.status_code, got.status_code) == (405, 405)
-    assert head.headers["allow"] == got.headers["allow"] == "POST"
+    assert head.headers["allow"] == got.headers["allow"] == "OPTIONS, POST"
     assert head.content == b""
+
+
+def every_address(house: Installation) -> list[str]:
+    """The table of routes, each name in a path filled in with something that is not there."""
+    return sorted({re.sub(r"{[^}]*}", "x", path) for path in served_paths(house.api().routes)})
+
+
+def _in_rows(answers: list[httpx.Response], length: int) -> Iterator[list[httpx.Response]]:
+    return (answers[at : at + length] for at in range(0, len(answers), length))
+
+
+def test_every_address_does_what_its_allow_says_and_nothing_else(house: Installation) -> None:
+    """RFC 9110 §9.1, §10.2.1: of every route there is, on whichever lane it is answered."""
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+    paths = every_address(house)
+    assert len(paths) > 80
+
+    answers = ask(house, *((method, path) for path in paths for method in methods))
+
+    for path, of_path in zip(paths, _in_rows(answers, len(methods)), strict=True):
+        given = dict(zip(methods, of_path, strict=True))
+        allow = given["TRACE"].headers["allow"]
+        taken = {method for method, answer in given.items() if answer.status_code != 405}
+        assert taken == set(allow.split(", ")), path
+        assert {each.headers["allow"] for each in of_path if "allow" in each.headers} == {allow}
+        assert ("GET" in taken) == ("HEAD" in taken), path
+        assert given["OPTIONS"].status_code == 204, path
+        assert given["HEAD"].status_code == given["GET"].status_code, path
+        assert given["HEAD"].content == b"", path
+
+
+def test_options_is_not_found_where_nothing_is(house: Installation) -> None:
+    (answer,) = ask(house, ("OPTIONS", "/nowhere"))
+
+    assert answer.status_code == 404
 
 
 def test_a_script_of_any_origin_reads_our_keys(house: Installation) -> None:

@@ -15,7 +15,6 @@ def test_both_documents_say_the_same_and_name_this_issuer(world: World):
 
     assert openid.json() == oauth.json()
     assert openid.json()["issuer"] == ISSUER
-    assert openid.headers["access-control-allow-origin"] == "*"
 
 
 def test_every_endpoint_it_names_exists(world: World):
