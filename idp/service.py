@@ -9,10 +9,10 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from foundation.clock import Clock
-from foundation.database import Database
+from foundation.database import Database, Tx
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
 from idp.accounts.authenticators.interface import Answer
@@ -29,9 +29,9 @@ from idp.authorize.interaction import (
     Decision,
     Interaction,
     Interactions,
-    refusal,
 )
 from idp.authorize.pushed import PushedRequests
+from idp.authorize.refusals import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
 from idp.clients.administration import ClientAdministration
@@ -45,7 +45,7 @@ from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
 from idp.sign_in import Authenticated, SignIn
-from idp.store import consents, devices, families, sessions, sweeping
+from idp.store import consents, devices, families, interactions, sessions, sweeping
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
 from idp.token.endpoint import TokenEndpoint
@@ -57,6 +57,7 @@ from keys import Keys
 from ledger import Entry, Ledger
 
 SWEPT_AT_ONCE: Final = 5_000
+_LOGOUT: Final = ("client_id", "post_logout_redirect_uri", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +252,19 @@ class Idp:
     def begin_logout(
         self, params: Mapping[str, str], session_id: str | None
     ) -> LoggedOut | ConfirmLogout | RequestRefused:
-        """A client sends its person to sign out (OIDC RP-Initiated Logout 1.0)."""
-        hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
-        client_id = str(hint["aud"]) if hint else params.get("client_id", "")
+        """A client sends its person to sign out (OIDC RP-Initiated Logout 1.0).
+
+        `interaction` among `params` names what `keep_logout` kept.
+        """
         now = self._clock()
+        hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
         with self._database.write() as tx:
-            client = self.clients.find(tx, client_id)
+            kept = interactions.kept_logout(tx, params.get("interaction", ""), now)
+            if kept is not None:
+                params, hint = kept["params"], kept["hint"]
             session = sessions.session(tx, session_id, now)
-            checked = rules.check_logout(params, hint, client, session)
+            checked = self._check_logout(tx, params, hint, session, now)
             if isinstance(checked, RequestRefused):
-                self._ledger.append(tx, refusal(client, checked, now))
                 return checked
             if checked.at_once:
                 if session is not None:
@@ -269,6 +273,38 @@ class Idp:
             logout_id = secrets.token_urlsafe(32)
             sessions.add_logout(tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME)
             return ConfirmLogout(logout_id)
+
+    def keep_logout(self, params: Mapping[str, str]) -> str | RequestRefused:
+        """The same by a form, which comes without our cookies: the name of what is kept of it for
+        the GET that follows. The ID token itself is not kept."""
+        now = self._clock()
+        hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
+        with self._database.write() as tx:
+            checked = self._check_logout(tx, params, hint, None, now)
+            if isinstance(checked, RequestRefused):
+                return checked
+            kept = {
+                "params": {each: params[each] for each in _LOGOUT if each in params},
+                "hint": hint and {"aud": hint["aud"], "sid": hint.get("sid")},
+            }
+            kept_id = secrets.token_urlsafe(32)
+            interactions.keep_logout(tx, kept_id, kept, now, now + INTERACTION_LIFETIME)
+            return kept_id
+
+    def _check_logout(
+        self,
+        tx: Tx,
+        params: Mapping[str, str],
+        hint: Mapping[str, Any] | None,
+        session: Session | None,
+        now: datetime,
+    ) -> rules.Logout | RequestRefused:
+        client_id = str(hint["aud"]) if hint else params.get("client_id", "")
+        client = self.clients.find(tx, client_id)
+        checked = rules.check_logout(params, hint, client, session)
+        if isinstance(checked, RequestRefused):
+            self._ledger.append(tx, refusal(client, checked, now))
+        return checked
 
     def finish_logout(self, logout_id: str | None, session_id: str | None) -> str | None:
         """The person confirmed. Answers where the client wants them back, if anywhere."""

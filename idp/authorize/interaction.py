@@ -21,12 +21,12 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Row
 
-from foundation.actor import ANONYMOUS
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.ids import uuid7
 from idp.authorize import rules
 from idp.authorize.pushed import reference_hash
+from idp.authorize.refusals import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.clients.service import Clients
@@ -398,17 +398,3 @@ class Interactions:
         person: Person | None = None,
     ) -> None:
         self._ledger.append(tx, refusal(client, refused, now, person))
-
-
-def refusal(
-    client: Client | None, refused: RequestRefused, at: datetime, person: Person | None = None
-) -> Entry:
-    """The ledger entry of a refusal at the authorization or logout endpoint."""
-    return Entry(
-        kind="idp.authorization_refused",
-        actor=client.actor if client else ANONYMOUS,
-        at=at,
-        subject=person.subject if person else "",
-        verdict=refused.error,
-        private={"rule": refused.description},
-    )

@@ -6,6 +6,8 @@ who it is; the browser carries only a reference.
 - A reference is 256 random bits, good for 90 seconds, for one client, and for one authorization.
   It is used up when somebody was authorized, not when a page was loaded: a reload, the back button
   or a prefetching browser loses nothing (FAPI 2.0 §5.3.2.2, note 3).
+- A browser may bring a request as a form (OIDC Core §3.1.2.1). It is kept in the same way, so that
+  nothing of it, and no ID token that came as a hint, ever stands in an address.
 """
 
 import secrets
@@ -17,6 +19,7 @@ from typing import Any, Final
 from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
+from idp.authorize.refusals import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
@@ -56,6 +59,7 @@ class PushedRequests:
         intake: RequestIntake,
         clock: Clock,
     ) -> None:
+        self._database = database
         self._ledger = ledger
         self._clients = clients
         self._senders = senders
@@ -91,6 +95,25 @@ class PushedRequests:
         bound = _bound(checked, proof)
         await self._writer.submit(Pushed(client, bound, None, sha256(reference), now))
         return {"request_uri": REQUEST_URI + reference, "expires_in": int(LIFETIME.total_seconds())}
+
+    def keep(self, params: Mapping[str, str]) -> Mapping[str, str] | RequestRefused:
+        """What the browser brings to the authorization endpoint instead of the form that it posted.
+
+        A form of another site comes without our cookies; a GET that follows brings them. The rules
+        are those of a request that was not pushed. A reference that is there already goes on.
+        """
+        now, reference = self._clock(), secrets.token_urlsafe(32)
+        with self._database.read() as tx:
+            client = self._clients.find(tx, params.get("client_id", ""))
+        if client is not None and reference_hash(params) is not None:
+            return {"client_id": client.client_id, "request_uri": params["request_uri"]}
+        checked = self._arrivals.check(params, client, pushed=False, now=now)
+        with self._database.write() as tx:
+            if isinstance(checked, RequestRefused):
+                self._ledger.append(tx, refusal(client, checked, now))
+                return checked
+            pushed.add(tx, sha256(reference), checked, now + LIFETIME)
+        return {"client_id": checked.client_id, "request_uri": REQUEST_URI + reference}
 
     def close(self) -> None:
         """Commit what was given, then stop."""

@@ -1,7 +1,8 @@
 """Pending authorization requests in the database, each with the flow of its sign-in.
 
 A sign-in to our own pages is an interaction that no client asked for: its row has no request, and
-an id that follows from the browser's cookie.
+an id that follows from the browser's cookie. A sign-out that came by form has neither a request nor
+a browser.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, insert, select, update
 
 from foundation.database import Database, Tx
 from idp.models import clients, interactions
@@ -93,6 +94,32 @@ def keep_own_flow(
         **kept,
     }
     tx.execute(database.upsert(interactions, ["id"], kept).values(**row))
+
+
+def keep_logout(
+    tx: Tx, interaction_id: str, asked: Document, now: datetime, expires_at: datetime
+) -> None:
+    """A sign-out that came by form, for the browser that is sent on with its id."""
+    tx.execute(
+        insert(interactions).values(
+            id=interaction_id,
+            client_id="",
+            request="",
+            browser_hash="",
+            created_at=now,
+            expires_at=expires_at,
+            flow=asked,
+        )
+    )
+
+
+def kept_logout(tx: Tx, interaction_id: str, now: datetime) -> Document | None:
+    """What was kept; a page that is loaded again finds it again."""
+    if not interaction_id:
+        return None
+    mine = (interactions.c.id == interaction_id, interactions.c.browser_hash == "")
+    query = select(interactions.c.flow).where(*mine, interactions.c.expires_at > now)
+    return tx.execute(query).scalar()
 
 
 def _own_id(database: Database, browser: str) -> str:

@@ -67,9 +67,12 @@ def router(idp: Idp) -> APIRouter:
         return response
 
     def authorize_by_post(params: Annotated[Parameters, Depends(_form)]) -> Response:
-        """OIDC Core §3.1.2.1 wants POST too. A cross-site POST comes without our cookies; a GET
-        with the same parameters brings them."""
-        return see_other(f"{idp.issuer}/oauth/authorize?{urlencode(params)}")
+        """OIDC Core §3.1.2.1 wants POST too. A cross-site POST comes without our cookies; the GET
+        that follows brings them, and a reference instead of what was posted."""
+        kept = idp.pushed.keep(params)
+        if isinstance(kept, RequestRefused):
+            return render(kept)
+        return see_other(f"{idp.issuer}/oauth/authorize?{urlencode(kept)}")
 
     def logout(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
         outcome = idp.begin_logout(params, cookies.session(request))
@@ -82,7 +85,11 @@ def router(idp: Idp) -> APIRouter:
         return response
 
     def logout_by_post(params: Annotated[Parameters, Depends(_form)]) -> Response:
-        return see_other(f"{idp.issuer}/oauth/logout?{urlencode(params)}")
+        """RP-Initiated Logout §2 wants POST too; see `authorize_by_post`."""
+        kept = idp.keep_logout(params)
+        if isinstance(kept, RequestRefused):
+            return render(kept)
+        return see_other(f"{idp.issuer}/oauth/logout?{urlencode({'interaction': kept})}")
 
     for path, method, endpoint, name, summary in (
         ("/oauth/authorize", "GET", authorize, "authorize", "Begin signing in"),

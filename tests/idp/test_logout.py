@@ -127,3 +127,58 @@ def test_parameters_nobody_knows_are_ignored(world: World, visit):
     logout(browser, id_token_hint=hint, logout_hint="chen", ui_locales="zh-Hans", x="1")
 
     assert world.idp.session(browser.session_id) is None
+
+
+def posted(world: World, **params: str) -> Any:
+    """By a form of another site, which comes without cookies."""
+    return world.http.post("/oauth/logout", params)
+
+
+def test_a_posted_request_signs_out_and_moves_no_id_token_into_an_address(world: World, visit):
+    browser, hint = visit
+    asked = {"post_logout_redirect_uri": LOGGED_OUT_URI, "state": "a b&c"}
+
+    sent = posted(world, id_token_hint=hint, **asked).headers["location"]
+    query = parse_qs(urlsplit(sent).query)
+    answer = browser.get("/oauth/logout", query)
+    again = browser.get("/oauth/logout", query)  # a reload loses nothing
+
+    assert query.keys() == {"interaction"}
+    assert parse_qs(urlsplit(answer.headers["location"]).query) == {"state": ["a b&c"]}
+    assert again.headers["location"] == answer.headers["location"]
+    assert world.idp.session(browser.session_id) is None
+
+
+def test_a_posted_request_about_another_session_asks(world: World, client: RelyingParty, visit):
+    browser, _ = visit
+    other = client.exchange(client.code(world.browser())).json()["id_token"]
+
+    sent = posted(world, id_token_hint=other).headers["location"]
+    answer = browser.get("/oauth/logout", parse_qs(urlsplit(sent).query))
+
+    assert answer.headers["location"].startswith("/signout?logout=")
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_a_posted_request_that_is_refused_is_refused_at_once(world: World, visit):
+    browser, hint = visit
+
+    for bad in ({"id_token_hint": hint[:-8]}, {"post_logout_redirect_uri": LOGGED_OUT_URI}):
+        answer = posted(world, **bad)
+        assert answer.status_code == 400
+        assert "location" not in answer.headers
+    assert world.idp.session(browser.session_id) is not None
+
+
+@pytest.mark.parametrize("spoil", ["", "unknown", "old"])
+def test_an_interaction_that_is_not_kept_asks(world: World, visit, clock, spoil: str):
+    browser, hint = visit
+    sent = posted(world, id_token_hint=hint).headers["location"]
+    kept = parse_qs(urlsplit(sent).query)["interaction"][0]
+    if spoil == "old":
+        clock.advance(timedelta(hours=1))
+
+    answer = logout(browser, interaction=kept if spoil == "old" else spoil)
+
+    assert answer.headers["location"].startswith("/signout?logout=")
+    assert world.idp.session(browser.session_id) is not None

@@ -1,14 +1,14 @@
 """The authorization endpoint over HTTP: who is redirected where, and with what."""
 
 from datetime import timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from idp import Consent, Granted, Login, RequestRefused
 from idp.protocol.errors import InteractionElsewhere, InteractionNotFound
 from server.services import assemble
-from tests.idp.world import ISSUER, REDIRECT_URI, RelyingParty, World
+from tests.idp.world import ISSUER, REDIRECT_URI, Answer, RelyingParty, World
 
 
 def test_a_person_signs_in_consents_and_comes_back_with_code_state_and_issuer(world, client):
@@ -194,13 +194,42 @@ def test_a_claim_the_person_declines_is_not_told_and_not_asked_again(world, clie
     assert "code" in browser.authorize(client.request()).params
 
 
-def test_posting_the_request_is_answered_by_the_same_request_as_get(world: World, client):
-    params = client.request()
+def test_a_posted_request_goes_on_as_the_same_request_and_nothing_of_it_is_in_an_address(
+    world: World, client: RelyingParty
+):
+    """OIDC Core §3.1.2.1; an address is in histories and in the logs of proxies."""
+    browser = world.browser()
+    hint = client.exchange(client.code(browser)).json()["id_token"]
+    params = client.request(id_token_hint=hint)
 
-    response = world.http.post("/oauth/authorize", params)
+    response = world.http.post("/oauth/authorize", params)  # of another site: without cookies
+    told = dict(parse_qsl(urlsplit(response.headers["location"]).query))
+    answer = browser.authorize(told)
 
     assert response.status_code == 303
-    assert response.headers["location"] == f"{ISSUER}/oauth/authorize?{urlencode(params)}"
+    assert response.headers["location"].startswith(f"{ISSUER}/oauth/authorize?")
+    assert told.keys() == {"client_id", "request_uri"}
+    assert answer.params["state"] == params["state"]
+    assert "code" in answer.params
+
+
+def test_a_posted_request_that_is_refused_is_answered_at_once(world: World, client: RelyingParty):
+    told = Answer(world.http.post("/oauth/authorize", client.request(response_type="token")))
+    kept = world.http.post("/oauth/authorize", client.request(redirect_uri="https://else.test/"))
+
+    assert told.location.startswith(client.registered.redirect_uris[0])
+    assert told.params["error"] == "unsupported_response_type"
+    assert kept.status_code == 400
+    assert "location" not in kept.headers
+
+
+def test_a_form_may_bring_a_pushed_request_too(world: World, client: RelyingParty):
+    pushed = client.push(client.request())
+
+    answer = Answer(world.http.post("/oauth/authorize", {**pushed, "state": "not in the push"}))
+
+    assert answer.params == pushed
+    assert world.browser().authorize(answer.params).path.startswith("/signin/")
 
 
 def test_another_browser_cannot_go_on_with_the_request(world: World, client: RelyingParty):
