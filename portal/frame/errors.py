@@ -3,6 +3,8 @@
 YinzhengError
 ├── Refused
 │   ├── ForeignForm           403  foreign_form         a form this browser did not get from us
+│   ├── CookiesBlocked        403  cookies_blocked      a browser that keeps no cookie of ours
+│   │   └── CookieWanted                                becomes a 303 to this page, with a cookie
 │   └── OfficeNeeded          404  not_found            a page for officers, and you are not one
 ├── Invalid
 │   ├── PhotoUnreadable       422  photo_unreadable     the upload is not a picture we can open
@@ -19,6 +21,20 @@ class ForeignForm(Refused):
     """A form sent from another site, or without a token that we gave this browser."""
 
     code = "foreign_form"
+
+
+class CookiesBlocked(Refused):
+    """The cookie that we gave this browser did not come back."""
+
+    code = "cookies_blocked"
+
+
+class CookieWanted(CookiesBlocked):
+    """Whether this browser keeps cookies is seen when it comes to `back` again, with one."""
+
+    def __init__(self, back: str) -> None:
+        super().__init__("this page needs a cookie", next_step="allow cookies for this site")
+        self.back = back
 
 
 class OfficeNeeded(NotFound):
@@ -50,11 +66,12 @@ class FileNeeded(Invalid):
 
 
 class SignInNeeded(YinzhengError):
-    """`back` is the path to return to after signing in."""
+    """`back` is the path to return to after signing in; `at` the page of a sign-in that goes on."""
 
     code = "sign_in_needed"
     status = 401
 
-    def __init__(self, back: str) -> None:
+    def __init__(self, back: str, at: str = "") -> None:
         super().__init__("this page needs a signed-in person", next_step="sign in")
         self.back = back
+        self.at = at

@@ -8,7 +8,7 @@ browser on (`go`). Routes decide nothing.
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -16,16 +16,19 @@ from starlette.datastructures import FormData, UploadFile
 
 from foundation.actor import ANONYMOUS
 from foundation.errors import Malformed, YinzhengError
-from idp import Cookies, Interaction
+from idp import Cookies, Interaction, new_browser_id
 from portal.frame import problems, session
 from portal.frame.addresses import address_of
-from portal.frame.errors import OfficeNeeded, SignInNeeded
+from portal.frame.errors import CookiesBlocked, CookieWanted, OfficeNeeded, SignInNeeded
 from portal.frame.language import Language, Languages
 from portal.frame.render import Pages
 from portal.frame.session import Visitor
 from portal.frame.site import Site
 
 MAX_FIELDS = 200
+_COOKIE_GIVEN = (
+    "cookie"  # in the address of a page that was opened once more to see whether it is kept
+)
 MAX_FILES = 2  # a document and the signature beside it
 
 
@@ -116,6 +119,22 @@ class PageContext:
         browser = self.cookies.browser(request) or ""
         session.check_form(request, browser, _token(form), self.origin, about)
 
+    def need_cookie(self, request: Request) -> None:
+        """This browser has the cookie on which its sign-in hangs.
+
+        Raises `CookieWanted`, which gives it one, then `CookiesBlocked` when that does not come
+        back: no script is needed to know.
+        """
+        if self.cookies.browser(request) is not None:
+            return
+        if request.method == "GET" and _COOKIE_GIVEN not in request.query_params:
+            query = urlencode([*request.query_params.multi_items(), (_COOKIE_GIVEN, "1")])
+            raise CookieWanted(f"{request.url.path}?{query}")
+        raise CookiesBlocked(
+            "the browser did not send back the cookie of this site",
+            next_step="allow cookies for this site and open the page again",
+        )
+
     def serve(self, request: Request, interaction: Interaction) -> None:
         """This request belongs to a service's sign-in request: from here on its pages speak the
         languages that the service asks for, and errors lead back to the service."""
@@ -138,7 +157,11 @@ class PageContext:
     def error_page(self, request: Request, error: YinzhengError, request_id: str) -> Response:
         """Any refusal as a page; what needs a person goes to the sign-in page instead."""
         if isinstance(error, SignInNeeded):
-            return self.go(f"/signin?next={quote(error.back)}")
+            return self.go(error.at or f"/signin?next={quote(error.back)}")
+        if isinstance(error, CookieWanted):
+            response = self.go(error.back)
+            self.cookies.set_browser(response, new_browser_id())
+            return response
         lang = self.language(request)
         shown = problems.refusal(lang, error, self.site.clock())
         return self.pages.page(
@@ -151,6 +174,7 @@ class PageContext:
             request_id=request_id if error.status >= 500 else "",
             for_service=_for_service(error),
             way_back=_way_back(request, error),
+            again=_again(request, error),
         )
 
     def _visitor_or_nobody(self, request: Request, error: YinzhengError) -> Visitor:
@@ -172,6 +196,13 @@ def _token(form: FormData) -> str:
 def _retry(error: YinzhengError) -> dict[str, str]:
     seconds = getattr(error, "retry_after", 0)
     return {"Retry-After": str(seconds)} if seconds else {}
+
+
+def _again(request: Request, error: YinzhengError) -> str:
+    """The page to open once more, when its reader has done what the refusal asks."""
+    path = request.url.path
+    to_sign_in = isinstance(error, CookiesBlocked) and path.startswith(("/signin", "/consent/"))
+    return path.removesuffix("/continue") if to_sign_in else ""
 
 
 def _for_service(error: YinzhengError) -> str:

@@ -35,11 +35,12 @@ class Refusal:
 
 def refusal(lang: Language, error: YinzhengError, now: datetime) -> Refusal:
     """What the page about `error` says."""
-    heading = f"error.heading.{error.status}"
+    headings = (f"error.heading.{error.code}", f"error.heading.{error.status}")
+    heading = next(filter(lang.knows, headings), "error.heading.500")
     retry_after = getattr(error, "retry_after", 0)
     return Refusal(
         status=error.status,
-        heading=lang.say(heading if lang.knows(heading) else "error.heading.500"),
+        heading=lang.say(heading),
         words=sentence(lang, error),
         again_at=later(now, retry_after) if retry_after else None,
     )

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 from foundation.actor import ANONYMOUS, Actor
-from portal.frame.errors import ForeignForm
+from portal.frame.errors import CookiesBlocked, ForeignForm
 
 FIELD = "form_token"
 
@@ -63,10 +63,16 @@ def word_for(secret: str, path: str) -> str:
 def check_form(
     request: HTTPConnection, secret: str, token: str, own_origin: str, about: str = ""
 ) -> None:
-    """Raises `ForeignForm` unless the POST comes from a form that this secret's owner got here."""
+    """Raises `ForeignForm` unless the POST comes from a form that this secret's owner got here, and
+    `CookiesBlocked` where our own form came without any secret: it hung on a cookie."""
     if not _from_our_pages(request, own_origin):
         raise ForeignForm(
             "the form was sent from another site", next_step="open the page here and send it again"
+        )
+    if not secret:
+        raise CookiesBlocked(
+            "the browser did not send back the cookie of its form",
+            next_step="allow cookies for this site and open the page again",
         )
     if not token_matches(secret, request.url.path, token, about):
         raise ForeignForm(

@@ -15,9 +15,10 @@ from starlette.datastructures import FormData
 from idp import Authenticated, Challenge, Choose, Decision, Denied, Interaction
 from idp import render as render_decision
 from portal.frame import forms, problems
+from portal.frame.errors import SignInNeeded
 from portal.frame.page_context import Form, PageContext
 from portal.frame.problems import Mistake
-from portal.frame.session import safe_return
+from portal.frame.session import Visitor, safe_return
 
 HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
@@ -57,21 +58,20 @@ def router(context: PageContext) -> APIRouter:
     def signin_continue(request: Request, interaction_id: str, form: Form) -> Response:
         """As whoever signed in in another tab; the form names them, so nobody else will do."""
         _interaction(context, request, interaction_id)
-        visitor = context.visitor(request)
+        visitor = _still_signed_in(context, request, interaction_id)
         context.accept_from_browser(request, form, about=visitor.actor.id)
         return _follow(idp.resume(interaction_id, visitor.session_id, visitor.browser))
 
     @pages.get("/consent/{interaction_id}")
     def consent(request: Request, interaction_id: str) -> Response:
         interaction = _interaction(context, request, interaction_id)
-        if not context.visitor(request).signed_in:
-            return context.go(f"/signin/{interaction_id}")
+        _still_signed_in(context, request, interaction_id)
         return _consent(context, request, interaction)
 
     @pages.post("/consent/{interaction_id}")
     def consent_send(request: Request, interaction_id: str, form: Form) -> Response:
         interaction = _interaction(context, request, interaction_id)
-        visitor = context.visitor(request)
+        visitor = _still_signed_in(context, request, interaction_id)
         context.accept_from_browser(request, form, about=visitor.actor.id)
         decision = idp.decide_consent(
             interaction_id,
@@ -113,12 +113,21 @@ def _interaction(
 ) -> Interaction:
     """The sign-in request that this page belongs to, if it is this browser's; read once a request.
     Whether it is `ready` takes two more questions."""
+    context.need_cookie(request)
     browser, session = context.cookies.browser(request), context.cookies.session(request)
     interaction = context.site.idp.interaction(
         interaction_id, browser, session if ready else None, context.now(request)
     )
     context.serve(request, interaction)
     return interaction
+
+
+def _still_signed_in(context: PageContext, request: Request, interaction_id: str) -> Visitor:
+    """Whoever is signed in; a session that ended meanwhile leads to the same sign-in again."""
+    visitor = context.visitor(request)
+    if not visitor.signed_in:
+        raise SignInNeeded("", at=f"/signin/{interaction_id}")
+    return visitor
 
 
 def _authenticate(

@@ -7,6 +7,7 @@ and the one button that was pressed. Whatever a test does with it works without 
 import asyncio
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -154,6 +155,10 @@ class Surfer:
     @property
     def cookies(self) -> httpx.Cookies:
         return self._client.cookies
+
+    def keep_no_cookies(self) -> None:
+        """As a browser that blocks them."""
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def close(self) -> None:
         self._runner.run(self._client.aclose())

@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from foundation.actor import SYSTEM
+from portal.frame.language import CODES
 from server.sandbox import seeds
 from tests.portal.conftest import Browse, sign_in
 from tests.portal.surfer import Page, Surfer, query
@@ -121,7 +122,53 @@ def test_whoever_has_signed_out_since_signs_in_again(browse: Browse):
     offer = surfer.get(waiting.path)
     surfer.send(surfer.get("/me"), "/signout")
     assert "Continue as" not in surfer.get(waiting.path).text
-    assert surfer.send(offer, offer.path + "/continue").status == 403
+    again = surfer.send(offer, offer.path + "/continue")
+    assert again.path == waiting.path
+    assert enter(surfer, again).path.startswith("/consent/")
+
+
+@pytest.mark.parametrize("decision", ["allow", "deny"])
+def test_a_session_that_ended_during_consent_leads_to_the_same_sign_in(browse: Browse, decision):
+    surfer = browse()
+    consent = enter(surfer, authorize(surfer, "ended"), "lin")
+    surfer.send(surfer.get("/me"), "/signout")
+    signin = surfer.send(consent, consent.path, ("decision", decision))
+    assert signin.path == consent.path.replace("/consent/", "/signin/")
+    assert surfer.left == ""
+    assert allow(surfer, enter(surfer, signin, "lin"))["state"] == "ended"
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_browser_that_keeps_no_cookies_is_told_so_and_led_on(browse: Browse, code):
+    """The cookie of each page does not come back: nothing is in a circle, no script is needed."""
+    surfer = browse(language=code)
+    surfer.keep_no_cookies()
+    said = {
+        "en": "keeps no cookies",
+        "zh-Hans": "没有保留本站的 Cookie",
+        "zh-Hant": "沒有保留本站的 Cookie",
+    }
+    for_service = authorize(surfer, "blocked")
+    signin = surfer.get("/signin")
+    own = surfer.send(signin, "/signin", username="chen", password=seeds.PASSWORD)
+    for page, again in ((for_service, for_service.path), (own, "/signin")):
+        assert page.status == 403
+        assert said[code] in page.text
+        assert again in page.links
+
+
+def test_a_browser_that_keeps_cookies_is_not_told_that_it_does_not(browse: Browse):
+    """It opens another browser's sign-in, with no cookie of ours yet."""
+    page = authorize(browse(), "elsewhere")
+    other = browse().get(page.path)
+    assert other.status == 403
+    assert "begun in another browser" in other.text
+
+
+def test_a_form_without_cookies_from_another_site_is_from_another_site(browse: Browse):
+    forged = browse().post("/signin", {}, headers={"sec-fetch-site": "cross-site"})
+    assert forged.status == 403
+    assert "not opened in the present session" in forged.text
 
 
 TWO_FACTORS = '{"id_token": {"acr": {"essential": true, "value": "urn:yinzheng:acr:2"}}}'
