@@ -4,8 +4,12 @@ Without script it is a page with one button. The script is a file of ours, becau
 nothing that stands in a page. The policy does not name where the form may go: browsers would apply
 that to wherever the client sends the person next. The one form of the page goes to the client, and
 nothing of the answer is in an address (RFC 9700 §4.2).
+
+The service that the answer is for may frame the page: a silent renewal (prompt=none) waits in a
+frame, and would hear nothing. Nobody else may.
 """
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Final
@@ -14,6 +18,8 @@ from starlette.responses import HTMLResponse
 
 SCRIPT_PATH: Final = "/oauth/form-post.js"
 SCRIPT: Final = b"document.forms[0].requestSubmit();\n"
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?=[/?]|\Z)")
+_NOBODY: Final = "'none'"
 _PAGE: Final = """<!doctype html>
 <html lang="zh-Hans">
 <head>
@@ -43,10 +49,11 @@ def page(redirect_uri: str, parameters: Iterable[tuple[str, str]]) -> HTMLRespon
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in parameters
     )
+    service = _ORIGIN.match(redirect_uri)
     html = _PAGE.format(script=SCRIPT_PATH, action=escape(redirect_uri), fields=fields)
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        f"frame-ancestors {service[0] if service else _NOBODY}; base-uri 'none'"
     )
     headers = {
         "content-security-policy": policy,

@@ -48,9 +48,10 @@ _HEADERS = (
 # openers would part the pop-up from the page that waits for it, also when it stands on a redirect
 # or an error on the way.
 _POP_UPS = ("/signin", "/consent/", "/signout", "/signed-out", "/oauth/authorize", "/oauth/logout")
-# A POST there may be answered with a redirect to the service. Browsers apply `form-action` to every
-# redirect that follows, and where the service sends the person next is nobody's knowledge here.
-_LEAVING = ("/signin/", "/consent/", "/signout")
+# A POST there may be answered with a redirect to a service or to its request. Browsers apply
+# `form-action` to every redirect that follows, and where the service sends the person next is
+# nobody's knowledge here.
+_LEAVING = ("/signin", "/consent/", "/signout")
 _SIGNED = b"signature-input"
 _HSTS = (b"strict-transport-security", b"max-age=63072000; includeSubDomains")
 

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from foundation.actor import SYSTEM
 from idp import Authenticated, Cookies
+from idp.authorize import form_post
 from idp.protocol.errors import InteractionElsewhere
 from tests.idp.fixtures import app, client, http, idp, runner, world  # noqa: F401
 from tests.idp.world import ISSUER, LOGGED_OUT_URI, PASSWORD, REDIRECT_URI, RelyingParty, World
@@ -227,7 +228,9 @@ def test_12_an_answer_by_form_leaves_nothing_behind(world: World, client: Relyin
     assert "location" not in page.headers
 
 
-def test_28_an_answer_by_form_cannot_be_framed(world: World, client: RelyingParty):
+def test_28_an_answer_by_form_is_framed_by_nobody_but_its_service(world: World, client):
+    """Which waits for it in a frame, when it renews silently; the answer goes to it anyway."""
+    service = "https://food.example.gov.cn"
     answers = [
         world.http.get("/oauth/authorize", client.request(response_mode="form_post", **changes))
         for changes in ({"scope": "beyond"}, {"prompt": "none"})
@@ -235,7 +238,18 @@ def test_28_an_answer_by_form_cannot_be_framed(world: World, client: RelyingPart
 
     for page in answers:
         assert page.status_code == 200
-        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        policy = page.headers["content-security-policy"].split("; ")
+        assert [each for each in policy if each.startswith("frame-")] == [
+            f"frame-ancestors {service}"
+        ]
+
+
+@pytest.mark.parametrize("host", ["a;sandbox", "a,b", "[::1]", "a'b", "*"])
+def test_28_a_redirect_uri_writes_nothing_into_the_policy(host: str):
+    """Whatever a registration lets through: a host that is no plain name is framed by nobody."""
+    policy = form_post.page(f"https://{host}/callback", ()).headers["content-security-policy"]
+
+    assert policy.endswith("frame-ancestors 'none'; base-uri 'none'")
 
 
 def test_12_nothing_with_a_token_in_it_is_kept_on_the_way(world: World, client: RelyingParty):

@@ -8,7 +8,6 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,18 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from certificates.rules import REASONS, State
-from foundation.actor import SYSTEM
 from server.assembly import Installation
 from server.sandbox import seeds
 from tests.portal.conftest import Licence, issue, permit_fields
 from tests.portal.live import serving
-from tests.portal.service import two_origins
 from tests.portal.surfer import query
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SAMPLE = Path("certificates/samples/chicago-business-licences.csv")
 CHICAGO = "chicago-business-licence"
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 WIDTHS = (320, 375, 1280)
 DAY = timedelta(days=1)
 
@@ -44,9 +43,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -121,8 +119,13 @@ def test_two_tabs_wait_and_one_sign_in_serves_both(window: Open, scripts):
 
 def begin(page: Page, state: str, **changes: str) -> None:
     """A service sends its person here."""
+    page.goto("/oauth/authorize?" + urlencode(authorization(state, **changes)))
+
+
+def authorization(state: str, **changes: str) -> dict[str, str]:
+    """What a service asks."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).rstrip(b"=").decode()
-    asked = {
+    return {
         "response_type": "code",
         "client_id": seeds.SERVICES.client_id,
         "redirect_uri": seeds.CALLBACK,
@@ -133,7 +136,6 @@ def begin(page: Page, state: str, **changes: str) -> None:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     } | changes
-    page.goto("/oauth/authorize?" + urlencode(asked))
 
 
 def allow(page: Page) -> dict[str, str]:
@@ -141,79 +143,6 @@ def allow(page: Page) -> dict[str, str]:
     with page.expect_request("http://127.0.0.1:8765/**") as brought:
         page.get_by_role("button", name="Allow and continue").click()
     return query(brought.value.url)
-
-
-@pytest.fixture(scope="module")
-def service(live: Installation) -> Iterator[tuple[str, str]]:
-    """A service whose portal sends its people on to an application of another origin."""
-    with two_origins() as (portal, application):
-        client = replace(
-            seeds.SERVICES,
-            client_id="two-origins",
-            profile="standard",
-            token_endpoint_auth_method="client_secret_basic",
-            redirect_uris=(f"{portal}/callback", f"{portal}/stay"),
-            post_logout_redirect_uris=(f"{portal}/callback",),
-        )
-        with live.database.write() as tx:
-            live.idp.clients.register(tx, client, by=SYSTEM)
-        yield portal, application
-
-
-def test_the_policy_of_our_pages_ends_no_redirect_of_the_service_after_signing_in_and_out(
-    window: Open, service: tuple[str, str]
-):
-    """Chromium applies `form-action` to every redirect that follows a form."""
-    portal, application = service
-    page = window()
-    begin(page, "chain", client_id="two-origins", redirect_uri=f"{portal}/callback")
-    fill_in(page, "chen")
-    page.get_by_role("button", name="Allow and continue").click()
-    page.wait_for_url(f"{application}/callback?*state=chain*")
-    begin(page, "again", client_id="two-origins", redirect_uri=f"{portal}/callback", prompt="login")
-    fill_in(page, "chen")  # whose consent is remembered: the password's POST itself leaves
-    page.wait_for_url(f"{application}/callback?*state=again*")
-
-    asked = {"client_id": "two-origins", "post_logout_redirect_uri": f"{portal}/callback"}
-    page.goto("/oauth/logout?" + urlencode(asked))
-    page.get_by_role("button", name="Sign out").last.click()
-    page.wait_for_url(f"{application}/callback*")
-
-
-@pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
-def test_the_policy_of_our_pages_ends_no_redirect_after_an_answer_by_form(
-    window: Open, service: tuple[str, str], scripts: bool
-):
-    portal, application = service
-    page = window(java_script_enabled=scripts)
-    asked = {"client_id": "two-origins", "redirect_uri": f"{portal}/callback"}
-    begin(page, "posted", response_mode="form_post", **asked)
-    fill_in(page, "lin")
-    page.get_by_role("button", name="Allow and continue").click()
-    if not scripts:
-        page.locator("#submit").click()
-    page.wait_for_url(f"{application}/callback")
-
-
-def test_a_pop_up_finishes_and_is_still_known_to_the_page_that_opened_it(
-    window: Open, service: tuple[str, str]
-):
-    portal, _ = service
-    opener = window()
-    opener.goto(f"{portal}/opener")
-    with opener.expect_popup() as opened:
-        opener.evaluate("() => { window.popUp = window.open('about:blank') }")
-    pop_up = opened.value
-    refused = {"client_id": "two-origins", "redirect_uri": "https://elsewhere.test/"}
-    begin(pop_up, "refused", **refused)
-    assert opener.evaluate("window.popUp.closed") is False, "after an error"
-
-    begin(pop_up, "pop-up", client_id="two-origins", redirect_uri=f"{portal}/stay")
-    fill_in(pop_up, "long")
-    pop_up.get_by_role("button", name="Allow and continue").click()
-    pop_up.wait_for_url(f"{portal}/stay?*")
-    assert opener.evaluate("window.popUp.closed") is False
-    assert pop_up.evaluate("window.opener === null") is False
 
 
 def test_a_licence_is_drafted_with_a_mistake_put_right_reviewed_sealed_shown_and_verified(

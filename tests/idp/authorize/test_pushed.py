@@ -230,6 +230,7 @@ def test_the_form_works_without_script_and_its_script_within_our_policy(world, c
     assert "<script>" not in response.text
     assert "script-src 'self'" in policy
     assert re.findall(r'<form[^>]* action="([^"]*)"', response.text) == [REDIRECT_URI]
+    assert "frame-ancestors https://food.example.gov.cn;" in policy, "where a silent renewal waits"
     assert "form-action" not in policy, "it would also end the client's own redirects"
     assert world.http.get("/oauth/form-post.js").headers["content-type"] == "text/javascript"
 

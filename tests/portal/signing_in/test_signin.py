@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -366,13 +367,36 @@ def test_signing_out_ends_the_session_and_says_so(browse: Browse):
     assert surfer.get("/me").path == "/signin"
 
 
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+def test_a_service_of_many_addresses_makes_no_long_headers(house, browse: Browse, mode: str):
+    """Proxies give an answer's head 4 or 8 kB."""
+    many = tuple(f"https://service.example/districts/{each:03}/callback" for each in range(150))
+    confidential = {
+        "profile": "standard",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "redirect_uris": many,
+    }
+    client = replace(seeds.SERVICES, client_id=f"many-{mode}", **confidential)
+    with house.database.write() as tx:
+        house.idp.clients.register(tx, client, by=SYSTEM)
+    asked = {"client_id": client.client_id, "redirect_uri": many[-1], "response_mode": mode}
+    surfer = browse()
+    signin = authorize(surfer, "many", **asked)
+    consent = enter(surfer, signin)
+    answer = surfer.send(consent, consent.path, ("decision", "allow"))
+    for page in (signin, consent, answer):
+        assert sum(len(name) + len(value) for name, value in page.answer.headers.raw) < 1500
+
+
 def test_forms_of_a_sign_in_lead_to_the_house_and_nowhere_else(browse: Browse):
     page = authorize(browse(), "csp")
     policy = page.answer.headers["content-security-policy"]
     assert "form-action" not in policy, "it would also end the client's own redirects"
     assert {urlsplit(form.action)[:2] for form in page.forms} == {("", "")}
-    plain = browse().get("/signin").answer.headers["content-security-policy"]
-    assert plain.endswith("form-action 'self'"), "whose POST stays in the house"
+    for path in ("/signin", "/signout"):  # the first may lead on to a request of a service
+        assert "form-action" not in browse().get(path).answer.headers["content-security-policy"]
+    plain = browse().get("/verify").answer.headers["content-security-policy"]
+    assert plain.endswith("form-action 'self'"), "whose POST stays here"
 
 
 @pytest.mark.parametrize(
