@@ -107,7 +107,7 @@ class PushedRequests:
             client = self._clients.find(tx, params.get("client_id", ""))
         if client is not None and reference_hash(params) is not None:
             return {"client_id": client.client_id, "request_uri": params["request_uri"]}
-        checked = self._arrivals.check(params, client, pushed=False, now=now)
+        checked = self._intake.check(params, client, pushed=False, now=now)
         with self._database.write() as tx:
             if isinstance(checked, RequestRefused):
                 self._ledger.append(tx, refusal(client, checked, now))
