@@ -37,32 +37,35 @@ SCOPE = "certificates.verify"
 NO_STORE = ("cache-control", "no-store")
 _TAGS = ("verification",)
 A = TypeVar("A")
+# Named here, because what annotates a handler's own functions is evaluated for every request.
+_OneClaim = IdempotencyClaim[Verdict] | None
+_BatchClaim = IdempotencyClaim[BatchVerdict] | None
 
 
 def hot_routes(verifications: Verifications, require: Require) -> list[HotRoute]:
     """The fast lane: POST /api/v1/verifications and its batch."""
 
+    def write(answer: Verdict) -> bytes:
+        return orjson.dumps(to_json(verifications, answer))
+
+    def write_batch(answer: BatchVerdict) -> bytes:
+        return orjson.dumps(batch_to_json(verifications, answer))
+
     async def verify(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act(claim: IdempotencyClaim[Verdict] | None) -> Verdict:
-            return await verifications.verify(actor, read_request(request), claim)
-
-        def write(answer: Verdict) -> bytes:
-            return orjson.dumps(to_json(verifications, answer))
+        def act(claim: _OneClaim) -> Awaitable[Verdict]:
+            return verifications.verify(actor, read_request(request), claim)
 
         return await _answered(verifications, actor, request, act, write)
 
     async def verify_batch(request: HotRequest) -> HotAnswer:
         actor = await require.hot(request, SCOPE)
 
-        async def act(claim: IdempotencyClaim[BatchVerdict] | None) -> BatchVerdict:
-            return await verifications.verify_batch(actor, read_batch(request.body), claim)
+        def act(claim: _BatchClaim) -> Awaitable[BatchVerdict]:
+            return verifications.verify_batch(actor, read_batch(request.body), claim)
 
-        def write(answer: BatchVerdict) -> bytes:
-            return orjson.dumps(batch_to_json(verifications, answer))
-
-        return await _answered(verifications, actor, request, act, write)
+        return await _answered(verifications, actor, request, act, write_batch)
 
     return [
         HotRoute(

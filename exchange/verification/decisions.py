@@ -163,21 +163,21 @@ def decide(
         return _refusal(request, found, "legal_basis_not_registered")
     checks = _against_register(handed_in, record, found.evidence) if handed_in else None
     assessment = rules.assess(record, at, found.evidence, checks)  # 5
-    silent = Decision(
+    fields, predicates = {}, {}
+    if assessment.outcome not in rules.SILENT:  # 6
+        names = rules.disclose(visible(purpose), purpose.fields)
+        fields = rules.select(record.fields, names)
+        predicates = _predicates(purpose, assessment, record, at)
+    return Decision(
         assessment,
         _deciding(assessment),
         record,
-        {},
-        {},
+        fields,
+        predicates,
         basis,
         basis_registered=True,
         purpose_known=found.purpose_known,
     )
-    if assessment.outcome in rules.SILENT:
-        return silent
-    names = rules.disclose(visible(purpose), purpose.fields)  # 6
-    fields = rules.select(record.fields, names)
-    return replace(silent, fields=fields, predicates=_predicates(purpose, assessment, record, at))
 
 
 def entry_of(

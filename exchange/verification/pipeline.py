@@ -13,9 +13,9 @@ answer is kept: it is decided, and is signed for whoever asks again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from exchange import store
 from exchange.models import BatchVerdict, Verdict
@@ -64,14 +64,17 @@ class Decided(Generic[A]):
         pairs = zip(self.questions, self.decisions, strict=True)
         return [entry_of(each.request, one, actor, now, batch) for each, one in pairs]
 
-    def unsigned(self, refs: Sequence[EntryRef]) -> A:
-        """The answer as it is kept until its receipt is signed."""
+    def verdicts(self, refs: Sequence[EntryRef], receipt: str = "") -> list[Verdict]:
+        """One for each question, all with the same receipt or none."""
         now = self.asker.now
         triples = zip(self.questions, self.decisions, refs, strict=True)
-        return self.form.of(
-            [verdict_of(each.request, one, now, ref, ref.id, "") for each, one, ref in triples],
-            now,
-        )
+        return [
+            verdict_of(each.request, one, now, ref, ref.id, receipt) for each, one, ref in triples
+        ]
+
+    def answer(self, refs: Sequence[EntryRef], receipt: str = "") -> A:
+        """The answer; without its receipt as it is kept until that is signed."""
+        return self.form.of(self, refs, receipt)
 
 
 class Form(Protocol[A_co]):
@@ -80,8 +83,8 @@ class Form(Protocol[A_co]):
     receipt_id: str
     """That of the receipt over many; "" where each entry has its own."""
 
-    def of(self, verdicts: Sequence[Verdict], now: datetime) -> A_co:
-        """The answer, still unsigned."""
+    def of(self, decided: "Decided[Any]", refs: Sequence[EntryRef], receipt: str) -> A_co:
+        """The answer under its receipt."""
 
     def beside(self, asker: Asker) -> Beside | None:
         """Stores what belongs to the answer beside its entries; None where that is nothing."""
@@ -95,9 +98,9 @@ class SingleForm:
 
     receipt_id = ""
 
-    def of(self, verdicts: Sequence[Verdict], now: datetime) -> Verdict:
+    def of(self, decided: Decided[Any], refs: Sequence[EntryRef], receipt: str) -> Verdict:
         """The verdict itself."""
-        return verdicts[0]
+        return decided.verdicts(refs, receipt)[0]
 
     def beside(self, asker: Asker) -> None:
         """Nothing."""
@@ -113,9 +116,10 @@ class BatchForm:
 
     receipt_id: str
 
-    def of(self, verdicts: Sequence[Verdict], now: datetime) -> BatchVerdict:
-        """All verdicts under the id of their receipt, still without the receipt."""
-        return BatchVerdict(tuple(verdicts), self.receipt_id, "", now)
+    def of(self, decided: Decided[Any], refs: Sequence[EntryRef], receipt: str) -> BatchVerdict:
+        """All verdicts under one receipt."""
+        verdicts = tuple(decided.verdicts(refs))
+        return BatchVerdict(verdicts, self.receipt_id, receipt, decided.asker.now)
 
     def beside(self, asker: Asker) -> Beside:
         """Stores which entries the receipt is over."""
@@ -176,15 +180,14 @@ class Pipeline:
         """Write entries, and what `claim` keeps, in the caller's transaction."""
         refs = self._ledger.append_all(tx, decided.entries())
         if claim is not None:
-            claim.keep(tx, decided.unsigned(refs))
+            claim.keep(tx, decided.answer(refs))
         if (store_beside := decided.form.beside(decided.asker)) is not None:
             store_beside(tx, refs)
         return refs
 
     def signed(self, decided: Decided[A], refs: Sequence[EntryRef]) -> A:
         """The answer as it leaves."""
-        receipt = decided.form.receipt(self._receipts, refs)
-        return replace(decided.unsigned(refs), receipt=receipt)
+        return decided.answer(refs, decided.form.receipt(self._receipts, refs))
 
     async def _record_kept(self, decided: Decided[A], claim: IdempotencyClaim[A]) -> A:
         """The same with an answer that is kept: signed first, and then all in one commit."""
@@ -193,7 +196,7 @@ class Pipeline:
         try:
             kept = await self._keys.off_loop(lambda: self.signed(decided, refs))
         except Exception as problem:  # raised when what was decided is kept
-            kept, failure = decided.unsigned(refs), problem
+            kept, failure = decided.answer(refs), problem
 
         store_beside = decided.form.beside(decided.asker)
 

@@ -1,5 +1,7 @@
 """What a department sends, read strictly: one thing to check, and why.
 
+Reading (`read_…`) says what was sent; `checked` says that it is whole, once, for whoever answers.
+
 JSON bodies are decoded by msgspec into typed values (an unknown member is refused, so that a typing
 error is not silently ignored); files come as base64 in JSON or as a multipart form. Everything that
 is missing is named at once, each with its JSON pointer.
@@ -70,25 +72,25 @@ class BatchRequest(msgspec.Struct, frozen=True):
 
 
 def read_request(request: HotRequest) -> VerificationRequest:
-    """A verification from a request body. Raises `Malformed` or `IncompleteVerification`."""
+    """A verification from a request body, still to be checked. Raises `Malformed`, or
+    `IncompleteVerification` for a member that cannot be read."""
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type == b"multipart/form-data":
-        return checked(_from_form(request.body, options))
+        return _from_form(request.body, options)
     body = _decode(_single, request.body)
-    return checked(
-        VerificationRequest(
-            number=body.number,
-            document=_document(body.document),
-            qr_text=body.qr,
-            purpose=body.purpose,
-            legal_basis=body.legal_basis,
-            case_ref=body.case_ref,
-        )
+    return VerificationRequest(
+        number=body.number,
+        document=_document(body.document),
+        qr_text=body.qr,
+        purpose=body.purpose,
+        legal_basis=body.legal_basis,
+        case_ref=body.case_ref,
     )
 
 
 def read_batch(body: bytes) -> BatchRequest:
-    """A batch from a request body. Raises `Malformed`, `TooLarge` or `IncompleteVerification`."""
+    """A batch from a request body, still to be checked. Raises `Malformed`, `TooLarge`, or
+    `IncompleteVerification` for a member that cannot be read."""
     decoded = _decode(_batch, body)
     if len(decoded.numbers) > MAX_BATCH:
         raise TooLarge(
@@ -96,8 +98,8 @@ def read_batch(body: bytes) -> BatchRequest:
             next_step="send the rest in further batches",
             limit=str(MAX_BATCH),
         )
-    return checked_batch(
-        BatchRequest(tuple(decoded.numbers), decoded.purpose, decoded.legal_basis, decoded.case_ref)
+    return BatchRequest(
+        tuple(decoded.numbers), decoded.purpose, decoded.legal_basis, decoded.case_ref
     )
 
 

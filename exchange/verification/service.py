@@ -112,9 +112,10 @@ class Verifications:
         A number takes the fast lane; a file or a QR code is examined on a thread. `claim` keeps
         what was decided, in the commit of the entry.
         """
+        request = checked(request)
         if request.document or request.qr_text:
             return await asyncio.to_thread(self.verify_now, actor, request, claim=claim)
-        question = _by_number(actor, checked(request))
+        question = _by_number(actor, request)
         asker = self._pipeline.admit(actor, self._clock())
         found = await self._facts.soon(question.key)
         decided = self._pipeline.decide(asker, [question], found, SINGLE)

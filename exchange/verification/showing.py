@@ -212,7 +212,7 @@ class Showing:
 
 
 def _verdict(opened: Opened) -> Verdict:
-    return opened.decided.unsigned(opened.refs)
+    return opened.decided.answer(opened.refs)
 
 
 def _seen(opened: Opened) -> str:

@@ -6,7 +6,15 @@ import orjson
 import pytest
 
 from exchange.errors import IncompleteVerification
-from exchange.verification.requests import MAX_DOCUMENT, checked, read_batch, read_request
+from exchange.models import VerificationRequest
+from exchange.verification.requests import (
+    MAX_DOCUMENT,
+    BatchRequest,
+    checked,
+    checked_batch,
+    read_batch,
+    read_request,
+)
 from foundation.batching.routes import HotRequest
 from foundation.errors import Malformed, TooLarge
 from tests.exchange.conftest import asking
@@ -19,9 +27,17 @@ def post(body: object, content_type: str = "application/json") -> HotRequest:
     return HotRequest("POST", "/", headers={"content-type": content_type}, body=data)
 
 
+def taken(request: HotRequest) -> VerificationRequest:
+    return checked(read_request(request))
+
+
+def taken_batch(body: bytes) -> BatchRequest:
+    return checked_batch(read_batch(body))
+
+
 def mistakes(body: object) -> list[tuple[str, str]]:
     with pytest.raises(IncompleteVerification) as refused:
-        read_request(post(body))
+        taken(post(body))
     assert refused.value.status == 422
     return [(error.pointer, error.code) for error in refused.value.errors]
 
@@ -53,20 +69,20 @@ def test_number_and_code_exclude_each_other():
 
 def test_an_unknown_member_is_refused():
     with pytest.raises(IncompleteVerification, match="unknown field"):
-        read_request(post({"number": "JY1", "pupose": "x", **WHY}))
+        taken(post({"number": "JY1", "pupose": "x", **WHY}))
 
 
 def test_a_wrong_type_is_named_by_its_place():
     assert mistakes({"number": 7, **WHY}) == [("/number", "wrong_type")]
     with pytest.raises(IncompleteVerification) as refused:
-        read_batch(orjson.dumps({"numbers": ["a", 7], **WHY}))
+        taken_batch(orjson.dumps({"numbers": ["a", 7], **WHY}))
     assert refused.value.errors[0].pointer == "/numbers/1"
 
 
 def test_what_is_not_json_is_malformed():
     for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000):
         with pytest.raises((Malformed, IncompleteVerification)):
-            read_request(post(body))
+            taken(post(body))
 
 
 @pytest.mark.parametrize("hidden", ["\x00", "\x1b[2J", "\u202e", "\u200b", "\n"])
@@ -81,7 +97,7 @@ def test_a_purpose_is_a_code():
 
 
 def test_a_document_arrives_as_base64():
-    asked = read_request(post({"document": base64.b64encode(b"%PDF-").decode(), **WHY}))
+    asked = taken(post({"document": base64.b64encode(b"%PDF-").decode(), **WHY}))
 
     assert asked.document == b"%PDF-"
     assert mistakes({"document": "%%%", **WHY}) == [("/document", "not_base64")]
@@ -102,7 +118,7 @@ def reasons() -> list[tuple[str, str, bytes]]:
 
 
 def test_a_document_arrives_as_a_form():
-    asked = read_request(form(("document", "a.pdf", b"%PDF-\r\n\x00"), *reasons()))
+    asked = taken(form(("document", "a.pdf", b"%PDF-\r\n\x00"), *reasons()))
 
     assert asked.document == b"%PDF-\r\n\x00"
     assert asked.case_ref == "7"
@@ -110,20 +126,20 @@ def test_a_document_arrives_as_a_form():
 
 def test_a_form_with_a_part_twice_is_malformed():
     with pytest.raises(Malformed):
-        read_request(form(*reasons(), ("purpose", "", b"loan-application")))
+        taken(form(*reasons(), ("purpose", "", b"loan-application")))
 
 
 def test_a_form_with_a_foreign_part_is_refused():
     with pytest.raises(IncompleteVerification):
-        read_request(form(*reasons(), ("actor", "", b"police")))
+        taken(form(*reasons(), ("actor", "", b"police")))
     with pytest.raises(IncompleteVerification):
-        read_request(form(*reasons(), ("number", "n.txt", b"JY1")))
+        taken(form(*reasons(), ("number", "n.txt", b"JY1")))
 
 
 def test_a_broken_form_is_malformed():
     for content_type in ("multipart/form-data", "multipart/form-data; boundary=other"):
         with pytest.raises((Malformed, IncompleteVerification)):
-            read_request(post(b"--line\r\nx", content_type))
+            taken(post(b"--line\r\nx", content_type))
 
 
 def test_a_document_beyond_the_limit_is_too_large():
@@ -133,12 +149,12 @@ def test_a_document_beyond_the_limit_is_too_large():
 
 def test_a_batch_beyond_the_limit_is_too_large():
     with pytest.raises(TooLarge):
-        read_batch(orjson.dumps({"numbers": ["JY1"] * 101, **WHY}))
+        taken_batch(orjson.dumps({"numbers": ["JY1"] * 101, **WHY}))
 
 
 def test_an_empty_number_in_a_batch_is_named():
     with pytest.raises(IncompleteVerification) as refused:
-        read_batch(orjson.dumps({"numbers": ["JY1", " "], **WHY}))
+        taken_batch(orjson.dumps({"numbers": ["JY1", " "], **WHY}))
     assert [error.pointer for error in refused.value.errors] == ["/numbers/1"]
 
 
