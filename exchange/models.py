@@ -10,6 +10,9 @@
 
 There is no table of single receipts: a receipt is a signed reading of its ledger entry, which is
 kept there, with its salts and values, under the ledger's own rules of erasure.
+
+Nobody changes a question or an answer; classes that forbid it would cost every verification, which
+makes a few of them at each step, some ten microseconds.
 """
 
 from collections.abc import Mapping
@@ -48,7 +51,7 @@ class Purpose:
     predicates: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VerificationRequest:
     """What to check (exactly one of the first three) and why (all of the last three).
 
@@ -71,7 +74,7 @@ class VerificationRequest:
         return "qr" if self.qr_text else "number"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """The answer: one verdict, the six checks behind it, the fields the purpose allows.
 

@@ -123,7 +123,7 @@ NEXT_STEPS: Mapping[Outcome, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordEvidence:
     """What speaks for one record. None means that it could not be established.
 
@@ -138,7 +138,7 @@ class RecordEvidence:
     seal_owner: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assessment:
     """One verdict and the six checks it follows from."""
 

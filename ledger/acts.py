@@ -23,7 +23,7 @@ from foundation.encryption import FieldCipher
 _CONTEXT = "ledger_status_acts.tag"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StatusAct:
     """One act, and the status it left a certificate in. `ordinal` counts from 1 (issued)."""
 

@@ -15,7 +15,6 @@
 """
 
 import heapq
-import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -59,7 +58,7 @@ from ledger.proofs import write_proof
 from ledger.tiles import Edge, TilePath, Tree, encode_bundle, tile_width
 
 KEY_USE: Final = "ledger.checkpoint"
-_RANDOM_BYTES: Final = 64  # enough for an entry's id, one salt and the nonce of its seal
+_RANDOM_BYTES: Final = 256  # enough for an entry's id, seven salts and the nonce of its seal
 
 Beside = Callable[[Tx, Sequence[EntryRef]], None]
 """Writes rows of the caller's that commit with entries, or raises a `YinzhengError` before it has
@@ -149,9 +148,9 @@ class Ledger:
         belongs there. What it raises is raised here, and no other entry suffers from it. `given`
         is what must be written before it, in the same commit (`GroupWriter.submit`).
         """
-        written = self._write(entry)
-        await self._writer.submit(((written,), beside), given)
-        return written.ref
+        group = self._write_all([entry])
+        await self._writer.submit((group, beside), given)
+        return group[0].ref
 
     async def record_all(
         self, entries: Sequence[Entry], beside: Beside | None = None
@@ -302,12 +301,10 @@ class Ledger:
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
     def _write_all(self, entries: Sequence[Entry]) -> list[_Written]:
-        if len(entries) == 1:
-            return [self._write(entries[0])]
         chance = random_pool(len(entries) * _RANDOM_BYTES)
         return [self._write(entry, chance) for entry in entries]
 
-    def _write(self, entry: Entry, chance: Chance = secrets.token_bytes) -> _Written:
+    def _write(self, entry: Entry, chance: Chance) -> _Written:
         ref = write_leaf(entry, chance)
         concerned = sealed = None
         if entry.subject or entry.certificate:

@@ -49,7 +49,7 @@ Key = tuple[str, str, str, str]
 Visible = Callable[[Purpose], tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Facts:
     """What the database said to one question at one moment. `purpose_known`: to the catalogue."""
 
@@ -88,7 +88,7 @@ class CheckedQuestion(NamedTuple):
     code_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """Everything about an answer but the ledger entry's name.
 

@@ -8,6 +8,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from foundation.actor import Actor
@@ -54,7 +55,13 @@ class Authorized:
         """
         if self.person is not None:
             return replace(self.person.actor, roles=self.scopes, signed_by=self.signed_by)
-        return replace(self.client.actor, roles=self.scopes, signed_by=self.signed_by)
+        return _client_with_token(self.client.actor, self.scopes, self.signed_by)
+
+
+@lru_cache(maxsize=10_000)
+def _client_with_token(client: Actor, scopes: frozenset[str], signed_by: str) -> Actor:
+    """Made once for each client and what its tokens allow: it asks again and again."""
+    return replace(client, roles=scopes, signed_by=signed_by)
 
 
 class TokenReader:
