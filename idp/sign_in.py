@@ -81,7 +81,8 @@ class SignIn:
 
         `answer` are the fields of the form, `session_id` is the old cookie.
 
-        1. Read what it takes, without a lock.
+        1. Read what it takes, without a lock: also the consent and the old session that it will
+           stand on, if it is right.
         2. Verify, outside any transaction: it is slow on purpose.
         3. In one transaction: judge again under the lock, then count, or open the session and go
            on, as far as the code.
@@ -90,14 +91,14 @@ class SignIn:
         with self._database.read() as tx:
             before = self._stored_flow(tx, interaction, browser)
             flow = flows.started(flows.restored(before, _wanted(interaction), now), answer, now)
-            flow = self._steps.read(tx, flow, answer, now)
+            flow, seen = self._steps.read(tx, flow, answer, _asking(interaction), session_id, now)
         # 2.
         step = flows.advance(flow, answer, now)
         attempt = not answer.get("choose") and flows.answered(flow, answer) is not None
         # 3.
         with self._database.write() as tx:
             if attempt:
-                came = self._steps.settle(tx, flow, answer, step, session_id, now)
+                came = self._steps.settle(tx, flow, answer, step, session_id, seen, now)
             else:
                 assert not isinstance(step, SignedIn), "only an attempt signs anybody in"
                 came = step
@@ -106,7 +107,8 @@ class SignIn:
                 return came
             decision = None
             if interaction is not None:
-                decision = self._interactions.go_on(tx, interaction, came.session, now)
+                agreed = seen.agreement
+                decision = self._interactions.go_on(tx, interaction, came.session, agreed, now)
             if not isinstance(decision, Granted):  # which ends the flow with the interaction
                 self._keep_flow(tx, interaction, browser, before, Flow(), now)
             return Authenticated(came.session_id, came.session, decision)
@@ -155,6 +157,13 @@ def _wanted(interaction: Interaction | None) -> tuple[str, ...]:
     if interaction is None:
         return ()
     return interaction.request.essential_acr or interaction.request.acr_values
+
+
+def _asking(interaction: Interaction | None) -> str:
+    """The client whose stored consent counts; of our own pages nobody is asked."""
+    if interaction is None or interaction.client.first_party:
+        return ""
+    return interaction.client.client_id
 
 
 def _flow_after(step: Choose | Challenge | Denied) -> Flow:

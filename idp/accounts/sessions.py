@@ -6,6 +6,7 @@
   offline (OIDC Core §11).
 """
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from foundation.database import Database, Tx
 from idp.accounts.backchannel import Notices
 from idp.models import Person, Session
 from idp.store import devices, digests, families, sessions
+from idp.store.attempts import AttemptFacts
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 
@@ -105,21 +107,27 @@ class Sessions:
         amr: tuple[str, ...],
         acr: str,
         replaces: str | None,
+        seen: AttemptFacts,
         now: datetime,
     ) -> OpenedSession:
         """Somebody proved who they are; `replaces` is the session id that the browser had before.
-        One ledger entry."""
+        One ledger entry.
+
+        The browser's former session never survives a sign-in. Its public name does when the same
+        person signs in again, so that what they are doing elsewhere goes on.
+        """
         session_id = secrets.token_urlsafe(32)
+        sid = seen.sid if seen.same_person else None
         session = Session(
             id_hash=digests.sha256(session_id),
-            sid=self._continued(tx, person, replaces, now) or secrets.token_urlsafe(16),
+            sid=sid or secrets.token_urlsafe(16),
             person=person,
             authenticated_at=now,
             amr=amr,
             acr=acr,
             expires_at=now + SESSION_LIFETIME,
         )
-        sessions.add_session(tx, session)
+        session = self._put(tx, session, replaces, seen, now)
         entry = Entry(
             kind="idp.signed_in",
             actor=person.actor,
@@ -131,15 +139,18 @@ class Sessions:
         self._ledger.append(tx, entry)
         return OpenedSession(session_id, session)
 
-    def _continued(self, tx: Tx, person: Person, replaces: str | None, now: datetime) -> str | None:
-        """The browser's former session never survives a sign-in. Its public name does when the same
-        person signs in again, so that what they are doing elsewhere goes on.
-        """
-        old = sessions.session(tx, replaces, now)
-        if old is None:
-            return None
-        if old.person.id != person.id:
-            self.close(tx, old, "replaced", now)
-            return None
-        sessions.forget_cookie(tx, old.id_hash)
-        return old.sid
+    def _put(
+        self, tx: Tx, session: Session, replaces: str | None, seen: AttemptFacts, now: datetime
+    ) -> Session:
+        """Store a session in the place of the one before; as a new one where that has ended since
+        it was seen."""
+        if seen.same_person and replaces:
+            if sessions.renew_session(tx, session, replaces, now):
+                return session
+            session = dataclasses.replace(session, sid=secrets.token_urlsafe(16))
+        elif seen.sid is not None:
+            old = sessions.session(tx, replaces, now)
+            if old is not None:
+                self.close(tx, old, "replaced", now)
+        sessions.add_session(tx, session)
+        return session

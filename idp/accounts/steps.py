@@ -20,7 +20,7 @@ from idp.accounts.flow import Challenge, Choose, Denied, SignedIn, Step, answere
 from idp.accounts.sessions import OpenedSession, Sessions
 from idp.models import Person
 from idp.store import people
-from idp.store.attempts import Attempts
+from idp.store.attempts import AttemptFacts, Attempts
 from ledger import Entry, Ledger
 
 
@@ -32,11 +32,19 @@ class Steps:
         self._sessions = sessions
         self._attempts = Attempts(database)
 
-    def read(self, tx: Tx, flow: Flow, answer: Answer, now: datetime) -> Flow:
-        """The flow with its facts, for an answer that is going to be verified. Who is unknown is
-        looked up like who is known."""
-        wait, known = self._attempts.look(tx, flow.username, now)
-        return replace(self._enrolled(tx, flow, known, answer), wait=wait)
+    def read(
+        self,
+        tx: Tx,
+        flow: Flow,
+        answer: Answer,
+        client_id: str,
+        replaces: str | None,
+        now: datetime,
+    ) -> tuple[Flow, AttemptFacts]:
+        """The flow with its facts, for an answer that is going to be verified, and what will be
+        relied on if it is right. Who is unknown is looked up like who is known."""
+        seen = self._attempts.look(tx, flow.username, client_id, replaces, now)
+        return replace(self._enrolled(tx, flow, seen.account, answer), wait=seen.wait), seen
 
     def enrolled(self, tx: Tx, flow: Flow) -> Flow:
         """The flow with its account and what can be asked of it, for a page."""
@@ -61,21 +69,23 @@ class Steps:
         answer: Answer,
         step: Step,
         replaces: str | None,
+        seen: AttemptFacts,
         now: datetime,
     ) -> Choose | Challenge | Denied | OpenedSession:
-        """What a verified answer leads to; `step` is what it looked like without the lock.
+        """What a verified answer leads to; `step` is what it looked like without the lock, and
+        `seen` on what.
 
         1. Hold the counter, judge the wait again.
         2. Wrong: count, and say so in one sentence for all causes. What counts once and was used
            meanwhile is wrong too.
         3. A step on the way changes no count.
-        4. Right: forget the count, make a session.
+        4. Right: forget the count, where holding it did not yet; make a session.
         """
         authenticator = answered(flow, answer)
         assert authenticator is not None
         # 1.
         key = self._attempts.key(flow.username)
-        held = self._attempts.hold(tx, key, now)
+        held = self._attempts.hold(tx, key, now, seen if isinstance(step, SignedIn) else None)
         if wait := max(flow.wait, held.wait):
             self._refuse(tx, "too_many_attempts", flow, now)
             return denied(flow, authenticator, "too_many_attempts", wait)
@@ -83,7 +93,7 @@ class Steps:
         if not isinstance(step, Denied) and not authenticator.accept(tx, flow, answer, now):
             step = denied(flow, authenticator, "wrong_credentials")
         if isinstance(step, Denied):
-            self._attempts.failed(tx, key, now)
+            self._attempts.failed(tx, key, now, held.forgotten)
             self._refuse(tx, "wrong_credentials", flow, now)
             return step
         # 3.
@@ -93,7 +103,7 @@ class Steps:
             return step
         # 4.
         self._attempts.succeeded(tx, key, held)
-        return self._sessions.open(tx, step.person, step.amr, step.acr, replaces, now)
+        return self._sessions.open(tx, step.person, step.amr, step.acr, replaces, seen, now)
 
     def _refuse(self, tx: Tx, verdict: str, flow: Flow, now: datetime) -> None:
         entry = Entry(

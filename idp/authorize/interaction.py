@@ -180,10 +180,18 @@ class Interactions:
             session = sessions.session(tx, session_id, now, hold=True)
             return self._continue(tx, interaction_id, request, client, session, now)
 
-    def go_on(self, tx: Tx, interaction: Interaction, session: Session, now: datetime) -> Decision:
-        """The same, in the transaction that opens this session."""
+    def go_on(
+        self,
+        tx: Tx,
+        interaction: Interaction,
+        session: Session,
+        agreed: Agreement | None,
+        now: datetime,
+    ) -> Decision:
+        """The same, in the transaction that opens this session. `agreed` is a stored consent as it
+        was read before: no code is made unless it still stands then."""
         known = interaction.id, interaction.request, interaction.client
-        return self._continue(tx, *known, session, now)
+        return self._continue(tx, *known, session, now, agreed)
 
     def ready(self, tx: Tx, interaction: Interaction, session: Session, now: datetime) -> bool:
         """Whether this session satisfies it."""
@@ -257,7 +265,9 @@ class Interactions:
                 allowed &= frozenset(claims)
             agreement = Agreement(frozenset(request.scopes), allowed, frozenset(asked))
             self._remember(tx, session.person, client, agreement, now)
-            return self._grant(tx, interaction_id, request, client, session, allowed, now)
+            granted_now = self._grant(tx, interaction_id, request, client, session, allowed, now)
+            assert granted_now is not None, "it relies on the answer of this moment"
+            return granted_now
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -295,8 +305,10 @@ class Interactions:
         client: Client,
         session: Session | None,
         now: datetime,
+        agreed: Agreement | None = None,
     ) -> Decision:
-        step, agreement = self._next(tx, interaction_id, request, client, session, now, hold=True)
+        known = interaction_id, request, client, session, now
+        step, agreement = self._next(tx, *known, agreed, hold=True)
         if isinstance(step, RequestRefused):
             self._refuse(tx, client, step, now, session.person if session else None)
         if step is not None or session is None:
@@ -304,7 +316,10 @@ class Interactions:
         allowed = frozenset(rules.asked_claims(request))
         if not client.first_party and agreement is not None:
             allowed &= agreement.claims
-        return self._grant(tx, interaction_id, request, client, session, allowed, now)
+        granted = self._grant(
+            tx, interaction_id, request, client, session, allowed, now, relying_on=agreed
+        )
+        return granted or self._continue(tx, *known)  # was withdrawn or changed: asked again
 
     def _next(
         self,
@@ -314,13 +329,14 @@ class Interactions:
         client: Client,
         session: Session | None,
         now: datetime,
+        agreed: Agreement | None = None,
         *,
         hold: bool = False,
     ) -> tuple[Login | Consent | RequestRefused | None, Agreement | None]:
         """What still stands between the request and its code, and what the person agreed to; of our
         own pages nobody is asked."""
-        agreement = None
-        if session is not None and not client.first_party:
+        agreement = agreed
+        if agreement is None and session is not None and not client.first_party:
             agreement = consents.agreement(tx, session.person.id, client.client_id, hold=hold)
         step = rules.decide(
             request,
@@ -349,12 +365,11 @@ class Interactions:
         session: Session,
         allowed: Collection[str],
         now: datetime,
-    ) -> Granted | RequestRefused:
-        """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207)."""
-        if request.pushed and not pushed.use(tx, request.pushed, interaction_id):
-            refused = rules.used_before(request, client, self._issuer)
-            self._refuse(tx, client, refused, now, session.person)
-            return refused
+        *,
+        relying_on: Agreement | None = None,
+    ) -> Granted | RequestRefused | None:
+        """Make the code (RFC 6749 §4.1.2) and send it home with state and iss (RFC 9207). None,
+        and nothing was done, when the consent `relying_on` no longer stands."""
         name = uuid7(now)
         code = new_code(name)
         family = Family(
@@ -364,7 +379,14 @@ class Interactions:
             code_hash=digests.sha256(code),
             expires_at=now + CODE_LIFETIME,
         )
-        families.add_code(tx, StoredCode(family, request.redirect_uri, request.code_challenge))
+        stored = StoredCode(family, request.redirect_uri, request.code_challenge)
+        if not families.add_code(tx, stored, relying_on):
+            return None
+        if request.pushed and not pushed.use(tx, request.pushed, interaction_id):
+            families.drop_code(tx, name)
+            refused = rules.used_before(request, client, self._issuer)
+            self._refuse(tx, client, refused, now, session.person)
+            return refused
         interactions.finish_interaction(tx, interaction_id, now)
         state = () if request.state is None else (("state", request.state),)
         return Granted(

@@ -71,11 +71,14 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A person's answer to a client: `answered` is all that was asked, the rest was granted."""
+    """A person's answer to a client: `answered` is all that was asked, the rest was granted.
+
+    `granted_at` tells a stored answer from the one before it; a new one has none yet."""
 
     scopes: frozenset[str]
     claims: frozenset[str]
     answered: frozenset[str]
+    granted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

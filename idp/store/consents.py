@@ -19,9 +19,14 @@ def agreement(tx: Tx, person_id: str, client_id: str, *, hold: bool = False) -> 
     if hold:
         query = query.with_for_update(read=True)
     row = tx.execute(query).first()
-    if row is None:
-        return None
-    return Agreement(frozenset(row.scopes), frozenset(row.claims), frozenset(row.answered))
+    return None if row is None else agreement_of(row)
+
+
+def agreement_of(row: Row[Any]) -> Agreement:
+    """A row of `consents` as a value."""
+    return Agreement(
+        frozenset(row.scopes), frozenset(row.claims), frozenset(row.answered), row.granted_at
+    )
 
 
 def remember_agreement(

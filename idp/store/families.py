@@ -8,10 +8,10 @@ update, so whatever another process does with the same code or refresh token com
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, insert, literal, select, update
 
 from foundation.batching import (
     KEYS,
@@ -20,10 +20,23 @@ from foundation.batching import (
 )
 from foundation.database import Database, Tx
 from foundation.ids import leading_uuid
-from idp.models import revocations, token_families
-from idp.protocol.authorizations import Authorization, Family
+from idp.models import consents, revocations, token_families
+from idp.protocol.authorizations import Agreement, Authorization, Family
 
 CLOCK_LEEWAY = timedelta(seconds=60)
+_STORED: Final = (
+    "id",
+    "client_id",
+    "person_id",
+    "sid",
+    "authorization",
+    "code_hash",
+    "redirect_uri",
+    "code_challenge",
+    "issued_at",
+    "refresh_number",
+    "expires_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +53,28 @@ def family_in(token: str) -> str:
     return leading_uuid(token)
 
 
-def add_code(tx: Tx, code: StoredCode) -> None:
-    """Store a family whose code waits to be exchanged."""
-    _add(tx, [_row(code)])
+def add_code(tx: Tx, code: StoredCode, relying_on: Agreement | None = None) -> bool:
+    """Store a family whose code waits to be exchanged. `relying_on` is what its person agreed to
+    as it was read without a lock: it stands until this transaction ends, or the answer is False
+    and nothing is stored."""
+    if relying_on is None:
+        _add(tx, [_row(code)])
+        return True
+    columns = [token_families.c[name] for name in _STORED]
+    values = [literal(each, of.type) for each, of in zip(_row(code), columns, strict=True)]
+    agreed = (
+        consents.c.person_id == code.family.authorization.person_id,
+        consents.c.client_id == code.family.client_id,
+        consents.c.granted_at == relying_on.granted_at,
+    )
+    held = select(*values).select_from(consents).where(*agreed).with_for_update(read=True)
+    added = insert(token_families).from_select(columns, held, include_defaults=False)
+    return tx.execute(added.returning(token_families.c.id)).first() is not None
+
+
+def drop_code(tx: Tx, family_id: str) -> None:
+    """Remove a family that this transaction has added."""
+    tx.execute(delete(token_families).where(token_families.c.id == family_id))
 
 
 def add_family(tx: Tx, family: Family) -> None:
@@ -143,7 +175,7 @@ def _matching(where: Mapping[str, str]) -> list[Any]:
 
 
 def _row(code: StoredCode) -> tuple[Any, ...]:
-    """In the order of `_add`."""
+    """In the order of `_STORED`."""
     family = code.family
     return (
         family.id,
@@ -179,20 +211,7 @@ def _document(authorization: Authorization) -> str:
 
 # --- the fast lane's statements, compiled once ------------------------------------------------
 
-_add = Rows(
-    token_families,
-    "id",
-    "client_id",
-    "person_id",
-    "sid",
-    "authorization",
-    "code_hash",
-    "redirect_uri",
-    "code_challenge",
-    "issued_at",
-    "refresh_number",
-    "expires_at",
-)
+_add = Rows(token_families, *_STORED)
 _families = Prepared(select(token_families).where(token_families.c.id.in_(KEYS)))
 _locked = Prepared(  # in one order everywhere, so that two processes never wait for each other
     select(token_families)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, select, update
 
 from foundation.database import Tx
 from idp.models import Person, Session, idp_sessions, logouts, people
@@ -13,17 +13,16 @@ from idp.store.people import person_of
 
 def add_session(tx: Tx, session: Session) -> None:
     """Store a new session."""
-    tx.execute(
-        insert(idp_sessions).values(
-            id_hash=session.id_hash,
-            sid=session.sid,
-            person_id=session.person.id,
-            authenticated_at=session.authenticated_at,
-            amr=list(session.amr),
-            acr=session.acr,
-            expires_at=session.expires_at,
-        )
-    )
+    tx.execute(insert(idp_sessions).values(sid=session.sid, **_proved(session)))
+
+
+def renew_session(tx: Tx, session: Session, cookie: str, now: datetime) -> bool:
+    """Put a new session in the place of the same person's live one behind this cookie value, which
+    opens nothing any more; False when there is none by now."""
+    table = idp_sessions
+    before = (table.c.id_hash == sha256(cookie), table.c.person_id == session.person.id)
+    renewed = update(table).where(*before, table.c.sid == session.sid, table.c.expires_at > now)
+    return tx.execute(renewed.values(**_proved(session))).rowcount > 0
 
 
 def session(tx: Tx, session_id: str | None, now: datetime, *, hold: bool = False) -> Session | None:
@@ -59,15 +58,22 @@ def sessions_of(tx: Tx, person: Person, now: datetime) -> list[Session]:
     return [_session_of(row, person) for row in tx.execute(query)]
 
 
-def forget_cookie(tx: Tx, id_hash: str) -> None:
-    """Delete the session with this hash of a cookie value."""
-    tx.execute(delete(idp_sessions).where(idp_sessions.c.id_hash == id_hash))
-
-
 def end_session(tx: Tx, sid: str) -> bool:
     """Delete the session with this public name; False when there was none."""
     ended = tx.execute(delete(idp_sessions).where(idp_sessions.c.sid == sid))
     return ended.rowcount > 0
+
+
+def _proved(session: Session) -> dict[str, Any]:
+    """The columns that follow from a sign-in."""
+    return {
+        "id_hash": session.id_hash,
+        "person_id": session.person.id,
+        "authenticated_at": session.authenticated_at,
+        "amr": list(session.amr),
+        "acr": session.acr,
+        "expires_at": session.expires_at,
+    }
 
 
 def _session_of(row: Row[Any], person: Person) -> Session:

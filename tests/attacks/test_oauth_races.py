@@ -10,11 +10,14 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from argon2 import PasswordHasher
+from sqlalchemy import event, func, select
 
 from foundation.actor import SYSTEM
 from foundation.database import Database
 from idp import DeviceAnswered, DeviceView
+from idp.authorize.rules import Consent, Granted, RequestRefused
+from idp.models import token_families
 from idp.protocol.errors import InvalidToken
 from idp.store import families
 from idp.token.grants.authorization_code import AuthorizationCode
@@ -94,6 +97,113 @@ def test_50_a_code_made_while_what_it_stands_on_ends_is_worth_nothing(world: Wor
 
     response = client.exchange(answer.params["code"])
     assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
+
+
+def while_hashing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """The next password is looked at for as long as `act` takes."""
+    verify = PasswordHasher.verify
+
+    def slowly(hasher: PasswordHasher, password_hash: str, password: str) -> bool:
+        monkeypatch.setattr(PasswordHasher, "verify", verify)
+        act()
+        return verify(hasher, password_hash, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", slowly)
+
+
+def test_50_a_consent_withdrawn_while_a_password_is_looked_at_is_relied_on_by_no_code(
+    world: World, client: RelyingParty, monkeypatch
+):
+    """It was read before the slow hash."""
+    client.code()
+    browser = world.browser()
+    asked = browser.authorize(client.request())
+
+    while_hashing(monkeypatch, lambda: world.idp.withdraw_consent(world.chen, client.id))
+    came = browser.sign_in(asked.interaction_id).next
+
+    assert isinstance(came, Consent)
+    assert world.idp.consents(world.chen) == []
+
+
+def test_50_a_consent_withdrawn_while_a_password_makes_a_code_takes_the_code_with_it(
+    world: World, client: RelyingParty
+):
+    client.code()
+    browser = world.browser()
+    asked = browser.authorize(client.request())
+    withdraw = partial(world.idp.withdraw_consent, world.chen, client.id)
+
+    with meanwhile(world.database, "UPDATE interactions", withdraw):
+        came = browser.sign_in(asked.interaction_id).next
+
+    assert isinstance(came, Granted)
+    refused = client.exchange(dict(came.parameters)["code"])
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert world.idp.consents(world.chen) == []
+
+
+def test_50_a_consent_given_anew_while_a_password_is_looked_at_is_the_one_that_counts(
+    world: World, client: RelyingParty, monkeypatch
+):
+    client.code()
+    tab, browser = world.browser(), world.browser()
+    shown = tab.authorize(client.request(prompt="consent"))
+    tab.sign_in(shown.interaction_id)
+    asked = browser.authorize(client.request())
+
+    def allow_less() -> None:
+        said = (shown.interaction_id, tab.session_id, True, frozenset[str]())
+        world.idp.decide_consent(*said, browser=tab.id)
+
+    while_hashing(monkeypatch, allow_less)
+    came = browser.sign_in(asked.interaction_id).next
+
+    assert isinstance(came, Granted)
+    token = client.exchange(dict(came.parameters)["code"]).json()["access_token"]
+    assert client.userinfo(token).json().keys() == {"sub"}
+
+
+def test_50_a_session_that_ends_while_its_person_signs_in_again_is_not_continued(
+    world: World, client: RelyingParty, monkeypatch
+):
+    browser = world.browser()
+    tokens = client.exchange(client.code(browser, scope="openid")).json()
+    before = world.idp.session(browser.session_id)
+    asked = browser.authorize(client.request(prompt="login"))
+
+    while_hashing(monkeypatch, partial(world.idp.end_session, browser.session_id))
+    browser.sign_in(asked.interaction_id)
+
+    after = world.idp.session(browser.session_id)
+    assert before is not None
+    assert after is not None
+    assert after.sid != before.sid
+    assert client.introspect(tokens["access_token"]) == {"active": False}
+
+
+def test_50_a_pushed_request_that_two_browsers_bring_with_a_stored_consent_makes_one_code(
+    world: World,
+):
+    client = world.client(profile="fapi2", token_endpoint_auth_method="private_key_jwt")
+    client.code()
+    pushed = client.push(client.request())
+    browsers = [world.browser() for _ in range(2)]
+    asked = [browser.authorize(pushed) for browser in browsers]
+    families_before = stored_families(world)
+
+    came = [
+        browser.sign_in(answer.interaction_id).next
+        for browser, answer in zip(browsers, asked, strict=True)
+    ]
+
+    assert [type(each) for each in came] == [Granted, RequestRefused]
+    assert stored_families(world) == families_before + 1
+
+
+def stored_families(world: World) -> int:
+    with world.database.read() as tx:
+        return tx.execute(select(func.count()).select_from(token_families)).scalar_one()
 
 
 def test_50_a_yes_said_while_its_session_ends_is_worth_nothing(world: World):

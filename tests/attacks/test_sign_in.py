@@ -65,6 +65,34 @@ def test_61_a_thousand_guesses_in_parallel_are_five(world: World):
     assert failures(world) == FREE_FAILURES
 
 
+def test_61_a_right_password_forgets_only_the_failures_that_it_has_seen(world: World, monkeypatch):
+    """Others guess while its hash is made, and do not have to wait yet."""
+    verify = PasswordHasher.verify
+    world.idp.sign_in("chen", "guess")
+
+    def slowly(self: PasswordHasher, password_hash: str, password: str) -> bool:
+        monkeypatch.setattr(PasswordHasher, "verify", verify)
+        world.idp.sign_in("chen", "guess meanwhile")
+        return verify(self, password_hash, password)
+
+    monkeypatch.setattr(by_password.PASSWORD.passwords, "_room", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(PasswordHasher, "verify", slowly)
+
+    assert isinstance(world.idp.sign_in("chen", PASSWORD), Authenticated)
+    assert failures(world) == 0  # under the lock, all of them
+
+
+def test_61_an_answer_that_counted_before_forgets_no_failure(world: World, monkeypatch):
+    """It holds, so the counter is locked to be forgotten; then it turns out to be used."""
+    for _ in range(FREE_FAILURES - 1):
+        world.idp.sign_in("chen", "wrong")
+    monkeypatch.setattr(by_password.PasswordAuthenticator, "accept", lambda *_: False)
+
+    assert world.idp.sign_in("chen", PASSWORD) == Denied("wrong_credentials")
+    assert failures(world) == FREE_FAILURES
+    assert world.idp.sign_in("chen", PASSWORD) == Denied("too_many_attempts", 2)
+
+
 def test_61_whoever_guessed_right_too_late_is_not_told(world: World, monkeypatch):
     """Its hash was begun while nobody had to wait, and it is judged when everybody must."""
     verify = PasswordHasher.verify

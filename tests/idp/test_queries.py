@@ -3,6 +3,7 @@
 import pytest
 
 from idp.store import clients, families, numbers, people
+from idp.store.attempts import Attempts
 from tests.idp.world import PASSWORD, World
 from tests.plans import everything, must_use_an_index, plan, statements
 
@@ -30,6 +31,18 @@ def test_whether_a_number_waits_is_a_look_into_an_index_that_is_empty(database):
     told = plan(database, statement, parameters)
     assert "ix_people_unsettled" in told
     assert "TEMP B-TREE" not in told
+
+
+def test_what_a_password_stands_on_is_read_by_keys(database, clock):
+    look = Attempts(database).look
+    [(statement, parameters)] = statements(
+        database, lambda tx: look(tx, "chen", "food-office", "cookie", clock())
+    )
+
+    told = plan(database, statement, parameters)
+    for table in ("people", "sign_in_attempts", "consents", "idp_sessions"):
+        assert f"Seq Scan on {table}" not in told
+        assert f"SCAN {table}" not in told
 
 
 def test_any_number_of_refresh_tokens_is_one_query(database):

@@ -145,6 +145,7 @@ class Surfer:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.origin = origin
         self.left: str = ""  # where the last redirect to another site pointed
+        self.follows = True  # redirects to this site; else one request is one request
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(
             transport=transport,
@@ -209,6 +210,8 @@ class Surfer:
             target = urljoin(str(answer.url), answer.headers["location"])
             if urlsplit(target)[:2] != urlsplit(self.origin)[:2]:
                 self.left = target
+                break
+            if not self.follows:
                 break
             assert answer.status_code == 303, "only 303 makes every browser fetch with GET"
             answer = self._runner.run(self._client.get(target))
