@@ -7,12 +7,13 @@ checks, and what is said about a mistake, are in `verification.requests`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypedDict
+from typing import Annotated, Final, TypedDict
 
 from msgspec import Meta, Struct
 
 from exchange.models import CHECK_NAMES
 from exchange.rules import Outcome
+from foundation.schemas import described, needed
 from signing import Check
 
 MAX_BATCH: Final = 100
@@ -25,22 +26,12 @@ MAX_LENGTHS: Final = {
 }
 
 
-def _told(**schema: Any) -> Meta:
-    return Meta(extra_json_schema=schema)
-
-
-def _needed(description: str) -> Meta:
-    """A member that may not be left out, although decoding supplies it: all that is missing is
-    named at once."""
-    return Meta(description=description, extra_json_schema={"required": True})
-
-
-_Needed = _told(required=True)
-_Purpose = Annotated[str, _needed("a code of GET /api/v1/purposes")]
-_LegalBasis = Annotated[str, _needed("one the purpose is registered with")]
-_CaseRef = Annotated[str, _needed("your case number; the holder sees it")]
-_Number = Annotated[str, _told(maxLength=MAX_LENGTHS["number"])]
-_Time = Annotated[str, _told(format="date-time")]
+_Needed = described(required=True)
+_Purpose = Annotated[str, needed("a code of GET /api/v1/purposes")]
+_LegalBasis = Annotated[str, needed("one the purpose is registered with")]
+_CaseRef = Annotated[str, needed("your case number; the holder sees it")]
+_Number = Annotated[str, described(maxLength=MAX_LENGTHS["number"])]
+_Time = Annotated[str, described(format="date-time")]
 
 
 # ── what arrives ─────────────────────────────────────────────────────────────────────────────────
@@ -50,8 +41,8 @@ class VerificationBody(Struct, forbid_unknown_fields=True):
     """One question: a number, a document in base64 or the text of a QR code, and why."""
 
     number: _Number = ""
-    document: Annotated[str, _told(format="byte")] = ""
-    qr: Annotated[str, _told(maxLength=MAX_LENGTHS["qr"])] = ""
+    document: Annotated[str, described(format="byte")] = ""
+    qr: Annotated[str, described(maxLength=MAX_LENGTHS["qr"])] = ""
     purpose: _Purpose = ""
     legal_basis: _LegalBasis = ""
     case_ref: _CaseRef = ""
@@ -60,7 +51,7 @@ class VerificationBody(Struct, forbid_unknown_fields=True):
 class BatchBody(Struct, forbid_unknown_fields=True):
     """Questions about up to `MAX_BATCH` numbers, all for one reason."""
 
-    numbers: Annotated[list[_Number], _told(required=True, minItems=1, maxItems=MAX_BATCH)] = []
+    numbers: Annotated[list[_Number], described(required=True, minItems=1, maxItems=MAX_BATCH)] = []
     purpose: _Purpose = ""
     legal_basis: _LegalBasis = ""
     case_ref: _CaseRef = ""
@@ -70,7 +61,7 @@ class SubscriptionBody(Struct, forbid_unknown_fields=True):
     """Which certificate to follow, why, and where its notices go."""
 
     number: Annotated[_Number, _Needed] = ""
-    url: Annotated[str, _told(required=True, format="uri")] = ""
+    url: Annotated[str, described(required=True, format="uri")] = ""
     purpose: _Purpose = ""
     legal_basis: _LegalBasis = ""
     case_ref: _CaseRef = ""
@@ -82,7 +73,7 @@ class SubscriptionBody(Struct, forbid_unknown_fields=True):
 class VerdictAnswer(TypedDict):
     """The answer to one question, with its checks, its ledger entry and its receipt."""
 
-    verdict: Annotated[str, _told(enum=[str(each) for each in Outcome])]
+    verdict: Annotated[str, described(enum=[str(each) for each in Outcome])]
     reason: Annotated[str, Meta(description="the code of the check that decided")]
     next_step: str
     checks: Annotated[

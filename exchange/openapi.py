@@ -1,9 +1,18 @@
-"""The exchange's operations in the OpenAPI document: schemas derived from `messages`, examples."""
+"""The exchange's operations in the OpenAPI document: schemas derived from `messages`, refusals from
+the error classes, examples."""
 
 from typing import Any
 
-import msgspec
-
+from exchange.errors import (
+    IdempotencyKeyReused,
+    IncompleteVerification,
+    NothingToFollow,
+    OnlyPrograms,
+    RequestInFlight,
+    ShowCodeExpired,
+    StatusChanging,
+    UnusableAddress,
+)
 from exchange.messages import (
     BatchAnswer,
     BatchBody,
@@ -12,48 +21,15 @@ from exchange.messages import (
     VerdictAnswer,
     VerificationBody,
 )
-
-Schema = dict[str, Any]
-
-
-def taken(body: type) -> Schema:
-    """The schema of a body that arrives: what it needs says so itself."""
-    schema = _inlined(body)
-    schema["required"] = [
-        name for name, member in schema["properties"].items() if member.pop("required", False)
-    ]
-    return schema
-
-
-def told(answer: type) -> Schema:
-    """The schema of an answer: every member is always there."""
-    return _inlined(answer, complete=True)
-
-
-def _inlined(message: type, *, complete: bool = False) -> Schema:
-    """JSON Schema without references, titles, defaults, and words that are for our own reading."""
-    [root], known = msgspec.json.schema_components([message], ref_template="{name}")
-
-    def unfold(found: Any) -> Any:
-        if isinstance(found, list):
-            return [unfold(each) for each in found]
-        if not isinstance(found, dict):
-            return found
-        if "$ref" in found:
-            return of_members(known[found["$ref"]])
-        if "enum" in found:
-            return {"type": "string", **found}
-        return {name: unfold(value) for name, value in found.items() if name != "default"}
-
-    def of_members(found: Schema) -> Schema:
-        schema = {k: v for k, v in found.items() if k not in ("title", "description", "properties")}
-        members = {name: unfold(member) for name, member in found["properties"].items()}
-        if complete:
-            schema["required"] = list(members)
-        return {**schema, "properties": members}
-
-    return of_members(known[root["$ref"]])
-
+from foundation.errors import (
+    Malformed,
+    Refused,
+    TooLarge,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from foundation.schemas import Schema, problems, taken, told
 
 _PASSED = [
     ("integrity", "record_intact", "The registered record is exactly what was sealed."),
@@ -103,22 +79,17 @@ _HEADERS = [
         "description": "the same key repeats the same answer for a day",
     }
 ]
-_PROBLEM = {"application/problem+json": {"schema": {"type": "object"}}}
-
-
-def _problems(*codes: str) -> dict[str, Any]:
-    words = {
-        "400": "the bytes cannot be read",
-        "401": "no valid access token",
-        "403": "the access token lacks the scope certificates.verify",
-        "409": "the first request with this Idempotency-Key is still running",
-        "410": "the show code was opened before, or its minute is over",
-        "413": "too many bytes or too many items",
-        "422": "something is missing: see `errors`, each with its pointer",
-        "429": "too many questions found nothing: wait `Retry-After` seconds",
-        "503": "not now: ask again, with the same Idempotency-Key if there was one",
-    }
-    return {code: {"description": words[code], "content": _PROBLEM} for code in codes}
+_ASKED = (  # whatever a program asks about certificates
+    Malformed,
+    Unauthenticated,
+    Refused,
+    RequestInFlight,
+    TooLarge,
+    IncompleteVerification,
+    IdempotencyKeyReused,
+    TooManyRequests,
+    Unavailable,
+)
 
 
 def _by_form(schema: Schema) -> Schema:
@@ -151,7 +122,7 @@ VERIFY: dict[str, Any] = {
     },
     "responses": {
         "200": _answered("the verdict", VerdictAnswer, example=_EXAMPLE_ANSWER),
-        **_problems("400", "401", "403", "409", "410", "413", "422", "429", "503"),
+        **problems(*_ASKED, ShowCodeExpired),
     },
 }
 
@@ -170,7 +141,7 @@ VERIFY_BATCH: dict[str, Any] = {
     },
     "responses": {
         "200": _answered("the verdicts, in the order of the numbers", BatchAnswer),
-        **_problems("400", "401", "403", "409", "413", "422", "429", "503"),
+        **problems(*_ASKED),
     },
 }
 
@@ -191,5 +162,11 @@ SUBSCRIBE: dict[str, Any] = {
             }
         },
     },
-    "responses": {"201": _answered("What is followed, and its verdict", FollowedAnswer)},
+    "responses": {
+        "201": _answered("What is followed, and its verdict", FollowedAnswer),
+        **problems(
+            *(Malformed, Unauthenticated, Refused, OnlyPrograms, NothingToFollow, StatusChanging),
+            *(TooLarge, IncompleteVerification, UnusableAddress, TooManyRequests, Unavailable),
+        ),
+    },
 }

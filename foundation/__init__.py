@@ -14,6 +14,7 @@
     codes        numbers of people and organisations that carry their own check
     bounded      caches with a limit
     paging       keyset pages with opaque cursors
+    schemas      the API description, derived from message types and error classes
 
 Nothing here knows what a certificate, a token or a seal is. Import the modules, not this package.
 """
@@ -32,4 +33,5 @@ __all__ = [
     "errors",
     "ids",
     "paging",
+    "schemas",
 ]

@@ -20,6 +20,7 @@ from fastapi import APIRouter, Request, Response
 from foundation.actor import Actor
 from foundation.database import DatabaseUnavailable, is_outage
 from foundation.errors import Malformed, TooLarge, Unavailable, YinzhengError
+from foundation.schemas import Problem
 
 # Sent twice, these headers mean two things to two readers (attack 36): refused, never merged.
 SINGLE_HEADERS = frozenset(
@@ -206,7 +207,13 @@ def mount(router: APIRouter, routes: Sequence[HotRoute]) -> None:
             tags=list(route.tags),
             openapi_extra=dict(route.openapi) or None,
             response_class=Response,
+            status_code=_good(route.openapi),
         )
+
+
+def _good(told: Mapping[str, Any]) -> int:
+    """The status of the good answer that an operation describes."""
+    return min((int(each) for each in told.get("responses", ()) if each < "3"), default=200)
 
 
 def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
@@ -260,7 +267,7 @@ def problem(error: YinzhengError, instance: str = "") -> HotAnswer:
     if wanted := getattr(error, "accept_signature", ""):  # RFC 9421 §5.1
         headers.append(("accept-signature", wanted))
     code = getattr(error, "error", error.code)  # an OAuth error may be more exact than its class
-    body: dict[str, Any] = {
+    body: Problem = {
         "type": "about:blank",
         "title": code.replace("_", " "),
         "status": error.status,
