@@ -24,6 +24,7 @@ from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
 from idp.accounts.sessions import Sessions
 from idp.authorize import rules
+from idp.authorize.entries import refusal
 from idp.authorize.interaction import (
     INTERACTION_LIFETIME,
     Decision,
@@ -31,7 +32,6 @@ from idp.authorize.interaction import (
     Interactions,
 )
 from idp.authorize.pushed import PushedRequests
-from idp.authorize.refusals import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
 from idp.clients.administration import ClientAdministration

@@ -7,6 +7,6 @@ authorization     does a request obey? one page of numbered steps
 claims_request    what the `claims` parameter asks for (OIDC Core §5.5)
 rules             what happens next: sign in, consent, go on, go back; pure
 interaction       the stored request between its pages
-refusals          what the ledger keeps of a request that led to no code
+entries           what the ledger keeps of refusals and consents
 form_post         answers as a form (OAuth form_post response mode)
 """

@@ -25,8 +25,8 @@ from foundation.clock import Clock
 from foundation.database import Database, Tx
 from foundation.ids import uuid7
 from idp.authorize import rules
+from idp.authorize.entries import consent, refusal
 from idp.authorize.pushed import reference_hash
-from idp.authorize.refusals import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import Consent, Granted, Login, RequestRefused
 from idp.clients.service import Clients
@@ -38,7 +38,7 @@ from idp.protocol.subjects import subject_for
 from idp.store import consents, digests, families, interactions, pushed, sessions
 from idp.store.families import StoredCode
 from idp.token.grants.authorization_code import CODE_LIFETIME, new_code
-from ledger import Entry, Ledger
+from ledger import Ledger
 
 INTERACTION_LIFETIME: Final = timedelta(hours=1)
 
@@ -399,17 +399,7 @@ class Interactions:
         self, tx: Tx, person: Person, client: Client, agreement: Agreement, now: datetime
     ) -> None:
         consents.remember_agreement(self._database, tx, person.id, client.client_id, agreement, now)
-        entry = Entry(
-            kind="idp.consent_granted",
-            actor=person.actor,
-            at=now,
-            subject=person.subject,
-            purpose=client.purpose["zh-Hans"],
-            verdict="granted",
-            disclosed=tuple(sorted(agreement.claims)),
-            details={"client_id": client.client_id, "scope": " ".join(sorted(agreement.scopes))},
-        )
-        self._ledger.append(tx, entry)
+        self._ledger.append(tx, consent(client, person, agreement, now))
 
     def _refuse(
         self,

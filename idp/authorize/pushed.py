@@ -14,18 +14,19 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from foundation.batching import GroupWriter, HotRequest
 from foundation.clock import Clock
 from foundation.database import Database, Tx
-from idp.authorize.refusals import refusal
+from idp.authorize.entries import refusal
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
 from idp.clients.service import Clients
 from idp.models import Client
 from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import AuthorizationError, InvalidRequest
+from idp.protocol.messages import PushResponse
 from idp.store import pushed
 from idp.store.digests import sha256
 from idp.token.dpop import DpopProof
@@ -67,7 +68,7 @@ class PushedRequests:
         self._clock = clock
         self._writer: GroupWriter[Pushed, None] = GroupWriter(database, self._store)
 
-    async def push(self, request: HotRequest, form: Mapping[str, str]) -> Mapping[str, Any]:
+    async def push(self, request: HotRequest, form: Mapping[str, str]) -> PushResponse:
         """Answer a pushed request (RFC 9126 §2.1, §2.2).
 
         1. The proof, if any, is good; the client is who it says.

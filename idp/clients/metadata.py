@@ -34,7 +34,7 @@ _GIVEN: Final = frozenset(
 _TYPES: Final[Mapping[str, Any]] = get_type_hints(Client)
 OPEN: Final = tuple(each.name for each in fields(Client) if each.name not in _GIVEN)
 DEFAULT_AUTH_METHOD: Final = "client_secret_basic"  # RFC 7591 §2
-_ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
+ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
     "id_token_encrypted_response_enc": ("A256GCM",),
     "userinfo_encrypted_response_enc": ("A256GCM",),
     "introspection_encrypted_response_enc": ("A256GCM",),
@@ -160,7 +160,7 @@ def _flow(given: Mapping[str, Any], known: tuple[str, ...]) -> list[FieldError]:
 
 def _algorithms(given: Mapping[str, Any], client: Client) -> list[FieldError]:
     """Of members that are not kept: they say what is so anyway, or are refused."""
-    known = {**_ALGORITHMS, "introspection_signed_response_alg": (response_algorithm(client),)}
+    known = {**ALGORITHMS, "introspection_signed_response_alg": (response_algorithm(client),)}
     return [
         FieldError(f"/{name}", "algorithm", f"must be {' or '.join(values)}")
         for name, values in known.items()

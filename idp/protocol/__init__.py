@@ -8,5 +8,6 @@ acr          strengths of a sign-in
 subjects     how a person is called towards a service (pairwise or public)
 resources    audiences of access tokens (RFC 8707)
 syntax       scopes, redirect URIs, characters
+messages     what the endpoints take and answer, member by member
 encryption   answers encrypted to a client's key
 """

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from sqlalchemy.exc import IntegrityError
 
@@ -25,6 +25,7 @@ from idp.clients.service import Clients
 from idp.models import Client, Session, Texts
 from idp.protocol.authorizations import Agreement, Authorization
 from idp.protocol.claims import CLAIMS, bundled, claims_of, released
+from idp.protocol.messages import DeviceResponse
 from idp.store import consents, devices, digests, sessions
 from idp.store.attempts import Attempts
 from idp.store.devices import DeviceRequest, StoredDevice
@@ -89,7 +90,7 @@ class Devices:
             database, lambda tx, requests: [self._begin(tx, each) for each in requests]
         )
 
-    async def begin(self, request: HotRequest, form: Mapping[str, str]) -> dict[str, Any]:
+    async def begin(self, request: HotRequest, form: Mapping[str, str]) -> DeviceResponse:
         """Answer a device authorization request (RFC 8628 §3.1, §3.2)."""
         client = await self._clients.authenticate(request, form)
         asked = device_code.check_authorization(form, client, self._clock())

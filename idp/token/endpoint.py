@@ -24,6 +24,7 @@ from idp.protocol.errors import (
     SlowDown,
     UnsupportedGrantType,
 )
+from idp.protocol.messages import TokenResponse
 from idp.protocol.resources import REPEATED
 from idp.protocol.subjects import subject_for
 from idp.protocol.syntax import parameter
@@ -71,7 +72,7 @@ class TokenEndpoint:
         repeated = self._repeated.get(form.get("grant_type", ""), REPEATED)
         return form if repeated == self._repeated_somewhere else parse_form(request, repeated)
 
-    async def token(self, request: HotRequest, form: Form) -> Mapping[str, Any]:
+    async def token(self, request: HotRequest, form: Form) -> TokenResponse:
         """Answer a token request (RFC 6749 §5). Every outcome is a ledger entry.
 
         1. The proof of possession, if any, is good but for its nonce: nothing is used up yet.
@@ -110,7 +111,7 @@ class TokenEndpoint:
         client: Client,
         confirmation: Confirmation,
         spending: Spending,
-    ) -> Mapping[str, Any]:
+    ) -> TokenResponse:
         kind = redemption.kind
         kind.check_registered(client)
         checked = kind.check(form, client, confirmation, self._clock())
@@ -121,7 +122,7 @@ class TokenEndpoint:
             raise result.error
         return response if response is not None else await self._issued(result, confirmation)
 
-    async def _issued(self, grant: Grant, confirmation: Confirmation) -> Mapping[str, Any]:
+    async def _issued(self, grant: Grant, confirmation: Confirmation) -> TokenResponse:
         return await self._tokens.issue(grant, self._subject(grant), confirmation, self._clock())
 
     def _subject(self, grant: Grant) -> str:

@@ -21,6 +21,7 @@ from idp.models import Client
 from idp.protocol import encryption
 from idp.protocol.authorizations import Authorization
 from idp.protocol.errors import InvalidToken
+from idp.protocol.messages import TokenResponse
 from idp.protocol.profiles import response_algorithm
 from keys import InvalidJws, Keys
 from keys.encoding.algorithms import algorithm as algorithm_row
@@ -152,7 +153,7 @@ class Tokens:
 
     async def issue(
         self, grant: Grant, subject: str, binding: Mapping[str, str], now: datetime
-    ) -> Mapping[str, Any]:
+    ) -> TokenResponse:
         """The token response for a grant (RFC 6749 §5.1).
 
         `subject` is the person's name for this client, `binding` the confirmation claim of a
@@ -162,9 +163,9 @@ class Tokens:
 
     def _issued(
         self, grant: Grant, subject: str, binding: Mapping[str, str], now: datetime
-    ) -> Mapping[str, Any]:
+    ) -> TokenResponse:
         access_token = self._access_token(grant, subject, binding, now)
-        response: dict[str, Any] = {
+        response: TokenResponse = {
             "access_token": access_token,
             "token_type": "DPoP" if "jkt" in binding else "Bearer",
             "expires_in": _end(grant, now) - int(now.timestamp()),

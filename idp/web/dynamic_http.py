@@ -26,6 +26,7 @@ from idp.protocol.errors import (
     OAuthError,
     TokenMissing,
 )
+from idp.web import openapi
 from idp.web.rendering import NO_STORE, oauth_error
 from keys import InvalidJws
 from keys.encoding.jose import parse_object
@@ -83,6 +84,7 @@ def add_routes(routes: APIRouter, registrations: Registrations) -> None:
             summary=summary,
             response_class=Response,
             status_code=status,
+            openapi_extra=openapi.operation(endpoint.__name__),
         )
 
 

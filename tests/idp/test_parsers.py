@@ -27,10 +27,10 @@ from idp.protocol.errors import (
     InvalidClientMetadata,
     InvalidDpopProof,
 )
+from idp.protocol.messages import AuthorizationParameters
 from idp.protocol.resources import REPEATED
 from idp.token import dpop
 from idp.token.dpop import Nonces, same_url
-from idp.web.openapi import AUTHORIZATION
 from tests.idp.world import ISSUER, PURPOSE, REDIRECT_URI, challenge, public_jwk
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -42,6 +42,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
     max_leaves=12,
 )
+PARAMETERS = ("request_uri", *AuthorizationParameters.__struct_fields__[1:])  # all but two
 PARTY = Client(
     client_id="party",
     name=PURPOSE,
@@ -135,7 +136,11 @@ def test_wishes_are_read_or_refused(value):
     assert set(read.userinfo) | set(read.id_token) <= set(PARTY.claims)
 
 
-@given(st.dictionaries(st.sampled_from(AUTHORIZATION[2:]), st.text(max_size=30)))
+@given(
+    st.dictionaries(
+        st.sampled_from(AuthorizationParameters.__struct_fields__[1:]), st.text(max_size=30)
+    )
+)
 def test_any_request_of_a_known_client_is_checked_or_goes_back_with_an_error(params):
     good = {
         "client_id": "party",

@@ -57,7 +57,7 @@ class TokenExchange(GrantType[ExchangeRequest]):
     label = "token exchange"
     parameters = (
         *("subject_token", "subject_token_type", "requested_token_type"),
-        *("actor_token", "audience", "scope", "resource"),
+        *("actor_token", "actor_token_type", "audience", "scope", "resource"),
     )
     repeated = resources.REPEATED
 
