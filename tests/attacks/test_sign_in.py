@@ -75,7 +75,7 @@ def test_61_a_right_password_forgets_only_the_failures_that_it_has_seen(world: W
         world.idp.sign_in("chen", "guess meanwhile")
         return verify(self, password_hash, password)
 
-    monkeypatch.setattr(by_password.PASSWORD.passwords, "_room", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(by_password.PASSWORD.passwords, "_at_once", threading.BoundedSemaphore(2))
     monkeypatch.setattr(PasswordHasher, "verify", slowly)
 
     assert isinstance(world.idp.sign_in("chen", PASSWORD), Authenticated)
@@ -103,7 +103,7 @@ def test_61_whoever_guessed_right_too_late_is_not_told(world: World, monkeypatch
             world.idp.sign_in("chen", f"guess-{at}")
         return verify(self, password_hash, password)
 
-    monkeypatch.setattr(by_password.PASSWORD.passwords, "_room", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(by_password.PASSWORD.passwords, "_at_once", threading.BoundedSemaphore(2))
     monkeypatch.setattr(PasswordHasher, "verify", slowly)
 
     assert world.idp.sign_in("chen", PASSWORD) == Denied("too_many_attempts", 2)
