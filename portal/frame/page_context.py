@@ -74,12 +74,13 @@ class PageContext:
         request.state.visitor = visitor
         return visitor
 
-    def person(self, request: Request) -> Visitor:
-        """The signed-in person. Raises `SignInNeeded`."""
+    def person(self, request: Request, after_form: str = "/") -> Visitor:
+        """The signed-in person. Raises `SignInNeeded`, which leads back to this page, and from a
+        form, whose fields are lost, to `after_form`."""
         visitor = self.visitor(request)
         if not visitor.signed_in:
             query = f"?{request.url.query}" if request.url.query else ""
-            back = request.url.path + query if request.method in {"GET", "HEAD"} else "/"
+            back = request.url.path + query if request.method in {"GET", "HEAD"} else after_form
             raise SignInNeeded(session.safe_return(back, "/"))
         return visitor
 

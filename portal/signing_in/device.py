@@ -5,6 +5,8 @@
 - Wrong, expired and answered codes look the same.
 """
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -26,9 +28,9 @@ def router(context: PageContext) -> APIRouter:
 
     @pages.post("/device")
     def device_find(request: Request, form: Form) -> Response:
-        session_id = context.person(request).session_id
-        context.accept(request, form)
         code = forms.code(form, "user_code", 40)
+        session_id = context.person(request, _page_of(code)).session_id
+        context.accept(request, form)
         if not code:
             return _again(context, request, code, "device.code_missing")
         found = devices.look_up(session_id, code)
@@ -38,9 +40,9 @@ def router(context: PageContext) -> APIRouter:
 
     @pages.post("/device/answer")
     def device_answer(request: Request, form: Form) -> Response:
-        session_id = context.person(request).session_id
-        context.accept(request, form)
         code = forms.code(form, "user_code", 40)
+        session_id = context.person(request, _page_of(code)).session_id
+        context.accept(request, form)
         claims = {str(value) for value in form.getlist("claim")}
         allowed = form.get("decision") == "allow"
         said = devices.answer(session_id, code, allowed, claims)
@@ -54,6 +56,11 @@ def router(context: PageContext) -> APIRouter:
         return context.page(request, "sign_outs.html", notices=notices.of(person))
 
     return pages
+
+
+def _page_of(code: str) -> str:
+    """Where whoever has to sign in again finds the code filled in."""
+    return f"/device?{urlencode({'user_code': code})}"
 
 
 def _session(context: PageContext, request: Request) -> Session:

@@ -88,12 +88,7 @@ def router(context: PageContext) -> APIRouter:
 
     @pages.post("/signout")
     def signout_send(request: Request, form: Form) -> Response:
-        context.accept(request, form)
-        back = idp.finish_logout(forms.text(form, "logout"), context.cookies.session(request))
-        response = context.go("/signed-out")
-        response.headers["location"] = back or response.headers["location"]
-        context.cookies.clear_session(response)
-        return response
+        return _sign_out(context, request, form)
 
     @pages.get("/signed-out")
     def signed_out(request: Request) -> Response:
@@ -120,6 +115,20 @@ def _interaction(
     )
     context.serve(request, interaction)
     return interaction
+
+
+def _sign_out(context: PageContext, request: Request, form: FormData) -> Response:
+    """End the session and go where the service wants its person. When it is done already, maybe in
+    another tab, only the way back is left."""
+    session_id = context.cookies.session(request)
+    if context.visitor(request).signed_in:
+        context.accept(request, form)
+    back = context.site.idp.finish_logout(forms.text(form, "logout"), session_id)
+    response = context.go("/signed-out")
+    response.headers["location"] = back or response.headers["location"]
+    if session_id:  # a form of another site comes without it, and must not take it away
+        context.cookies.clear_session(response)
+    return response
 
 
 def _still_signed_in(context: PageContext, request: Request, interaction_id: str) -> Visitor:

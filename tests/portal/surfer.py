@@ -172,6 +172,11 @@ class Surfer:
         """A POST that no form of ours made: what an attacker, or a stale tab, would send."""
         return self._open("POST", path, data=data, **options)
 
+    def cookies_set_by(self, method: str, path: str, **options: Any) -> list[str]:
+        """By the first answer, whatever follows it."""
+        answer = self._runner.run(self._client.request(method, path, **options))
+        return answer.headers.get_list("set-cookie")
+
     def send(
         self,
         page: Page,

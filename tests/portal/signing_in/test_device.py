@@ -74,6 +74,20 @@ def test_a_yes_signs_the_device_in_and_a_no_does_not(browse: Browse, asked):
     assert again.status == 422, "an answered code is like an unknown one"
 
 
+def test_a_session_that_ended_before_the_answer_leads_back_to_the_code(browse: Browse, asked):
+    surfer = browse("lin")
+    question = surfer.send(surfer.get("/device"), "/device", user_code=asked["user_code"])
+    surfer.send(surfer.get("/me"), "/signout")
+
+    signin = surfer.send(question, "/device/answer", ("decision", "allow"))
+    back = surfer.send(signin, "/signin", username="lin", password=seeds.PASSWORD)
+
+    assert (signin.path, back.path) == ("/signin", "/device")
+    assert back.form("/device").value("user_code").replace("-", "") == asked["user_code"].replace(
+        "-", ""
+    )
+
+
 def test_a_no_says_that_nothing_was_told(browse: Browse, asked):
     surfer = browse("lin")
     page = surfer.send(surfer.get("/device"), "/device", user_code=asked["user_code"].lower())

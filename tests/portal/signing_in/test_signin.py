@@ -388,6 +388,32 @@ def test_a_service_of_many_addresses_makes_no_long_headers(house, browse: Browse
         assert sum(len(name) + len(value) for name, value in page.answer.headers.raw) < 1500
 
 
+def test_a_sign_out_that_was_done_in_another_tab_leads_back_too(browse: Browse, house):
+    surfer = browse("lin")
+    client = replace(
+        seeds.SERVICES,
+        client_id="two-tabs",
+        post_logout_redirect_uris=("https://service.example/",),
+    )
+    with house.database.write() as tx:
+        house.idp.clients.register(tx, client, by=SYSTEM)
+    asked = {"client_id": "two-tabs", "post_logout_redirect_uri": "https://service.example/"}
+    question = surfer.get("/oauth/logout?" + urlencode(asked))
+    surfer.send(surfer.get("/me"), "/signout")
+    surfer.send(question, "/signout", logout=query(str(question.answer.url))["logout"])
+    assert surfer.left == "https://service.example/"
+
+
+def test_a_sign_out_form_of_another_site_takes_no_session_away(browse: Browse):
+    """It comes without our cookies (SameSite=Lax), but its answer could still delete one."""
+    forged = {"headers": {"sec-fetch-site": "cross-site"}, "data": {}}
+    set_by = browse().cookies_set_by("POST", "/signout", **forged)
+    assert not [each for each in set_by if "yz_session" in each]
+    surfer = browse("lin")
+    assert surfer.post("/signout", **forged).status == 403
+    assert surfer.get("/me").path == "/me"
+
+
 def test_forms_of_a_sign_in_lead_to_the_house_and_nowhere_else(browse: Browse):
     page = authorize(browse(), "csp")
     policy = page.answer.headers["content-security-policy"]
