@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from portal.frame.errors import ForeignForm
+from portal.frame.errors import CookiesBlocked, ForeignForm
 from portal.frame.session import check_form, form_token, safe_return, token_matches
 
 ORIGIN = "https://yinzheng.test"
@@ -86,6 +86,13 @@ def test_a_form_from_our_own_pages_is_taken(headers):
 def test_a_form_from_elsewhere_is_refused_even_with_a_good_token(headers):
     with pytest.raises(ForeignForm):
         check_form(request(*headers), "s", form_token("s", PATH), ORIGIN)
+
+
+def test_our_own_form_without_any_secret_hung_on_a_cookie_that_did_not_come_back():
+    with pytest.raises(CookiesBlocked):
+        check_form(request(("sec-fetch-site", "same-origin")), "", form_token("s", PATH), ORIGIN)
+    with pytest.raises(ForeignForm):  # another site's form comes without cookies too
+        check_form(request(("sec-fetch-site", "cross-site")), "", form_token("s", PATH), ORIGIN)
 
 
 @pytest.mark.parametrize("path", ["/me", "/v/abc?lang=en", "/staff/bulk?after=x#row", "/", "/a//b"])
