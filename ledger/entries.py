@@ -76,9 +76,9 @@ class Entry:
     private: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Opening:
-    """The 32-byte salt and the value behind one commitment."""
+    """The 32-byte salt and the value behind one commitment. Like an entry, nobody changes it."""
 
     salt: bytes
     value: str
