@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urljoin
 
-from sqlalchemy import Column, ColumnElement, Index, Integer, String, Table, Text
+from sqlalchemy import Column, ColumnElement, Index, Integer, LargeBinary, String, Table, Text
 
 from foundation.actor import Actor, ActorKind
 from foundation.columns import EncryptedJson, EncryptedText, JsonText, UtcDateTime
@@ -105,6 +105,7 @@ clients = Table(
     Column("second_secret_hash", String(64), nullable=False, server_default=""),
     Column("second_secret_prefix", String(20), nullable=False, server_default=""),
     Column("deleted_at", UtcDateTime),  # for ever; the client_id is given to nobody else
+    Column("logo", LargeBinary),  # PNG, drawn by us
 )
 
 token_families = Table(
@@ -323,6 +324,10 @@ class Client:
     claims_in_id_token: bool = False
     default_max_age: int | None = None
     client_uri: str = ""
+    logo_uri: str = ""
+    logo: str = ""  # digest of what was read there, as we serve it
+    policy_uri: Texts = field(default_factory=dict)
+    tos_uri: Texts = field(default_factory=dict)
     resource_server: str = ""
     exchange_targets: tuple[str, ...] = ()
     id_token_signed_response_alg: str = ""  # "": what the profile has for everybody

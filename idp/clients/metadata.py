@@ -1,9 +1,9 @@
 """Client metadata on the wire (RFC 7591 §2, OIDC Registration §2) and the `Client` it means.
 
-- Names are RFC 7591's. `client_name` may carry a language ("client_name#en", §2.2); without one it
-  stands for every language that has no text of its own. `claims` lists the personal data that may
-  be asked, `profile` picks a row of `idp/protocol/profiles.py` (when absent, the one that what is
-  asked works under: `_profile`).
+- Names are RFC 7591's. `client_name`, `policy_uri` and `tos_uri` may carry a language
+  ("client_name#en", §2.2); without one they stand for every language that has none of its own.
+  `claims` lists the personal data that may be asked, `profile` picks a row of
+  `idp/protocol/profiles.py` (when absent, the one that what is asked works under: `_profile`).
 - What is not known is ignored, null is the same as absent (§2).
 - Department, purpose, and the most that may be asked come from the initial access token, never
   from the program that registers.
@@ -18,6 +18,7 @@ import msgspec
 
 from foundation.errors import FieldError
 from idp.clients import registration
+from idp.clients.presentation import LINKS
 from idp.models import LOCALES, Client, Profile, Texts
 from idp.protocol.claims import claims_of, in_question
 from idp.protocol.errors import InvalidClientMetadata
@@ -28,7 +29,7 @@ from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorit
 _GIVEN: Final = frozenset(
     {
         *("client_id", "name", "purpose", "organisation", "organisation_name", "scopes"),
-        *("first_party", "resource_server", "resources", "exchange_targets"),
+        *("first_party", "resource_server", "resources", "exchange_targets", "logo"),
     }
 )
 _TYPES: Final[Mapping[str, Any]] = get_type_hints(Client)
@@ -90,7 +91,8 @@ def read(
 def _types(given: Mapping[str, Any]) -> dict[str, FieldError]:
     """By pointer of the member, what does not have the type it must have."""
     found: dict[str, FieldError] = {}
-    members = {**{name: _TYPES[name] for name in OPEN}, "scope": str}
+    texts = ("scope", *(each for name in LINKS for each in (name, *_by_language(name))))
+    members = {**{name: _TYPES[name] for name in OPEN}, **dict.fromkeys(texts, str)}
     for name in members.keys() & given.keys():
         try:
             msgspec.convert(given[name], type=members[name])
@@ -114,6 +116,7 @@ def _described(
     described.setdefault("profile", _profile(described, forbidden))
     ours = PROFILES[described["profile"]].default_algorithm
     described.setdefault("id_token_signed_response_alg", ours)
+    described |= {name: _links(given, name) for name in LINKS}
     scopes = given.get("scope", " ".join(bounds.scopes)).split()
     described.setdefault("claims", [n for n in claims_of(scopes) if n in bounds.claims])
     whole = {
@@ -132,7 +135,9 @@ def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
     """A registered client as RFC 7591 §3.2.1 answers it: everything that was registered."""
     mine = {each.grant_type: each for each in of_client(client, offered)}
     plain = msgspec.json.decode(msgspec.json.encode(client))
-    told = {name: plain[name] for name in OPEN if plain[name] not in (None, "")}
+    told = {name: plain[name] for name in OPEN if plain[name] not in (None, "", {})}
+    for name in LINKS:
+        told |= _told_links(name, told.pop(name, {}))
     for kind in ("id_token", "userinfo", "introspection"):
         if f"{kind}_encrypted_response_alg" in told:
             told[f"{kind}_encrypted_response_enc"] = "A256GCM"
@@ -202,6 +207,23 @@ def _texts(given: Mapping[str, Any], name: str) -> dict[str, str]:
     """One text a language (RFC 7591 §2.2); the bare one fills the gaps."""
     texts = {each: given.get(f"{name}#{each}", given.get(name, "")) for each in LOCALES}
     return {each: text if isinstance(text, str) else "" for each, text in texts.items()}
+
+
+def _links(given: Mapping[str, Any], name: str) -> dict[str, str]:
+    """One address a language, the bare one for those that have none; languages without are left
+    out."""
+    return {language: uri for language, uri in _texts(given, name).items() if uri}
+
+
+def _by_language(name: str) -> tuple[str, ...]:
+    return tuple(f"{name}#{language}" for language in LOCALES)
+
+
+def _told_links(name: str, links: Mapping[str, str]) -> dict[str, str]:
+    """As they were sent: one for all, or one a language."""
+    if len(links) == len(LOCALES) and len(set(links.values())) == 1:
+        return {name: links[LOCALES[0]]}
+    return {f"{name}#{language}": uri for language, uri in links.items()}
 
 
 def _profile(asked: Mapping[str, Any], forbidden: Collection[Profile]) -> Profile:

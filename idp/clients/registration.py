@@ -15,6 +15,7 @@ from foundation.outbound import (
     parse_url,
 )
 from idp.clients.mtls import registered_certificates
+from idp.clients.presentation import link_problems
 from idp.clients.remote_metadata import Vouched
 from idp.models import LOCALES, Client, Profile
 from idp.protocol import encryption
@@ -43,7 +44,7 @@ def checked(
     if isinstance(client, Vouched):
         return client.client
     check(client, offered, forbidden)
-    if client.sector_identifier_uri or client.jwks_uri:
+    if client.sector_identifier_uri or client.jwks_uri or client.logo_uri or client.logo:
         raise InvalidClientMetadata("nobody has looked at the addresses of this registration yet")
     return client
 
@@ -74,7 +75,8 @@ def problems(
        who signs requests has keys that a keyid can name.                 RFC 9421 §3.2
     7. Scopes can be written; their claims are within the purpose; the age of a sign-in that it
        accepts is one.                                                    RFC 6749 §3.3, OIDC §2
-    8. Addresses of its own can be talked to; one sector per name.        RFC 7591 §2, OIDC §8.1
+    8. Addresses of its own can be talked to, links can be followed; one sector per name.
+                                                                          RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     return _key_set(client) or [
@@ -211,7 +213,7 @@ def _subject_name(client: Client) -> list[FieldError]:
 
 
 def _addresses(client: Client) -> list[FieldError]:
-    fields = ("jwks_uri", "sector_identifier_uri", "backchannel_logout_uri")
+    fields = ("jwks_uri", "sector_identifier_uri", "backchannel_logout_uri", "logo_uri")
     problems = [
         FieldError(f"/{field}", "uri", problem)
         for field in fields
@@ -219,6 +221,7 @@ def _addresses(client: Client) -> list[FieldError]:
     ]
     if client.jwks_uri and client.jwks is not None:
         problems.append(FieldError("/jwks_uri", "jwks", "jwks and jwks_uri exclude each other"))
+    problems += link_problems(client)
     readable = [uri for uri in client.redirect_uris if redirect_uri_problem(uri) is None]
     hosts = {urlsplit(uri).hostname or uri for uri in readable}
     if client.subject_type == "pairwise" and len(hosts) > 1 and not client.sector_identifier_uri:

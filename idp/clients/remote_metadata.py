@@ -1,6 +1,6 @@
-"""What a client keeps at addresses of its own: its keys (`jwks_uri`) and its sector.
+"""What a client keeps at addresses of its own: its keys (`jwks_uri`), its sector, its logo.
 
-Both come through `foundation.outbound.client`, which talks to no inside of ours (attack 29), and
+All come through `foundation.outbound.client`, which talks to no inside of ours (attack 29), and
 never inside a transaction.
 
 - A sector document is read once, at registration (OIDC Core §8.1); `Vouched` says that it was.
@@ -30,6 +30,7 @@ from foundation.outbound import (
     Received,
     place_of,
 )
+from idp.clients import presentation
 from idp.models import Client
 from idp.protocol.errors import InvalidClientMetadata
 from keys import InvalidJws
@@ -51,6 +52,7 @@ class Vouched:
     """A client whose addresses were looked at. Only `RemoteMetadata.vouch` makes one."""
 
     client: Client
+    logo: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class RemoteMetadata:
 
         1. The sector document lists every redirect URI.       OIDC Core §8.1, Registration §5
         2. The key set can be reached and is one.              RFC 7591 §2
+        3. The logo is a picture; it is drawn anew.            RFC 7591 §2, §5
         Raises `InvalidClientMetadata`.
         """
         # 1.
@@ -90,7 +93,14 @@ class RemoteMetadata:
                 self._read(client.jwks_uri)
             except OutboundError as problem:
                 raise _refused("jwks_uri", problem.detail) from None
-        return Vouched(client)
+        # 3.
+        if not client.logo_uri:
+            return Vouched(replace(client, logo=""))
+        try:
+            logo = presentation.drawn(self._document(client.logo_uri, presentation.ACCEPTED).body)
+        except OutboundError as problem:
+            raise _refused("logo_uri", problem.detail) from None
+        return Vouched(replace(client, logo=logo.digest), logo.content)
 
     def jwks(self, client: Client, kid: object = None) -> Jwks | None:
         """The client's keys; `kid` is the one that is needed. None when they cannot be had."""
@@ -156,8 +166,8 @@ class RemoteMetadata:
             raise _unusable(f"it is a JWK set of more than {MOST_KEYS} keys", received)
         return {"keys": [jwk for jwk in keys if is_jwk(jwk)]}
 
-    def _document(self, uri: str) -> Received:
-        received = self._outbound.get(uri)
+    def _document(self, uri: str, accept: str = "application/json") -> Received:
+        received = self._outbound.get(uri, accept=accept)
         if received.status != 200:
             raise _unusable("it does not answer with 200", received)
         return received

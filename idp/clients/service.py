@@ -43,6 +43,7 @@ from idp.protocol.errors import (
     ClientNotFound,
     InvalidClient,
     InvalidClientMetadata,
+    LogoNotFound,
 )
 from idp.protocol.grant_types import GrantTypes
 from idp.protocol.profiles import (
@@ -138,12 +139,13 @@ class Clients:
         A client with addresses of its own must be vouched for. Raises `InvalidClientMetadata` or
         `ClientExists`.
         """
+        logo = client.logo if isinstance(client, Vouched) else None
         client = registration.checked(client, self.grant_types, self.forbidden)
         secret, secret_hash = self.new_secret(client)
         now = self._clock()
         try:
             with tx.begin_nested():
-                clients.add_client(tx, client, secret_hash, secret[:12], now)
+                clients.add_client(tx, client, secret_hash, secret[:12], logo, now)
         except IntegrityError as error:
             if not is_unique_violation(error):
                 raise
@@ -178,6 +180,7 @@ class Clients:
         new = registration.checked(vouched, self.grant_types, self.forbidden)
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": clients.client_document(new)}
+        changed["logo"] = vouched.logo if isinstance(vouched, Vouched) else None
         if new.token_endpoint_auth_method != old.token_endpoint_auth_method:
             secret, secret_hash = self.new_secret(new)
             changed |= clients.only_secret(secret_hash, secret[:12])
@@ -233,6 +236,15 @@ class Clients:
         first."""
         with self._database.read() as tx:
             return [self._parse(row) for row in clients.all_client_rows(tx, organisation)]
+
+    def logo(self, client_id: str, digest: str) -> bytes:
+        """The picture of an enabled client, as PNG. Raises `LogoNotFound`, also when it has another
+        one by now."""
+        with self._database.read() as tx:
+            found = clients.logo(tx, client_id, digest)
+        if found is None:
+            raise LogoNotFound("this client has no such logo")
+        return found
 
     def jwks_of(self, client: Client, kid: object = None) -> Mapping[str, Any] | None:
         """The client's own keys. May wait for the network."""

@@ -30,6 +30,7 @@
     ├── InteractionNotFound       410    the pending request is unknown or its time is over
     ├── InteractionElsewhere      403    it was begun in another browser
     ├── ClientNotFound            404
+    ├── LogoNotFound              404
     ├── ClientExists              409
     ├── PersonNotFound            404
     ├── PersonExists              409
@@ -337,6 +338,12 @@ class InvalidClientMetadata(Invalid):
     """RFC 7591 §3.2.2: what a client is registered with contradicts itself or this profile."""
 
     code = "invalid_client_metadata"
+
+
+class LogoNotFound(NotFound):
+    """A client has no logo of this content."""
+
+    code = "logo_not_found"
 
 
 class PersonExists(Conflict):

@@ -11,10 +11,18 @@ from foundation.batching import KEYS, Prepared
 from foundation.database import Tx
 from idp.models import Client, RegisteredClient, clients
 
+_listed: Final = [each for each in clients.c if each.name != "logo"]  # which is large
 _NO_SECOND: Final = {"second_secret_hash": "", "second_secret_prefix": ""}
 
 
-def add_client(tx: Tx, client: Client, secret_hash: str, secret_prefix: str, now: datetime) -> None:
+def add_client(
+    tx: Tx,
+    client: Client,
+    secret_hash: str,
+    secret_prefix: str,
+    logo: bytes | None,
+    now: datetime,
+) -> None:
     """Raises `IntegrityError` when the client_id is taken."""
     tx.execute(
         insert(clients).values(
@@ -24,6 +32,7 @@ def add_client(tx: Tx, client: Client, secret_hash: str, secret_prefix: str, now
             secret_hash=secret_hash,
             secret_prefix=secret_prefix,
             version=1,
+            logo=logo,
             created_at=now,
         )
     )
@@ -36,7 +45,7 @@ def client_rows(tx: Tx, ids: Sequence[str]) -> dict[str, Any]:
 
 def all_client_rows(tx: Tx, organisation: str | None = None) -> list[Row[Any]]:
     """Rows of every client that is not deleted, or of one organisation's; oldest first."""
-    query = select(clients).where(clients.c.deleted_at.is_(None)).order_by(clients.c.created_at)
+    query = select(*_listed).where(clients.c.deleted_at.is_(None)).order_by(clients.c.created_at)
     if organisation is not None:
         query = query.where(clients.c.organisation == organisation)
     return list(tx.execute(query))
@@ -56,8 +65,8 @@ def enable(tx: Tx, client_id: str) -> bool:
 
 
 def delete(tx: Tx, client_id: str, now: datetime) -> None:
-    """Mark a client as gone for ever; its secrets are."""
-    set_client(tx, client_id, disabled_at=now, deleted_at=now, **only_secret("", ""))
+    """Mark a client as gone for ever; its secrets and its picture are."""
+    set_client(tx, client_id, disabled_at=now, deleted_at=now, logo=None, **only_secret("", ""))
 
 
 def only_secret(secret_hash: str, prefix: str) -> dict[str, str]:
@@ -91,6 +100,15 @@ def end_secret(tx: Tx, client_id: str, prefix: str) -> bool:
 def client_document(client: Client) -> str:
     """A client as its column holds it."""
     return msgspec.json.encode(client).decode()
+
+
+def logo(tx: Tx, client_id: str, digest: str) -> bytes | None:
+    """The picture of an enabled client, if it is the one that its metadata name so."""
+    enabled = clients.c.client_id == client_id, clients.c.disabled_at.is_(None)
+    row: Any = tx.execute(select(clients.c.logo, *REGISTRATION).where(*enabled)).first()
+    if row is None or row.logo is None or registered_client(row).client.logo != digest:
+        return None
+    return bytes(row.logo)
 
 
 def set_client(tx: Tx, client_id: str, **values: Any) -> None:

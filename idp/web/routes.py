@@ -48,7 +48,7 @@ from idp.protocol.errors import (
 from idp.protocol.profiles import algorithms
 from idp.protocol.resources import REPEATED
 from idp.service import ConfirmLogout, Idp
-from idp.web import discovery, dynamic_http, endpoints, openapi
+from idp.web import discovery, dynamic_http, endpoints, logos, openapi
 from idp.web.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 
 Parameters = dict[str, str]
@@ -109,6 +109,7 @@ def router(idp: Idp) -> APIRouter:
             openapi_extra=openapi.operation(name),
         )
     dynamic_http.add_routes(routes, idp.registrations)
+    logos.add_route(routes, idp.clients)
     mount(routes, hot_routes(idp))
     return routes
 

@@ -64,7 +64,7 @@ def provider(database, keys, ledger, clock):
     idp.close()
 
 
-@pytest.mark.parametrize("field", ["jwks_uri", "sector_identifier_uri"])
+@pytest.mark.parametrize("field", ["jwks_uri", "sector_identifier_uri", "logo_uri"])
 @pytest.mark.parametrize("url", [*INSIDE, *NO_ADDRESS])
 def test_29_no_registered_address_leads_inside(provider: Idp, field: str, url: str):
     with pytest.raises(InvalidClientMetadata) as refused:

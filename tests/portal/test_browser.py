@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from certificates.rules import REASONS, State
+from foundation.actor import SYSTEM
+from idp.clients.presentation import drawn
+from idp.clients.remote_metadata import Vouched
 from server.assembly import Installation
 from server.sandbox import seeds
 from tests.portal.conftest import Licence, issue, permit_fields
@@ -354,6 +358,79 @@ def pages_of_a_sign_in(page: Page) -> Iterator[Page]:
     yield page
     begin(page, "refused", redirect_uri="https://elsewhere.test/")
     yield page
+
+
+@pytest.fixture(scope="module")
+def presented(live: Installation) -> str:
+    """A service with a picture and rules of its own, that asks for much."""
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 160), "#1b684d").save(picture, "PNG")
+    logo = drawn(picture.getvalue())
+    links = {each: f"https://shili.example/{each}" for each in ("zh-Hans", "zh-Hant", "en")}
+    client = replace(
+        seeds.SERVICES,
+        client_id="presented",
+        scopes=("openid", "profile", "email", "phone", "identity"),
+        claims=("name", "preferred_username", "locale", "email", "phone_number", "id_number"),
+        logo_uri="https://shili.example/logo.png",
+        logo=logo.digest,
+        policy_uri={each: f"{uri}/privacy" for each, uri in links.items()},
+        tos_uri=links,
+    )
+    with live.database.write() as tx:
+        live.idp.clients.register(tx, Vouched(client, logo.content), by=SYSTEM)
+    return client.client_id
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize(
+    ("locale", "words", "path"),
+    [
+        ("en", "Terms of use (their page)", "en"),
+        ("zh-CN", "使用条款（打开对方网页）", "zh-Hans"),
+        ("zh-TW", "使用條款（開啟對方網頁）", "zh-Hant"),
+    ],
+)
+def test_consent_shows_the_picture_and_the_rules_of_who_asks(
+    window: Open,
+    presented: str,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+    locale: str,
+    words: str,
+    path: str,
+):
+    options = {
+        "color_scheme": scheme,
+        "locale": locale,
+        "viewport": {"width": width, "height": 800},
+    }
+    page = window(**options)
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text))
+    begin(page, "presented", client_id=presented, scope="openid profile email phone identity")
+    page.fill("#username", "long")
+    page.fill("#password", seeds.PASSWORD)
+    page.press("#password", "Enter")
+    page.wait_for_url("**/consent/**")
+
+    logo = page.locator("main img")
+    expect(logo).to_be_visible()
+    assert logo.evaluate("it => it.complete && it.naturalWidth") == 256
+    link = page.get_by_role("link", name=words)
+    assert link.get_attribute("href") == f"https://shili.example/{path}"
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    assert page.locator('input[name="claim"]').count() == 6
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert refused == [], "the policy of our pages lets the picture in"
+    page.screenshot(path=tmp_path / "consent.png", full_page=True)
+    with_axe = window(**options, bypass_csp=True)
+    begin(with_axe, "axe", client_id=presented, scope="openid profile email")
+    fill_in(with_axe, "long")
+    with_axe.wait_for_url("**/consent/**")
+    assert _violations(with_axe) == {}
 
 
 def refused_form(page: Page) -> None:
