@@ -39,6 +39,7 @@ from idp.models import Client, Person, Profile, Session
 from idp.protocol.claims import (
     CLAIMS,
 )
+from idp.protocol.profiles import weakenings_told
 from idp.service import (
     ConfirmLogout,
     ConsentGiven,
@@ -85,4 +86,5 @@ __all__ = [
     "Session",
     "new_browser_id",
     "render",
+    "weakenings_told",
 ]

@@ -172,6 +172,13 @@ def weakenings(row: Rules) -> tuple[Weakening, ...]:
     return tuple(each for each in WEAKENINGS if each.of(row))
 
 
+def weakenings_told(client: Client) -> tuple[str, ...]:
+    """The codes of `weakenings` that the consent page lists; none where the row is not so weak that
+    people are told."""
+    row = rules_of(client)
+    return tuple(each.code for each in weakenings(row)) if row.told_to_people else ()
+
+
 def algorithms(forbidden: Collection[Profile] = ()) -> tuple[str, ...]:
     """Every algorithm of the rows that are not forbidden, for metadata."""
     rows = [row for name, row in PROFILES.items() if name not in forbidden]

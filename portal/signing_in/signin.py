@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
-from idp import Authenticated, Challenge, Choose, Decision, Denied, Interaction
+from idp import Authenticated, Challenge, Choose, Decision, Denied, Interaction, weakenings_told
 from idp import render as render_decision
 from portal.frame import forms, problems
 from portal.frame.errors import SignInNeeded
@@ -262,6 +262,7 @@ def _consent(context: PageContext, request: Request, interaction: Interaction) -
         action=f"/consent/{interaction.id}",
         client=interaction.client,
         claims=claims,
+        weakenings=weakenings_told(interaction.client),
     )
 
 

@@ -9,7 +9,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from foundation.actor import SYSTEM
-from portal.frame.language import CODES
+from idp.protocol.profiles import WEAKENINGS
+from portal.frame.language import CODES, Languages
+from server.assembly import Installation
 from server.sandbox import seeds
 from tests.portal.conftest import Browse, sign_in
 from tests.portal.surfer import Page, Surfer, query
@@ -432,3 +434,31 @@ def test_a_pop_up_is_not_parted_from_its_opener_on_the_way_nor_by_an_error(brows
     answer = browse().get(path).answer
     assert answer.headers["cross-origin-opener-policy"] == "unsafe-none"
     assert browse().get("/verify").answer.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("language", ["zh-Hans", "zh-Hant", "en"])
+def test_consent_tells_what_an_older_way_of_connecting_gives_up(
+    house: Installation, browse: Browse, language: str
+):
+    client = replace(
+        seeds.SERVICES,
+        client_id=f"old-portal-{language.lower()}",
+        profile="basic",
+        token_endpoint_auth_method="client_secret_basic",
+        jwks=None,
+        dpop_bound_access_tokens=False,
+    )
+    house.idp.clients.add(client, by=SYSTEM)
+    told = Languages.read().get(language)
+    assert told is not None
+    older = told.say("consent.connection_older")
+
+    surfer, other = browse(language=language), browse(language=language)
+
+    page = enter(surfer, authorize(surfer, "old", client_id=client.client_id))
+    usual = enter(other, authorize(other, "usual"))
+
+    assert older in page.text
+    for each in WEAKENINGS:
+        assert told.say(f"weakening.{each.code}") in page.text, each.code
+    assert older not in usual.text
