@@ -23,7 +23,8 @@ from idp.models import LOCALES, Client, Profile, Texts
 from idp.protocol.claims import claims_of, in_question
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client, response_types
-from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorithm
+from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorithm, rules_of
+from idp.protocol.syntax import redirect_uri_problem
 
 # Decided by the initial access token, or by an officer only: never by the program itself.
 _GIVEN: Final = frozenset(
@@ -165,11 +166,12 @@ def _flow(given: Mapping[str, Any], known: tuple[str, ...]) -> list[FieldError]:
 
 def _algorithms(given: Mapping[str, Any], client: Client) -> list[FieldError]:
     """Of members that are not kept: they say what is so anyway, or are refused."""
-    known = {**ALGORITHMS, "introspection_signed_response_alg": (response_algorithm(client),)}
+    ours = tuple(each for each in rules_of(client).algorithms if each == response_algorithm(client))
+    known = {**ALGORITHMS, "introspection_signed_response_alg": ours}
     return [
         FieldError(f"/{name}", "algorithm", f"must be {' or '.join(values)}")
         for name, values in known.items()
-        if given.get(name, values[0]) not in values
+        if name in given and values and given[name] not in values
     ]
 
 
@@ -199,7 +201,8 @@ def _name(given: Mapping[str, Any], bounds: Bounds) -> dict[str, str]:
     names = _texts(given, "client_name")
     if any(names.values()):
         return names
-    host = urlsplit("".join(given.get("redirect_uris", ())[:1])).hostname
+    readable = [each for each in given.get("redirect_uris", ()) if not redirect_uri_problem(each)]
+    host = urlsplit("".join(readable[:1])).hostname
     return dict.fromkeys(LOCALES, host or bounds.organisation_name)
 
 

@@ -6,6 +6,7 @@ is a client that obeys.
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -79,7 +80,10 @@ def problems(
                                                                           RFC 7591 §2, OIDC §8.1
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
-    return _key_set(client) or [
+    if unusable := _key_set(client):
+        others = problems(replace(client, jwks=None), offered, forbidden)
+        return unusable + [each for each in others if each.pointer != "/jwks"]
+    return [
         *_identity(client),
         *_redirects(client, offered),
         *_grants(client, offered),
@@ -168,7 +172,7 @@ def _algorithms(client: Client) -> list[FieldError]:
         for field in ("id_token_signed_response_alg", "token_endpoint_auth_signing_alg")
         if getattr(client, field) not in ("", *known)
     ]
-    if client.userinfo_signed_response_alg not in ("", ours):
+    if ours in known and client.userinfo_signed_response_alg not in ("", ours):
         said = f"must be {ours}, which signs the client's ID tokens too"
         found.append(FieldError("/userinfo_signed_response_alg", "algorithm", said))
     return found

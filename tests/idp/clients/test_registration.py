@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -120,6 +121,119 @@ def test_a_program_with_a_key_gets_the_strict_profile(registrar: Registrar, toke
     assert "client_secret" not in response.json()
 
 
+EC = {"keys": [public_jwk(ec.generate_private_key(ec.SECP256R1()), "k")]}
+RSA = {"keys": [{"kty": "RSA", "kid": "k", "e": "AQAB", "n": "1" * 342 + "w"}]}
+BY_KEY = {"token_endpoint_auth_method": "private_key_jwt"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "profile", "algorithm"),
+    [
+        ({}, "basic", "RS256"),
+        ({"token_endpoint_auth_method": "client_secret_post"}, "basic", "RS256"),
+        ({"id_token_signed_response_alg": "RS256"}, "basic", "RS256"),
+        ({"id_token_signed_response_alg": "ES256"}, "basic", "ES256"),
+        ({"profile": "standard"}, "standard", "ES256"),
+        ({**BY_KEY, "jwks": EC}, "standard", "ES256"),
+        ({**BY_KEY, "jwks": EC, "id_token_signed_response_alg": "PS256"}, "standard", "PS256"),
+        ({**BY_KEY, "jwks": EC, "id_token_signed_response_alg": "RS256"}, "basic", "RS256"),
+        ({**BY_KEY, "jwks": EC, "profile": "basic"}, "basic", "RS256"),
+        ({**BY_KEY, "jwks": EC, "dpop_bound_access_tokens": True}, "standard", "ES256"),
+        ({**BY_KEY, "jwks": RSA}, "basic", "RS256"),
+        (
+            {**BY_KEY, "jwks": {"keys": [{**RSA["keys"][0], "alg": "PS256"}]}},
+            *("standard", "ES256"),
+        ),
+        ({**BY_KEY, "jwks": EC, "token_endpoint_auth_signing_alg": "ES256"}, "standard", "ES256"),
+        ({"token_endpoint_auth_method": "none"}, "public", "ES256"),
+    ],
+)
+def test_who_names_no_profile_gets_the_one_under_which_what_it_asks_works(
+    registrar: Registrar, token: str, asked, profile: str, algorithm: str
+):
+    response = registrar.register(token, **asked)
+
+    assert response.status_code == 201, response.text
+    told = response.json()
+    assert (told["profile"], told["id_token_signed_response_alg"]) == (profile, algorithm)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong"),
+    [
+        ({}, None),
+        ({**BY_KEY, "jwks": EC}, None),
+        ({"profile": "basic"}, "profile"),
+        ({"id_token_signed_response_alg": "RS256"}, "id_token_signed_response_alg"),
+    ],
+)
+def test_where_basic_is_forbidden_what_does_not_need_it_is_standard(asked, wrong):
+    read = partial(metadata.read, {**DOCUMENT, **asked}, "dyn-x-1", BOUNDS, GRANTS, ("basic",))
+
+    if wrong is None:
+        assert read().profile == "standard"
+        return
+    with pytest.raises(InvalidClientMetadata) as refused:
+        read()
+    assert [each.pointer for each in refused.value.errors] == [f"/{wrong}"]
+    assert "standard" in refused.value.errors[0].detail
+
+
+def test_a_program_without_a_name_is_told_by_its_host(registrar: Registrar, token: str):
+    document = {"redirect_uris": [REDIRECT_URI]}
+
+    told = registrar.send("POST", "/oauth/register", token, document).json()
+
+    names = {told[f"client_name#{each}"] for each in ("zh-Hans", "zh-Hant", "en")}
+    assert names == {"food.example.gov.cn"}
+
+
+@pytest.mark.parametrize("uri", ["https://[::1", "https://a b/", "//", "cn.gov.example:/back"])
+def test_an_address_that_has_no_host_gives_no_name(uri: str):
+    with suppress(InvalidClientMetadata):
+        made = metadata.read({"redirect_uris": [uri]}, "dyn-x-1", BOUNDS, GRANTS)
+        assert made.name["en"] == BOUNDS.organisation_name
+
+
+def test_everything_that_is_wrong_is_told_at_once_with_what_would_do(registrar, token: str):
+    response = registrar.register(
+        token,
+        redirect_uris=["https://a.example/#x", REDIRECT_URI],
+        response_types=["token"],
+        grant_types=7,
+        scope="openid verifications",
+        claims=["id_number"],
+        profile="standard",
+        token_endpoint_auth_method="none",
+        token_endpoint_auth_signing_alg="RS256",
+        id_token_signed_response_alg="HS256",
+        userinfo_encrypted_response_enc="A128CBC-HS256",
+        backchannel_logout_uri="http://10.0.0.1/",
+        jwks={"keys": "x"},
+    )
+
+    assert response.status_code == 400
+    told = {each["pointer"]: each for each in response.json()["errors"]}
+    assert told.keys() >= {
+        *("/redirect_uris/0", "/response_types", "/grant_types", "/scope", "/claims", "/jwks"),
+        *("/token_endpoint_auth_method", "/token_endpoint_auth_signing_alg"),
+        *("/id_token_signed_response_alg", "/userinfo_encrypted_response_enc"),
+        "/backchannel_logout_uri",
+    }
+    assert all(each["code"] and each["detail"] for each in told.values())
+    assert all(pointer in response.json()["error_description"] for pointer in told)
+    for pointer, would_do in (
+        ("/response_types", "code"),
+        ("/scope", "openid profile offline_access"),
+        ("/claims", "name preferred_username locale"),
+        ("/token_endpoint_auth_method", "client_secret_basic"),
+        ("/id_token_signed_response_alg", "ES256, PS256, EdDSA"),
+        ("/userinfo_encrypted_response_enc", "A256GCM"),
+        ("/backchannel_logout_uri", "https"),
+    ):
+        assert would_do in told[pointer]["detail"], pointer
+
+
 def test_what_is_not_known_is_ignored(registrar: Registrar, token: str):
     response = registrar.register(token, software_id="x", contacts=["a@b.example"], logo_uri=None)
 
@@ -176,6 +290,8 @@ def test_a_refused_registration_spends_nothing(world: World, registrar: Registra
             {"profile": "standard", "id_token_signed_response_alg": "RS256"},
             "invalid_client_metadata",
         ),
+        ({"introspection_signed_response_alg": "ES256"}, "invalid_client_metadata"),
+        ({"userinfo_signed_response_alg": "ES256"}, "invalid_client_metadata"),
         ({"id_token_encrypted_response_alg": "RSA1_5"}, "invalid_client_metadata"),
         ({"backchannel_logout_uri": "http://10.0.0.1/"}, "invalid_client_metadata"),
         ({"client_name": None}, "invalid_client_metadata"),  # a name in one language only
