@@ -290,3 +290,13 @@ def test_where_it_is_forbidden_rs256_is_not_told(strict: World):
     named = {name: value for name, value in told.items() if "signing_alg_values" in name}
     assert named
     assert not [name for name, value in named.items() if "RS256" in value]
+
+
+def test_its_key_is_there_from_the_first_start_unless_it_is_forbidden(idp: Idp, forbidding: Idp):
+    forbidding.found()
+    assert forbidding.keys.jwks("idp.tokens.rs256") == {"keys": []}
+
+    idp.found()
+
+    [key] = idp.keys.jwks("idp.tokens.rs256")["keys"]
+    assert (key["kty"], key["alg"], key["use"]) == ("RSA", "RS256", "sig")

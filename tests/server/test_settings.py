@@ -97,3 +97,11 @@ def test_the_database_password_comes_from_its_file(tmp_path: Path) -> None:
     )
 
     assert settings.database == "postgresql+psycopg://yinzheng:s3cret%2F%40@db/yinzheng"
+
+
+def test_an_operator_forbids_a_profile_by_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().forbidden_profiles == ()
+
+    monkeypatch.setenv("YINZHENG_ALLOW_BASIC_PROFILE", "false")
+
+    assert load().forbidden_profiles == ("basic",)

@@ -23,6 +23,7 @@ from keys.custody.backends.software import SoftwareBackend
 from keys.custody.socket_service import KeyService, SocketServer
 from keys.custody.store import active_key
 from keys.encoding.algorithms import ALGORITHMS, ES256
+from keys.encoding.jose import verify_compact
 from keys.errors import (
     KeyDamaged,
     KeyMayNotSign,
@@ -356,3 +357,14 @@ def test_a_key_past_its_day_is_refused_by_the_service(web: Keys, sqlite_database
 
     with pytest.raises(KeyMayNotSign):
         web.sign("certificates.qr", b"message")
+
+
+def test_keys_for_rs256_turn_over_in_the_service_and_keep_their_size(web: Keys) -> None:
+    use = "idp.tokens.rs256"
+    keys = [web.ensure(use, "RS256"), web.rotate(use, at_once=True)]
+
+    token = web.jws(use, {"sub": "citizen"}, typ="JWT")
+
+    assert verify_compact(token, typ="JWT", key_for=web.trusted(use)).claims
+    assert {key.algorithm for key in keys} == {"RS256"}
+    assert {key.public_key.key_size for key in keys} == {2048}

@@ -315,3 +315,19 @@ def test_an_address_of_no_key_store_is_refused(uri: str, why: str) -> None:
 
 def test_the_software_store_is_chosen_by_its_scheme() -> None:
     assert open_backend("software:", bytes(32)).scheme == "software"
+
+
+@in_softhsm
+def test_keys_for_rs256_turn_over_in_the_module_and_keep_their_size(keys: Keys) -> None:
+    use = "idp.tokens.rs256"
+    first = keys.ensure(use, "RS256")
+    before = keys.jws(use, {"sub": "citizen"}, typ="JWT")
+    second = keys.rotate(use, at_once=True)
+
+    after = keys.jws(use, {"sub": "citizen"}, typ="JWT")
+
+    for token in (before, after):
+        assert verify_compact(token, typ="JWT", key_for=keys.trusted(use)).claims
+    assert first.kid != second.kid
+    assert {key["alg"] for key in keys.jwks(use)["keys"]} == {"RS256"}
+    assert {key.public_key.key_size for key in (first, second)} == {2048}
