@@ -281,7 +281,8 @@ class Clients:
             raise InvalidClient(FAILED)
         method = registered.client.token_endpoint_auth_method
         by_certificate = method in CERTIFICATE_METHODS and credentials.method == "none"
-        if credentials.method not in _methods(registered.client) and not by_certificate:
+        usual = method == credentials.method
+        if not (usual or by_certificate or _either(registered.client, credentials.method)):
             raise InvalidClient(FAILED)
         # 3.
         if by_certificate:
@@ -359,11 +360,10 @@ class Clients:
         self._ledger.append(tx, Entry(kind=kind, actor=by, at=now, details=details))
 
 
-def _methods(client: Client) -> tuple[AuthMethod, ...]:
-    """How the client may send what proves it."""
-    method = client.token_endpoint_auth_method
-    either = method in SECRET_METHODS and rules_of(client).either_secret_method
-    return SECRET_METHODS if either else (method,)
+def _either(client: Client, used: AuthMethod) -> bool:
+    """Whether the client may send its secret in the other of the two places."""
+    both = client.token_endpoint_auth_method in SECRET_METHODS and used in SECRET_METHODS
+    return both and rules_of(client).either_secret_method
 
 
 def _forbidden(client: Client) -> str:
