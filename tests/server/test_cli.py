@@ -72,7 +72,7 @@ def test_doctor_shows_settings_without_secrets_and_says_what_works(tmp_path: Pat
 
     assert done.returncode == 0, done.stderr
     assert "database                 ok" in done.stdout
-    for name in ("access token", "ID token", "receipt"):
+    for name in ("access token", "ID token by ES256", "ID token by RS256", "receipt"):
         assert f"{name:24} ok" in done.stdout
     assert "sqlite://…" in done.stdout
 
