@@ -41,6 +41,7 @@ class Rules:
     the form, whichever of the two was registered. `token_endpoint_as_audience` and
     `audience_as_list`: what `aud` of a client assertion may be beside the issuer as a string;
     `longest_assertion`: how far ahead its `exp` may be.
+    `rotates_refresh_tokens`: each use of one makes the next.
     `told_to_people`: the consent page lists what the row weakens.
     """
 
@@ -57,6 +58,7 @@ class Rules:
     audience_as_list: bool = False
     longest_assertion: timedelta = timedelta(minutes=10)
     told_to_people: bool = False
+    rotates_refresh_tokens: bool = True  # RFC 9700 §2.2.2
 
 
 PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
@@ -67,6 +69,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             sender_constrained=True,  # §5.3.2.1 no. 4, 5
             may_rely_on_nonce=False,  # §5.3.2.2 no. 5
             response_modes=("query",),
+            rotates_refresh_tokens=False,  # §5.3.2.1 no. 9
         ),
         "standard": Rules(
             auth_methods=(*SECRET_METHODS, "private_key_jwt"),

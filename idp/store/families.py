@@ -112,6 +112,11 @@ def rotate(tx: Tx, ids: Collection[str], now: datetime) -> None:
     _rotate(tx, ids, now=now)
 
 
+def touch(tx: Tx, ids: Collection[str], now: datetime) -> None:
+    """Tokens of these families were issued again; their live refresh token stays."""
+    _touch(tx, ids, now=now)
+
+
 def clients_of_session(tx: Tx, sid: str) -> list[str]:
     """Every client that a session signed in to, whatever became of the tokens."""
     table = token_families
@@ -231,4 +236,5 @@ _authorize = Prepared(_these.values(authorization=bindparam("document")))
 _rotate = Prepared(
     _these.values(issued_at=bindparam("now"), refresh_number=token_families.c.refresh_number + 1)
 )
+_touch = Prepared(_these.values(issued_at=bindparam("now")))
 _revoked = Prepared(select(revocations.c.id).where(revocations.c.id.in_(KEYS)))

@@ -1,10 +1,11 @@
-"""A refresh token becomes a new one (RFC 6749 §6, RFC 9700 §4.14.2): rotation with a short memory.
+"""A refresh token gets new tokens (RFC 6749 §6, RFC 9700 §4.14.2): rotation with a short memory.
 
 - A family's refresh tokens are numbered. Each is derived by HMAC from its number and the hash of
   the family's code, under a key of this service; only the number of the live one is stored. Who has
   the database or the key alone can make none, and a token that we never gave out ends nothing.
-- Every use rotates. A client whose answer got lost on the way asks again within `GRACE` and
-  receives the *same* successor.
+- Where the client's profile rotates, every use does. A client whose answer got lost on the way asks
+  again within `GRACE` and receives the *same* successor. Under `fapi2` nothing rotates: the token
+  is bound to the client, and a lost answer costs nobody their sign-in (FAPI 2.0 §5.3.2.1 no. 9).
 - The same token after the grace, or after its successor was used, means that two parties hold it:
   the family ends, and the person can see it.
 - Scopes and resources can only shrink (RFC 6749 §6).
@@ -24,6 +25,7 @@ from idp.protocol import resources, scopes
 from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from idp.protocol.grant_types import GrantTypes, of_client
+from idp.protocol.profiles import rules_of
 from idp.protocol.syntax import parameter
 from idp.store import families
 from idp.token.grants.grant_type import GrantType, NotRedeemed
@@ -53,6 +55,7 @@ class RefreshVerdict(StrEnum):
     """What `judge` can find; the text is the error description."""
 
     ROTATE = "rotate"
+    KEEP = "keep"
     REPEAT = "repeat"
     REUSED = "the refresh token was used before; every token of this sign-in has been revoked"
     UNKNOWN = "the refresh token is unknown, expired or revoked"
@@ -110,7 +113,8 @@ def judge(request: RefreshRequest, family: Family | None, number: int) -> Refres
     1. It is a token of a family that lives.
     2. It belongs to this client (RFC 6749 §6), and to the key of this proof (RFC 9449 §5).
     3. Scope and resource stay within what was granted.
-    4. The live one: rotate. The one before it, a moment ago: repeat. Any older: reuse.
+    4. The live one: rotate, or keep it where nothing rotates. The one before it, a moment ago:
+       repeat. Any older: reuse.
     """
     if family is None or not 0 < number <= family.refresh_number:
         return RefreshVerdict.UNKNOWN
@@ -130,7 +134,10 @@ def judge(request: RefreshRequest, family: Family | None, number: int) -> Refres
         return RefreshVerdict.SCOPE
     if not resources.granted(request.resources, request.client, granted):
         return RefreshVerdict.TARGET
-    return RefreshVerdict.ROTATE if live else RefreshVerdict.REPEAT
+    if not live:
+        return RefreshVerdict.REPEAT
+    rotates = rules_of(request.client).rotates_refresh_tokens
+    return RefreshVerdict.ROTATE if rotates else RefreshVerdict.KEEP
 
 
 def _lost_answer(request: RefreshRequest, family: Family, number: int) -> bool:
@@ -181,12 +188,14 @@ class RefreshToken(GrantType[RefreshRequest]):
         stored = families.families(tx, {request.family for request in requests}, lock=True)
         results: list[Grant | NotRedeemed] = []
         rotating: set[str] = set()
+        kept: set[str] = set()
         ending: set[str] = set()
         for request in requests:
             family = stored.get(request.family)
             verdict = judge(request, family, number_of(cipher, family, request.token))
             if family is None or verdict not in (
                 RefreshVerdict.ROTATE,
+                RefreshVerdict.KEEP,
                 RefreshVerdict.REPEAT,
                 RefreshVerdict.REUSED,
             ):
@@ -198,7 +207,12 @@ class RefreshToken(GrantType[RefreshRequest]):
                 results.append(_refreshed(cipher, request, family, verdict))
                 if verdict is RefreshVerdict.ROTATE:
                     rotating.add(family.id)
-        families.rotate(tx, rotating, now)
+                elif verdict is RefreshVerdict.KEEP:
+                    kept.add(family.id)
+        if rotating:
+            families.rotate(tx, rotating, now)
+        if kept:
+            families.touch(tx, kept, now)
         families.revoke_families(
             self._database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
         )
