@@ -29,6 +29,7 @@ from idp.protocol.errors import AuthorizationError, InvalidRequest
 from idp.protocol.messages import PushResponse
 from idp.store import pushed
 from idp.store.digests import sha256
+from idp.token import dpop
 from idp.token.dpop import DpopProof
 from idp.token.sender_constraint import SenderConstraints
 from ledger import Entry, Ledger
@@ -81,6 +82,7 @@ class PushedRequests:
         client = await self._clients.authenticate(request, form)
         if proof is not None:
             await self._senders.spend(proof)
+            dpop.refuse_early(proof, client, self._clock())
         # 2.
         if form.get("request_uri"):
             raise InvalidRequest("request_uri cannot be pushed")

@@ -32,7 +32,9 @@ def read(
     1. A JWS by one of the client's own keys, of a type that is no other kind of token.  §6.2, §10.8
     2. iss and client_id are the client; aud names us; there is no sub that could make it
        a client assertion.                                            §4, §10.8, RFC 9700 §4.15
-    3. exp is ahead, at most an hour after nbf or now; nbf and iat have come.            §4
+    3. exp is ahead, at most an hour after nbf or now; nbf and iat have come. Both are there where
+       the client's profile is strict; in OpenID Connect Core neither need be.
+                                                        §4, FAPI Message Signing §5.3.1
     4. There is no object within the object.                                             §4
     """
     # 1.
@@ -49,6 +51,8 @@ def read(
     if "sub" in claims:
         raise _refused("a request object has no sub")
     # 3.
+    if rules_of(client).strict_dates and not {"nbf", "exp"} <= claims.keys():
+        raise _refused("the request object must say nbf and exp")
     _check_times(claims, now)
     # 4.
     if "request" in claims or "request_uri" in claims:
@@ -78,9 +82,11 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
         given: Any = claims.get(name, 0)
         if not is_time(given) or given > seconds + leeway:
             raise _refused(f"{name} of the request object is in the future")
-    exp, start = claims.get("exp"), claims.get("nbf", seconds)
+    if "exp" not in claims:
+        return
+    exp, start = claims["exp"], claims.get("nbf", seconds)
     if not is_time(exp) or exp <= seconds:
-        raise _refused("the request object has no exp, or has expired")
+        raise _refused("the request object has expired, or its exp is not a time")
     if exp - start > LONGEST_LIFE.total_seconds():
         raise _refused("the request object may live for an hour at most")
 

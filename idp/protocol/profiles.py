@@ -42,6 +42,7 @@ class Rules:
     `audience_as_list`: what `aud` of a client assertion may be beside the issuer as a string;
     `longest_assertion`: how far ahead its `exp` may be.
     `rotates_refresh_tokens`: each use of one makes the next.
+    `strict_dates`: a signed request says nbf and exp, and no proof is dated far ahead of our clock.
     `told_to_people`: the consent page lists what the row weakens.
     """
 
@@ -59,6 +60,7 @@ class Rules:
     longest_assertion: timedelta = timedelta(minutes=10)
     told_to_people: bool = False
     rotates_refresh_tokens: bool = True  # RFC 9700 §2.2.2
+    strict_dates: bool = False
 
 
 PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
@@ -70,6 +72,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             may_rely_on_nonce=False,  # §5.3.2.2 no. 5
             response_modes=("query",),
             rotates_refresh_tokens=False,  # §5.3.2.1 no. 9
+            strict_dates=True,  # §5.3.2.1; Message Signing §5.3.1
         ),
         "standard": Rules(
             auth_methods=(*SECRET_METHODS, "private_key_jwt"),

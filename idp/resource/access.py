@@ -100,11 +100,12 @@ class TokenReader:
         scheme, text = access_token(request.headers)
         token = self._tokens.verify_access_token(text, audience=audience, now=self._clock())
         # 3.
-        await self._senders.check(request, scheme, text, token.binding)
+        proof = await self._senders.check(request, scheme, text, token.binding)
         # 4.
         authorized = await self.standing(token)
         if authorized is None:
             raise InvalidToken("the access token has been revoked")
+        self._senders.refuse_early(proof, authorized.client)
         # 5.
         if authorized.client.require_signed_requests:
             signed_by = await self._signed.check(request, authorized.client)

@@ -4,10 +4,10 @@ Pure decisions. `check_proof` reads a proof and answers whose key it is; whether
 before is the database's word (`sender_constraint.SenderConstraints`), because several processes
 answer.
 
-- Every proof carries one of our nonces (§8, §9): a proof cannot be made in advance, and a clock
-  that runs a little wrong does no harm. Nonces are computed, not stored, so every process knows
-  them, and a restart forgets none.
-- A proof is accepted for a minute and remembered for longer than it could be accepted (attack 22).
+- Every proof carries one of our nonces (§8, §9): a proof cannot be made in advance, and its age is
+  the nonce's, by our own clock; that of a phone may be hours wrong (§4.3 no. 11). Nonces are
+  computed, not stored, so every process knows them, and a restart forgets none.
+- A proof is accepted as long as its nonce and remembered for longer than that (attack 22).
 """
 
 import hashlib
@@ -20,8 +20,9 @@ from urllib.parse import unquote, urlsplit
 
 from foundation.canonical import b64url
 from foundation.encryption import FieldCipher
+from idp.models import Client
 from idp.protocol.errors import InvalidDpopProof, UseDpopNonce
-from idp.protocol.profiles import SIGNING_ALGORITHMS
+from idp.protocol.profiles import SIGNING_ALGORITHMS, rules_of
 from keys import (
     InvalidJws,
     MalformedJwk,
@@ -29,8 +30,8 @@ from keys import (
 from keys.encoding.jose import VerificationKey, verification_key, verify_compact
 
 PROOF_TYPE: Final = "dpop+jwt"
-PROOF_LIFETIME: Final = timedelta(seconds=60)
-LEEWAY: Final = timedelta(seconds=10)  # FAPI 2.0 §5.3.2.1: up to 10 s ahead must be accepted
+LEEWAY: Final = timedelta(seconds=10)  # between the clocks of our own processes
+FARTHEST_AHEAD: Final = timedelta(seconds=60)  # FAPI 2.0 §5.3.2.1: more must be rejected
 NONCE_PERIOD: Final = timedelta(minutes=2)
 LONGEST_PROOF: Final = 4096
 _PORTS: Final = {"http": 80, "https": 443}
@@ -39,11 +40,12 @@ _PORTS: Final = {"http": 80, "https": 443}
 @dataclass(frozen=True, slots=True)
 class DpopProof:
     """A proof that holds. `jkt` is the thumbprint of its key (RFC 7638), what tokens are bound to;
-    `until` is when its `jti` may be forgotten.
+    `issued_at` is the time by its sender's clock, `until` when its `jti` may be forgotten.
     """
 
     jkt: str
     jti: str
+    issued_at: datetime
     until: datetime
 
 
@@ -59,14 +61,15 @@ class Nonces:
         """The nonce to hand out now."""
         return self._of(int(now.timestamp() // NONCE_PERIOD.total_seconds()))
 
-    def good(self, nonce: str, now: datetime) -> bool:
-        """Whether `nonce` is of the present stretch of time or the one before; constant time."""
-        offered = nonce.encode()
+    def last_moment(self, nonce: object, now: datetime) -> datetime | None:
+        """Until when `nonce` is good: one of the present stretch of time or the one before, None
+        for any other; constant time."""
+        offered = nonce.encode() if isinstance(nonce, str) else b""
         stretch = int(now.timestamp() // NONCE_PERIOD.total_seconds())
-        return any(
-            secrets.compare_digest(offered, self._of(each).encode())
-            for each in (stretch, stretch - 1)
-        )
+        for each in (stretch, stretch - 1):
+            if secrets.compare_digest(offered, self._of(each).encode()):
+                return datetime.fromtimestamp((each + 2) * NONCE_PERIOD.total_seconds(), UTC)
+        return None
 
     def _of(self, stretch: int) -> str:
         return self._cipher.blind_index(str(stretch), "dpop nonce")[:32]
@@ -89,7 +92,9 @@ def check_proof(
      8. htm is the method.
      9. htu is the address, without query and fragment; one of `urls`, where there are several.
     10. nonce is one of ours.                      else use_dpop_nonce, §8
-    11. iat is recent; jti is there, so that a proof can be told from its copy (§11.1).
+    11. iat is a time, and how old the proof is, is told by the nonce ("the creation time of the
+        JWT, as determined by either the iat claim or a server managed timestamp via the nonce
+        claim"); jti is there, so that a proof can be told from its copy (§11.1).
     12. ath names the access token that comes along.
     Raises `InvalidDpopProof` or `UseDpopNonce`.
     """
@@ -107,18 +112,25 @@ def check_proof(
     if not any(same_url(claims.get("htu"), url) for url in urls):
         raise InvalidDpopProof(f"htu of the DPoP proof is not {urls[0]}")
     # 10.
-    nonce = claims.get("nonce")
-    if not isinstance(nonce, str) or not nonces.good(nonce, now):
+    last_moment = nonces.last_moment(claims.get("nonce"), now)
+    if last_moment is None:
         raise UseDpopNonce("the DPoP proof needs the nonce of this answer's DPoP-Nonce header")
     # 11.
-    issued_at = _recent(claims, now)
+    issued_at = _issued_at(claims)
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 1 <= len(jti) <= 256:
         raise InvalidDpopProof("the DPoP proof needs a jti")
     # 12.
     if access_token and claims.get("ath") != token_hash(access_token):
         raise InvalidDpopProof("ath of the DPoP proof is not the hash of this access token")
-    return DpopProof(verified.key.thumbprint, jti, issued_at + PROOF_LIFETIME + 2 * LEEWAY)
+    return DpopProof(verified.key.thumbprint, jti, issued_at, last_moment + 2 * LEEWAY)
+
+
+def refuse_early(proof: DpopProof, client: Client, now: datetime) -> None:
+    """FAPI 2.0 §5.3.2.1: a JWT whose iat is more than 60 seconds ahead is rejected, however
+    fresh its nonce. Raises `InvalidDpopProof`."""
+    if rules_of(client).strict_dates and proof.issued_at > now + FARTHEST_AHEAD:
+        raise InvalidDpopProof("iat of the DPoP proof is more than 60 seconds ahead of our clock")
 
 
 def token_hash(access_token: str) -> str:
@@ -152,11 +164,8 @@ def _key_it_brings(header: Mapping[str, Any]) -> VerificationKey | None:
         return None
 
 
-def _recent(claims: Mapping[str, Any], now: datetime) -> datetime:
+def _issued_at(claims: Mapping[str, Any]) -> datetime:
     iat = claims.get("iat")
     if isinstance(iat, bool) or not isinstance(iat, int | float) or not 0 <= iat < 1 << 34:
         raise InvalidDpopProof("iat of the DPoP proof is not a time")
-    issued_at = datetime.fromtimestamp(iat, UTC)
-    if not now - PROOF_LIFETIME - LEEWAY <= issued_at <= now + LEEWAY:
-        raise InvalidDpopProof("iat of the DPoP proof is not within a minute of our clock")
-    return issued_at
+    return datetime.fromtimestamp(iat, UTC)

@@ -7,6 +7,7 @@ that hands out a token or takes one:
     once   = senders.spending(proof)                   is written with what the proof allows
     cnf    = senders.bind(request, proof, client)      → the confirmation of a new token
     await senders.check(request, scheme, token, confirmation)  a token comes back: same hands?
+    senders.refuse_early(proof, client)                once it is known whose client's proof it is
 
 - A request without a proof, by a client and for a token that want none, pays two look-ups in a
   dictionary.
@@ -38,6 +39,7 @@ Confirmation = Mapping[str, str]  # the `cnf` claim (RFC 7800 §3.1)
 KEY: Final = "jkt"  # RFC 9449 §6.1
 CERTIFICATE: Final = "x5t#S256"  # RFC 8705 §3.1
 USED: Final = "the DPoP proof was used before"
+_ALGORITHMS: Final = " ".join(SIGNING_ALGORITHMS)
 
 
 class SenderConstraints:
@@ -89,6 +91,7 @@ class SenderConstraints:
         confirmation: dict[str, str] = {}
         # 1.
         if proof is not None:
+            dpop.refuse_early(proof, client, self._clock())
             confirmation[KEY] = proof.jkt
         elif needs_proof(client):
             raise InvalidDpopProof("this client must send a DPoP proof")
@@ -102,8 +105,9 @@ class SenderConstraints:
 
     async def check(
         self, request: HotRequest, scheme: str, token: str, confirmation: Confirmation
-    ) -> None:
-        """Is whoever sends `token` the one it is bound to? Raises a `TokenRefused`.
+    ) -> DpopProof | None:
+        """Is whoever sends `token` the one it is bound to? Answers the proof that it took,
+        if any. Raises a `TokenRefused`.
 
         1. Every kind of confirmation is one we understand.
         2. A key: the scheme is DPoP, and a fresh proof for this request and token names that key.
@@ -111,18 +115,30 @@ class SenderConstraints:
         3. A certificate: the connection's (RFC 8705 §3).
         """
         if not confirmation and scheme == "bearer":
-            return
+            return None
         # 1.
         if not confirmation.keys() <= {KEY, CERTIFICATE}:
             raise InvalidToken("the access token is bound in a way that is not known here")
         # 2.
+        proof = None
         if KEY in confirmation or scheme == "dpop":
-            await self._check_key(request, scheme, token, confirmation.get(KEY, ""))
+            proof = await self._check_key(request, scheme, token, confirmation.get(KEY, ""))
         # 3.
         if CERTIFICATE in confirmation:
             shown = self.certificates.of(request)
             if shown is None or shown.thumbprint != confirmation[CERTIFICATE]:
                 raise InvalidToken("the access token is bound to another certificate")
+        return proof
+
+    def refuse_early(self, proof: DpopProof | None, client: Client) -> None:
+        """A proof beside a token of `client` is not from the future (`dpop.refuse_early`). Raises
+        `DpopChallenge`."""
+        if proof is None:
+            return
+        try:
+            dpop.refuse_early(proof, client, self._clock())
+        except InvalidDpopProof as refusal:
+            raise DpopChallenge(refusal, algs=_ALGORITHMS) from None
 
     async def spend(self, proof: DpopProof) -> None:
         """Use a proof up. Raises `InvalidDpopProof` when it was used before (§11.1)."""
@@ -142,8 +158,7 @@ class SenderConstraints:
             return ()
         return (("DPoP-Nonce", self._nonces.current(self._clock())),)
 
-    async def _check_key(self, request: HotRequest, scheme: str, token: str, jkt: str) -> None:
-        algorithms = " ".join(SIGNING_ALGORITHMS)
+    async def _check_key(self, request: HotRequest, scheme: str, token: str, jkt: str) -> DpopProof:
         if scheme != "dpop" or not jkt:
             raise InvalidToken(
                 "the access token is bound to a key: send it as DPoP, with a proof"
@@ -159,8 +174,9 @@ class SenderConstraints:
                 raise InvalidToken(
                     "the DPoP proof is by another key than the access token's",
                     scheme="DPoP",
-                    algs=algorithms,
+                    algs=_ALGORITHMS,
                 )
             await self.spend(proof)
         except InvalidDpopProof as refusal:
-            raise DpopChallenge(refusal, algs=algorithms) from None
+            raise DpopChallenge(refusal, algs=_ALGORITHMS) from None
+        return proof

@@ -129,7 +129,6 @@ WRONG = {
     "another client": {"client_id": "somebody"},
     "no client": {"client_id": None},
     "a subject, as a client assertion has": {"sub": "signing"},
-    "no end": {"exp": None},
     "an end in the year 9999": {"exp": 253402300799},
     "an end long ago": {"exp": 1, "nbf": 0},
     "a start in the future": {"nbf": 4102444800, "exp": 4102444900},
@@ -147,6 +146,23 @@ def test_30_a_request_object_that_says_something_else_is_refused(world, signing,
     assert refused_on_a_page(world, {"client_id": "signing", "request": text})
     pushed = signing.post("/oauth/par", {"request": text})
     assert pushed.json()["error"] == "invalid_request_object"
+
+
+@pytest.mark.parametrize("missing", ["nbf", "exp"])
+@pytest.mark.parametrize(("profile", "taken"), [("standard", True), ("fapi2", False)])
+def test_30_a_signed_request_says_from_when_to_when_where_the_profile_is_strict(
+    world: World, missing, profile, taken
+):
+    """FAPI Message Signing §5.3.1 demands both; OpenID Connect Core §6.1 neither."""
+    signs = world.client(
+        "dated", token_endpoint_auth_method="private_key_jwt", profile=profile,
+        grant_types=("authorization_code",),
+    )  # fmt: skip
+
+    pushed = signs.post("/oauth/par", {"request": signs.request_object(**{missing: None})})
+
+    assert pushed.status_code == (201 if taken else 400)
+    assert taken or missing in pushed.json()["error_description"]
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(-1, False), (3600, True), (3601, False)])
