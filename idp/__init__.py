@@ -39,6 +39,7 @@ from idp.models import Client, Person, Profile, Session
 from idp.protocol.claims import (
     CLAIMS,
 )
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import weakenings_told
 from idp.service import (
     ConfirmLogout,
@@ -81,6 +82,7 @@ __all__ = [
     "Login",
     "LogoutNotice",
     "Person",
+    "Policy",
     "Profile",
     "RequestRefused",
     "Session",

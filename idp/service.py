@@ -39,7 +39,8 @@ from idp.clients.dynamic_registration import Registrations
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import RemoteMetadata
 from idp.clients.service import Clients
-from idp.models import Client, Person, Profile, Session
+from idp.models import Client, Person, Session
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import PROFILES
 from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
@@ -107,8 +108,9 @@ class Idp:
         jobs: Jobs | None = None,
         outbound: Outbound | None = None,
         grants: Grants = GRANTS,
-        forbidden_profiles: Collection[Profile] = (),
+        policy: Policy | None = None,
     ) -> None:
+        policy = policy or Policy()
         self._database = database
         self._ledger = ledger
         self._clock = clock
@@ -133,7 +135,7 @@ class Idp:
             issuer,
             grants,
             self.tokens.publish,
-            forbidden=forbidden_profiles,
+            forbidden=policy.forbidden_profiles,
         )
         self.people = People(database, ledger, clock, PASSWORD.passwords)
         self.jobs = jobs or open_jobs(database, clock)
@@ -148,7 +150,7 @@ class Idp:
         self._interactions = Interactions(database, ledger, self.clients, intake, clock, issuer)
         self.sign_ins = SignIn(database, ledger, self.sessions, self._interactions)
         self.token_endpoint = TokenEndpoint(
-            database, ledger, self.clients, self.tokens, self.senders, clock, grants
+            database, ledger, self.clients, self.tokens, self.senders, clock, grants, policy
         )
         signed = SignedRequests(self.clients, self._replays, clock, issuer)
         self.access = TokenReader(

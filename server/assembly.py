@@ -9,6 +9,7 @@ decision.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -25,7 +26,7 @@ from foundation.encryption import FieldCipher, derive_key
 from foundation.errors import Refused
 from foundation.jobs import open_jobs
 from foundation.outbound import Outbound
-from idp import ClientCertificates
+from idp import ClientCertificates, Policy
 from keys import (
     TSA,
     Keys,
@@ -82,7 +83,7 @@ class Installation:
             jobs=self.jobs,
             outbound=Outbound(settings.networks),
             client_certificates=_certificates(settings),
-            forbidden_profiles=settings.forbidden_profiles,
+            policy=_policy(settings),
         )
         services.build()  # before anybody is answered: what is built hears of jobs and changes
         self._services = services
@@ -179,6 +180,13 @@ def _bring_up_to_date(database: Database) -> None:
             "the database schema is not this program's", next_step="python -m server migrate"
         )
     migrations.upgrade(database)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        refresh_grace=timedelta(seconds=settings.refresh_grace_seconds),
+        forbidden_profiles=settings.forbidden_profiles,
+    )
 
 
 def _found_authority(own_keys: Keys) -> None:

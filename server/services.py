@@ -8,7 +8,6 @@ identity provider draws no fonts. Being built is what makes a service take its j
 changes, so a process that works for others builds all of them first (`Services.build`).
 """
 
-from collections.abc import Collection
 from functools import cached_property
 from typing import Final, TypedDict, Unpack
 
@@ -28,7 +27,7 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
-from idp import GRANTS, ClientCertificates, Grants, Idp, Profile
+from idp import GRANTS, ClientCertificates, Grants, Idp, Policy
 from keys import Keys
 from ledger import Ledger
 from server import records
@@ -47,7 +46,7 @@ class Given(TypedDict, total=False):
     outbound: Outbound
     client_certificates: ClientCertificates
     grants: Grants
-    forbidden_profiles: Collection[Profile]
+    policy: Policy
     catalogue: Catalogue
     renderer: Renderer
     idp: Idp
@@ -121,9 +120,9 @@ class Services:
         return GRANTS
 
     @cached_property
-    def forbidden_profiles(self) -> Collection[Profile]:
-        """Client profiles that the operator does not allow: none."""
-        return ()
+    def policy(self) -> Policy:
+        """What the standards leave to the operator; strict, unless settings say otherwise."""
+        return Policy()
 
     @cached_property
     def idp(self) -> Idp:
@@ -138,7 +137,7 @@ class Services:
             jobs=self.jobs,
             outbound=self.outbound,
             grants=self.grants,
-            forbidden_profiles=self.forbidden_profiles,
+            policy=self.policy,
         )
 
     @cached_property

@@ -91,6 +91,13 @@ class Settings(BaseSettings):
         default=True, description="run jobs in a thread of the web process"
     )
 
+    refresh_grace_seconds: int = Field(
+        default=10,
+        ge=0,
+        le=3600,
+        description="how long a client whose answer got lost is given the same next refresh token "
+        "again; the longer, the longer a stolen one of a public client works unnoticed",
+    )
     outbound_networks: str = Field(
         default="",
         description="networks beside the public internet in which services may be told of "

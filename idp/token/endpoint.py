@@ -25,6 +25,7 @@ from idp.protocol.errors import (
     UnsupportedGrantType,
 )
 from idp.protocol.messages import TokenResponse
+from idp.protocol.policy import Policy
 from idp.protocol.resources import REPEATED
 from idp.protocol.subjects import subject_for
 from idp.protocol.syntax import parameter
@@ -51,6 +52,7 @@ class TokenEndpoint:
         senders: SenderConstraints,
         clock: Clock,
         grants: Grants,
+        policy: Policy,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -61,7 +63,7 @@ class TokenEndpoint:
         self._repeated = {name: REPEATED | kind.repeated for name, kind in grants.items()}
         self._repeated_somewhere = REPEATED.union(*self._repeated.values())
         self._redemptions: dict[str, Redemption[Any]] = {
-            name: Redemption(kind(database, tokens, clients), database, ledger)
+            name: Redemption(kind(database, tokens, clients, policy), database, ledger)
             for name, kind in grants.items()
         }
 

@@ -50,7 +50,8 @@ class Grant:
     `resources` are those it names, none for the first of the client's. `family` and `authorization`
     are absent for a client's own token, which goes by a `jti` that is known before. What was
     exchanged says who acts (`act`, RFC 8693 §4.1), ends no later than `ends_at` (seconds since
-    1970), and is told by its type (§2.2.1).
+    1970), and is told by its type (§2.2.1). `late`: these tokens were granted before, some time
+    ago, and the client says it never got them.
     """
 
     client: Client
@@ -65,6 +66,7 @@ class Grant:
     act: Mapping[str, Any] = field(default_factory=dict)
     ends_at: int | None = None
     issued_token_type: str = ""
+    late: bool = False
 
     @property
     def id_token(self) -> bool:

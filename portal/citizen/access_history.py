@@ -57,7 +57,7 @@ def look(
         certificate=access.certificate,
         type_name=lang.pick(known.labels) if known else "",
         is_look=access.kind in LOOKS or (access.kind == ISSUED and bool(access.disclosed)),
-        is_warning=access.verdict in REUSES,
+        is_warning=access.verdict in REUSES or access.verdict == REPEATED,
     )
 
 
@@ -77,6 +77,8 @@ LOOKS = frozenset(
 ISSUED = "idp.token_issued"
 # Something was used a second time, as a thief of it would: the person should hear of that.
 REUSES = frozenset({"code_reuse", "refresh_token_reuse"})
+# The same tokens were given again late, to a service that proved who it is.
+REPEATED = "refresh_token_repeated"
 
 
 def _who(lang: Language, reader: Actor, access: Access) -> str:

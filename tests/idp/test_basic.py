@@ -9,7 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from idp import Idp
+from idp import Idp, Policy
 from idp.accounts import backchannel
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.profiles import PROFILES, WEAKENINGS, weakenings
@@ -241,7 +241,7 @@ def forbidding(database, keys, ledger, clock) -> Iterator[Idp]:
         clock=clock,
         issuer=ISSUER,
         ledger=ledger,
-        forbidden_profiles=("basic",),
+        policy=Policy(forbidden_profiles=("basic",)),
     )
     yield made.idp
     made.idp.close()

@@ -20,6 +20,7 @@ from idp.models import Client
 from idp.protocol.authorizations import Family
 from idp.protocol.errors import OAuthError, UnauthorizedClient
 from idp.protocol.grant_types import OfferedGrant
+from idp.protocol.policy import Policy
 from idp.token.tokens import Grant, Tokens
 from ledger import Entry
 
@@ -53,10 +54,13 @@ Q = TypeVar("Q", bound=CheckedRequest)
 class GrantType(OfferedGrant, ABC, Generic[Q]):
     """One way to ask for tokens."""
 
-    def __init__(self, database: Database, tokens: Tokens, clients: Clients) -> None:
+    def __init__(
+        self, database: Database, tokens: Tokens, clients: Clients, policy: Policy | None = None
+    ) -> None:
         self._database = database
         self._tokens = tokens
         self._clients = clients
+        self._policy = policy or Policy()
 
     @classmethod
     def check_registered(cls, client: Client) -> None:

@@ -4,16 +4,19 @@
   the family's code, under a key of this service; only the number of the live one is stored. Who has
   the database or the key alone can make none, and a token that we never gave out ends nothing.
 - Where the client's profile rotates, every use does. A client whose answer got lost on the way asks
-  again within `GRACE` and receives the *same* successor. Under `fapi2` nothing rotates: the token
+  again within the grace and receives the *same* successor. Under `fapi2` nothing rotates: the token
   is bound to the client, and a lost answer costs nobody their sign-in (FAPI 2.0 §5.3.2.1 no. 9).
-- The same token after the grace, or after its successor was used, means that two parties hold it:
-  the family ends, and the person can see it.
+- After the grace, while the successor is unused, whoever proves to be the client (authentication,
+  certificate, or the DPoP key of the family) receives that successor still; it is an entry of its
+  own, and the person is told. Whoever proves nothing may be a thief: the family ends.
+- A token whose successor was used means that two parties hold it: the family ends for everybody,
+  and the person can see it.
 - Scopes and resources can only shrink (RFC 6749 §6).
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -25,14 +28,16 @@ from idp.protocol import resources, scopes
 from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
 from idp.protocol.grant_types import GrantTypes, of_client
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import rules_of
 from idp.protocol.syntax import parameter
 from idp.store import families
 from idp.token.grants.grant_type import GrantType, NotRedeemed
 from idp.token.grants.person_claims import with_claims
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME, Grant
+from ledger import Entry
 
-GRACE = timedelta(seconds=10)
+GRACE = Policy().refresh_grace
 IDLE_LIFETIME = timedelta(days=14)
 FAMILY_LIFETIME = timedelta(days=90)
 _NUMBERED = UUID_LENGTH + 8  # where the name of a token ends
@@ -57,6 +62,7 @@ class RefreshVerdict(StrEnum):
     ROTATE = "rotate"
     KEEP = "keep"
     REPEAT = "repeat"
+    LATE = "repeat, late"
     REUSED = "the refresh token was used before; every token of this sign-in has been revoked"
     UNKNOWN = "the refresh token is unknown, expired or revoked"
     FOREIGN = "the refresh token was issued to another client"
@@ -65,6 +71,9 @@ class RefreshVerdict(StrEnum):
     TARGET = "resource goes beyond what was granted"
 
 
+_GRANTED = frozenset(
+    (RefreshVerdict.ROTATE, RefreshVerdict.KEEP, RefreshVerdict.REPEAT, RefreshVerdict.LATE)
+)
 _ERRORS: Mapping[RefreshVerdict, type[OAuthError]] = {
     RefreshVerdict.SCOPE: InvalidScope,
     RefreshVerdict.TARGET: InvalidTarget,
@@ -107,14 +116,17 @@ def _token(cipher: FieldCipher, family: Family, number: int) -> str:
     return name + cipher.blind_index(f"{name}{family.code_hash}", "refresh token")
 
 
-def judge(request: RefreshRequest, family: Family | None, number: int) -> RefreshVerdict:
+def judge(
+    request: RefreshRequest, family: Family | None, number: int, grace: timedelta = GRACE
+) -> RefreshVerdict:
     """Does the request fit the stored family? `number`: which of its tokens came.
 
     1. It is a token of a family that lives.
     2. It belongs to this client (RFC 6749 §6), and to the key of this proof (RFC 9449 §5).
     3. Scope and resource stay within what was granted.
-    4. The live one: rotate, or keep it where nothing rotates. The one before it, a moment ago:
-       repeat. Any older: reuse.
+    4. The live one: rotate, or keep it where nothing rotates. The one before it, so that its
+       successor is unused: repeat within the grace, and later to whoever proves to be the client.
+       Any older: reuse.                                                    RFC 9700 §4.14.2
     """
     if family is None or not 0 < number <= family.refresh_number:
         return RefreshVerdict.UNKNOWN
@@ -127,22 +139,30 @@ def judge(request: RefreshRequest, family: Family | None, number: int) -> Refres
     granted = family.authorization
     if granted.jkt not in ("", request.jkt):
         return RefreshVerdict.KEY
-    live = number == family.refresh_number
-    if not live and not _lost_answer(request, family, number):
-        return RefreshVerdict.REUSED
+    verdict = _of_number(request, family, number, grace)
+    if verdict is RefreshVerdict.REUSED:
+        return verdict
     if not set(request.scopes or ()) <= set(granted.scopes):
         return RefreshVerdict.SCOPE
     if not resources.granted(request.resources, request.client, granted):
         return RefreshVerdict.TARGET
-    if not live:
-        return RefreshVerdict.REPEAT
+    return verdict
+
+
+def _of_number(
+    request: RefreshRequest, family: Family, number: int, grace: timedelta
+) -> RefreshVerdict:
     rotates = rules_of(request.client).rotates_refresh_tokens
-    return RefreshVerdict.ROTATE if rotates else RefreshVerdict.KEEP
-
-
-def _lost_answer(request: RefreshRequest, family: Family, number: int) -> bool:
+    if number == family.refresh_number:
+        return RefreshVerdict.ROTATE if rotates else RefreshVerdict.KEEP
+    # Where nothing rotates, nobody knows whether the live one was used since.
+    if not rotates or number != family.refresh_number - 1:
+        return RefreshVerdict.REUSED
     assert family.issued_at is not None
-    return number == family.refresh_number - 1 and request.now - family.issued_at <= GRACE
+    if request.now - family.issued_at <= grace:
+        return RefreshVerdict.REPEAT
+    proven = request.client.confidential or family.authorization.jkt != ""
+    return RefreshVerdict.LATE if proven else RefreshVerdict.REUSED
 
 
 class RefreshToken(GrantType[RefreshRequest]):
@@ -182,7 +202,8 @@ class RefreshToken(GrantType[RefreshRequest]):
     def redeem(self, tx: Tx, requests: Sequence[RefreshRequest]) -> list[Grant | NotRedeemed]:
         """Apply a batch: one query per question, whatever the size of the batch.
 
-        The same token twice in one batch is one rotation with the same answer.
+        Each request is judged against its family as the requests before it left it, so the same
+        token twice in one batch is one rotation with the same answer.
         """
         now, cipher = requests[0].now, self._database.cipher
         stored = families.families(tx, {request.family for request in requests}, lock=True)
@@ -192,23 +213,22 @@ class RefreshToken(GrantType[RefreshRequest]):
         ending: set[str] = set()
         for request in requests:
             family = stored.get(request.family)
-            verdict = judge(request, family, number_of(cipher, family, request.token))
-            if family is None or verdict not in (
-                RefreshVerdict.ROTATE,
-                RefreshVerdict.KEEP,
-                RefreshVerdict.REPEAT,
-                RefreshVerdict.REUSED,
-            ):
-                results.append(_refused(verdict))
-            elif verdict is RefreshVerdict.REUSED:
-                results.append(_refused(verdict, family))
-                ending.add(family.id)
-            else:
+            number = number_of(cipher, family, request.token)
+            verdict = judge(request, family, number, self._policy.refresh_grace)
+            if family is not None and verdict in _GRANTED:
                 results.append(_refreshed(cipher, request, family, verdict))
                 if verdict is RefreshVerdict.ROTATE:
                     rotating.add(family.id)
+                    next_number = family.refresh_number + 1
+                    stored[family.id] = replace(family, refresh_number=next_number, issued_at=now)
                 elif verdict is RefreshVerdict.KEEP:
                     kept.add(family.id)
+            elif family is not None and verdict is RefreshVerdict.REUSED:
+                results.append(_refused(verdict, family))
+                ending.add(family.id)
+                stored[family.id] = replace(family, revoked=True)
+            else:
+                results.append(_refused(verdict))
         if rotating:
             families.rotate(tx, rotating, now)
         if kept:
@@ -217,6 +237,25 @@ class RefreshToken(GrantType[RefreshRequest]):
             self._database, tx, ending, "refresh_token_reuse", now, ACCESS_TOKEN_LIFETIME
         )
         return with_claims(tx, results, now)
+
+    def entries(self, request: RefreshRequest, result: Grant | NotRedeemed) -> Sequence[Entry]:
+        """One more for tokens that were given again late: the person reads it among their own."""
+        entries = super().entries(request, result)
+        if not isinstance(result, Grant) or not result.late:
+            return entries
+        return [*entries, _given_late(request, result)]
+
+
+def _given_late(request: RefreshRequest, grant: Grant) -> Entry:
+    assert grant.authorization is not None
+    return Entry(
+        kind="idp.refresh_repeated",
+        actor=request.client.actor,
+        at=request.now,
+        subject=grant.authorization.subject,
+        verdict="refresh_token_repeated",
+        details={"family": grant.family},
+    )
 
 
 def _refused(verdict: RefreshVerdict, ended: Family | None = None) -> NotRedeemed:
@@ -236,4 +275,5 @@ def _refreshed(
         family=family.id,
         authorization=authorization,
         refresh_token=_token(cipher, family, number),
+        late=verdict is RefreshVerdict.LATE,
     )

@@ -1,11 +1,16 @@
 """What a refresh token is exchanged for: the same again, the next, or the end of a sign-in."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from idp.token.grants.refresh import IDLE_LIFETIME
-from tests.idp.world import RelyingParty, World
+from foundation.database import Database
+from idp import Policy
+from idp.token.grants.grant_type import NotRedeemed
+from idp.token.grants.refresh import IDLE_LIFETIME, RefreshToken
+from idp.token.tokens import Grant
+from tests.idp.world import ISSUER, RelyingParty, World
 
 
 @pytest.fixture
@@ -57,3 +62,108 @@ def test_many_refreshes_of_a_strict_client_at_once_all_succeed(world: World, str
 
     assert {each.status_code for each in answers} == {200}
     assert {each.json()["refresh_token"] for each in answers} == {token}
+
+
+def party(world: World, kind: str) -> RelyingParty:
+    """A client that rotates: one with a secret, or an app that proves its DPoP key."""
+    if kind == "secret":
+        return world.client()
+    return world.client(
+        "app",
+        profile="public",
+        token_endpoint_auth_method="none",
+        grant_types=("authorization_code", "refresh_token"),
+    )
+
+
+@pytest.mark.parametrize("kind", ["secret", "key"])
+def test_whoever_proves_to_be_the_client_gets_an_unused_successor_even_late(
+    world: World, clock, kind
+):
+    client = party(world, kind)
+    token = client.tokens()["refresh_token"]
+    lost = client.refresh(token).json()["refresh_token"]
+    clock.advance(timedelta(days=3))
+
+    answers = [client.refresh(token) for _ in range(2)]
+
+    assert {each.json()["refresh_token"] for each in answers} == {lost}
+    entries = world.entries("idp.refresh_repeated")
+    assert [each["verdict"] for each in entries] == ["refresh_token_repeated"] * 2
+    assert client.refresh(lost).status_code == 200
+    assert client.refresh(token).json()["error"] == "invalid_grant", "its successor was used"
+    assert [each["verdict"] for each in world.entries("idp.family_revoked")] == [
+        "refresh_token_reuse"
+    ]
+
+
+def test_within_the_grace_nobody_is_told(world: World, client: RelyingParty, clock):
+    token = client.tokens()["refresh_token"]
+    client.refresh(token)
+    clock.advance(timedelta(seconds=10))
+
+    assert client.refresh(token).status_code == 200
+    assert world.entries("idp.refresh_repeated") == []
+
+
+def rivals(database: Database, grace: int) -> RefreshToken:
+    return RefreshToken(database, ISSUER, Policy(refresh_grace=timedelta(seconds=grace)))
+
+
+@pytest.mark.parametrize(("grace", "late"), [(0, True), (60, False)])
+def test_the_grace_is_the_operators(database, client: RelyingParty, clock, grace, late):
+    kind = rivals(database, grace)
+    token = client.tokens()["refresh_token"]
+
+    def redeemed() -> Grant:
+        asked = kind.check({"refresh_token": token}, client.registered, {}, clock())
+        with database.write() as tx:
+            [result] = kind.redeem(tx, [asked])
+        assert isinstance(result, Grant)
+        return result
+
+    first = redeemed()
+    clock.advance(timedelta(seconds=30))
+    again = redeemed()
+
+    assert again.refresh_token == first.refresh_token
+    assert again.late == late
+
+
+def test_a_process_that_dies_before_or_after_its_commit_leaves_one_successor(
+    database, client: RelyingParty, clock
+):
+    kind = rivals(database, 0)
+    token = client.tokens()["refresh_token"]
+    asked = kind.check({"refresh_token": token}, client.registered, {}, clock())
+
+    killed = None
+    with suppress(KeyboardInterrupt), database.write() as tx:
+        [killed] = kind.redeem(tx, [asked])
+        raise KeyboardInterrupt
+    with database.write() as tx:
+        [unheard] = kind.redeem(tx, [asked])
+    with database.write() as tx:
+        [heard] = kind.redeem(tx, [asked])
+
+    assert killed.refresh_token == unheard.refresh_token == heard.refresh_token
+    assert client.refresh(heard.refresh_token).status_code == 200
+
+
+def test_an_older_token_behind_the_live_one_in_one_batch_is_reuse(
+    database, client: RelyingParty, clock
+):
+    """As if they had come one after the other."""
+    kind = rivals(database, 10)
+    old = client.tokens()["refresh_token"]
+    live = client.refresh(old).json()["refresh_token"]
+    asked = [
+        kind.check({"refresh_token": each}, client.registered, {}, clock()) for each in (live, old)
+    ]
+
+    with database.write() as tx:
+        granted, refused = kind.redeem(tx, asked)
+
+    assert isinstance(granted, Grant)
+    assert isinstance(refused, NotRedeemed)
+    assert client.refresh(granted.refresh_token).json()["error"] == "invalid_grant"
