@@ -300,6 +300,7 @@ class Client:
     `LOCALES`. `claims` are the personal data the client may ever be told; `scopes` what it may do;
     `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
     may introspect tokens meant for it, and exchange them towards `exchange_targets` (RFC 8693).
+    `application_type` "native" is an app on a person's own machine (OIDC Registration §2).
     """
 
     client_id: str
@@ -310,6 +311,7 @@ class Client:
     profile: Profile = "fapi2"
     token_endpoint_auth_method: AuthMethod = "private_key_jwt"  # noqa: S105
     token_endpoint_auth_signing_alg: str = ""  # "": any of the profile
+    application_type: Literal["web", "native"] = "web"
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     grant_types: tuple[str, ...] = ("authorization_code",)

@@ -4,7 +4,8 @@ No database, no HTTP, no clock. What happens next with a request that obeys is `
 
 Invariants
 - An unknown client or redirect URI never redirects (RFC 6749 §4.1.2.1).
-- Redirect URIs are compared as strings, byte for byte (RFC 9700 §4.1.3).
+- Redirect URIs are compared as strings, byte for byte (RFC 9700 §4.1.3); a native app at a loopback
+  address chooses the port (RFC 8252 §7.3).
 - Only `response_type=code`, only PKCE S256 (RFC 9700 §2.1.1); no implicit, no plain.
 - A request beyond the client's registered scopes and claims is refused, not trimmed; scopes and
   claims that nobody here knows are ignored.
@@ -21,7 +22,7 @@ from idp.protocol import resources, scopes
 from idp.protocol.authorizations import AuthorizationRequest
 from idp.protocol.errors import AuthorizationError, InvalidScope
 from idp.protocol.profiles import must_push, rules_of
-from idp.protocol.syntax import CODE_CHALLENGE, error_parameters
+from idp.protocol.syntax import CODE_CHALLENGE, error_parameters, is_registered
 
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 LONGEST_PARAMETER: Final = 4096
@@ -44,7 +45,7 @@ def check_authorization(
     they came; `hint` are the claims of id_token_hint when it is one of ours.
 
      1. The client is registered and enabled; otherwise no redirect.  RFC 6749 §4.1.2.1
-     2. redirect_uri is exactly one of the client's.                  RFC 9700 §4.1.3
+     2. redirect_uri is exactly one of the client's.                  RFC 9700 §4.1.3, RFC 8252 §7.3
      3. Pushed or signed, where the client must; nothing left to open. RFC 9126 §6, RFC 9101 §10.5
      4. The client may use this flow, and response_type is "code".    RFC 6749 §3.1.1
      5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
@@ -62,7 +63,7 @@ def check_authorization(
     if client is None:
         return RequestRefused("invalid_client", "client_id is not a client registered here")
     redirect_uri = given.get("redirect_uri", "")
-    if redirect_uri not in client.redirect_uris:
+    if not is_registered(redirect_uri, client):
         return RequestRefused(
             "invalid_request",
             "redirect_uri is not one of those the client registered, compared exactly",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
+from idp.models import Client
 from idp.protocol.errors import InvalidRequest
 
 CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
@@ -45,6 +46,31 @@ def error_parameters(
     """An error response with `state` and `iss` (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
     pairs = (("error", error), ("error_description", description), ("state", state))
     return (*((name, value) for name, value in pairs if value is not None), ("iss", issuer))
+
+
+_LOOPBACK: Final = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?(?=[/?]|\Z)")
+
+
+def is_registered(uri: str, client: Client) -> bool:
+    """Is `uri` one of the client's redirect URIs? Byte for byte (RFC 9700 §4.1.3). The port alone may
+    differ for a native app at a loopback address: "The authorization server MUST allow any port to
+    be specified at the time of the request for loopback IP redirect URIs" (RFC 8252 §7.3). Never
+    for the name localhost, which may lead elsewhere (§8.3).
+    """
+    if uri in client.redirect_uris:
+        return True
+    if client.application_type != "native":
+        return False
+    asked = _without_port(uri)
+    return asked is not None and asked in map(_without_port, client.redirect_uris)
+
+
+def _without_port(uri: str) -> tuple[str, str] | None:
+    """A loopback address and what follows its port; None for every other address."""
+    found = _LOOPBACK.match(uri)
+    if found is None or not 0 < int(found[2] or 80) < 65536:
+        return None
+    return found[1], uri[found.end() :]
 
 
 def redirect_uri_problem(uri: str) -> str | None:

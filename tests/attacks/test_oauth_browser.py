@@ -50,6 +50,80 @@ def test_06_a_redirect_uri_that_is_nearly_right_is_wrong_and_never_followed(worl
     assert "redirect_uri" in response.json()["detail"]
 
 
+APP_URIS = (
+    "http://127.0.0.1/cb?from=idp",
+    "http://[::1]:9000/cb",
+    "http://localhost:9000/cb",
+    "cn.gov.example.app:/cb",
+)
+
+
+@pytest.fixture
+def app_at_home(world: World) -> RelyingParty:
+    return world.client("at-home", application_type="native", redirect_uris=APP_URIS)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *APP_URIS, "http://127.0.0.1:80/cb?from=idp", "http://127.0.0.1:51004/cb?from=idp",
+        "http://[::1]/cb", "http://[::1]:65535/cb",
+    ],
+)  # fmt: skip
+def test_06_an_app_listens_at_any_port_of_its_own_machine(world: World, app_at_home, uri):
+    """RFC 8252 §7.3: "The authorization server MUST allow any port to be specified at the time of
+    the request for loopback IP redirect URIs". The table above says the opposite for web clients
+    only: nobody but a program on the person's machine can be listening there."""
+    code = app_at_home.code(redirect_uri=uri)
+
+    assert app_at_home.exchange(code, redirect_uri=uri).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:51004/cb", "http://127.0.0.1:51004/cb?from=idp&x=1",
+        "http://127.0.0.1:51004/cb/../cb?from=idp", "http://127.0.0.1:51004/CB?from=idp",
+        "https://127.0.0.1:51004/cb?from=idp", "http://127.0.0.2:51004/cb?from=idp",
+        "http://127.1:51004/cb?from=idp", "http://2130706433:51004/cb?from=idp",
+        "http://127.0.0.1.evil.example:51004/cb?from=idp",
+        "http://127.0.0.1:51004@evil.example/cb?from=idp",
+        "http://127.0.0.1:@evil.example/cb?from=idp", "http://127.0.0.1:/cb?from=idp",
+        "http://x@127.0.0.1:51004/cb?from=idp", "http://127.0.0.1:0/cb?from=idp",
+        "http://127.0.0.1:65536/cb?from=idp", "http://127.0.0.1:+80/cb?from=idp",
+        "http://127.0.0.1:\uff18\uff10/cb?from=idp", "http://127.0.0.1:51004\\@evil.example/cb?from=idp",
+        "HTTP://127.0.0.1:51004/cb?from=idp", "http://127.0.0.1:51004/cb?from=idp#x",
+        "http://[::1]:9001/cb?from=idp", "http://[0:0:0:0:0:0:0:1]:9000/cb",
+        "http://[::ffff:127.0.0.1]:9000/cb", "http://127.0.0.1:9000/cb",
+        "http://localhost/cb", "http://localhost:9001/cb",
+        "cn.gov.example.app:/CB", "cn.gov.example.app://cb", "CN.gov.example.app:/cb",
+        "cn.gov.example.app:80/cb", "app:/cb",
+    ],
+)  # fmt: skip
+def test_06_nothing_but_the_port_of_a_loopback_address_may_differ(world, app_at_home, uri):
+    response = world.http.get("/oauth/authorize", app_at_home.request(redirect_uri=uri))
+
+    assert response.status_code == 400
+    assert "location" not in response.headers
+
+
+def test_06_a_web_client_never_chooses_a_port(world: World):
+    web = world.client("web", redirect_uris=APP_URIS)
+    uri = "http://127.0.0.1:51004/cb?from=idp"
+
+    response = world.http.get("/oauth/authorize", web.request(redirect_uri=uri))
+
+    assert response.status_code == 400
+
+
+def test_06_a_code_goes_back_to_the_port_it_was_asked_for(world: World, app_at_home):
+    code = app_at_home.code(redirect_uri="http://[::1]:9001/cb")
+
+    other = app_at_home.exchange(code, redirect_uri="http://[::1]:9002/cb")
+
+    assert other.json()["error"] == "invalid_grant"
+
+
 def test_06_a_missing_redirect_uri_is_not_guessed(world: World, client: RelyingParty):
     response = world.http.get("/oauth/authorize", client.request(redirect_uri=None))
 

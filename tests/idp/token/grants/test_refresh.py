@@ -5,12 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from foundation.database import Database
 from idp import Policy
 from idp.token.grants.grant_type import NotRedeemed
 from idp.token.grants.refresh import IDLE_LIFETIME, RefreshToken
 from idp.token.tokens import Grant
-from tests.idp.world import ISSUER, RelyingParty, World
+from tests.idp.world import RelyingParty, World
 
 
 @pytest.fixture
@@ -106,13 +105,14 @@ def test_within_the_grace_nobody_is_told(world: World, client: RelyingParty, clo
     assert world.entries("idp.refresh_repeated") == []
 
 
-def rivals(database: Database, grace: int) -> RefreshToken:
-    return RefreshToken(database, ISSUER, Policy(refresh_grace=timedelta(seconds=grace)))
+def rivals(world: World, grace: int) -> RefreshToken:
+    policy = Policy(refresh_grace=timedelta(seconds=grace))
+    return RefreshToken(world.database, world.idp.tokens, world.idp.clients, policy)
 
 
 @pytest.mark.parametrize(("grace", "late"), [(0, True), (60, False)])
-def test_the_grace_is_the_operators(database, client: RelyingParty, clock, grace, late):
-    kind = rivals(database, grace)
+def test_the_grace_is_the_operators(world, database, client: RelyingParty, clock, grace, late):
+    kind = rivals(world, grace)
     token = client.tokens()["refresh_token"]
 
     def redeemed() -> Grant:
@@ -133,7 +133,7 @@ def test_the_grace_is_the_operators(database, client: RelyingParty, clock, grace
 def test_a_process_that_dies_before_or_after_its_commit_leaves_one_successor(
     database, client: RelyingParty, clock
 ):
-    kind = rivals(database, 0)
+    kind = rivals(world, 0)
     token = client.tokens()["refresh_token"]
     asked = kind.check({"refresh_token": token}, client.registered, {}, clock())
 
@@ -154,7 +154,7 @@ def test_an_older_token_behind_the_live_one_in_one_batch_is_reuse(
     database, client: RelyingParty, clock
 ):
     """As if they had come one after the other."""
-    kind = rivals(database, 10)
+    kind = rivals(world, 10)
     old = client.tokens()["refresh_token"]
     live = client.refresh(old).json()["refresh_token"]
     asked = [
