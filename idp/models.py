@@ -14,9 +14,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urljoin
 
 from sqlalchemy import Column, ColumnElement, Index, Integer, LargeBinary, String, Table, Text
@@ -263,6 +263,9 @@ class Person:
         )
 
 
+SESSION_LIFETIME: Final = timedelta(hours=8)
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A browser in which somebody is signed in. `sid` is the public name (OIDC back-channel)."""
@@ -301,6 +304,9 @@ class Client:
     `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
     may introspect tokens meant for it, and exchange them towards `exchange_targets` (RFC 8693).
     `application_type` "native" is an app on a person's own machine (OIDC Registration §2).
+    `relies_on_rotation`: an app without keys, whose refresh tokens rotate and whose tokens are
+    bound to nothing (RFC 9700 §2.2.2). `refresh_ends_with_session`: it refreshes while its person
+    is signed in, and no longer.
     """
 
     client_id: str
@@ -344,6 +350,8 @@ class Client:
     require_signed_request_object: bool = False
     require_signed_requests: bool = False
     relies_on_nonce: bool = False
+    relies_on_rotation: bool = False
+    refresh_ends_with_session: bool = False
     tls_client_certificate_bound_access_tokens: bool = False
     tls_client_auth_subject_dn: str = ""
     tls_client_auth_san_dns: str = ""

@@ -122,7 +122,7 @@ class Idp:
         client_certificates = client_certificates or ClientCertificates()
         self._replays = ReplayCache(database)
         self.senders = SenderConstraints(
-            database, self._replays, client_certificates, clock, issuer
+            database, self._replays, client_certificates, clock, issuer, policy
         )
         outbound = outbound or Outbound()
         self.clients = Clients(

@@ -186,6 +186,7 @@ def _policy(settings: Settings) -> Policy:
     return Policy(
         refresh_grace=timedelta(seconds=settings.refresh_grace_seconds),
         forbidden_profiles=settings.forbidden_profiles,
+        public_clients_without_dpop=settings.public_clients_without_dpop,
     )
 
 

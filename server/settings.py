@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         description="how long a client whose answer got lost is given the same next refresh token "
         "again; the longer, the longer a stolen one of a public client works unnoticed",
     )
+    public_clients_without_dpop: bool = Field(
+        default=False,
+        description="let apps registered with relies_on_rotation work without DPoP: whoever copies "
+        "an access token of theirs can use it",
+    )
     outbound_networks: str = Field(
         default="",
         description="networks beside the public internet in which services may be told of "

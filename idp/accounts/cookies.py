@@ -13,7 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from idp.accounts.sessions import SESSION_LIFETIME
+from idp.models import SESSION_LIFETIME
 
 _BROWSER_LIFETIME: Final = 365 * 24 * 3600
 _LONGEST: Final = 64

@@ -9,19 +9,16 @@
 import dataclasses
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from foundation.clock import Clock
 from foundation.database import Database, Tx
 from idp.accounts.backchannel import Notices
-from idp.models import Person, Session
+from idp.models import SESSION_LIFETIME, Person, Session
 from idp.store import devices, digests, families, sessions
 from idp.store.attempts import AttemptFacts
 from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
-
-SESSION_LIFETIME: Final = timedelta(hours=8)
 
 
 @dataclass(frozen=True, slots=True)

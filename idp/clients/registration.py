@@ -158,6 +158,9 @@ def _profile(client: Client, forbidden: Collection[Profile]) -> list[FieldError]
     if client.relies_on_nonce and not rules.may_rely_on_nonce:
         said = f"the profile {client.profile} needs PKCE"
         return [FieldError("/relies_on_nonce", "profile", said)]
+    if client.relies_on_rotation and not rules.may_rely_on_rotation:
+        said = f"the profile {client.profile} does not rely on rotation"
+        return [FieldError("/relies_on_rotation", "profile", said)]
     if client.relies_on_nonce and "openid" not in client.scopes:
         return [FieldError("/relies_on_nonce", "profile", "a nonce needs the scope openid")]
     return []

@@ -20,7 +20,9 @@ from types import MappingProxyType
 from typing import Final
 
 from idp.models import AuthMethod, Client, Profile
+from idp.protocol.policy import Policy
 
+STRICT: Final = Policy()
 SIGNING_ALGORITHMS: Final = ("ES256", "PS256", "EdDSA")  # FAPI 2.0 §5.4.1
 CERTIFICATE_METHODS: Final[tuple[AuthMethod, ...]] = (
     "tls_client_auth",
@@ -43,6 +45,7 @@ class Rules:
     `longest_assertion`: how far ahead its `exp` may be.
     `rotates_refresh_tokens`: each use of one makes the next.
     `strict_dates`: a signed request says nbf and exp, and no proof is dated far ahead of our clock.
+    `may_rely_on_rotation`: a client may be registered to do without bound tokens.
     `told_to_people`: the consent page lists what the row weakens.
     """
 
@@ -61,6 +64,7 @@ class Rules:
     told_to_people: bool = False
     rotates_refresh_tokens: bool = True  # RFC 9700 §2.2.2
     strict_dates: bool = False
+    may_rely_on_rotation: bool = False
 
 
 PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
@@ -103,6 +107,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             sender_constrained=True,  # RFC 9700 §2.2.2: or rotation; here it is both
             may_rely_on_nonce=False,
             response_modes=("query",),
+            may_rely_on_rotation=True,  # RFC 9700 §2.2.2, where the operator lets it
         ),
     }
 )
@@ -197,11 +202,14 @@ def response_algorithm(client: Client) -> str:
     return client.id_token_signed_response_alg or rules_of(client).default_algorithm
 
 
-def needs_proof(client: Client) -> bool:
+def needs_proof(client: Client, policy: Policy = STRICT) -> bool:
     """Whether every token of `client` is bound to a DPoP key: registered so (RFC 9449 §5.2), or
-    because its profile wants a bound token and no certificate binds it."""
+    because its profile wants a bound token and no certificate binds it. An app may rely on rotation
+    in its place, where the operator lets it (RFC 9700 §2.2.2)."""
     if client.dpop_bound_access_tokens:
         return True
+    if client.relies_on_rotation and policy.public_clients_without_dpop:
+        return not rules_of(client).may_rely_on_rotation
     bound_otherwise = client.tls_client_certificate_bound_access_tokens
     return rules_of(client).sender_constrained and not bound_otherwise
 

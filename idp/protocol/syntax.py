@@ -52,10 +52,11 @@ _LOOPBACK: Final = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}
 
 
 def is_registered(uri: str, client: Client) -> bool:
-    """Is `uri` one of the client's redirect URIs? Byte for byte (RFC 9700 §4.1.3). The port alone may
-    differ for a native app at a loopback address: "The authorization server MUST allow any port to
-    be specified at the time of the request for loopback IP redirect URIs" (RFC 8252 §7.3). Never
-    for the name localhost, which may lead elsewhere (§8.3).
+    """Is `uri` one of the client's redirect URIs? Byte for byte (RFC 9700 §4.1.3).
+
+    The port alone may differ for a native app at a loopback address: "The authorization server MUST
+    allow any port to be specified at the time of the request for loopback IP redirect URIs" (RFC
+    8252 §7.3). Never for the name localhost, which may lead elsewhere (§8.3).
     """
     if uri in client.redirect_uris:
         return True

@@ -29,6 +29,7 @@ from idp.protocol.errors import (
     InvalidToken,
     UseDpopNonce,
 )
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import SIGNING_ALGORITHMS, needs_proof
 from idp.store.replays import ReplayCache
 from idp.token import dpop
@@ -52,7 +53,9 @@ class SenderConstraints:
         certificates: ClientCertificates,
         clock: Clock,
         issuer: str,
+        policy: Policy | None = None,
     ) -> None:
+        self._policy = policy or Policy()
         self._replays = replays
         self._clock = clock
         # RFC 8705 §5: the same endpoints stand at a second address too, and a proof names one.
@@ -93,7 +96,7 @@ class SenderConstraints:
         if proof is not None:
             dpop.refuse_early(proof, client, self._clock())
             confirmation[KEY] = proof.jkt
-        elif needs_proof(client):
+        elif needs_proof(client, self._policy):
             raise InvalidDpopProof("this client must send a DPoP proof")
         # 2.
         if client.tls_client_certificate_bound_access_tokens:

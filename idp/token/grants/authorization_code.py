@@ -213,7 +213,9 @@ def _grow(cipher: FieldCipher, request: CodeRequest, code: StoredCode, now: date
         client_id=code.family.client_id,
         authorization=_bound(authorization, request),
         code_hash=code.family.code_hash,
-        expires_at=now + (refresh.FAMILY_LIFETIME if may_refresh else _ONE_ACCESS_TOKEN),
+        expires_at=(
+            refresh.ends_at(authorization, now) if may_refresh else now + _ONE_ACCESS_TOKEN
+        ),
         issued_at=now,
         refresh_number=1 if may_refresh else 0,
     )
@@ -228,10 +230,12 @@ def _bound(authorization: Authorization, request: CodeRequest) -> Authorization:
 
 
 def _begin(tx: Tx, grown: Sequence[Family], now: datetime) -> None:
-    lasting = [family.id for family in grown if family.refresh_number]
-    passing = [family.id for family in grown if not family.refresh_number]
-    families.begin(tx, lasting, now, now + refresh.FAMILY_LIFETIME, 1)
-    families.begin(tx, passing, now, now + _ONE_ACCESS_TOKEN, 0)
+    """One statement for all that end at the same time, as all but those of a session do."""
+    alike: dict[tuple[datetime, int], list[str]] = {}
+    for family in grown:
+        alike.setdefault((family.expires_at, family.refresh_number), []).append(family.id)
+    for (expires_at, refresh_number), ids in alike.items():
+        families.begin(tx, ids, now, expires_at, refresh_number)
 
 
 def _end_reused(

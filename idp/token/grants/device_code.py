@@ -184,7 +184,9 @@ def _grown(poll: Poll, authorization: Authorization) -> Family:
         client_id=poll.client.client_id,
         authorization=replace(authorization, jkt=jkt),
         code_hash=poll.device_hash,
-        expires_at=poll.now + (refresh.FAMILY_LIFETIME if may_refresh else lifetime),
+        expires_at=(
+            refresh.ends_at(authorization, poll.now) if may_refresh else poll.now + lifetime
+        ),
         issued_at=poll.now,
         refresh_number=1 if may_refresh else 0,
     )

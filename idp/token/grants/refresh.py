@@ -17,13 +17,13 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from foundation.database import Tx
 from foundation.encryption import FieldCipher
 from foundation.ids import UUID_LENGTH
-from idp.models import Client
+from idp.models import SESSION_LIFETIME, Client
 from idp.protocol import resources, scopes
 from idp.protocol.authorizations import Authorization, Family
 from idp.protocol.errors import InvalidGrant, InvalidScope, InvalidTarget, OAuthError
@@ -82,9 +82,27 @@ _ERRORS: Mapping[RefreshVerdict, type[OAuthError]] = {
 
 def may_follow(client: Client, authorization: Authorization) -> bool:
     """A refresh token needs the grant type, and with OpenID Connect the person's yes to
-    offline_access (OIDC Core §11)."""
-    offline = "openid" not in authorization.scopes or "offline_access" in authorization.scopes
-    return RefreshToken.grant_type in client.grant_types and offline
+    offline_access (OIDC Core §11); without it, a client that hears of sign-outs, or is registered
+    so, may refresh until the session ends."""
+    if RefreshToken.grant_type not in client.grant_types:
+        return False
+    return not _online(authorization) or bool(
+        client.backchannel_logout_uri or client.refresh_ends_with_session
+    )
+
+
+def ends_at(authorization: Authorization, now: datetime) -> datetime:
+    """When a family with refresh tokens that begins `now` ends: with the session at the latest,
+    where the person did not say yes to offline_access. "Access to the End-User's UserInfo Endpoint
+    even when the End-User is not present" is what that scope is for (OIDC Core §11)."""
+    last = now + FAMILY_LIFETIME
+    if not _online(authorization):
+        return last
+    return min(last, datetime.fromtimestamp(authorization.auth_time, UTC) + SESSION_LIFETIME)
+
+
+def _online(authorization: Authorization) -> bool:
+    return "openid" in authorization.scopes and authorization.ends_with_session
 
 
 def live_token(cipher: FieldCipher, family: Family) -> str:

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 
 from idp import Policy
+from idp.models import SESSION_LIFETIME
+from idp.protocol.errors import InvalidClientMetadata
 from idp.token.grants.grant_type import NotRedeemed
 from idp.token.grants.refresh import IDLE_LIFETIME, RefreshToken
 from idp.token.tokens import Grant
@@ -131,7 +133,7 @@ def test_the_grace_is_the_operators(world, database, client: RelyingParty, clock
 
 
 def test_a_process_that_dies_before_or_after_its_commit_leaves_one_successor(
-    database, client: RelyingParty, clock
+    world, database, client: RelyingParty, clock
 ):
     kind = rivals(world, 0)
     token = client.tokens()["refresh_token"]
@@ -151,7 +153,7 @@ def test_a_process_that_dies_before_or_after_its_commit_leaves_one_successor(
 
 
 def test_an_older_token_behind_the_live_one_in_one_batch_is_reuse(
-    database, client: RelyingParty, clock
+    world, database, client: RelyingParty, clock
 ):
     """As if they had come one after the other."""
     kind = rivals(world, 10)
@@ -167,3 +169,98 @@ def test_an_older_token_behind_the_live_one_in_one_batch_is_reuse(
     assert isinstance(granted, Grant)
     assert isinstance(refused, NotRedeemed)
     assert client.refresh(granted.refresh_token).json()["error"] == "invalid_grant"
+
+
+ONLINE = "openid profile"
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"backchannel_logout_uri": "https://food.example.gov.cn/out"},
+        {"refresh_ends_with_session": True},
+    ],
+)
+def test_without_offline_access_a_refresh_token_ends_when_its_person_signs_out(
+    world: World, member
+):
+    """OIDC Core §11: offline_access is for when "the End-User is not present"."""
+    client = world.client("portal", **member)
+    browser = world.browser()
+    tokens = client.exchange(client.code(browser, scope=ONLINE)).json()
+    kept = client.exchange(client.code(browser)).json()
+    fresh = client.refresh(tokens["refresh_token"]).json()
+
+    world.idp.end_session(browser.session_id)
+
+    assert client.refresh(fresh["refresh_token"]).json()["error"] == "invalid_grant"
+    assert client.introspect(fresh["access_token"]) == {"active": False}
+    assert client.refresh(kept["refresh_token"]).status_code == 200, "offline_access outlives it"
+
+
+def test_without_offline_access_a_refresh_token_ends_when_the_session_expires(world: World, clock):
+    client = world.client("portal", refresh_ends_with_session=True)
+    token = client.tokens(scope=ONLINE)["refresh_token"]
+    clock.advance(SESSION_LIFETIME - timedelta(minutes=1))
+    answer = client.refresh(token)
+    clock.advance(timedelta(minutes=1))
+
+    assert answer.status_code == 200
+    assert client.refresh(answer.json()["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_a_client_that_does_not_sign_people_out_gets_none_without_offline_access(world: World):
+    assert "refresh_token" not in world.client("plain").tokens(scope=ONLINE)
+
+
+@pytest.fixture
+def bearer_app(world: World) -> RelyingParty:
+    """An app without keys, where the operator lets it rely on rotation."""
+    world.idp.senders._policy = Policy(public_clients_without_dpop=True)
+    made = world.client(
+        "keyless",
+        profile="public",
+        token_endpoint_auth_method="none",
+        grant_types=("authorization_code", "refresh_token"),
+        relies_on_rotation=True,
+    )
+    made.prover = None
+    return made
+
+
+def test_an_app_may_rely_on_rotation_alone_where_the_operator_lets_it(bearer_app):
+    """RFC 9700 §2.2.2: sender-constrained refresh tokens, or rotation."""
+    first = bearer_app.tokens()
+    second = bearer_app.refresh(first["refresh_token"]).json()
+
+    assert first["token_type"] == second["token_type"] == "Bearer"
+    assert second["refresh_token"] != first["refresh_token"]
+    assert (
+        bearer_app.refresh(first["refresh_token"]).json()["refresh_token"]
+        == (second["refresh_token"])
+    ), "within the grace"
+
+
+def test_25_an_app_that_proves_nothing_loses_its_family_after_the_grace(
+    world: World, bearer_app, clock
+):
+    token = bearer_app.tokens()["refresh_token"]
+    successor = bearer_app.refresh(token).json()["refresh_token"]
+    clock.advance(timedelta(seconds=11))
+
+    assert bearer_app.refresh(token).json()["error"] == "invalid_grant"
+    assert bearer_app.refresh(successor).json()["error"] == "invalid_grant"
+    assert world.entries("idp.family_revoked")[0]["verdict"] == "refresh_token_reuse"
+    assert world.entries("idp.refresh_repeated") == []
+
+
+def test_an_app_without_keys_gets_nothing_unless_the_operator_lets_it(world: World, bearer_app):
+    token = bearer_app.tokens()["refresh_token"]
+    world.idp.senders._policy = Policy()
+
+    assert bearer_app.refresh(token).json()["error"] == "invalid_dpop_proof"
+
+
+def test_only_apps_may_be_registered_to_rely_on_rotation(world: World):
+    with pytest.raises(InvalidClientMetadata):
+        world.client("plain", relies_on_rotation=True)
