@@ -11,6 +11,7 @@ from PIL import Image
 
 from certificates.rules import REASONS, State
 from foundation.actor import Actor, ActorKind
+from ledger import Entry
 from portal.citizen.pictures import qr_svg
 from server.sandbox import seeds
 from tests.certificates.issuing.test_rendering import words_of
@@ -84,6 +85,24 @@ def test_a_person_is_told_when_something_of_theirs_was_used_twice(browse: Browse
         told = surfer.get(path).text
         assert "used twice" in told
         assert "Sign in there again" in told
+
+
+def test_a_person_is_told_when_a_service_was_given_a_renewal_again_late(browse: Browse, house):
+    """Not as a theft: the service proved who it is, and its access goes on."""
+    long = house.idp.people.find("long")
+    entry = Entry(
+        kind="idp.refresh_repeated",
+        actor=Actor(ActorKind.CLIENT, "some-service", "Some service"),
+        at=house.clock(),
+        subject=long.subject,
+        verdict="refresh_token_repeated",
+    )
+    with house.database.write() as tx:
+        house.ledger.append(tx, entry)
+
+    told = browse("long").get("/me/access").text
+
+    assert "It proved who it is, so its access goes on." in told
 
 
 def redeem(surfer: Surfer, prover: Prover, code: str) -> int:
