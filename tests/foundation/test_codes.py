@@ -1,8 +1,18 @@
 """Numbers of people and organisations; their check characters are tested beside `identifier`."""
 
+from datetime import date
+
 import pytest
 
-from foundation.codes import as_written, is_passport, is_resident_number, resident_check
+from foundation.codes import (
+    as_written,
+    birth_date,
+    is_passport,
+    is_resident_number,
+    organisation_check,
+    resident_check,
+    sex,
+)
 
 
 @pytest.mark.parametrize("region", ["810000", "820000", "830000", "911156"])
@@ -34,3 +44,34 @@ def test_a_number_is_the_same_however_it_was_typed(typed):
 )
 def test_a_passport_is_named_with_its_state(text, good):
     assert is_passport(text) == good
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("18500101", date(1850, 1, 1)),
+        ("18491231", None),
+        ("20000229", date(2000, 2, 29)),
+        ("19000229", None),
+        ("19901301", None),
+    ],
+)
+def test_the_day_inside_a_number_exists_and_somebody_born_then_may_have_one(written, day):
+    assert birth_date(f"110105{written}002X") == day
+
+
+@pytest.mark.parametrize(
+    ("sequence", "said"),
+    [("001", "male"), ("002", "female"), ("003", "male"), ("004", "female"), ("130", "female")],
+)
+def test_the_sequence_of_a_number_says_the_sex(sequence, said):
+    first = f"11010519491231{sequence}"
+
+    assert sex(first + resident_check(first)) == said
+
+
+@pytest.mark.parametrize("check", [organisation_check, resident_check])
+@pytest.mark.parametrize("length", [16, 18])
+def test_a_check_character_is_of_17_others(check, length):
+    with pytest.raises(ValueError, match="zip"):
+        check("1" * length)

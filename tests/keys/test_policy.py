@@ -1,6 +1,8 @@
 """What a key may do, decided from plain values."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,6 +14,16 @@ from tests.keys.orders import order
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 SEAL = KeyPolicy("seal/4711", 1)
 MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock shows UTC+8."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_an_ordered_signature_is_allowed() -> None:
@@ -37,6 +49,7 @@ def test_one_missing_order_refuses_the_whole_batch() -> None:
         ({"approval": ""}, "lacks"),
         ({"actor": ""}, "lacks"),
         ({"actor": "x" * 201}, "lacks"),
+        ({"purpose": "x" * 201}, "lacks"),
         ({"signed_at": NOW - LATE - timedelta(seconds=1)}, "not now"),
         ({"signed_at": NOW + EARLY + timedelta(seconds=1)}, "not now"),
         ({"approved_at": NOW + 2 * MINUTE}, "after the signature"),
@@ -48,6 +61,21 @@ def test_an_order_that_is_not_by_two_people_now_is_refused(
 ) -> None:
     with pytest.raises(OrderRefused, match=why):
         must_allow(SEAL, [SigningRequest(b"message", order(NOW, **changed))], NOW)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"drafter": "w", "actor": "l", "approver": "l", "document": "d", "approval": "a"},
+        {"document": "x" * 200, "purpose": "x" * 200},
+        {"purpose": ""},
+        {"signed_at": NOW - LATE},
+        {"signed_at": NOW + EARLY, "approved_at": NOW + 2 * EARLY},
+    ],
+    ids=str,
+)
+def test_an_order_at_its_limits_is_allowed(changed: dict[str, Any]) -> None:
+    must_allow(SEAL, [SigningRequest(b"message", order(NOW, **changed))], NOW)
 
 
 def test_a_key_does_not_sign_after_its_last_day() -> None:
@@ -69,3 +97,17 @@ def test_every_part_of_a_policy_changes_what_a_key_is_bound_to() -> None:
 
     assert len({each.binding("kid", "ES256") for each in policies}) == len(policies)
     assert len({each.mark("ES256") for each in policies}) == len(policies)
+
+
+def test_what_a_key_was_bound_to_is_the_same_on_every_machine_and_in_later_versions(
+    in_shanghai: None,
+) -> None:
+    """Envelopes and labels in hardware modules hold these bytes: nobody may write others."""
+    in_utc_8 = NOW.astimezone(timezone(timedelta(hours=8)))
+    policy = KeyPolicy("seal/1", 11, in_utc_8, 60)
+
+    assert policy.binding("kid", "ES256") == (
+        b'["kid","ES256","seal/1",11,"2026-11-24T08:00:00+00:00",60]'
+    )
+    assert policy.mark("ES256") == "e9c9bb77471e7034"
+    assert KeyPolicy("tsa", 1).mark("ES256") == "0311f546f67060c3"

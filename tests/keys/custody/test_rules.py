@@ -96,10 +96,21 @@ def test_at_once_skips_the_waiting() -> None:
     ]
 
 
-@pytest.mark.parametrize("use", ["ca.root", "ca.issuing", "seal/4711", "tsa", "ledger.checkpoint"])
+@pytest.mark.parametrize(
+    "use", ["ca.root", "ca.issuing", "ocsp/ca.issuing", "seal/4711", "tsa", "ledger.checkpoint"]
+)
 def test_keys_that_sign_for_decades_never_turn_over_by_themselves(use: str) -> None:
-    assert policy_for(use).lifetime is None
-    assert policy_for(use).overlap >= timedelta(days=3650)
+    assert policy_for(use) == RotationPolicy(lifetime=None, overlap=3650 * DAY)
+
+
+@pytest.mark.parametrize("use", ["certificates.qr", "certificates.status"])
+def test_keys_of_credentials_turn_over_each_year_and_are_published_for_ten(use: str) -> None:
+    assert policy_for(use) == RotationPolicy(lifetime=365 * DAY, overlap=3650 * DAY)
+
+
+@pytest.mark.parametrize("use", ["idp.tokens", "exchange.receipts"])
+def test_other_keys_turn_over_each_quarter(use: str) -> None:
+    assert policy_for(use) == RotationPolicy(90 * DAY, publish=DAY, overlap=30 * DAY)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60))
