@@ -109,14 +109,9 @@ def check(kind: CertificateType, fields: Mapping[str, str], today: date) -> list
     for name, value in fields.items():
         kind_of = kind.fields[name].kind if name in kind.fields else "text"
         hidden = invisible(value, allowed="\n" if kind_of == "multiline" else "")
-        if hidden and f"/fields/{name}" not in wrong:
-            errors.append(
-                FieldError(
-                    f"/fields/{name}",
-                    "invisible_character",
-                    f"holds characters nobody can see: {hidden}",
-                )
-            )
+        if hidden and (pointer := _pointer(name)) not in wrong:
+            detail = f"holds characters nobody can see: {hidden}"
+            errors.append(FieldError(pointer, "invisible_character", detail))
     for error in (*_date_errors(kind, fields, today), *_contradictions(kind, fields)):
         if error.pointer not in wrong:
             wrong.add(error.pointer)

@@ -11,11 +11,6 @@ from tests.certificates.conftest import AUTHORITY, FOOD, PERMIT
 TODAY = date(2026, 11, 24)
 
 
-@pytest.fixture
-def food(types):
-    return types["food-business-licence"]
-
-
 def prepared(kind, given):
     normal, notices = field_rules.normalise(kind, given)
     return field_rules.complete(kind, normal, AUTHORITY, TODAY, lambda _number: False), notices
