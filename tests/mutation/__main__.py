@@ -31,20 +31,27 @@ TESTS = {
     "foundation/codes.py": "tests/foundation/test_codes.py tests/certificates/test_identifier.py",
     "keys/policy.py": "tests/keys/test_policy.py",
     "keys/custody/rules.py": "tests/keys/custody/test_rules.py",
-    "ledger/merkle.py": "tests/ledger/test_merkle.py",
-    "signing/rules.py": "tests/signing/test_service.py tests/signing/seals/test_registry.py",
-    "idp/authorize/rules.py": "tests/idp/authorize/test_rules.py",
-    "idp/authorize/authorization.py": "tests/idp/authorize/test_authorization.py",
-    "idp/authorize/request_objects.py": "tests/attacks/test_oauth_requests.py",
+    "ledger/merkle.py": "tests/ledger/test_small_trees.py",
+    "signing/rules.py": "tests/signing/test_rules.py",
+    "idp/authorize/rules.py": "tests/idp/authorize/test_decisions.py",
+    "idp/authorize/authorization.py": "tests/idp/authorize/test_check_authorization.py",
+    "idp/authorize/request_objects.py": "tests/idp/authorize/test_request_objects.py",
     "idp/token/dpop.py": "tests/attacks/test_oauth_senders.py",
-    "idp/token/sender_constraint.py": "tests/idp/token/test_sender_constraint.py",
+    "idp/token/sender_constraint.py": "tests/idp/token/test_sender_rules.py",
     "idp/token/grants/refresh.py": "tests/idp/test_token.py tests/attacks/test_oauth_tokens.py",
-    "idp/token/grants/device_code.py": "tests/idp/token/test_devices.py",
-    "idp/token/grants/authorization_code.py": "tests/idp/test_token.py",
+    "idp/token/grants/device_code.py": "tests/idp/token/grants/test_device_code.py",
+    "idp/token/grants/authorization_code.py": "tests/idp/token/grants/test_authorization_code.py",
+    "idp/token/grants/client_credentials.py": "tests/idp/token/grants/test_client_credentials.py",
     "certificates/identifier.py": "tests/certificates/test_identifier.py",
-    "certificates/rules.py": "tests/certificates/test_lifecycle.py",
-    "certificates/catalogue/fields.py": "tests/certificates/catalogue/test_fields.py",
-    "certificates/register/status.py": "tests/certificates/register/test_status.py",
+    "certificates/rules.py": "tests/certificates/test_rules.py",
+    "certificates/catalogue/fields.py": (
+        "tests/certificates/catalogue/test_fields.py "
+        "tests/certificates/catalogue/test_field_rules.py"
+    ),
+    "certificates/register/status.py": "tests/certificates/register/test_status_lists.py",
+    "certificates/register/acts.py": (
+        "tests/certificates/register/test_status_acts.py tests/certificates/register/test_acts.py"
+    ),
     "exchange/rules.py": "tests/exchange/test_rules.py",
     "exchange/verification/decisions.py": "tests/exchange/verification/test_decisions.py",
 }
