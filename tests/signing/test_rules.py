@@ -20,12 +20,12 @@ from signing.errors import (
     SealNotUsableNow,
     UnknownSeal,
 )
-from signing.models import Approval, Permit, Seal, SealKind, SealState, SealWish
+from signing.models import Approval, Permit, Seal, SealApplication, SealKind, SealState
 from tests.signing.conftest import APPROVER, KEEPER, NAME, OWNER
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-WISH = SealWish(OWNER, NAME, NAME, "3501000012345")
+APPLICATION = SealApplication(OWNER, NAME, NAME, "3501000012345")
 SEAL = Seal(
     id="seal-1",
     name=NAME,
@@ -111,8 +111,8 @@ def test_another_code_is_refused(code):
         (SealKind.BUSINESS, "章" * 14),
     ],
 )
-def test_a_wish_has_the_line_that_its_kind_has(kind, line):
-    rules.must_be_a_wish(replace(WISH, kind=kind, line=line))
+def test_an_application_has_the_line_that_its_kind_has(kind, line):
+    rules.must_be_an_application(replace(APPLICATION, kind=kind, line=line))
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_a_wish_has_the_line_that_its_kind_has(kind, line):
     ],
     ids=str,
 )
-def test_another_wish_is_refused(changed):
+def test_another_application_is_refused(changed):
     with pytest.raises(SealNameRefused):
-        rules.must_be_a_wish(replace(WISH, **changed))
+        rules.must_be_an_application(replace(APPLICATION, **changed))
 
 
 # ── who decides ──────────────────────────────────────────────────────────────────────────────

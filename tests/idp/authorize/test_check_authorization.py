@@ -293,6 +293,15 @@ def test_a_nonce_is_not_enough_for_others_or_when_half_of_pkce_is_there(changes,
     assert refused == told("invalid_request", "code_challenge is missing (PKCE)")
 
 
+def test_the_profile_basic_needs_neither_and_what_it_sends_counts():
+    basic = {"profile": "basic"}
+
+    assert checked(NO_CHALLENGE, client=basic).code_challenge == ""
+    assert checked({}, client=basic).code_challenge == CHALLENGE
+    for half in ({"code_challenge": None}, {"code_challenge_method": None}):
+        assert isinstance(checked(half, client=basic), RequestRefused)
+
+
 # ── scopes, claims, resources ────────────────────────────────────────────────────────────────
 
 
@@ -300,14 +309,18 @@ def test_a_nonce_is_not_enough_for_others_or_when_half_of_pkce_is_there(changes,
     ("scope", "description"),
     [
         (None, "scope is missing"),
-        ("openid  profile", "scope is not a space-separated list"),
-        ("openid ", "scope is not a space-separated list"),
+        (" ", "scope is missing"),
         ('openid "', "scope is not a space-separated list"),
-        ("openid XX roles", "the client is not registered for the scope XX"),
+        ("openid organisation", "the client is not registered for the scope organisation"),
+        ("XX", "no scope that is asked for is known here; see scopes_supported"),
     ],
 )
 def test_scopes_are_a_list_within_the_registration(scope, description):
     assert checked({"scope": scope}) == told("invalid_scope", description)
+
+
+def test_a_scope_that_nobody_knows_is_ignored():
+    assert checked({"scope": "openid  XX"}) == BARE
 
 
 def test_the_claims_of_a_scope_are_within_the_purpose():
@@ -362,4 +375,11 @@ def test_a_request_without_a_state_is_refused_without_one():
 
     assert "state" not in dict(refused.parameters)
     assert checked({"state": None}).state is None
+
+
+def test_the_request_s_max_age_counts_before_the_registration_s():
+    registered = {"default_max_age": 60}
+
     assert checked({"max_age": "0"}).max_age == 0
+    assert checked({}, client=registered).max_age == 60
+    assert checked({"max_age": "0"}, client=registered).max_age == 0

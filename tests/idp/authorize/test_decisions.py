@@ -8,6 +8,7 @@ import pytest
 from idp.authorize import rules
 from idp.authorize.rules import Consent, Granted, Login, Logout, RequestRefused
 from idp.protocol.acr import ACR_PASSWORD, ACR_TWO_FACTORS
+from idp.protocol.claims import CLAIMS
 from tests.idp.values import (
     MINUTE,
     NOW,
@@ -223,7 +224,7 @@ def test_a_person_is_asked_about_scopes_and_claims_in_the_order_of_the_catalogue
     claims = rules.asked_claims(request)
 
     assert set(claims) >= {"name", "preferred_username", "locale", "id_number"}
-    assert claims == tuple(name for name in rules.CLAIMS if name in claims)
+    assert claims == tuple(name for name in CLAIMS if name in claims)
     assert "not-a-claim" not in claims
     assert rules.asked(request) == ("openid", "profile", *claims)
 
@@ -240,6 +241,15 @@ def test_claims_marked_essential_are_those_with_true():
     assert rules.essential_claims(request) == {"name", "preferred_username"}
 
 
+def test_who_asks_whether_an_address_was_verified_asks_for_the_address():
+    request = a_request(userinfo_claims={"email_verified": {"essential": True}})
+
+    assert rules.asked(request) == ("openid", "email")
+    assert rules.essential_claims(request) == {"email"}
+    made = rules.authorization_of(request, a_client(), a_session(), ["email"])
+    assert made.userinfo_claims == ("email_verified",)
+
+
 def test_what_is_granted_is_what_was_asked_and_allowed_and_no_more():
     request = a_request(
         scopes=("openid", "profile"),
@@ -251,7 +261,9 @@ def test_what_is_granted_is_what_was_asked_and_allowed_and_no_more():
     )
     session = a_session(acr=ACR_TWO_FACTORS, amr=("pwd", "otp"))
 
-    made = rules.authorization_of(request, session, ["locale", "id_number", "preferred_username"])
+    allowed = ["locale", "id_number", "preferred_username"]
+
+    made = rules.authorization_of(request, a_client(), session, allowed)
 
     assert (made.person_id, made.subject, made.sid) == (PERSON.id, PERSON.subject, "sid-1")
     assert made.auth_time == int((NOW - MINUTE).timestamp())
@@ -261,6 +273,16 @@ def test_what_is_granted_is_what_was_asked_and_allowed_and_no_more():
     assert made.userinfo_claims == ("preferred_username", "locale", "id_number")
     assert made.id_token_claims == ("locale", "id_number")
     assert (made.nonce, made.jkt) == ("n", THUMBPRINT)
+
+
+def test_the_id_token_of_who_is_registered_so_tells_what_scopes_ask_for_too():
+    client = a_client(claims_in_id_token=True)
+    request = a_request(scopes=("openid", "profile"), id_token_claims={"id_number": None})
+
+    made = rules.authorization_of(request, client, a_session(), ["name", "id_number"])
+
+    assert set(made.userinfo_claims) == {"name", "updated_at"}
+    assert set(made.id_token_claims) == {"name", "updated_at", "id_number"}
 
 
 # ── sign out ─────────────────────────────────────────────────────────────────────────────────

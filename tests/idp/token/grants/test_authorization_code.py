@@ -4,8 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from foundation.ids import uuid7
+from idp.models import token_families
 from idp.protocol.errors import InvalidGrant, InvalidRequest, InvalidTarget
 from idp.store import digests, families, people
 from idp.store.families import StoredCode
@@ -127,8 +129,8 @@ def test_of_several_things_that_do_not_fit_the_first_is_told():
 
 
 @pytest.fixture
-def grant(sqlite_database):
-    return AuthorizationCode(sqlite_database, "https://api.example")
+def grant(grant_type):
+    return grant_type(AuthorizationCode)
 
 
 def checked(grant, changes=None, confirmation=None):
@@ -168,9 +170,11 @@ def test_a_challenge_is_as_the_standard_s_example():
 
 
 def test_a_code_names_its_family_and_holds_256_random_bits():
-    assert CODE.startswith(FAMILY)
-    assert len(CODE) == len(FAMILY) + 43
-    assert new_code(FAMILY) != CODE
+    code = new_code(FAMILY)
+
+    assert code.startswith(FAMILY)
+    assert len(code) == len(FAMILY) + 43
+    assert new_code(FAMILY) != code
 
 
 # ── redeem ───────────────────────────────────────────────────────────────────────────────────
@@ -190,6 +194,12 @@ def redeemed(grant, database, *requests):
 def found(database):
     with database.read() as tx:
         return families.families(tx, {FAMILY})[FAMILY]
+
+
+def reason(database):
+    with database.read() as tx:
+        query = select(token_families.c.revoked_reason).where(token_families.c.id == FAMILY)
+        return tx.execute(query).scalar_one()
 
 
 def is_ended(database):
@@ -266,17 +276,33 @@ def test_a_wrong_guess_burns_a_code_and_a_wrong_client_does_not(
 ):
     keep(sqlite_database, stored())
 
-    [wrong, then] = redeemed(grant, sqlite_database, replace(GOOD, **changes), GOOD)
-    [later] = redeemed(grant, sqlite_database, GOOD)
+    [wrong] = redeemed(grant, sqlite_database, replace(GOOD, **changes))
+    assert (found(sqlite_database).revoked, reason(sqlite_database)) == (
+        (True, "code_burnt") if burnt else (False, None)
+    )
+    [then] = redeemed(grant, sqlite_database, GOOD)
 
     assert isinstance(wrong, NotRedeemed)
     assert isinstance(wrong.error, InvalidTarget if "resources" in changes else InvalidGrant)
     assert wrong.error.detail == judge(replace(GOOD, **changes), stored()).value
     assert wrong.ended is None
     assert isinstance(then, NotRedeemed) is burnt
-    assert found(sqlite_database).revoked is (burnt or later.ended is not None)
     if burnt:
-        assert then.error.detail == later.error.detail == CodeVerdict.UNKNOWN.value
+        assert then.error.detail == CodeVerdict.UNKNOWN.value
+
+
+def test_a_burnt_code_is_worth_nothing_to_the_next_of_its_batch_and_burns_no_other(
+    grant, sqlite_database
+):
+    other = uuid7(NOW)
+    keep(sqlite_database, stored(), StoredCode(a_family(id=other), REDIRECT_URI, CHALLENGE))
+
+    [wrong, then] = redeemed(grant, sqlite_database, replace(GOOD, code_challenge=""), GOOD)
+
+    assert wrong.error.detail == CodeVerdict.VERIFIER.value
+    assert then.error.detail == CodeVerdict.UNKNOWN.value
+    with sqlite_database.read() as tx:
+        assert not families.families(tx, {other})[other].revoked
 
 
 def test_a_proof_by_another_key_burns_a_code(grant, sqlite_database):
@@ -305,8 +331,21 @@ def test_a_code_that_comes_twice_ends_its_family_be_it_in_one_batch(
 
     assert (second.error.error, second.error.detail) == ("invalid_grant", CodeVerdict.USED.value)
     assert (second.ended.id, second.reason) == (FAMILY, "code_reuse")
-    assert found(sqlite_database).revoked
+    assert second.ended.expires_at == NOW + 15 * MINUTE
+    assert (found(sqlite_database).revoked, reason(sqlite_database)) == (True, "code_reuse")
     assert is_ended(sqlite_database)
+
+
+def test_what_is_ended_within_one_batch_was_to_last_as_long_as_it_would_have(
+    grant, sqlite_database
+):
+    keep(sqlite_database, stored(an_authorization(scopes=("openid", "offline_access"))))
+    refreshing = replace(GOOD, client=REFRESHING)
+
+    first, second = redeemed(grant, sqlite_database, refreshing, refreshing)
+
+    assert first.ended == second.ended
+    assert second.ended.expires_at == NOW + timedelta(days=90)
 
 
 def test_in_a_batch_each_request_gets_its_own_answer(grant, sqlite_database):
