@@ -49,9 +49,7 @@ TESTS = {
         "tests/certificates/catalogue/test_field_rules.py"
     ),
     "certificates/register/status.py": "tests/certificates/register/test_status_lists.py",
-    "certificates/register/acts.py": (
-        "tests/certificates/register/test_status_acts.py tests/certificates/register/test_acts.py"
-    ),
+    "certificates/register/acts.py": "tests/certificates/register/test_status_acts.py",
     "exchange/rules.py": "tests/exchange/test_rules.py",
     "exchange/verification/decisions.py": "tests/exchange/verification/test_decisions.py",
 }

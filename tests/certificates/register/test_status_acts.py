@@ -6,15 +6,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from certificates.errors import StatusContradicted
 from certificates.models import Certificate
-from certificates.register import acts
+from certificates.register import acts, status_store, store
 from certificates.rules import State
 from foundation.encryption import FieldCipher, Undecryptable
-from ledger import Entry, StatusAct
+from keys import Keys
+from keys.custody.backends.software import SoftwareBackend
+from ledger import Entry, Ledger, StatusAct
 from ledger.entries import read_leaf, seal_openings, write_leaf
+from ledger.models import ledger_entries
 from tests.certificates.conftest import LI
+from tests.certificates.register.rows import add_rows
 
 CIPHER = FieldCipher(b"k" * 32)
 OTHER = FieldCipher(b"o" * 32)
@@ -216,3 +221,229 @@ def test_names_that_open_under_another_key_are_told():
         acts._must_open(a_certificate(sealed_holder_name=b"x" * 64))
 
     assert "server migrate" in refused.value.next_step
+
+
+# ── against the log ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def signing(sqlite_database, master_key, clock):
+    return Keys(sqlite_database, SoftwareBackend(master_key), clock)
+
+
+@pytest.fixture
+def log(sqlite_database, signing, clock):
+    """The ledger, and the first status list."""
+    with sqlite_database.write() as tx:
+        status_store.open_list(tx, sqlite_database, 1, 1 << 20, NOW)
+    ledger = Ledger(sqlite_database, signing, clock, "yinzheng.test/log")
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def kept(sqlite_database, log):
+    """Keeps a certificate's row, and an entry for each act that the log shall know of it."""
+
+    def keep(name, *logged, **row):
+        written = []
+        with sqlite_database.write() as tx:
+            place = int(name.rpartition(".")[2])
+            given = {"id": f"row of {name}", "identifier": name, "state_since": NOW}
+            given |= {"status_index": place}
+            add_rows(tx, given | row)
+            for number, kind in enumerate(logged, 1):
+                about = {"subject": f"p_{name}", "certificate": name}
+                entry = Entry(
+                    kind=f"certificate.{kind}", actor=LI, at=NOW + number * SECOND,
+                    details={"act": str(number), "reason": f"reason {number}"}, **about,
+                )  # fmt: skip
+                written.append(log.append(tx, entry).id)
+        return written
+
+    return keep
+
+
+def rows(database):
+    with database.read() as tx:
+        return {each.identifier: each for each in store.after(tx, "", 500)}
+
+
+def in_log(database, *names):
+    with database.read() as tx:
+        return acts.in_log(tx, names)
+
+
+ONE, TWO, THREE = (f"1.2.156.3005.2.{number}" for number in (1, 2, 3))
+
+
+def said(number, state):
+    """What the row says of its status when it says what the log's act of this number left."""
+    return {
+        "state": state,
+        "state_since": NOW + number * SECOND,
+        "state_reason": f"reason {number}",
+    }
+
+
+def test_the_log_knows_the_last_act_of_each_certificate_and_other_entries_are_none(
+    sqlite_database, kept
+):
+    _, suspended = kept(ONE, "issued", "suspended")
+    issued, _, _ = kept(TWO, "issued", "shown", "status_settled")
+    kept(THREE, "shown")
+
+    assert in_log(sqlite_database, ONE, TWO, THREE) == {
+        ONE: StatusAct(ONE, 2, State.SUSPENDED, NOW + 2 * SECOND, "reason 2", suspended),
+        TWO: StatusAct(TWO, 1, State.ACTIVE, NOW + SECOND, "reason 1", issued),
+    }
+    assert set(in_log(sqlite_database, TWO)) == {TWO}
+    assert in_log(sqlite_database) == {}
+
+
+def test_an_entry_that_is_lost_is_no_act(sqlite_database, log, kept):
+    issued, suspended = kept(ONE, "issued", "suspended")
+    log.integrate_all()
+    with sqlite_database.write() as tx:
+        tx.execute(delete(ledger_entries).where(ledger_entries.c.entry_id == suspended))
+
+    assert in_log(sqlite_database, ONE)[ONE].entry_id == issued
+
+
+def adopted(database, now=NOW):
+    with database.write() as tx:
+        acts.adopt(tx, now)
+    return {
+        name: (acts.is_witnessed(each), each.act_ordinal) for name, each in rows(database).items()
+    }
+
+
+def test_an_upgrade_witnesses_what_the_log_says_and_keeps_the_witnesses_there_are(
+    sqlite_database, kept
+):
+    kept(ONE, "issued", "revoked", **said(2, "revoked"))
+    kept(TWO, "issued", "revoked", **said(1, "active"))
+    assert adopted(sqlite_database) == {ONE: (True, 2), TWO: (False, 2)}
+    kept(THREE, "issued", **said(1, "active"))
+
+    assert adopted(sqlite_database) == {ONE: (True, 2), TWO: (False, 2), THREE: (True, 1)}
+
+
+def test_an_upgrade_believes_rows_where_the_log_is_silent_and_they_are_not_in_force(
+    sqlite_database, kept
+):
+    kept(ONE, state="revoked", state_reason="x")
+    kept(TWO)
+    kept(THREE, valid_from=date(2020, 1, 1), valid_until=date(2026, 11, 23))
+
+    assert adopted(sqlite_database) == {ONE: (True, 2), TWO: (False, None), THREE: (True, 1)}
+
+
+def test_an_upgrade_without_certificates_does_nothing(sqlite_database, log):
+    assert adopted(sqlite_database) == {}
+
+
+def test_an_upgrade_under_a_key_that_opens_nothing_stops(sqlite_database, kept):
+    kept(ONE, "issued", holder_name=b"x" * 64)
+
+    with pytest.raises(Undecryptable, match="this master key opens none of them"):
+        adopted(sqlite_database)
+
+
+def test_certificates_are_read_in_parts_and_each_once(sqlite_database, kept, monkeypatch):
+    monkeypatch.setattr(acts, "_CHUNK", 2)
+    for name in (ONE, TWO, THREE):
+        kept(name, "issued", **said(1, "active"))
+
+    with sqlite_database.read() as tx:
+        found = [[each.identifier for each in part] for part in acts._chunks(tx)]
+        left = [each.identifier for each in acts.unsettled(tx)]
+
+    assert found == [[ONE, TWO], [THREE]]
+    assert left == [ONE, TWO, THREE]
+    assert len(adopted(sqlite_database)) == 3
+    with sqlite_database.read() as tx:
+        assert list(acts.unsettled(tx)) == []
+
+
+def test_the_unsettled_are_those_that_do_not_agree(sqlite_database, kept):
+    kept(ONE, "issued", "revoked", **said(2, "revoked"))
+    kept(TWO, "issued", "revoked", **said(1, "active"))
+    adopted(sqlite_database)
+    kept(THREE, "issued", **said(1, "active"))
+
+    with sqlite_database.read() as tx:
+        assert [each.identifier for each in acts.unsettled(tx)] == [TWO, THREE]
+
+
+def settled(database, log, name):
+    with database.write() as tx:
+        outcome = acts.settle(tx, log, store.lock(tx, name), NOW + 100 * SECOND)
+    return outcome, rows(database)[name]
+
+
+def changes(database):
+    with database.read() as tx:
+        return [(each.slot, each.value) for each in status_store.changes(tx, 1, 0, None)]
+
+
+def entries(log, name):
+    return [each for each in log.history(name) if each.kind == acts.SETTLED]
+
+
+def test_a_row_that_says_what_the_log_says_is_witnessed_and_left_alone(sqlite_database, log, kept):
+    kept(ONE, "issued", "revoked", **said(2, "revoked"))
+
+    outcome, row = settled(sqlite_database, log, ONE)
+
+    assert outcome == "witnessed"
+    assert (acts.is_witnessed(row), row.act_ordinal) == (True, 2)
+    assert (changes(sqlite_database), entries(log, ONE)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        said(1, "active"),
+        said(2, "revoked") | {"state_since": NOW},
+        said(2, "revoked") | {"state_reason": "other"},
+    ],
+)
+def test_a_row_that_says_something_else_is_set_back_in_the_list_and_the_log_too(
+    sqlite_database, log, kept, wrong
+):
+    kept(ONE, "issued", "revoked", status_index=7, subject=f"p_{ONE}", **wrong)
+
+    outcome, row = settled(sqlite_database, log, ONE)
+
+    assert outcome == "restored"
+    assert (row.state, row.state_since, row.state_reason) == (
+        State.REVOKED,
+        NOW + 2 * SECOND,
+        "reason 2",
+    )
+    assert (acts.is_witnessed(row), row.act_ordinal) == (True, 2)
+    assert changes(sqlite_database) == [(7, 1)]
+    [entry] = entries(log, ONE)
+    assert (entry.at, entry.actor_kind) == (NOW + 100 * SECOND, "system")
+    assert entry.entry_id in {each.entry_id for each in log.about([f"p_{ONE}"]).items}
+    assert entry.details == {"state": "revoked", "was": wrong["state"]}
+
+
+def test_where_the_log_is_silent_a_row_is_settled_by_its_own_word_or_not(
+    sqlite_database, log, kept
+):
+    kept(ONE, state="revoked", state_reason="x")
+    kept(TWO)
+    kept(THREE, valid_from=date(2020, 1, 1), valid_until=date(2026, 11, 23))
+
+    outcomes = {name: settled(sqlite_database, log, name) for name in (ONE, TWO, THREE)}
+
+    assert {name: outcome for name, (outcome, _) in outcomes.items()} == {
+        ONE: "witnessed",
+        TWO: "unknown",
+        THREE: "unknown",
+    }
+    assert acts.is_witnessed(outcomes[ONE][1])
+    assert outcomes[TWO][1].act_ordinal is None
+    assert changes(sqlite_database) == []

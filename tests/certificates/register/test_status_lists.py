@@ -2,24 +2,22 @@
 
 import asyncio
 import zlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
-from certificates.models import batches, certificates
 from certificates.register import status, status_store
 from certificates.register.status import SIZE, Slot, StatusLists
 from foundation.batching.routes import HotRequest
 from foundation.canonical import b64url_decode
-from foundation.columns import UtcDateTime
 from foundation.errors import Malformed, NotFound
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
 from keys.encoding.jose import unverified_header, verify_compact
 from tests.certificates.conftest import PUBLIC_URL
+from tests.certificates.register.rows import add_rows
 
 SECOND = timedelta(seconds=1)
 MEDIA_TYPE = "application/statuslist+jwt"
@@ -310,39 +308,13 @@ def test_values_up_to_a_version_are_those_of_that_version(sqlite_database, histo
 # ── places ───────────────────────────────────────────────────────────────────────────────────
 
 
-def filled(table, **known):
-    """A row with something in every column that needs something."""
-    return {
-        column.name: _something(column)
-        for column in table.c
-        if column.name not in known and not column.nullable and column.default is None
-    } | known
-
-
-def _something(column):
-    if isinstance(column.type, UtcDateTime):
-        return _MOMENT
-    others = {"INTEGER": 0, "BLOB": b"x", "DATE": _MOMENT.date()}
-    return others.get(str(column.type), f"{column.name}-{next(_NUMBERS)}")
-
-
-_NUMBERS = count(1)
-_MOMENT = datetime(2026, 11, 24, 8, tzinfo=UTC)
-
-
 @pytest.fixture
 def taken(sqlite_database, lists):
     """Takes so many places of the first list, from 0 on."""
 
     def take(number):
         with sqlite_database.write() as tx:
-            tx.execute(insert(batches).values(filled(batches, id="b", state="checked")))
-            for place in range(number):
-                row = filled(
-                    certificates, state="active", status_list=1, status_index=place,
-                    batch_id="b", batch_row=place,
-                )  # fmt: skip
-                tx.execute(insert(certificates).values(row))
+            add_rows(tx, *({"status_index": place} for place in range(number)))
 
     return take
 
