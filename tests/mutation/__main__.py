@@ -36,7 +36,7 @@ TESTS = {
     "idp/authorize/rules.py": "tests/idp/authorize/test_decisions.py",
     "idp/authorize/authorization.py": "tests/idp/authorize/test_check_authorization.py",
     "idp/authorize/request_objects.py": "tests/idp/authorize/test_request_objects.py",
-    "idp/token/dpop.py": "tests/attacks/test_oauth_senders.py",
+    "idp/token/dpop.py": "tests/idp/token/test_dpop.py",
     "idp/token/sender_constraint.py": "tests/idp/token/test_sender_rules.py",
     "idp/token/grants/refresh.py": "tests/idp/test_token.py tests/attacks/test_oauth_tokens.py",
     "idp/token/grants/device_code.py": "tests/idp/token/grants/test_device_code.py",
