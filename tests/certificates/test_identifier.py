@@ -64,6 +64,7 @@ def test_mod_11_10_catches_every_single_error(digits, data):
 
 def test_published_examples_of_iso_7064_come_out():
     assert mod_11_10("0794") == "5"
+    assert mod_11_10("0003") == "0"  # by hand: 10 → 9 → 7 → 3 → 1, and (11 - 1) mod 10
     assert mod_37_36("A12425GABC1234002") == "M"
 
 

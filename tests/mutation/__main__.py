@@ -38,7 +38,7 @@ TESTS = {
     "idp/authorize/request_objects.py": "tests/idp/authorize/test_request_objects.py",
     "idp/token/dpop.py": "tests/idp/token/test_dpop.py",
     "idp/token/sender_constraint.py": "tests/idp/token/test_sender_rules.py",
-    "idp/token/grants/refresh.py": "tests/idp/test_token.py tests/attacks/test_oauth_tokens.py",
+    "idp/token/grants/refresh.py": "tests/idp/token/grants/test_refresh_rules.py",
     "idp/token/grants/device_code.py": "tests/idp/token/grants/test_device_code.py",
     "idp/token/grants/authorization_code.py": "tests/idp/token/grants/test_authorization_code.py",
     "idp/token/grants/client_credentials.py": "tests/idp/token/grants/test_client_credentials.py",
