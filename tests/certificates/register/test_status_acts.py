@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from certificates.errors import StatusContradicted
 from certificates.models import Certificate
@@ -15,9 +15,9 @@ from certificates.rules import State
 from foundation.encryption import FieldCipher, Undecryptable
 from keys import Keys
 from keys.custody.backends.software import SoftwareBackend
-from ledger import Entry, Ledger, StatusAct
+from ledger import Entry, Ledger, StatusAct, add_acts, certificate_index
 from ledger.entries import read_leaf, seal_openings, write_leaf
-from ledger.models import ledger_entries
+from ledger.models import ledger_accesses, ledger_entries
 from tests.certificates.conftest import LI
 from tests.certificates.register.rows import add_rows
 
@@ -249,7 +249,7 @@ def kept(sqlite_database, log):
         written = []
         with sqlite_database.write() as tx:
             place = int(name.rpartition(".")[2])
-            given = {"id": f"row of {name}", "identifier": name, "state_since": NOW}
+            given = {"id": f"01 {name}", "identifier": name, "state_since": NOW}
             given |= {"status_index": place}
             add_rows(tx, given | row)
             for number, kind in enumerate(logged, 1):
@@ -308,6 +308,18 @@ def test_an_entry_that_is_lost_is_no_act(sqlite_database, log, kept):
         tx.execute(delete(ledger_entries).where(ledger_entries.c.entry_id == suspended))
 
     assert in_log(sqlite_database, ONE)[ONE].entry_id == issued
+
+
+def test_an_entry_that_was_hung_on_another_certificate_is_no_act_of_it(sqlite_database, kept):
+    issued, _ = kept(ONE, "issued", "shown")
+    _, revoked = kept(TWO, "issued", "revoked")
+    mine = certificate_index(sqlite_database.cipher, ONE)
+    with sqlite_database.write() as tx:
+        theirs = update(ledger_accesses).where(ledger_accesses.c.entry_id == revoked)
+        tx.execute(theirs.values(certificate=mine))
+
+    assert in_log(sqlite_database, ONE)[ONE].entry_id == issued
+    assert in_log(sqlite_database, TWO)[TWO].state is State.ACTIVE
 
 
 def adopted(database, now=NOW):
@@ -374,6 +386,17 @@ def test_the_unsettled_are_those_that_do_not_agree(sqlite_database, kept):
 
     with sqlite_database.read() as tx:
         assert [each.identifier for each in acts.unsettled(tx)] == [TWO, THREE]
+
+
+def test_a_row_and_its_witness_that_were_put_back_together_do_not_agree(sqlite_database, kept):
+    issued, _ = kept(ONE, "issued", "revoked", **said(1, "active"))
+    old = StatusAct(ONE, 1, State.ACTIVE, NOW + SECOND, "reason 1", issued)
+    with sqlite_database.write() as tx:
+        add_acts(tx, [("01 " + ONE, 1, issued, old.tag(sqlite_database.cipher))])
+
+    assert acts.is_witnessed(rows(sqlite_database)[ONE])
+    with sqlite_database.read() as tx:
+        assert [each.identifier for each in acts.unsettled(tx)] == [ONE]
 
 
 def settled(database, log, name):

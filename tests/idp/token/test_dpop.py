@@ -76,6 +76,21 @@ def test_a_key_of_each_algorithm_may_sign(checked, nonces):
         assert checked(signed(nonces, key=key, algorithm=algorithm, jwk=jwk)).jti == JTI
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "key", "kind"),
+    [
+        ("RS256", rsa.generate_private_key(65537, 2048), jwt.algorithms.RSAAlgorithm),
+        ("ES384", ec.generate_private_key(ec.SECP384R1()), jwt.algorithms.ECAlgorithm),
+    ],
+)
+def test_a_key_of_another_algorithm_may_not(checked, nonces, algorithm, key, kind):
+    jwk = kind.to_jwk(key.public_key(), as_dict=True)
+    jwk = {name: jwk[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in jwk}
+    text = signed(nonces, key=key, algorithm=algorithm, jwk=jwk)
+
+    assert refused(checked, text).startswith("the DPoP proof does not verify: ")
+
+
 def test_another_token_is_no_proof(checked, nonces):
     other = ec.generate_private_key(ec.SECP256R1())
     private = {**PROVER.jwk, "d": "d" * 43}
@@ -171,6 +186,8 @@ def test_ports_paths_and_lengths_at_their_limits():
     assert not same_url("http://a/", "http://b/")
     assert same_url("urn:x", "urn:x")
     assert not same_url("urn:x", "https://x")
+    assert not same_url("https:/a", "https://xxxx/a")
+    assert not same_url("https://a/\\", "https://a/\\")
     longest = "https://a/" + "x" * 2038
     assert same_url(longest, longest)
     assert not same_url(longest + "x", longest + "x")
@@ -261,6 +278,12 @@ def test_it_names_the_access_token_that_comes_along(checked):
     assert checked(ath=token_hash("token")).jti == JTI
     assert refused(checked, token="token") == said
     assert refused(checked, token="token", ath=token_hash("other")) == said
+
+
+def test_where_no_access_token_comes_along_it_names_none(nonces):
+    text = PROVER.proof("POST", URL, nonce=nonces.current(NOW))
+
+    assert check_proof(text, method="POST", urls=[URL], now=NOW, nonces=nonces).jkt == PROVER.jkt
 
 
 def test_the_hash_of_a_token_is_as_the_standard_s_example():
