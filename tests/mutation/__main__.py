@@ -33,6 +33,7 @@ TESTS = {
     "keys/custody/rules.py": "tests/keys/custody/test_rules.py",
     "ledger/merkle.py": "tests/ledger/test_small_trees.py",
     "signing/rules.py": "tests/signing/test_rules.py",
+    "idp/protocol/scopes.py": "tests/idp/protocol/test_scopes.py",
     "idp/authorize/rules.py": "tests/idp/authorize/test_decisions.py",
     "idp/authorize/authorization.py": "tests/idp/authorize/test_check_authorization.py",
     "idp/authorize/request_objects.py": "tests/idp/authorize/test_request_objects.py",
@@ -42,6 +43,7 @@ TESTS = {
     "idp/token/grants/device_code.py": "tests/idp/token/grants/test_device_code.py",
     "idp/token/grants/authorization_code.py": "tests/idp/token/grants/test_authorization_code.py",
     "idp/token/grants/client_credentials.py": "tests/idp/token/grants/test_client_credentials.py",
+    "idp/token/grants/person_claims.py": "tests/idp/token/grants/test_authorization_code.py",
     "certificates/identifier.py": "tests/certificates/test_identifier.py",
     "certificates/rules.py": "tests/certificates/test_rules.py",
     "certificates/catalogue/fields.py": (
