@@ -114,6 +114,8 @@ def test_we_may_be_one_of_several_it_is_for():
 @pytest.mark.parametrize(
     "changes",
     [
+        {"exp": None},
+        {"exp": None, "nbf": START - 100_000},
         {"exp": START + 1},
         {"exp": START + 3600},
         {"exp": START + 3600.0},
@@ -131,10 +133,9 @@ def test_it_lives_now_and_for_an_hour_at_most(changes):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"exp": None}, "no exp, or has expired"),
-        ({"exp": START}, "no exp, or has expired"),
-        ({"exp": "4102444800"}, "no exp, or has expired"),
-        ({"exp": True}, "no exp, or has expired"),
+        ({"exp": START}, "has expired, or its exp is not a time"),
+        ({"exp": "4102444800"}, "has expired, or its exp is not a time"),
+        ({"exp": True}, "has expired, or its exp is not a time"),
         ({"exp": START + 3601}, "an hour at most"),
         ({"nbf": START - 3000, "exp": START + 601}, "an hour at most"),
         ({"nbf": START + 11, "exp": START + 100}, "nbf of the request object is in the future"),
@@ -146,6 +147,20 @@ def test_it_lives_now_and_for_an_hour_at_most(changes):
 )
 def test_at_another_time_or_for_longer_it_does_not(changes, why):
     assert why in refused(changes)
+
+
+@pytest.mark.parametrize("missing", ["nbf", "exp"])
+def test_a_client_of_the_strict_profile_says_from_when_and_until_when(missing):
+    strict = a_client(profile="fapi2", token_endpoint_auth_method="private_key_jwt")
+    dated = {"nbf": START, "exp": START + 60}
+
+    def read_as_strict(changes):
+        text = signed(dated | changes)
+        return request_objects.read(text, strict, JWKS, issuer=ISSUER, now=NOW)
+
+    assert read_as_strict({}) == PARAMETERS
+    with pytest.raises(AuthorizationError, match="must say nbf and exp"):
+        read_as_strict({missing: None})
 
 
 def test_numbers_objects_and_several_resources_stand_for_text():

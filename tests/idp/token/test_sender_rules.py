@@ -58,7 +58,7 @@ def request(method="POST", client_ip="127.0.0.1", **headers):
 
 
 def checked(senders, request, scheme, token, confirmation):
-    asyncio.run(senders.check(request, scheme, token, confirmation))
+    return asyncio.run(senders.check(request, scheme, token, confirmation))
 
 
 def refused(expected, senders, *about):
@@ -148,11 +148,29 @@ def test_what_is_wanted_and_not_shown_is_refused(senders):
             senders.bind(shown, None, a_client(**BY_CERTIFICATE))
 
 
+def test_a_client_of_the_strict_profile_sends_no_proof_from_the_future(senders, prover, clock):
+    strict = a_client(profile="fapi2", token_endpoint_auth_method="private_key_jwt")
+    start = int(clock().timestamp())
+
+    def shown(ahead):
+        proof = prover.proof("POST", ISSUER + PATH, iat=start + ahead)
+        return senders.proof(request(dpop=proof))
+
+    assert senders.bind(request(), shown(60), strict) == {"jkt": prover.jkt}
+    senders.refuse_early(shown(60), strict)
+    senders.refuse_early(None, strict)
+    with pytest.raises(InvalidDpopProof, match="more than 60 seconds ahead"):
+        senders.bind(request(), shown(61), strict)
+    with pytest.raises(DpopChallenge, match="more than 60 seconds ahead") as caught:
+        senders.refuse_early(shown(61), strict)
+    assert f'algs="{ALGORITHMS}"' in caught.value.challenge
+
+
 # ── a token comes back ───────────────────────────────────────────────────────────────────────
 
 
 def test_a_token_that_is_bound_to_nothing_comes_as_bearer(senders, prover):
-    checked(senders, request(), "bearer", "token", {})
+    assert checked(senders, request(), "bearer", "token", {}) is None
     proof = prover.proof("POST", ISSUER + PATH, "token")
     checked(senders, request(dpop=proof), "bearer", "token", {})
 
@@ -167,8 +185,10 @@ def test_a_token_that_is_bound_to_a_key_comes_with_a_proof_by_it_once(senders, p
     confirmation = {"jkt": prover.jkt}
     proof = request(dpop=prover.proof("POST", ISSUER + PATH, "token"))
 
-    checked(senders, proof, "dpop", "token", confirmation)
+    taken = checked(senders, proof, "dpop", "token", confirmation)
     problem = refused(DpopChallenge, senders, proof, "dpop", "token", confirmation)
+
+    assert taken.jkt == prover.jkt
 
     assert problem.error == "invalid_dpop_proof"
     assert problem.challenge == (

@@ -31,6 +31,7 @@ FAMILY = uuid7(NOW)
 BOTH = ("authorization_code", "refresh_token")
 CLIENT = a_client(grant_types=BOTH)
 APP = replace(CLIENT, profile="public", token_endpoint_auth_method="none")
+STRICT = replace(CLIENT, profile="fapi2", token_endpoint_auth_method="private_key_jwt")
 ASKS = RefreshRequest(CLIENT, FAMILY, "", None, (), NOW)
 GRANTED = an_authorization(scopes=("openid", "profile", "offline_access"))
 
@@ -136,6 +137,10 @@ def test_it_is_registered_beside_a_grant_type_that_gives_one_out():
         (2, {"issued_at": NOW}, {}, "REPEAT"),
         (2, {"issued_at": NOW - 10 * SECOND}, {}, "REPEAT"),
         (2, {"issued_at": NOW - 11 * SECOND}, {"client": APP}, "REUSED"),
+        (2, {"issued_at": NOW - 11 * SECOND}, {}, "LATE"),
+        (2, {"issued_at": NOW - 11 * SECOND}, {"scopes": ("other",)}, "SCOPE"),
+        (3, {}, {"client": STRICT}, "KEEP"),
+        (2, {"issued_at": NOW}, {"client": STRICT}, "REUSED"),
         (1, {"issued_at": NOW}, {}, "REUSED"),
         (1, {"issued_at": NOW}, {"scopes": ("other",)}, "REUSED"),
         (3, {}, {"scopes": ("openid",)}, "ROTATE"),
@@ -163,6 +168,20 @@ def test_a_token_that_is_bound_to_a_key_comes_with_a_proof_by_it(jkt, number, ve
     bound = lives(replace(GRANTED, jkt=THUMBPRINT))
 
     assert judge(replace(ASKS, jkt=jkt), bound, number) is RefreshVerdict[verdict]
+
+
+def test_an_app_that_proves_its_key_is_the_app():
+    bound = lives(replace(GRANTED, jkt=THUMBPRINT), issued_at=NOW - timedelta(days=3))
+    with_key = replace(ASKS, client=APP, jkt=THUMBPRINT)
+
+    assert judge(with_key, bound, 2) is RefreshVerdict.LATE
+
+
+def test_the_grace_is_the_operator_s():
+    request, family = replace(ASKS, client=APP), lives(issued_at=NOW - MINUTE)
+
+    assert judge(request, family, 2, MINUTE) is RefreshVerdict.REPEAT
+    assert judge(request, family, 2, MINUTE - SECOND) is RefreshVerdict.REUSED
 
 
 def test_a_token_that_is_not_bound_may_come_with_any_proof():
@@ -292,6 +311,66 @@ def test_the_same_token_twice_in_a_batch_is_one_rotation(grant, sqlite_database,
 
     assert first.refresh_token == second.refresh_token
     assert found(sqlite_database, family).refresh_number == 4
+
+
+def test_the_answer_after_the_grace_is_the_same_with_one_more_entry(grant, sqlite_database, kept):
+    family = lives()
+    kept(family)
+    request = asks(sqlite_database, family, 3)
+    [first] = redeemed(grant, sqlite_database, request)
+    late = replace(request, now=NOW + 11 * SECOND)
+    before = found(sqlite_database, family)
+
+    [second] = redeemed(grant, sqlite_database, late)
+
+    assert second.refresh_token == first.refresh_token
+    assert (first.late, second.late) == (False, True)
+    assert found(sqlite_database, family) == before
+    [issued] = grant.entries(request, first)
+    entries = grant.entries(late, second)
+    assert entries[0] == replace(issued, at=late.now)
+    [told] = entries[1:]
+    assert (told.kind, told.verdict) == ("idp.refresh_repeated", "refresh_token_repeated")
+    assert (told.actor, told.at) == (CLIENT.actor, late.now)
+    assert (told.subject, told.details) == (GRANTED.subject, {"family": FAMILY})
+
+
+def test_a_refusal_that_ends_a_family_is_one_entry(grant, sqlite_database, kept):
+    family = lives()
+    kept(family)
+    request = asks(sqlite_database, family, 1)
+
+    [refused] = redeemed(grant, sqlite_database, request)
+
+    assert [each.kind for each in grant.entries(request, refused)] == ["idp.family_revoked"]
+
+
+def test_where_nothing_rotates_the_token_stays_and_lives_on(grant, sqlite_database, kept):
+    family, other = lives(), lives(id=uuid7(NOW))
+    kept(family, other)
+    request = asks(sqlite_database, family, 3, client=STRICT)
+
+    [made] = redeemed(grant, sqlite_database, request)
+
+    assert made.refresh_token == request.token
+    after = found(sqlite_database, family)
+    assert (after.refresh_number, after.issued_at) == (3, NOW)
+    assert found(sqlite_database, other) == other
+
+
+def test_requests_of_a_batch_are_judged_as_those_before_left_their_family(
+    grant, sqlite_database, kept
+):
+    family = lives()
+    kept(family)
+    live, older = (asks(sqlite_database, family, number) for number in (3, 2))
+
+    made, refused, then = redeemed(grant, sqlite_database, live, older, live)
+
+    assert made.family == FAMILY
+    assert refused.error.detail == RefreshVerdict.REUSED.value
+    assert then.error.detail == RefreshVerdict.UNKNOWN.value
+    assert ended(sqlite_database, family) == ("refresh_token_reuse", True)
 
 
 @pytest.mark.parametrize(("number", "later"), [(1, 0), (2, 0), (3, 11)])
