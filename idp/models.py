@@ -303,10 +303,7 @@ class Client:
     `LOCALES`. `claims` are the personal data the client may ever be told; `scopes` what it may do;
     `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
     may introspect tokens meant for it, and exchange them towards `exchange_targets` (RFC 8693).
-    `application_type` "native" is an app on a person's own machine (OIDC Registration §2).
-    `relies_on_rotation`: an app without keys, whose refresh tokens rotate and whose tokens are
-    bound to nothing (RFC 9700 §2.2.2). `refresh_ends_with_session`: it refreshes while its person
-    is signed in, and no longer.
+    docs/clients.md tells what every member means.
     """
 
     client_id: str

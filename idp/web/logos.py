@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from idp.clients.service import Clients
+from idp.web import openapi
 
 PATH: Final = "/oauth/logos"
 _HEADERS: Final = {
@@ -34,4 +35,5 @@ def add_route(routes: APIRouter, clients: Clients) -> None:
         operation_id="logo",
         summary="The logo of a client, as the consent page shows it",
         response_class=Response,
+        openapi_extra=openapi.operation("logo"),
     )

@@ -191,6 +191,9 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "form_post_script": Endpoint(
         answers={"200": {"description": "a script", "content": {"text/javascript": {}}}}
     ),
+    "logo": Endpoint(
+        answers={"200": {"description": "the picture", "content": {"image/png": {}}}},
+    ),
     "register": Endpoint(
         body=registered(),
         about_body=_METADATA,

@@ -1,6 +1,7 @@
 """Which DPoP proofs hold (RFC 9449 §4.3): made by other people's tools, one thing changed."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -68,10 +69,11 @@ def signed(nonces, *, key=PROVER.key, algorithm="ES256", **header):
 
 
 def test_a_key_of_each_algorithm_may_sign(checked, nonces):
-    for algorithm, key, kind in (
+    keys: tuple[tuple[str, Any, Any], ...] = (
         ("PS256", rsa.generate_private_key(65537, 2048), jwt.algorithms.RSAAlgorithm),
         ("EdDSA", ed25519.Ed25519PrivateKey.generate(), jwt.algorithms.OKPAlgorithm),
-    ):
+    )
+    for algorithm, key, kind in keys:
         jwk = kind.to_jwk(key.public_key(), as_dict=True)
         jwk = {name: jwk[name] for name in ("kty", "n", "e", "crv", "x") if name in jwk}
         assert checked(signed(nonces, key=key, algorithm=algorithm, jwk=jwk)).jti == JTI
