@@ -33,7 +33,9 @@ TESTS = {
     "keys/custody/rules.py": "tests/keys/custody/test_rules.py",
     "ledger/merkle.py": "tests/ledger/test_small_trees.py",
     "signing/rules.py": "tests/signing/test_rules.py",
-    "idp/protocol/scopes.py": "tests/idp/protocol/test_scopes.py",
+    "idp/protocol/scopes.py": (
+        "tests/idp/protocol/test_scopes.py tests/idp/authorize/test_check_authorization.py"
+    ),
     "idp/authorize/rules.py": "tests/idp/authorize/test_decisions.py",
     "idp/authorize/authorization.py": "tests/idp/authorize/test_check_authorization.py",
     "idp/authorize/request_objects.py": "tests/idp/authorize/test_request_objects.py",

@@ -2,7 +2,7 @@
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from idp.authorize import request_objects
 from idp.protocol.errors import AuthorizationError
@@ -69,6 +69,24 @@ def test_only_the_client_s_own_keys_count():
         {"jwks": {"keys": [{**JWKS["keys"][0], "use": "enc"}]}},
     ):
         assert "does not verify" in refused({}, **how), how
+
+
+@pytest.mark.parametrize(("profile", "good"), [("basic", True), ("standard", False)])
+def test_a_client_signs_with_an_algorithm_of_its_profile(profile, good):
+    key = rsa.generate_private_key(65537, 2048)
+    jwk = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    jwks = {"keys": [{name: jwk[name] for name in ("kty", "n", "e")}]}
+    text = jwt.encode(CLAIMS, key, "RS256")
+
+    def read_it():
+        client = a_client(profile=profile)
+        return request_objects.read(text, client, jwks, issuer=ISSUER, now=NOW)
+
+    if good:
+        assert read_it() == PARAMETERS
+    else:
+        with pytest.raises(AuthorizationError, match="does not verify: "):
+            read_it()
 
 
 def test_what_is_no_token_is_refused_in_either_way_of_reading():

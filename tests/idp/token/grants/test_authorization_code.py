@@ -420,6 +420,14 @@ def test_the_id_token_tells_what_was_allowed_and_is_recent_enough(
     assert isinstance(refused, NotRedeemed)
 
 
+def test_where_no_id_token_is_given_nothing_is_read_for_one(grant, sqlite_database, chen):
+    keep(sqlite_database, stored(an_authorization(scopes=("profile",), id_token_claims=("name",))))
+
+    [made] = redeemed(grant, sqlite_database, GOOD)
+
+    assert (made.id_token, made.claims) == (False, {})
+
+
 def test_somebody_who_is_gone_is_told_nothing_of(grant, sqlite_database):
     keep(sqlite_database, stored(an_authorization(id_token_claims=("name",))))
 

@@ -59,9 +59,9 @@ def test_a_token_names_its_family_its_number_and_a_secret_only_we_can_make():
     assert refresh.number_of(CIPHER, family, token) == 3
     secret = CIPHER.blind_index(f"{FAMILY}00000003hash", "refresh token")
     assert token == f"{FAMILY}00000003{secret}"
-    fifteenth = refresh.live_token(CIPHER, replace(family, refresh_number=15))
-    assert fifteenth.startswith(f"{FAMILY}0000000f")
-    assert refresh.number_of(CIPHER, family, fifteenth) == 15
+    thirtieth = refresh.live_token(CIPHER, replace(family, refresh_number=30))
+    assert thirtieth.startswith(f"{FAMILY}0000001e")
+    assert refresh.number_of(CIPHER, family, thirtieth) == 30
 
 
 def test_anything_else_is_none_of_its_tokens():
