@@ -100,7 +100,8 @@ def story(office: Office, wire: Wire) -> Iterator[Story]:
 def believed_by_us(office: Office, wire: Wire, posted: Posted) -> bool:
     """Our own check over the same request, with the public key set."""
     jwks = httpx.get(f"{office.origin}/keys/jwks.json").json()["keys"]
-    keys = {jwk["kid"]: verification_key(jwk, ("ES256",)) for jwk in jwks}
+    ours = [jwk for jwk in jwks if jwk["alg"] == "ES256"]  # notices are signed by no other kind
+    keys = {jwk["kid"]: verification_key(jwk, ("ES256",)) for jwk in ours}
     message = Message(
         method="POST", target_uri=wire.origin + posted.path, headers=posted.headers,
         content_sha256=sha256(posted.content).digest(),

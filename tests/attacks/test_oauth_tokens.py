@@ -373,7 +373,8 @@ def test_26_a_code_is_not_exchanged_for_more_than_was_granted(world: World):
     assert world.verify(token, audience="https://one.example/")["scope"] == "verifications"
 
 
-def test_26_there_is_no_token_exchange_to_widen_anything_with(world: World, client: RelyingParty):
+def test_26_nobody_widens_anything_by_token_exchange(world: World, client: RelyingParty):
+    """Only who is registered for it may exchange, and only for less (RFC 8693)."""
     kind = "urn:ietf:params:oauth:token-type:access_token"
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -383,7 +384,7 @@ def test_26_there_is_no_token_exchange_to_widen_anything_with(world: World, clie
         "audience": ISSUER,
     }
 
-    assert client.token(form).json()["error"] == "unsupported_grant_type"
+    assert client.token(form).json()["error"] == "unauthorized_client"
 
 
 def test_27_a_client_by_itself_has_no_scope_that_tells_about_a_person(world: World, client):
