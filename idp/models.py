@@ -340,6 +340,8 @@ class Client:
     userinfo_signed_response_alg: str = ""
     userinfo_encrypted_response_alg: str = ""
     introspection_encrypted_response_alg: str = ""
+    authorization_signed_response_alg: str = ""  # "": as ID tokens
+    authorization_encrypted_response_alg: str = ""
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
     dpop_bound_access_tokens: bool = False

@@ -31,6 +31,7 @@ from idp.authorize.interaction import (
     Interaction,
     Interactions,
 )
+from idp.authorize.jwt_responses import JwtResponses
 from idp.authorize.pushed import PushedRequests
 from idp.authorize.request_intake import RequestIntake
 from idp.authorize.rules import RequestRefused
@@ -148,6 +149,7 @@ class Idp:
         intake = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, intake, clock)
         self._interactions = Interactions(database, ledger, self.clients, intake, clock, issuer)
+        self.jwt_responses = JwtResponses(self.clients, self.tokens, clock)
         self.sign_ins = SignIn(database, ledger, self.sessions, self._interactions)
         self.token_endpoint = TokenEndpoint(
             database, ledger, self.clients, self.tokens, self.senders, clock, grants, policy

@@ -8,5 +8,6 @@ claims_request    what the `claims` parameter asks for (OIDC Core §5.5)
 rules             what happens next: sign in, consent, go on, go back; pure
 interaction       the stored request between its pages
 entries           what the ledger keeps of refusals and consents
+jwt_responses     answers as signed tokens (JARM)
 form_post         answers as a form (OAuth form_post response mode)
 """

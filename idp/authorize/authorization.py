@@ -48,7 +48,8 @@ def check_authorization(
      2. redirect_uri is exactly one of the client's.                  RFC 9700 §4.1.3, RFC 8252 §7.3
      3. Pushed or signed, where the client must; nothing left to open. RFC 9126 §6, RFC 9101 §10.5
      4. The client may use this flow, and response_type is "code".    RFC 6749 §3.1.1
-     5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1
+     5. response_mode is one that the client's profile has.           OAuth Multiple Responses §2.1,
+                                                                      JARM §2.3
      6. code_challenge is there, method S256; or, for a client registered to rely on it, a nonce.
         The profile `basic` needs neither; what it sends counts.      RFC 7636 §4.3, RFC 9700 §2.1.1
      7. Scopes that are known are within the registration.            OIDC Core §3.1.2.1: `scopes`
@@ -109,6 +110,7 @@ def check_authorization(
             ),
             _answerable(given, client),
             client_uri=client.way_back,
+            client=client,
         )
 
 
@@ -157,11 +159,13 @@ def _response_mode(given: Mapping[str, str], client: Client) -> str:
 
 def _answerable(given: Mapping[str, str], client: Client) -> str:
     """How the client can be answered: as it asks, if its profile has that and its redirect URI can
-    take it; a form cannot be posted to an app's own scheme. A refusal goes the same way."""
+    take it; a form cannot be posted to an app's own scheme. A refusal goes the same way, signed
+    where that was asked."""
     mode = given.get("response_mode", "query")
     posts = given["redirect_uri"].startswith(("https:", "http:"))
-    possible = mode in rules_of(client).response_modes and (mode != "form_post" or posts)
-    return mode if possible else "query"
+    if mode.startswith("form_post") and not posts:
+        mode = "query" + mode.removeprefix("form_post")
+    return mode if mode in rules_of(client).response_modes else "query"
 
 
 def _code_challenge(given: Mapping[str, str], client: Client) -> str:

@@ -393,6 +393,7 @@ class Interactions:
             request.redirect_uri,
             (("code", code), *state, ("iss", self._issuer)),
             request.response_mode,
+            client,
         )
 
     def _remember(

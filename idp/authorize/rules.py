@@ -6,7 +6,7 @@ refusal? And where may somebody go who signs out?
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,11 +35,12 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Send the browser to `redirect_uri` with `parameters` (code, state, iss)."""
+    """Send the browser to `redirect_uri` of `client` with `parameters` (code, state, iss)."""
 
     redirect_uri: str
     parameters: tuple[tuple[str, str], ...]
     response_mode: str = "query"
+    client: Client | None = field(default=None, repr=False, compare=False)
 
     @property
     def redirect_to(self) -> str:
@@ -57,6 +58,7 @@ class RequestRefused:
     parameters: tuple[tuple[str, str], ...] = ()
     response_mode: str = "query"
     client_uri: str = ""
+    client: Client | None = field(default=None, repr=False, compare=False)
 
     @property
     def redirect_to(self) -> str | None:
@@ -265,4 +267,5 @@ def _refused(
         error_parameters(error, description, state=request.state, issuer=issuer),
         request.response_mode,
         client_uri=client.way_back,
+        client=client,
     )

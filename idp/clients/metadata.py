@@ -20,10 +20,17 @@ from foundation.errors import FieldError
 from idp.clients import registration
 from idp.clients.presentation import LINKS
 from idp.models import LOCALES, Client, Profile, Texts
+from idp.protocol import encryption
 from idp.protocol.claims import claims_of, in_question
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client, response_types
-from idp.protocol.profiles import PROFILES, SIGNING_ALGORITHMS, response_algorithm, rules_of
+from idp.protocol.profiles import (
+    PROFILES,
+    SIGNING_ALGORITHMS,
+    authorization_algorithm,
+    response_algorithm,
+    rules_of,
+)
 from idp.protocol.syntax import redirect_uri_problem
 
 # Decided by the initial access token, or by an officer only: never by the program itself.
@@ -37,9 +44,7 @@ _TYPES: Final[Mapping[str, Any]] = get_type_hints(Client)
 OPEN: Final = tuple(each.name for each in fields(Client) if each.name not in _GIVEN)
 DEFAULT_AUTH_METHOD: Final = "client_secret_basic"  # RFC 7591 §2
 ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
-    "id_token_encrypted_response_enc": ("A256GCM",),
-    "userinfo_encrypted_response_enc": ("A256GCM",),
-    "introspection_encrypted_response_enc": ("A256GCM",),
+    f"{kind}_encrypted_response_enc": encryption.CONTENT_ALGORITHMS for kind in encryption.KINDS
 }
 
 
@@ -115,8 +120,11 @@ def _described(
     described.setdefault("token_endpoint_auth_method", DEFAULT_AUTH_METHOD)
     described.setdefault("grant_types", [n for n, kind in offered.items() if kind.by_default])
     described.setdefault("profile", _profile(described, forbidden))
-    ours = PROFILES[described["profile"]].default_algorithm
-    described.setdefault("id_token_signed_response_alg", ours)
+    row = PROFILES[described["profile"]]
+    described.setdefault("id_token_signed_response_alg", row.default_algorithm)
+    same = described["id_token_signed_response_alg"]
+    if same in row.algorithms:  # what is wrong is said once
+        described.setdefault("authorization_signed_response_alg", same)
     described |= {name: _links(given, name) for name in LINKS}
     scopes = given.get("scope", " ".join(bounds.scopes)).split()
     described.setdefault("claims", [n for n in claims_of(scopes) if n in bounds.claims])
@@ -139,7 +147,7 @@ def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
     told = {name: plain[name] for name in OPEN if plain[name] not in (None, "", {})}
     for name in LINKS:
         told |= _told_links(name, told.pop(name, {}))
-    for kind in ("id_token", "userinfo", "introspection"):
+    for kind in encryption.KINDS:
         if f"{kind}_encrypted_response_alg" in told:
             told[f"{kind}_encrypted_response_enc"] = "A256GCM"
     return {
@@ -151,6 +159,7 @@ def written(client: Client, offered: GrantTypes) -> dict[str, Any]:
         "response_types": list(response_types(mine)),
         "scope": " ".join(client.scopes),
         "id_token_signed_response_alg": response_algorithm(client),
+        "authorization_signed_response_alg": authorization_algorithm(client),
         **told,
     }
 

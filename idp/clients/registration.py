@@ -34,6 +34,11 @@ SUBJECT_NAMES: Final = (
     "tls_client_auth_san_dns",
     "tls_client_auth_san_uri",
 )
+NAMED_ALGORITHMS: Final = (
+    "id_token_signed_response_alg",
+    "authorization_signed_response_alg",
+    "token_endpoint_auth_signing_alg",
+)
 LONGEST_AGE: Final = 999_999_999  # seconds; what max_age of a request may say too
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
@@ -172,7 +177,7 @@ def _algorithms(client: Client) -> list[FieldError]:
     said = f"the profile {client.profile} has {', '.join(known)}"
     found = [
         FieldError(f"/{field}", "algorithm", said)
-        for field in ("id_token_signed_response_alg", "token_endpoint_auth_signing_alg")
+        for field in NAMED_ALGORITHMS
         if getattr(client, field) not in ("", *known)
     ]
     if ours in known and client.userinfo_signed_response_alg not in ("", ours):

@@ -49,6 +49,7 @@ from idp.protocol.grant_types import GrantTypes
 from idp.protocol.profiles import (
     CERTIFICATE_METHODS,
     SECRET_METHODS,
+    authorization_algorithm,
     response_algorithm,
     rules_of,
 )
@@ -113,7 +114,8 @@ class Clients:
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
         registration.check(client, self.grant_types, self.forbidden)
-        self._publish(response_algorithm(client))
+        for algorithm in {response_algorithm(client), authorization_algorithm(client)}:
+            self._publish(algorithm)
         vouched = self._remote_metadata.vouch(client)
         if not any(encryption.wanted(client, kind) for kind in encryption.KINDS):
             return vouched
@@ -128,10 +130,13 @@ class Clients:
         """
         if not client.jwks_uri or not any(encryption.wanted(client, kind) for kind in kinds):
             return client
-        jwks = await self._remote_metadata.jwks_later(client)
-        if registration.lacking_keys(client, jwks):
-            raise Unavailable("the client's encryption key cannot be had", retry_after=10)
-        return replace(client, jwks=jwks)
+        return _with(client, await self._remote_metadata.jwks_later(client))
+
+    def with_keys_now(self, client: Client, *kinds: encryption.Kind) -> Client:
+        """`with_keys` off the event loop. May wait for the network: never inside a transaction."""
+        if not client.jwks_uri or not any(encryption.wanted(client, kind) for kind in kinds):
+            return client
+        return _with(client, self._remote_metadata.jwks(client))
 
     def register(self, tx: Tx, client: Client | Vouched, *, by: Actor) -> ClientRegistration:
         """Add a client whose registration is sound (`registration.check`); one ledger entry.
@@ -358,6 +363,12 @@ class Clients:
             "claims": " ".join(client.claims),
         }
         self._ledger.append(tx, Entry(kind=kind, actor=by, at=now, details=details))
+
+
+def _with(client: Client, jwks: Mapping[str, Any] | None) -> Client:
+    if registration.lacking_keys(client, jwks):
+        raise Unavailable("the client's encryption key cannot be had", retry_after=10)
+    return replace(client, jwks=jwks)
 
 
 def _either(client: Client, used: AuthMethod) -> bool:

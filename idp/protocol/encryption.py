@@ -18,10 +18,10 @@ from idp.models import Client
 
 KEY_ALGORITHMS: Final = ("ECDH-ES", "ECDH-ES+A256KW")
 CONTENT_ALGORITHMS: Final = ("A256GCM",)
-KINDS: Final = ("id_token", "userinfo", "introspection")
+KINDS: Final = ("id_token", "userinfo", "introspection", "authorization")
 CURVES: Final = ("P-256", "P-384", "P-521", "X25519")
 
-Kind = Literal["id_token", "userinfo", "introspection"]
+Kind = Literal["id_token", "userinfo", "introspection", "authorization"]
 
 
 def wanted(client: Client, kind: Kind) -> str:

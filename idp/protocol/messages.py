@@ -46,7 +46,9 @@ class AuthorizationParameters(Struct):
 
     redirect_uri: Annotated[str, _means("exactly one that is registered")] = ""
     response_type: Annotated[str, _means("code")] = ""
-    response_mode: Annotated[str, _means("query or form_post")] = ""
+    response_mode: Annotated[
+        str, _means("query or form_post, or as a signed JWT (JARM): jwt, query.jwt, form_post.jwt")
+    ] = ""
     scope: _Scope = ""
     state: _State = ""
     nonce: Annotated[str, _means("comes back in the ID token")] = ""

@@ -29,6 +29,9 @@ CERTIFICATE_METHODS: Final[tuple[AuthMethod, ...]] = (
     "self_signed_tls_client_auth",
 )
 SECRET_METHODS: Final[tuple[AuthMethod, ...]] = ("client_secret_basic", "client_secret_post")
+# JARM §2.3; fragment.jwt is not for the code flow, and "jwt" means query.jwt there (§2.3.4).
+IN_THE_ADDRESS_AS_JWT: Final = ("query.jwt", "jwt")
+AS_JWT: Final = ("form_post.jwt", *IN_THE_ADDRESS_AS_JWT)
 FORBIDDABLE: Final[tuple[Profile, ...]] = ("basic",)
 
 
@@ -74,7 +77,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             must_push=True,  # §5.3.2.2 no. 3
             sender_constrained=True,  # §5.3.2.1 no. 4, 5
             may_rely_on_nonce=False,  # §5.3.2.2 no. 5
-            response_modes=("query",),
+            response_modes=("query", *IN_THE_ADDRESS_AS_JWT),  # Message Signing §5.4
             rotates_refresh_tokens=False,  # §5.3.2.1 no. 9
             strict_dates=True,  # §5.3.2.1; Message Signing §5.3.1
         ),
@@ -83,7 +86,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             must_push=False,
             sender_constrained=False,
             may_rely_on_nonce=True,
-            response_modes=("query", "form_post"),
+            response_modes=("query", "form_post", *AS_JWT),
             token_endpoint_as_audience=True,  # OIDC Core §9
         ),
         "basic": Rules(
@@ -91,7 +94,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             must_push=False,
             sender_constrained=False,
             may_rely_on_nonce=True,
-            response_modes=("query", "form_post"),
+            response_modes=("query", "form_post", *AS_JWT),
             algorithms=("RS256", *SIGNING_ALGORITHMS),
             default_algorithm="RS256",  # OIDC Registration §2, Core §15.1
             may_omit_pkce=True,  # Core §3.1.2.1 knows no PKCE, and its nonce is OPTIONAL
@@ -106,7 +109,7 @@ PROFILES: Final[Mapping[Profile, Rules]] = MappingProxyType(
             must_push=False,
             sender_constrained=True,  # RFC 9700 §2.2.2: or rotation; here it is both
             may_rely_on_nonce=False,
-            response_modes=("query",),
+            response_modes=("query", *IN_THE_ADDRESS_AS_JWT),
             may_rely_on_rotation=True,  # RFC 9700 §2.2.2, where the operator lets it
         ),
     }
@@ -200,6 +203,16 @@ def response_algorithm(client: Client) -> str:
     """What everything is signed with that we sign for `client` alone: ID token, logout token,
     userinfo and introspection (OIDC Registration §2, Back-Channel Logout §2.6)."""
     return client.id_token_signed_response_alg or rules_of(client).default_algorithm
+
+
+def authorization_algorithm(client: Client) -> str:
+    """What its authorization responses are signed with, where it wants them signed (JARM §3)."""
+    return client.authorization_signed_response_alg or response_algorithm(client)
+
+
+def response_modes() -> tuple[str, ...]:
+    """Every way to answer that some profile has, for metadata."""
+    return tuple(dict.fromkeys(each for row in PROFILES.values() for each in row.response_modes))
 
 
 def needs_proof(client: Client, policy: Policy = STRICT) -> bool:

@@ -244,10 +244,13 @@ class Tokens:
         that wants it is registered, and at the latest with the first signature."""
         self._keys.ensure(USES[algorithm], algorithm)
 
-    def sign(self, client: Client, claims: Mapping[str, Any], *, typ: str) -> str:
-        """A statement of ours for one client, with the algorithm of its registration; `typ` keeps
-        it from being taken for another kind of token (RFC 8725 §3.11)."""
-        algorithm = response_algorithm(client)
+    def sign(
+        self, client: Client, claims: Mapping[str, Any], *, typ: str, algorithm: str = ""
+    ) -> str:
+        """A statement of ours for one client, with the algorithm of its registration, or with
+        `algorithm` where it names one for this kind; `typ` keeps it from being taken for another
+        kind of token (RFC 8725 §3.11)."""
+        algorithm = algorithm or response_algorithm(client)
         self.publish(algorithm)
         return self._keys.jws(USES[algorithm], claims, typ=typ)
 

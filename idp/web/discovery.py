@@ -13,7 +13,7 @@ from idp.models import LOCALES
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, SCOPE_CLAIMS
 from idp.protocol.grant_types import GrantTypes, response_types
-from idp.protocol.profiles import SIGNING_ALGORITHMS
+from idp.protocol.profiles import SIGNING_ALGORITHMS, response_modes
 
 AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 # RFC 8705 §5: where a client that shows its certificate goes instead. The browser's two pages are
@@ -53,7 +53,7 @@ def metadata(
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "jwks_uri": f"{issuer}/keys/jwks.json",
         "response_types_supported": list(response_types(offered)),
-        "response_modes_supported": ["query", "form_post"],
+        "response_modes_supported": list(response_modes()),
         "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
         "require_pushed_authorization_requests": False,
         "dpop_signing_alg_values_supported": list(SIGNING_ALGORITHMS),
@@ -65,6 +65,7 @@ def metadata(
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": list(algorithms),
+        "authorization_signing_alg_values_supported": list(algorithms),
         "userinfo_signing_alg_values_supported": list(algorithms),
         "introspection_signing_alg_values_supported": list(algorithms),
         **_encryption(),
@@ -98,7 +99,7 @@ def _certificates(certificates: ClientCertificates) -> dict[str, Any]:
 
 
 def _encryption() -> dict[str, list[str]]:
-    """What can be encrypted, how (OIDC Discovery §3, RFC 9701 §7)."""
+    """What can be encrypted, how (OIDC Discovery §3, RFC 9701 §7, JARM §4)."""
     told = {}
     for kind in encryption.KINDS:
         told[f"{kind}_encryption_alg_values_supported"] = list(encryption.KEY_ALGORITHMS)

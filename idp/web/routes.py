@@ -62,7 +62,7 @@ def router(idp: Idp) -> APIRouter:
     def authorize(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
         browser = cookies.browser(request) or new_browser_id()
         decision = idp.begin(params, cookies.session(request), browser)
-        response = render(decision)
+        response = render(decision, idp)
         cookies.set_browser(response, browser)
         return response
 
@@ -71,13 +71,13 @@ def router(idp: Idp) -> APIRouter:
         that follows brings them, and a reference instead of what was posted."""
         kept = idp.pushed.keep(params)
         if isinstance(kept, RequestRefused):
-            return render(kept)
+            return render(kept, idp)
         return see_other(f"{idp.issuer}/oauth/authorize?{urlencode(kept)}")
 
     def logout(request: Request, params: Annotated[Parameters, Depends(_query)]) -> Response:
         outcome = idp.begin_logout(params, cookies.session(request))
         if isinstance(outcome, RequestRefused):
-            return render(outcome)
+            return render(outcome, idp)
         if isinstance(outcome, ConfirmLogout):
             return see_other(f"/signout?{urlencode({'logout': outcome.logout_id})}")
         response = see_other(outcome.redirect_to or "/signed-out")
@@ -88,7 +88,7 @@ def router(idp: Idp) -> APIRouter:
         """RP-Initiated Logout §2 wants POST too; see `authorize_by_post`."""
         kept = idp.keep_logout(params)
         if isinstance(kept, RequestRefused):
-            return render(kept)
+            return render(kept, idp)
         return see_other(f"{idp.issuer}/oauth/logout?{urlencode({'interaction': kept})}")
 
     for path, method, endpoint, name, summary in (
@@ -173,8 +173,11 @@ def hot_routes(idp: Idp) -> list[HotRoute]:
     ]
 
 
-def render(decision: Decision) -> Response:
-    """A decision as a redirect; without a place to redirect to, as a page of ours."""
+def render(decision: Decision, idp: Idp) -> Response:
+    """A decision as a redirect; without a place to redirect to, as a page of ours. Whatever a
+    client is told leaves through here: signed, where it asked for that."""
+    if isinstance(decision, Granted | RequestRefused):
+        decision = idp.jwt_responses.secured(decision)
     match decision:
         case Login(interaction_id):
             return see_other(f"/signin/{interaction_id}")

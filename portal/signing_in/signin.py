@@ -60,7 +60,7 @@ def router(context: PageContext) -> APIRouter:
         _interaction(context, request, interaction_id)
         visitor = _still_signed_in(context, request, interaction_id)
         context.accept_from_browser(request, form, about=visitor.actor.id)
-        return _follow(idp.resume(interaction_id, visitor.session_id, visitor.browser))
+        return _follow(context, idp.resume(interaction_id, visitor.session_id, visitor.browser))
 
     @pages.get("/consent/{interaction_id}")
     def consent(request: Request, interaction_id: str) -> Response:
@@ -80,7 +80,7 @@ def router(context: PageContext) -> APIRouter:
             _allowed(form, interaction),
             visitor.browser,
         )
-        return _follow(decision)
+        return _follow(context, decision)
 
     @pages.get("/signout")
     def signout(request: Request, logout: str = "") -> Response:
@@ -166,7 +166,9 @@ def _authenticate(
         now=context.now(request),
     )
     if isinstance(result, Authenticated):
-        response = _follow(result.next) if result.next else context.go(back or _home(result))
+        response = (
+            _follow(context, result.next) if result.next else context.go(back or _home(result))
+        )
         context.cookies.set_session(response, result.session_id)
         return response
     interaction = _with_ready(context, request, interaction)
@@ -266,9 +268,9 @@ def _consent(context: PageContext, request: Request, interaction: Interaction) -
     )
 
 
-def _follow(decision: Decision) -> Response:
+def _follow(context: PageContext, decision: Decision) -> Response:
     """Where the identity provider's decision leads; it answers 303 or draws a refusal."""
-    return render_decision(decision)
+    return render_decision(decision, context.site.idp)
 
 
 def _home(result: Authenticated) -> str:

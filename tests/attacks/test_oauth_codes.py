@@ -147,7 +147,7 @@ def test_11_a_response_type_smuggled_in_twice_is_refused_without_a_redirect(worl
     assert "location" not in response.headers
 
 
-@pytest.mark.parametrize("mode", ["fragment", "fragment.jwt", "jwt", "web_message", "FRAGMENT"])
+@pytest.mark.parametrize("mode", ["fragment", "fragment.jwt", "web_message", "FRAGMENT", "JWT"])
 def test_11_no_answer_ever_stands_behind_a_hash(world: World, client: RelyingParty, mode: str):
     browser = world.browser()
     client.code(browser)

@@ -42,7 +42,8 @@ KEY_ENCRYPTION = (
     *("ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"),
 )
 RESPONSE_TYPES = ("code", "token", "id_token", "code id_token", "code token", "id_token token")
-RESPONSE_MODES = ("query", "fragment", "form_post", "jwt", "query.jwt", "web_message")
+PLAIN_MODES = ("query", "fragment", "form_post")
+RESPONSE_MODES = (*PLAIN_MODES, *(f"{each}.jwt" for each in PLAIN_MODES), "jwt", "web_message")
 PROMPTS = ("none", "login", "consent", "select_account", "create")
 
 
@@ -194,7 +195,7 @@ def test_what_an_authorization_request_may_say(world, client, told, member, para
     assert accepted == set(told[member])
 
 
-@pytest.mark.parametrize("kind", ["id_token", "userinfo", "introspection"])
+@pytest.mark.parametrize("kind", ["id_token", "userinfo", "introspection", "authorization"])
 def test_encryption(world: World, told, kind: str):
     accepted = set()
     for alg in KEY_ENCRYPTION:
@@ -225,11 +226,15 @@ def test_signatures_of_ours(world: World, told):
             "userinfo": client.userinfo(tokens["access_token"]).text,
             "introspection": world.http.post("/oauth/introspect", form, headers=headers).text,
         }
+        browser = world.browser()
+        client.code(browser)
+        answered = browser.authorize(client.request(response_mode="jwt"))
+        answers["authorization"] = answered.params["response"]
         for token in answers.values():
             assert jwt.get_unverified_header(token)["alg"] == alg
             world.verify(token, audience=client.id)
 
-    for kind in ("id_token", "userinfo", "introspection"):
+    for kind in ("id_token", "userinfo", "introspection", "authorization"):
         assert set(told[f"{kind}_signing_alg_values_supported"]) == accepted
     for alg in ("RS256", "none"):
         assert registered(world, userinfo_signed_response_alg=alg) is None
