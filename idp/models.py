@@ -1,8 +1,7 @@
 """Tables and value types of the identity provider.
 
 - Nothing that grants access is stored: session ids and codes are kept as SHA-256 of a 256-bit
-  random value, client secrets as HMAC-SHA-256, passwords as argon2id; of a refresh token only its
-  number.
+  random value, client secrets as HMAC-SHA-256, passwords as argon2id; refresh tokens by number.
 - A *token family* is everything that grows out of one authorization: the code, the refresh tokens,
   the access tokens. It is one row from the code on, and is revoked as one (RFC 9700 §4.14.2). A row
   that only changes in place costs a fraction of rows that come and go under random keys.
@@ -94,9 +93,7 @@ clients = Table(
     metadata,
     Column("client_id", String(100), primary_key=True),
     Column("organisation", String(18), nullable=False, index=True),
-    Column(
-        "metadata", Text, nullable=False
-    ),  # `Client` as JSON, names of RFC 7591 where it has one
+    Column("metadata", Text, nullable=False),  # `Client` as JSON, mostly names of RFC 7591
     Column("secret_hash", String(64), nullable=False),
     Column("secret_prefix", String(20), nullable=False),
     Column("version", Integer, nullable=False),
@@ -299,11 +296,10 @@ AuthMethod = Literal[
 class Client:
     """A registered program, with its purpose and the most it may ask (purpose limitation).
 
-    Field names follow RFC 7591 where it has one. `name` and `purpose` hold every language of
-    `LOCALES`. `claims` are the personal data the client may ever be told; `scopes` what it may do;
-    `resources` where (RFC 8707). `resource_server` is the resource that this client itself *is*: it
-    may introspect tokens meant for it, and exchange them towards `exchange_targets` (RFC 8693).
-    docs/clients.md tells what every member means.
+    Field names follow RFC 7591 where it has one; docs/clients.md tells what each means. `name` and
+    `purpose` hold every language of `LOCALES`. `claims` are the personal data the client may ever
+    be told; `scopes` what it may do; `resources` where (RFC 8707), and `resource_server` is the one
+    that this client itself *is*.
     """
 
     client_id: str
@@ -344,6 +340,8 @@ class Client:
     authorization_encrypted_response_alg: str = ""
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
+    frontchannel_logout_uri: str = ""
+    frontchannel_logout_session_required: bool = False
     dpop_bound_access_tokens: bool = False
     require_pushed_authorization_requests: bool = False
     require_signed_request_object: bool = False

@@ -19,6 +19,7 @@ from idp.accounts.authenticators.interface import Answer
 from idp.accounts.authenticators.password import PASSWORD
 from idp.accounts.backchannel import Notices
 from idp.accounts.flow import Challenge, Choose, Denied
+from idp.accounts.frontchannel import FrontChannel
 from idp.accounts.names import Names
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
@@ -64,7 +65,8 @@ _LOGOUT: Final = ("client_id", "post_logout_redirect_uri", "state")
 
 @dataclass(frozen=True, slots=True)
 class LoggedOut:
-    """The session is over; `redirect_to` is where the client wants its person back."""
+    """The session is over; `redirect_to` is where the browser goes: where the client wants its
+    person back, or before that to our page that tells services in this browser."""
 
     redirect_to: str | None
 
@@ -95,6 +97,7 @@ class Idp:
     registrations  programs register themselves       numbers  one identity number, one account
     sign_ins  a sign-in step by step
     devices   sign-in through another screen    notices  services told of a sign-out
+    front_channel  the same through the browser
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class Idp:
         self.notices = Notices(
             database, ledger, self.clients, self.tokens, self.jobs, outbound, clock
         )
+        self.front_channel = FrontChannel(database, self.clients, clock, issuer)
         self.sessions = Sessions(database, ledger, clock, self.notices)
         self.numbers = Numbers(database, ledger, clock, self.sessions)
         self.names = Names(database, ledger, clock)
@@ -271,9 +275,11 @@ class Idp:
             if isinstance(checked, RequestRefused):
                 return checked
             if checked.at_once:
-                if session is not None:
-                    self.sessions.close(tx, session, "signed_out_by_client")
-                return LoggedOut(checked.redirect_to)
+                if session is None:
+                    return LoggedOut(checked.redirect_to)
+                self.sessions.close(tx, session, "signed_out_by_client")
+                way = self.front_channel.way_out(tx, session, checked.redirect_to, now)
+                return LoggedOut(way)
             logout_id = secrets.token_urlsafe(32)
             sessions.add_logout(tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME)
             return ConfirmLogout(logout_id)
@@ -315,9 +321,11 @@ class Idp:
         now = self._clock()
         with self._database.write() as tx:
             session = sessions.session(tx, session_id, now)
+            back = sessions.take_logout(tx, logout_id, now) if logout_id else None
             if session is not None:
                 self.sessions.close(tx, session, "signed_out")
-            return sessions.take_logout(tx, logout_id, now) if logout_id else None
+                back = self.front_channel.way_out(tx, session, back, now)
+            return back
 
     def session(self, session_id: str | None) -> Session | None:
         """The live session behind a cookie value."""

@@ -9,16 +9,16 @@ The service that the answer is for may frame the page: a silent renewal (prompt=
 frame, and would hear nothing. Nobody else may.
 """
 
-import re
 from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from starlette.responses import HTMLResponse
 
+from idp.protocol.syntax import origin_of
+
 SCRIPT_PATH: Final = "/oauth/form-post.js"
 SCRIPT: Final = b"document.forms[0].requestSubmit();\n"
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?=[/?]|\Z)")
 _NOBODY: Final = "'none'"
 _PAGE: Final = """<!doctype html>
 <html lang="zh-Hans">
@@ -49,11 +49,10 @@ def page(redirect_uri: str, parameters: Iterable[tuple[str, str]]) -> HTMLRespon
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in parameters
     )
-    service = _ORIGIN.match(redirect_uri)
     html = _PAGE.format(script=SCRIPT_PATH, action=escape(redirect_uri), fields=fields)
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
-        f"frame-ancestors {service[0] if service else _NOBODY}; base-uri 'none'"
+        f"frame-ancestors {origin_of(redirect_uri) or _NOBODY}; base-uri 'none'"
     )
     headers = {
         "content-security-policy": policy,

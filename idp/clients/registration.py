@@ -25,7 +25,7 @@ from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client
 from idp.protocol.profiles import response_algorithm, rules_of
 from idp.protocol.subjects import PERSON_PREFIX
-from idp.protocol.syntax import SCOPE, redirect_uri_problem
+from idp.protocol.syntax import SCOPE, origin_of, redirect_uri_problem
 from keys import MalformedJwk
 from keys.encoding.jose import is_jwk, verification_key
 
@@ -234,12 +234,28 @@ def _addresses(client: Client) -> list[FieldError]:
     if client.jwks_uri and client.jwks is not None:
         problems.append(FieldError("/jwks_uri", "jwks", "jwks and jwks_uri exclude each other"))
     problems += link_problems(client)
+    problems += _front_channel(client)
     readable = [uri for uri in client.redirect_uris if redirect_uri_problem(uri) is None]
     hosts = {urlsplit(uri).hostname or uri for uri in readable}
     if client.subject_type == "pairwise" and len(hosts) > 1 and not client.sector_identifier_uri:
         said = "redirect URIs on several hosts need a sector_identifier_uri"
         problems.append(FieldError("/sector_identifier_uri", "uri", said))
     return problems
+
+
+def _front_channel(client: Client) -> list[FieldError]:
+    """Front-Channel Logout §2: a page of the same origin as one that receives people."""
+    uri = client.frontchannel_logout_uri
+    if not uri:
+        return []
+    problem = redirect_uri_problem(uri)
+    if problem is None and (not origin_of(uri) or origin_of(uri) not in _origins(client)):
+        problem = "must have the scheme, host and port of a redirect URI"
+    return [FieldError("/frontchannel_logout_uri", "uri", problem)] if problem else []
+
+
+def _origins(client: Client) -> set[str]:
+    return {origin_of(uri) for uri in client.redirect_uris}
 
 
 def _address_problem(uri: str) -> str | None:

@@ -10,6 +10,7 @@ from idp.models import Client
 from idp.protocol.errors import InvalidRequest
 
 CODE_CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # BASE64URL(SHA256(…)), RFC 7636 §4.2
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?=[/?]|\Z)")
 LONGEST_NAME: Final = 200
 CODE_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
 # RFC 6749 appendix A.4: words of visible characters without quote and backslash, one space between.
@@ -72,6 +73,13 @@ def _without_port(uri: str) -> tuple[str, str] | None:
     if found is None or not 0 < int(found[2] or 80) < 65536:
         return None
     return found[1], uri[found.end() :]
+
+
+def origin_of(uri: str) -> str:
+    """Scheme, host and port of a web address, fit to stand in a policy of ours; "" when it is none
+    that we would write there."""
+    found = _ORIGIN.match(uri)
+    return found[0] if found else ""
 
 
 def redirect_uri_problem(uri: str) -> str | None:

@@ -1,8 +1,8 @@
 """Pending authorization requests in the database, each with the flow of its sign-in.
 
 A sign-in to our own pages is an interaction that no client asked for: its row has no request, and
-an id that follows from the browser's cookie. A sign-out that came by form has neither a request nor
-a browser.
+an id that follows from the browser's cookie. A sign-out that came by form, or that services are
+told of, has neither a request nor a browser.
 """
 
 from collections.abc import Mapping
@@ -97,15 +97,22 @@ def keep_own_flow(
 
 
 def keep_logout(
-    tx: Tx, interaction_id: str, asked: Document, now: datetime, expires_at: datetime
+    tx: Tx,
+    interaction_id: str,
+    asked: Document,
+    now: datetime,
+    expires_at: datetime,
+    *,
+    step: str = "",
 ) -> None:
-    """A sign-out that came by form, for the browser that is sent on with its id."""
+    """A sign-out that came by form, for the browser that is sent on with its id; or, at a later
+    `step`, what its page needs."""
     tx.execute(
         insert(interactions).values(
             id=interaction_id,
             client_id="",
             request="",
-            browser_hash="",
+            browser_hash=step,
             created_at=now,
             expires_at=expires_at,
             flow=asked,
@@ -113,11 +120,11 @@ def keep_logout(
     )
 
 
-def kept_logout(tx: Tx, interaction_id: str, now: datetime) -> Document | None:
+def kept_logout(tx: Tx, interaction_id: str, now: datetime, *, step: str = "") -> Document | None:
     """What was kept; a page that is loaded again finds it again."""
     if not interaction_id:
         return None
-    mine = (interactions.c.id == interaction_id, interactions.c.browser_hash == "")
+    mine = (interactions.c.id == interaction_id, interactions.c.browser_hash == step)
     query = select(interactions.c.flow).where(*mine, interactions.c.expires_at > now)
     return tx.execute(query).scalar()
 

@@ -50,6 +50,8 @@ def metadata(
         "device_authorization_endpoint": f"{issuer}/oauth/device",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
         "end_session_endpoint": f"{issuer}/oauth/logout",
         "jwks_uri": f"{issuer}/keys/jwks.json",
         "response_types_supported": list(response_types(offered)),

@@ -22,6 +22,10 @@ from portal.frame.session import Visitor, safe_return
 
 HOME_OF_OFFICERS = "/staff"
 HOME_OF_CITIZENS = "/me"
+_SIGNED_OUT_POLICY = (
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'; "
+    "form-action 'self'"
+)
 
 
 def router(context: PageContext) -> APIRouter:
@@ -94,6 +98,10 @@ def router(context: PageContext) -> APIRouter:
     def signed_out(request: Request) -> Response:
         return context.page(request, "signed_out.html")
 
+    @pages.get("/signed-out/{name}")
+    def signing_out(request: Request, name: str) -> Response:
+        return _signing_out(context, request, name)
+
     return pages
 
 
@@ -129,6 +137,18 @@ def _sign_out(context: PageContext, request: Request, form: FormData) -> Respons
     if session_id:  # a form of another site comes without it, and must not take it away
         context.cookies.clear_session(response)
     return response
+
+
+def _signing_out(context: PageContext, request: Request, name: str) -> Response:
+    """The page whose frames tell services that the person signed out; only they may be framed. It
+    leads on by itself, and without script too. When it is over, only what it came to is said."""
+    shown = context.site.idp.front_channel.page(name)
+    if shown is None:
+        return context.go("/signed-out")
+    origins = " ".join(sorted({each.origin for each in shown.services}))
+    policy = f"{_SIGNED_OUT_POLICY}; frame-src {origins}"
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    return context.page(request, "signing_out.html", shown=shown, headers=headers)
 
 
 def _still_signed_in(context: PageContext, request: Request, interaction_id: str) -> Visitor:

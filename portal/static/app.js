@@ -51,3 +51,17 @@ addEventListener("pageshow", () => {
 
 /* A page that waits for something short looks again by itself. */
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), 2000);
+
+/* Frames tell services that the person signed out; when all have answered the page leads on. */
+const told = document.querySelectorAll("[data-told]");
+if (told.length) {
+  const tell = (state) => { state.textContent = state.dataset.told; };
+  for (const state of told) {
+    state.parentElement.querySelector("iframe").addEventListener("load", () => tell(state));
+  }
+  addEventListener("load", () => {
+    told.forEach(tell);
+    const on = document.querySelector("[data-leads-on]");
+    if (on) setTimeout(() => location.replace(on.href), 1000);
+  });
+}

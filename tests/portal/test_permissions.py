@@ -53,6 +53,7 @@ RIGHTS = {
     "GET /signout": EVERYONE,
     "POST /signout": EVERYONE,
     "GET /signed-out": EVERYONE,
+    "GET /signed-out/{name}": EVERYONE,
     "GET /signin/{interaction_id}": INTERACTION,
     "POST /signin/{interaction_id}": INTERACTION,
     "POST /signin/{interaction_id}/continue": INTERACTION,
