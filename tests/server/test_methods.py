@@ -45,10 +45,12 @@ def ask(house: Installation, *requests: tuple[str, str], **headers: str) -> list
 
     async def all_of() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=house.app())
+        answers = []
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return [
-                await client.request(method, path, headers=headers) for method, path in requests
-            ]
+            for method, path in requests:
+                answers.append(await client.request(method, path, headers=headers))
+                client.cookies.clear()  # each as a stranger: a page asks for its cookie once
+        return answers
 
     return asyncio.run(all_of())
 
