@@ -18,6 +18,6 @@ def grant_type(sqlite_database, master_key, clock):
         database=sqlite_database, keys=keys, clock=clock, issuer=ISSUER, ledger=ledger
     )
     idp = services.idp
-    yield lambda kind: kind(sqlite_database, idp.tokens, idp.clients)
+    yield lambda kind, **more: kind(sqlite_database, idp.tokens, idp.clients, **more)
     idp.close()
     ledger.close()

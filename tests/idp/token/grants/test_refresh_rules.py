@@ -10,6 +10,7 @@ from foundation.encryption import FieldCipher
 from foundation.ids import uuid7
 from idp.models import revocations, token_families
 from idp.protocol.errors import InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget
+from idp.protocol.policy import Policy
 from idp.store import families, people
 from idp.token.grants import GRANTS, refresh
 from idp.token.grants.grant_type import NotRedeemed
@@ -310,7 +311,18 @@ def test_the_same_token_twice_in_a_batch_is_one_rotation(grant, sqlite_database,
     first, second = redeemed(grant, sqlite_database, request, request)
 
     assert first.refresh_token == second.refresh_token
+    assert (first.late, second.late) == (False, False)
     assert found(sqlite_database, family).refresh_number == 4
+
+
+def test_the_grace_of_a_batch_is_the_operator_s(grant_type, sqlite_database, kept):
+    family = lives(issued_at=NOW - MINUTE)
+    kept(family)
+    grant = grant_type(RefreshToken, policy=Policy(refresh_grace=MINUTE))
+
+    [again] = redeemed(grant, sqlite_database, asks(sqlite_database, family, 2))
+
+    assert again.late is False
 
 
 def test_the_answer_after_the_grace_is_the_same_with_one_more_entry(grant, sqlite_database, kept):
