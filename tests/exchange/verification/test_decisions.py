@@ -12,9 +12,11 @@ from exchange import VerificationRequest
 from exchange.models import EVERYONE, PUBLIC_CHECK, Purpose, Verdict
 from exchange.rules import FAIL, NOT_CHECKED, PASS, UNKNOWN, RecordEvidence
 from exchange.verification.decisions import (
+    CheckedQuestion,
     Decision,
     Facts,
     HandedIn,
+    answer,
     decide,
     entry_of,
     verdict_of,
@@ -374,3 +376,56 @@ def test_a_silent_verdict_does_not_name_the_certificate_it_is_silent_about(doubt
     assert verdict.identifier == ""
     assert verdict.reason == decision.reason
     assert verdict.next_step
+
+
+# ── questions together ───────────────────────────────────────────────────────────────────────
+
+
+def asked(number: str, **more: Any) -> CheckedQuestion:
+    request = VerificationRequest(
+        number=number, purpose="loan-application", legal_basis=FOOD_LAW, case_ref="7"
+    )
+    return CheckedQuestion(request, ("bureau", "loan-application", "number", number), **more)
+
+
+def test_questions_are_answered_in_their_order_each_by_what_was_found_for_it():
+    wide = {LICENCE: purpose(LICENCE, FOOD_LAW, fields=("name",))}
+    known, forbidden, unknown = asked("JY1"), asked("JY2"), asked("JY3")
+    facts = {
+        forbidden.key: Facts(GRANTS | {LICENCE: GRANTS[PERMIT]}, RECORD, GOOD),
+        known.key: Facts(wide, RECORD, GOOD, purpose_known=True),
+    }
+
+    decisions = answer([known, forbidden, unknown], facts, AT, visible=lambda _: ("name",))
+
+    assert [str(each.assessment.outcome) for each in decisions] == [
+        "valid",
+        "not_permitted",
+        "not_permitted",
+    ]
+    assert decisions[0].fields == {"name": "Zhang"}
+    assert [each.of_form for each in decisions] == [False, True, True]
+    assert [each.record for each in decisions] == [RECORD, RECORD, None]
+
+
+def test_what_was_handed_in_is_held_against_the_register():
+    """Bytes that are another's are no proof of this record."""
+    other = replace(WHOLE, said=credential("signed~other"))
+    facts = Facts(GRANTS, GENUINE, GOOD, purpose_known=True)
+    questions = [asked("JY1", handed_in=WHOLE), asked("JY1", handed_in=other)]
+
+    decisions = answer(questions, {questions[0].key: facts}, AT, visible=lambda _: ())
+
+    assert [each.assessment.checks[0].result for each in decisions] == ["pass", "fail"]
+
+
+def test_a_show_code_that_is_over_opens_nothing_and_counts_as_a_guess():
+    question = asked("JY1", code_over=True, handed_in=WHOLE)
+    facts = Facts(GRANTS, RECORD, GOOD, purpose_known=True)
+
+    [over] = answer([question], {question.key: facts}, AT, visible=lambda _: ("name",))
+
+    assert said(over) == ("not_permitted", "show_code_expired")
+    assert (over.fields, over.predicates) == ({}, {})
+    assert (over.record, over.purpose_known) == (RECORD, True)
+    assert over.of_form is False
