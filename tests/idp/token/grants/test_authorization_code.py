@@ -234,6 +234,20 @@ def test_with_a_refresh_token_it_becomes_one_for_90_days(grant, sqlite_database)
     assert refresh.number_of(cipher, family, made.refresh_token) == 1
 
 
+def test_without_offline_access_it_becomes_one_until_the_session_ends(grant, sqlite_database):
+    keep(sqlite_database, stored())
+    client = replace(REFRESHING, refresh_ends_with_session=True)
+
+    [made, again] = redeemed(
+        grant, sqlite_database, replace(GOOD, client=client), replace(GOOD, client=client)
+    )
+
+    assert made.ended == again.ended
+    assert again.ended.expires_at == NOW + timedelta(hours=8)
+    family = found(sqlite_database)
+    assert (family.expires_at, family.refresh_number) == (NOW + timedelta(hours=8), 1)
+
+
 def test_a_token_for_fewer_resources_is_for_those(grant, sqlite_database):
     keep(sqlite_database, stored(an_authorization(resources=(RESOURCE, f"{RESOURCE}/other"))))
 

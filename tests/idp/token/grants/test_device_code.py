@@ -213,6 +213,15 @@ def test_with_a_refresh_token_for_90_days_that_its_client_s_authentication_binds
     assert made.authorization.jkt == kept.authorization.jkt == ""
 
 
+def test_without_offline_access_until_the_session_ends(grant, sqlite_database):
+    waits(sqlite_database, an_authorization())
+    client = replace(REFRESHING, refresh_ends_with_session=True)
+
+    [made] = redeemed(grant, sqlite_database, replace(POLL, client=client))
+
+    assert family(sqlite_database, made).expires_at == NOW + timedelta(hours=8)
+
+
 def test_the_id_token_of_a_device_tells_what_was_allowed(grant, sqlite_database):
     with sqlite_database.write() as tx:
         people.add_person(tx, PERSON, None, None, NOW)

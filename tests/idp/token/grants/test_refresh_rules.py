@@ -112,6 +112,36 @@ def test_a_refresh_token_follows_where_it_is_registered_and_allowed(grant_types,
     assert refresh.may_follow(client, an_authorization(scopes=scopes)) is follows
 
 
+@pytest.mark.parametrize(
+    "member",
+    [{"backchannel_logout_uri": "https://food.example/out"}, {"refresh_ends_with_session": True}],
+)
+def test_without_offline_access_it_follows_where_the_client_lets_it_end_with_the_session(member):
+    client = replace(CLIENT, **member)
+
+    assert refresh.may_follow(client, an_authorization(scopes=("openid",))) is True
+    alone = replace(client, grant_types=("authorization_code",))
+    assert refresh.may_follow(alone, an_authorization(scopes=("openid",))) is False
+
+
+@pytest.mark.parametrize(
+    ("scopes", "signed_in", "end"),
+    [
+        (("openid", "offline_access"), NOW, NOW + timedelta(days=90)),
+        (("verifications",), NOW, NOW + timedelta(days=90)),
+        (("openid",), NOW, NOW + timedelta(hours=8)),
+        (("openid", "profile"), NOW - timedelta(hours=7), NOW + timedelta(hours=1)),
+        (("openid",), NOW + timedelta(days=100), NOW + timedelta(days=90)),
+    ],
+)
+def test_a_family_ends_after_90_days_and_with_its_session_where_nobody_said_yes_to_more(
+    scopes, signed_in, end
+):
+    authorization = an_authorization(scopes=scopes, auth_time=int(signed_in.timestamp()))
+
+    assert refresh.ends_at(authorization, NOW) == end
+
+
 def test_it_is_registered_beside_a_grant_type_that_gives_one_out():
     assert RefreshToken.objection(CLIENT, GRANTS) == ""
     alone = RefreshToken.objection(replace(CLIENT, grant_types=("refresh_token",)), GRANTS)
