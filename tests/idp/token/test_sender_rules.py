@@ -13,6 +13,7 @@ from idp.protocol.errors import (
     InvalidToken,
     UseDpopNonce,
 )
+from idp.protocol.policy import Policy
 from idp.store.replays import ReplayCache
 from idp.token.sender_constraint import SenderConstraints
 from tests.idp.proofs import Prover, certificate
@@ -146,6 +147,20 @@ def test_what_is_wanted_and_not_shown_is_refused(senders):
     for shown in (request(), request(client_cert=SHOWN.header, client_ip="192.0.2.1")):
         with pytest.raises(InvalidRequest, match="must present its certificate"):
             senders.bind(shown, None, a_client(**BY_CERTIFICATE))
+
+
+def test_an_app_that_relies_on_rotation_shows_no_key_where_the_operator_lets_it(
+    sqlite_database, senders, replays, clock
+):
+    app = a_client(**APP, relies_on_rotation=True)
+    lets = Policy(public_clients_without_dpop=True)
+    loose = SenderConstraints(sqlite_database, replays, ClientCertificates(), clock, ISSUER, lets)
+
+    assert loose.bind(request(), None, app) == {}
+    with pytest.raises(InvalidDpopProof, match="must send a DPoP proof"):
+        loose.bind(request(), None, a_client(**APP))
+    with pytest.raises(InvalidDpopProof, match="must send a DPoP proof"):
+        senders.bind(request(), None, app)
 
 
 def test_a_client_of_the_strict_profile_sends_no_proof_from_the_future(senders, prover, clock):
