@@ -119,7 +119,8 @@ class Visitor:
                 continue
             assert answer.status_code == 200, answer.text[:2000]
             form = Forms.of(answer.text)[-1]
-            answer = self._http.post(form.action, data=self._fill(form.fields), headers=self._here)
+            filled = {**self._fill(form.fields), **form.boxes}  # a person who ticks every box
+            answer = self._http.post(form.action, data=filled, headers=self._here)
         raise AssertionError("the pages lead nowhere")
 
     @property
@@ -142,6 +143,7 @@ class Forms(HTMLParser):
         def __init__(self, action: str) -> None:
             self.action = action
             self.fields: dict[str, str] = {}
+            self.boxes: dict[str, list[str]] = {}
 
     @classmethod
     def of(cls, page: str) -> "list[Forms.Form]":
@@ -154,7 +156,11 @@ class Forms(HTMLParser):
         if tag == "form":
             self.found.append(Forms.Form(given.get("action", "")))
         elif tag in ("input", "button") and "name" in given and self.found:
-            self.found[-1].fields.setdefault(given["name"], given.get("value", ""))
+            name, value = given["name"], given.get("value", "")
+            if given.get("type") == "checkbox":
+                self.found[-1].boxes.setdefault(name, []).append(value)
+            else:
+                self.found[-1].fields.setdefault(name, value)
 
 
 class Flows:

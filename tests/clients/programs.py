@@ -1,0 +1,133 @@
+"""What the tests of whole programs share: a program that listens, and a person between it and us.
+
+A program is a service of its own on `localhost`, configured with issuer, id, secret and redirect
+URI as its users begin. The issuer is at http://127.0.0.1, so a person's cookies of the two do not
+mix; http and loopback are the test's transport and nothing a service would have.
+"""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+from sqlalchemy import select, update
+
+from idp.models import people
+from ledger.entries import read_leaf
+from ledger.models import ledger_outbox
+from tests.clients.conftest import Site, Visitor
+from tests.simulators.office import free_port
+
+EMAIL = "chen@example.gov.cn"
+PATIENCE = 90.0  # seconds: a Java program starts in five, on a busy machine in thirty
+
+
+class Citizen(Visitor):
+    """A person who goes back and forth between a program and our pages, without JavaScript."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.browser = httpx.Client(trust_env=False, timeout=30)
+        self.seen: list[str] = []
+
+    def open(self, url: str) -> httpx.Response:
+        """The program's answer at the end of every redirect, ours included."""
+        self.seen = [url]
+        for _ in range(12):
+            if url.startswith(self._issuer):
+                url = self.visit(url)
+                self.seen.append(url)
+            answer = self.browser.get(url)
+            if not answer.is_redirect:
+                return answer
+            url = urljoin(url, answer.headers["location"])
+            self.seen.append(url)
+        raise AssertionError(f"the program leads nowhere: {self.seen}")
+
+
+def registered(site: Site, client_id: str, origin: str, **changes: Any) -> dict[str, Any]:
+    """A client as an operator registers older software: the profile `basic`, and tokens that are
+    refreshed until the session ends, because the program signs people out."""
+    fields: dict[str, Any] = {
+        "profile": "basic",
+        "redirect_uris": (f"{origin}/callback",),
+        "post_logout_redirect_uris": (f"{origin}/",),
+        "grant_types": ("authorization_code", "refresh_token"),
+        "scopes": ("openid", "profile", "email"),
+        "claims": ("name", "preferred_username", "locale", "email"),
+        "refresh_ends_with_session": True,
+        **changes,
+    }
+    known = site.client(client_id, **fields)
+    return {**known, "redirect_uri": fields["redirect_uris"][0]}
+
+
+def give_address(site: Site) -> None:
+    """Chen has an email address that was verified, as whoever keeps the register will note."""
+    noted = {"email": EMAIL, "email_verified_at": site.house.clock()}
+    with site.house.database.write() as tx:
+        tx.execute(update(people).where(people.c.id == site.chen.id).values(**noted))
+
+
+def entries(site: Site, kind: str, client_id: str) -> list[dict[str, Any]]:
+    """What stands in the ledger about a client."""
+    with site.house.database.read() as tx:
+        leaves = tx.execute(select(ledger_outbox.c.leaf).order_by(ledger_outbox.c.entry_id))
+        facts = [read_leaf(bytes(leaf)) for leaf in leaves.scalars()]
+    return [each for each in facts if each["kind"] == kind and each["actor"]["id"] == client_id]
+
+
+def refreshes(site: Site, client_id: str) -> int:
+    """How often the client was given tokens for a refresh token."""
+    issued = entries(site, "idp.token_issued", client_id)
+    return sum(each["details"]["grant_type"] == "refresh_token" for each in issued)
+
+
+def origin() -> str:
+    return f"http://localhost:{free_port()}"
+
+
+@contextmanager
+def running(
+    command: tuple[object, ...],
+    ready: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Callable[[], str]]:
+    """Run a program until the block ends; yields what reads its log. `ready` is an address that
+    answers, whatever it answers, as soon as the program is up."""
+    known = {"PATH": os.environ["PATH"], "HOME": str(log.parent), **(environment or {})}
+    with log.open("wb") as written:
+        program = subprocess.Popen(
+            tuple(map(str, command)), stdout=written, stderr=subprocess.STDOUT, env=known
+        )
+        try:
+            _wait(program, ready, log)
+            yield log.read_text
+        finally:
+            program.terminate()
+            try:
+                program.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+
+def _wait(program: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+    place = httpx.URL(ready)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        assert program.poll() is None, f"the program ended: {log.read_text()[-3000:]}"
+        try:
+            socket.create_connection((place.host, place.port or 80), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"nobody listens at {ready}: {log.read_text()[-3000:]}")

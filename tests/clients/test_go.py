@@ -1,0 +1,172 @@
+"""Go programs as their users begin: oauth2-proxy in front of a service, and a service with
+x/oauth2 and go-oidc. Both are pinned here and in `go/oidc/go.mod`."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.clients.conftest import HERE, Site
+from tests.clients.programs import (
+    EMAIL,
+    Citizen,
+    give_address,
+    origin,
+    refreshes,
+    registered,
+    running,
+)
+
+pytestmark = pytest.mark.go
+
+OAUTH2_PROXY = "github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6"
+OLDEST_GO = (1, 24)
+NOT_HERE = ("dial tcp", "requires go", "toolchain not available")  # nothing that we could mend
+
+
+@pytest.fixture(scope="session")
+def programs(pytestconfig: pytest.Config) -> Path:
+    """Where built programs lie; Go builds again only what has changed."""
+    said = subprocess.run(("go", "env", "GOVERSION"), capture_output=True, text=True).stdout
+    found = tuple(map(int, re.findall(r"\d+", said)))[:2]
+    if found < OLDEST_GO:
+        pytest.skip(f"Go 1.24 or newer is needed; here it is {said.strip() or 'too old to say'}")
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("go-programs")
+
+
+def build(programs: Path, *command: str, cwd: Path = HERE) -> None:
+    environment = {**os.environ, "GOBIN": str(programs)}
+    done = subprocess.run(
+        ("go", *command), cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
+    )
+    if done.returncode and any(each in done.stderr for each in NOT_HERE):
+        pytest.skip(f"Go cannot build this here: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+
+
+# --- oauth2-proxy -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def oauth2_proxy(programs: Path) -> Path:
+    build(programs, "install", OAUTH2_PROXY)
+    return programs / "oauth2-proxy"
+
+
+@pytest.fixture
+def proxied(site: Site, oauth2_proxy: Path, tmp_path: Path) -> Iterator[str]:
+    """Where the proxy listens. Its upstream, cookie secret and domains are its own affair; the
+    rest is issuer, id, secret and redirect URI. It refreshes when a session is a second old."""
+    give_address(site)
+    here = origin()
+    known = registered(site, f"proxy-{here[-5:]}", here, redirect_uris=(f"{here}/oauth2/callback",))
+    options = {
+        "provider": "oidc",
+        "oidc-issuer-url": known["issuer"],
+        "client-id": known["client_id"],
+        "client-secret": known["client_secret"],
+        "redirect-url": known["redirect_uri"],
+        "http-address": here.removeprefix("http://").replace("localhost", "127.0.0.1"),
+        "upstream": "static://202",
+        "email-domain": "*",
+        "cookie-secret": "0123456789abcdef0123456789abcdef",
+        "cookie-secure": "false",  # transport: http on loopback
+        "cookie-refresh": "1s",
+        "whitelist-domain": site.issuer.removeprefix("http://"),
+    }
+    command = (oauth2_proxy, *(f"--{name}={value}" for name, value in options.items()))
+    with running(command, here, tmp_path / "proxy.log") as log:
+        yield here
+        print(log())
+
+
+def test_oauth2_proxy_signs_in_reads_userinfo_refreshes_and_signs_out(site: Site, proxied: str):
+    citizen = Citizen(site)
+    client_id = f"proxy-{proxied[-5:]}"
+    assert citizen.browser.get(f"{proxied}/").status_code == 403
+
+    inside = citizen.open(f"{proxied}/oauth2/start?rd=/")
+    told = citizen.browser.get(f"{proxied}/oauth2/userinfo").json()
+
+    assert inside.status_code == 202, inside.text
+    assert told == {"user": site.chen.id, "email": EMAIL, "preferredUsername": "chen-jingyi"}
+
+    before = set(citizen.browser.cookies.values())
+    time.sleep(2.1)  # older than `cookie-refresh`, in whole seconds
+    assert citizen.browser.get(f"{proxied}/").status_code == 202
+    assert set(citizen.browser.cookies.values()) != before
+    assert refreshes(site, client_id) == 1
+
+    leave = {"client_id": client_id, "post_logout_redirect_uri": f"{proxied}/"}
+    away = f"{site.issuer}/oauth/logout?{urlencode(leave)}"
+    outside = citizen.open(f"{proxied}/oauth2/sign_out?{urlencode({'rd': away})}")
+
+    assert str(outside.url) == f"{proxied}/"
+    assert outside.status_code == 403
+    assert site.house.idp.sessions.of(site.chen) == []
+
+
+# --- x/oauth2 and go-oidc -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def go_oidc(programs: Path) -> Path:
+    program = programs / "go-oidc-signin"
+    build(programs, "build", "-o", str(program), ".", cwd=HERE / "go" / "oidc")
+    return program
+
+
+@pytest.fixture
+def service(site: Site, go_oidc: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where the service listens, and its client_id."""
+    give_address(site)
+    here = origin()
+    known = registered(
+        site, f"go-{here[-5:]}", here, backchannel_logout_uri=f"http://127.0.0.1{here[-6:]}/told"
+    )
+    environment = {
+        "ISSUER": known["issuer"],
+        "CLIENT_ID": known["client_id"],
+        "CLIENT_SECRET": known["client_secret"],
+        "REDIRECT_URI": known["redirect_uri"],
+        "HOME_URI": f"{here}/",
+        "LISTEN": f"127.0.0.1{here[-6:]}",
+    }
+    with running((go_oidc,), here, tmp_path / "service.log", environment) as log:
+        yield here, known["client_id"]
+        print(log())
+
+
+def test_go_oidc_signs_in_reads_userinfo_refreshes_and_signs_out(
+    site: Site, service: tuple[str, str]
+):
+    here, client_id = service
+    citizen = Citizen(site)
+
+    answer = citizen.open(f"{here}/login")
+    assert answer.status_code == 200, answer.text
+    inside = answer.json()
+    assert inside["claims"]["sub"] == inside["userinfo"]["sub"] == site.chen.id
+    assert inside["userinfo"]["name"] == "陈静怡"
+    assert (inside["userinfo"]["email"], inside["email_verified"]) == (EMAIL, True)
+
+    again = citizen.browser.get(f"{here}/refresh")
+    assert again.status_code == 200, again.text
+    assert again.json()["claims"]["sub"] == site.chen.id
+    assert again.json()["access_token"] != inside["access_token"]
+    assert again.json()["refresh_token"] != inside["refresh_token"]
+    assert refreshes(site, client_id) == 1
+
+    home = citizen.open(f"{here}/logout")
+    assert str(home.url) == f"{here}/"
+    assert site.house.idp.sessions.of(site.chen) == []
+    assert home.json() == {"signed_in": 1}, "nobody told the service yet"
+    site.house.jobs.run_pending()
+    assert citizen.browser.get(f"{here}/").json() == {"signed_in": 0}
+    assert citizen.browser.get(f"{here}/refresh").status_code == 502, "the session is over"
