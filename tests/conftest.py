@@ -2,7 +2,7 @@
 
 Optional system parts are discovered, never required: a test marked for a part that is not here is
 skipped, and the end of the run names the one line that installs it. With CI=true a missing part is
-a failure instead.
+a failure instead. Tests marked `programs` are left out of CI, whatever is there.
 """
 
 import gc
@@ -55,6 +55,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 # Parts that only a developer's machine has; CI does not insist on them.
 NOT_OWED_IN_CI = {"go", "node"}
+SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"  # where Debian keeps servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick", action="store_true", help="no server process, browser or PostgreSQL"
     )
     parser.addoption("--rest", action="store_true", help="what --quick leaves out")
+    parser.addoption(
+        "--programs", action="store_true", help="client programs that CI does not demand, too"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -100,6 +104,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if CI and name not in NOT_OWED_IN_CI:
                 continue  # let it run and fail: in CI nothing may be missing
             item.add_marker(pytest.mark.skip(reason=f"{name} not found"))
+        if why := _not_demanded(item):
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def _not_demanded(item: pytest.Item) -> str:
+    """Why a client program is left out: nobody asked for it, and this is CI, or one of the commands
+    that its mark names is not here."""
+    mark = item.get_closest_marker("programs")
+    if mark is None or item.config.getoption("programs"):
+        return ""
+    if CI:
+        return "CI does not demand this client program: --programs"
+    missing = [name for name in mark.args if shutil.which(name, path=SYSTEM_PATH) is None]
+    return f"{', '.join(missing)} not found" if missing else ""
 
 
 def pytest_collection_finish() -> None:
