@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from idp.models import people
 from ledger.entries import read_leaf
 from ledger.models import ledger_outbox
-from tests.clients.conftest import Site, Visitor
+from tests.clients.conftest import Forms, Site, Visitor
 from tests.simulators.office import free_port
 
 EMAIL = "chen@example.gov.cn"
@@ -39,16 +39,31 @@ class Citizen(Visitor):
     def open(self, url: str) -> httpx.Response:
         """The program's answer at the end of every redirect, ours included."""
         self.seen = [url]
+        if url.startswith(self._issuer):
+            url = self._visited(url)
+        return self._followed(self.browser.get(url))
+
+    def submit(self, page: httpx.Response) -> httpx.Response:
+        """Send the last form of a program's page as it stands; the answer at the end."""
+        form = Forms.of(page.text)[-1]
+        self.seen = [place := urljoin(str(page.url), form.action)]
+        return self._followed(self.browser.post(place, data=form.fields))
+
+    def _followed(self, answer: httpx.Response) -> httpx.Response:
         for _ in range(12):
-            if url.startswith(self._issuer):
-                url = self.visit(url)
-                self.seen.append(url)
-            answer = self.browser.get(url)
             if not answer.is_redirect:
                 return answer
-            url = urljoin(url, answer.headers["location"])
-            self.seen.append(url)
+            place = urljoin(str(answer.url), answer.headers["location"])
+            self.seen.append(place)
+            answer = self.browser.get(self._visited(place))
         raise AssertionError(f"the program leads nowhere: {self.seen}")
+
+    def _visited(self, place: str) -> str:
+        """The same place, or where our pages lead from it."""
+        if not place.startswith(self._issuer):
+            return place
+        self.seen.append(self.visit(place))
+        return self.seen[-1]
 
 
 def registered(site: Site, client_id: str, origin: str, **changes: Any) -> dict[str, Any]:
@@ -73,6 +88,12 @@ def give_address(site: Site) -> None:
     noted = {"email": EMAIL, "email_verified_at": site.house.clock()}
     with site.house.database.write() as tx:
         tx.execute(update(people).where(people.c.id == site.chen.id).values(**noted))
+
+
+def end_sessions(site: Site) -> None:
+    """Chen signs out everywhere, from the page of her devices."""
+    for session in site.house.idp.sessions.of(site.chen):
+        site.house.idp.sessions.end_one_of(site.chen, session.sid)
 
 
 def entries(site: Site, kind: str, client_id: str) -> list[dict[str, Any]]:

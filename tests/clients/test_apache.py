@@ -9,7 +9,7 @@ from string import Template
 import pytest
 
 from tests.clients.conftest import Site
-from tests.clients.programs import Citizen, origin, refreshes, registered, running
+from tests.clients.programs import Citizen, end_sessions, origin, refreshes, registered, running
 from tests.conftest import SYSTEM_PATH
 
 pytestmark = pytest.mark.programs("apache2")
@@ -123,8 +123,7 @@ def test_mod_auth_openidc_hears_of_a_sign_out_elsewhere(site: Site, apache: tupl
     citizen = Citizen(site)
     assert citizen.open(f"{here}/inside/").text == "the page inside"
 
-    for session in site.house.idp.sessions.of(site.chen):
-        site.house.idp.sessions.end_one_of(site.chen, session.sid)
+    end_sessions(site)
     assert citizen.browser.get(f"{here}/inside/").text == "the page inside"
     site.house.jobs.run_pending()
 
