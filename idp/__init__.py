@@ -41,13 +41,9 @@ from idp.protocol.claims import (
 )
 from idp.protocol.policy import Policy
 from idp.protocol.profiles import weakenings_told
-from idp.service import (
-    ConfirmLogout,
-    ConsentGiven,
-    Idp,
-    LoggedOut,
-)
+from idp.service import ConsentGiven, Idp
 from idp.sign_in import Authenticated
+from idp.sign_out import ConfirmLogout, LoggedOut
 from idp.token.devices import DeviceAnswered, DeviceRejected, DeviceView
 from idp.token.grants import GRANTS, Grants
 from idp.web.routes import (

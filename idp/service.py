@@ -5,14 +5,13 @@ authorization request and its code is an interaction; signing out and the person
 here.
 """
 
-import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from foundation.clock import Clock
-from foundation.database import Database, Tx
+from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
 from idp.accounts.authenticators.interface import Answer
@@ -24,10 +23,7 @@ from idp.accounts.names import Names
 from idp.accounts.numbers import Numbers
 from idp.accounts.people import People
 from idp.accounts.sessions import Sessions
-from idp.authorize import rules
-from idp.authorize.entries import refusal
 from idp.authorize.interaction import (
-    INTERACTION_LIFETIME,
     Decision,
     Interaction,
     Interactions,
@@ -48,7 +44,8 @@ from idp.resource.access import TokenReader
 from idp.resource.introspection import Introspection
 from idp.resource.signed_requests import SignedRequests
 from idp.sign_in import Authenticated, SignIn
-from idp.store import consents, devices, families, interactions, sessions, sweeping
+from idp.sign_out import ConfirmLogout, LoggedOut, SignOut
+from idp.store import consents, devices, families, sweeping
 from idp.store.replays import ReplayCache
 from idp.token.devices import Devices
 from idp.token.endpoint import TokenEndpoint
@@ -60,22 +57,6 @@ from keys import Keys
 from ledger import Entry, Ledger
 
 SWEPT_AT_ONCE: Final = 5_000
-_LOGOUT: Final = ("client_id", "post_logout_redirect_uri", "state")
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedOut:
-    """The session is over; `redirect_to` is where the browser goes: where the client wants its
-    person back, or before that to our page that tells services in this browser."""
-
-    redirect_to: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmLogout:
-    """The person is asked first, because anybody could have sent this link."""
-
-    logout_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +76,7 @@ class Idp:
     tokens     signed statements    token_endpoint issues them    access     tokens read back
     introspection does it count?    revocations  tokens given back    pushed   requests by PAR
     registrations  programs register themselves       numbers  one identity number, one account
-    sign_ins  a sign-in step by step
+    sign_ins  a sign-in step by step        sign_outs  a service signs its person out
     devices   sign-in through another screen    notices  services told of a sign-out
     front_channel  the same through the browser
     """
@@ -165,6 +146,9 @@ class Idp:
         self.introspection = Introspection(database, self.clients, self.tokens, self.access, clock)
         self.client_administration = ClientAdministration(
             database, ledger, self.clients, clock, ACCESS_TOKEN_LIFETIME
+        )
+        self.sign_outs = SignOut(
+            database, ledger, self.clients, self.tokens, self.sessions, self.front_channel, clock
         )
         self.registrations = Registrations(
             database, ledger, self.clients, self.client_administration, clock, issuer
@@ -260,72 +244,18 @@ class Idp:
     def begin_logout(
         self, params: Mapping[str, str], session_id: str | None
     ) -> LoggedOut | ConfirmLogout | RequestRefused:
-        """A client sends its person to sign out (OIDC RP-Initiated Logout 1.0).
+        """A client sends its person to sign out (`SignOut.begin`)."""
+        return self.sign_outs.begin(params, session_id)
 
-        `interaction` among `params` names what `keep_logout` kept.
-        """
-        now = self._clock()
-        hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
-        with self._database.write() as tx:
-            kept = interactions.kept_logout(tx, params.get("interaction", ""), now)
-            if kept is not None:
-                params, hint = kept["params"], kept["hint"]
-            session = sessions.session(tx, session_id, now)
-            checked = self._check_logout(tx, params, hint, session, now)
-            if isinstance(checked, RequestRefused):
-                return checked
-            if checked.at_once:
-                if session is None:
-                    return LoggedOut(checked.redirect_to)
-                self.sessions.close(tx, session, "signed_out_by_client")
-                way = self.front_channel.way_out(tx, session, checked.redirect_to, now)
-                return LoggedOut(way)
-            logout_id = secrets.token_urlsafe(32)
-            sessions.add_logout(tx, logout_id, checked.redirect_to, now + INTERACTION_LIFETIME)
-            return ConfirmLogout(logout_id)
-
-    def keep_logout(self, params: Mapping[str, str]) -> str | RequestRefused:
-        """The same by a form, which comes without our cookies: the name of what is kept of it for
-        the GET that follows. The ID token itself is not kept."""
-        now = self._clock()
-        hint = self.tokens.read_id_token(params.get("id_token_hint", ""))
-        with self._database.write() as tx:
-            checked = self._check_logout(tx, params, hint, None, now)
-            if isinstance(checked, RequestRefused):
-                return checked
-            kept = {
-                "params": {each: params[each] for each in _LOGOUT if each in params},
-                "hint": hint and {"aud": hint["aud"], "sid": hint.get("sid")},
-            }
-            kept_id = secrets.token_urlsafe(32)
-            interactions.keep_logout(tx, kept_id, kept, now, now + INTERACTION_LIFETIME)
-            return kept_id
-
-    def _check_logout(
-        self,
-        tx: Tx,
-        params: Mapping[str, str],
-        hint: Mapping[str, Any] | None,
-        session: Session | None,
-        now: datetime,
-    ) -> rules.Logout | RequestRefused:
-        client_id = str(hint["aud"]) if hint else params.get("client_id", "")
-        client = self.clients.find(tx, client_id)
-        checked = rules.check_logout(params, hint, client, session)
-        if isinstance(checked, RequestRefused):
-            self._ledger.append(tx, refusal(client, checked, now))
-        return checked
+    def keep_logout(
+        self, params: Mapping[str, str], by: Client | None = None
+    ) -> str | LoggedOut | RequestRefused:
+        """The same by a form, which comes without our cookies (`SignOut.keep`)."""
+        return self.sign_outs.keep(params, by)
 
     def finish_logout(self, logout_id: str | None, session_id: str | None) -> str | None:
         """The person confirmed. Answers where the client wants them back, if anywhere."""
-        now = self._clock()
-        with self._database.write() as tx:
-            session = sessions.session(tx, session_id, now)
-            back = sessions.take_logout(tx, logout_id, now) if logout_id else None
-            if session is not None:
-                self.sessions.close(tx, session, "signed_out")
-                back = self.front_channel.way_out(tx, session, back, now)
-            return back
+        return self.sign_outs.finish(logout_id, session_id)
 
     def session(self, session_id: str | None) -> Session | None:
         """The live session behind a cookie value."""

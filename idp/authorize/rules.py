@@ -142,22 +142,23 @@ def check_logout(
     hint: Mapping[str, Any] | None,
     client: Client | None,
     session: Session | None,
+    named: Session | None,
 ) -> Logout | RequestRefused:
     """May the browser be signed out, and where may it go then? (OIDC RP-Initiated Logout §2, §3)
 
     `hint` are the claims of id_token_hint when it is ours; `client` is the one that the hint or
-    client_id names.
+    client_id names; `session` is this browser's, `named` the one that the hint is about.
 
-    1. A hint that was given must be one of ours.
+    1. A hint that we cannot check, or no longer, is none: nobody stays signed in because of it.
+       Where it alone would name the client, nobody is sent anywhere.
     2. client_id, when given, is the client the hint was made for.
     3. post_logout_redirect_uri is exactly one that the client registered; else no redirect.
-    4. Only a hint about the session of this browser spares the question "sign out?" (CSRF).
+    4. Only a hint about the session of this browser spares the question "sign out?" (CSRF), or that
+       nobody is signed in, here or in the session that the hint is about.
     """
     given = {name: value for name, value in params.items() if value != ""}
-    if "id_token_hint" in given and hint is None:
-        return RequestRefused(
-            "invalid_request", "id_token_hint is not an ID token of this provider"
-        )
+    if "id_token_hint" in given and hint is None and client is None:
+        given.pop("post_logout_redirect_uri", None)
     if hint is not None and given.get("client_id", hint.get("aud")) != hint.get("aud"):
         return RequestRefused("invalid_request", "client_id is not the client of id_token_hint")
     target = given.get("post_logout_redirect_uri")
@@ -170,7 +171,7 @@ def check_logout(
     if target is not None and "state" in given:
         target = with_query(target, (("state", given["state"]),))
     known = hint is not None and session is not None and hint.get("sid") == session.sid
-    return Logout(target, at_once=session is None or known)
+    return Logout(target, at_once=known or (session is None and named is None))
 
 
 def asked_claims(request: AuthorizationRequest) -> tuple[str, ...]:

@@ -33,14 +33,19 @@ def session(tx: Tx, session_id: str | None, now: datetime, *, hold: bool = False
     """
     if not session_id:
         return None
+    return _live(tx, idp_sessions.c.id_hash == sha256(session_id), now, hold=hold)
+
+
+def session_named(tx: Tx, sid: str, now: datetime) -> Session | None:
+    """The live session with this public name. Who knows a name may do nothing by that alone."""
+    return _live(tx, idp_sessions.c.sid == sid, now)
+
+
+def _live(tx: Tx, which: Any, now: datetime, *, hold: bool = False) -> Session | None:
     query = (
         select(idp_sessions, people)
         .join_from(idp_sessions, people, idp_sessions.c.person_id == people.c.id)
-        .where(
-            idp_sessions.c.id_hash == sha256(session_id),
-            idp_sessions.c.expires_at > now,
-            people.c.disabled_at.is_(None),
-        )
+        .where(which, idp_sessions.c.expires_at > now, people.c.disabled_at.is_(None))
     )
     if hold:
         query = query.with_for_update(read=True, of=idp_sessions)

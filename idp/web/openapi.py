@@ -143,7 +143,12 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "logout": Endpoint(
         takes=(LogoutParameters,), asked=True, answers=_SEES_OTHER, pages=_AT_BROWSERS
     ),
-    "logout_by_post": Endpoint(takes=(LogoutParameters,), answers=_SEES_OTHER, pages=_AT_BROWSERS),
+    "logout_by_post": Endpoint(
+        takes=(ClientForm, LogoutParameters),
+        answers=_SEES_OTHER,
+        refuses=_CLIENT,
+        pages=_AT_BROWSERS,
+    ),
     "par": Endpoint(
         takes=(ClientForm, AuthorizationParameters),
         answers={"201": _json("the reference", told(PushResponse))},

@@ -14,9 +14,9 @@ What clients and resource servers do with tokens afterwards is in `endpoints`.
 - A request that must not redirect raises `AuthorizationRefused`; the portal draws the page.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 import orjson
@@ -38,6 +38,7 @@ from idp.accounts.cookies import Cookies, new_browser_id
 from idp.authorize import form_post
 from idp.authorize.interaction import Decision
 from idp.authorize.rules import Consent, Granted, Login, RequestRefused
+from idp.models import Client
 from idp.protocol.errors import (
     AuthorizationRefused,
     AuthorizationRequestOver,
@@ -47,11 +48,13 @@ from idp.protocol.errors import (
 )
 from idp.protocol.profiles import algorithms
 from idp.protocol.resources import REPEATED
-from idp.service import ConfirmLogout, Idp
+from idp.service import Idp
+from idp.sign_out import ConfirmLogout, LoggedOut
 from idp.web import discovery, dynamic_http, endpoints, logos, openapi
 from idp.web.rendering import LONGEST_BODY, NO_STORE, TAGS, by_form, oauth_error, route
 
 Parameters = dict[str, str]
+_PROVES: Final = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 
 
 def router(idp: Idp) -> APIRouter:
@@ -84,11 +87,17 @@ def router(idp: Idp) -> APIRouter:
         cookies.clear_session(response)
         return response
 
-    def logout_by_post(params: Annotated[Parameters, Depends(_form)]) -> Response:
-        """RP-Initiated Logout §2 wants POST too; see `authorize_by_post`."""
-        kept = idp.keep_logout(params)
+    def logout_by_post(
+        params: Annotated[Parameters, Depends(_form)],
+        by: Annotated[Client | None, Depends(_proved_client(idp))],
+    ) -> Response:
+        """RP-Initiated Logout §2 wants POST too; see `authorize_by_post`. A service that proves who
+        it is signs out the person of its hint from its own server."""
+        kept = idp.keep_logout(params, by)
         if isinstance(kept, RequestRefused):
             return render(kept, idp)
+        if isinstance(kept, LoggedOut):
+            return see_other(kept.redirect_to or "/signed-out")
         return see_other(f"{idp.issuer}/oauth/logout?{urlencode({'interaction': kept})}")
 
     for path, method, endpoint, name, summary in (
@@ -218,6 +227,20 @@ async def _query(request: Request) -> Parameters:
 async def _form(request: Request) -> Parameters:
     body = await read_body(request, LONGEST_BODY)
     return parse_form(HotRequest.from_scope(request.scope, body), REPEATED)
+
+
+def _proved_client(idp: Idp) -> Callable[[Request, Parameters], Awaitable[Client | None]]:
+    """The client that authenticates in a form at a browser's address, where one tries to."""
+
+    async def proved(
+        request: Request, form: Annotated[Parameters, Depends(_form)]
+    ) -> Client | None:
+        hot = HotRequest.from_scope(request.scope)
+        if not form.keys() & _PROVES and "authorization" not in hot.headers:
+            return None
+        return await idp.clients.authenticate(hot, form)
+
+    return proved
 
 
 def _with_body_token(request: HotRequest) -> HotRequest:

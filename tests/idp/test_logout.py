@@ -52,15 +52,37 @@ def test_a_hint_that_a_former_key_signed_is_still_a_hint(world: World, visit, ke
 
 
 @pytest.mark.parametrize("spoil", ["tampered", "nonsense", "x.y.z"])
-def test_a_bad_hint_ends_nothing_and_redirects_nowhere(world: World, visit, spoil: str):
+def test_a_hint_that_cannot_be_checked_is_none_and_the_person_is_asked(world, visit, spoil: str):
+    """Its key may be compromised or long gone: nobody stays signed in because of that, and nobody
+    is sent anywhere on its word."""
     browser, hint = visit
     bad = hint[:-8] + "AAAAAAAA" if spoil == "tampered" else spoil
 
     answer = logout(browser, id_token_hint=bad, post_logout_redirect_uri=LOGGED_OUT_URI)
 
-    assert answer.status_code == 400
-    assert "location" not in answer.headers
+    assert answer.headers["location"].startswith("/signout?logout=")
     assert world.idp.session(browser.session_id) is not None
+    assert world.idp.finish_logout(logout_named(answer), browser.session_id) is None
+    assert world.idp.session(browser.session_id) is None
+
+
+def test_a_hint_of_a_compromised_key_leaves_the_way_back_to_client_id(world, client, visit, keys):
+    browser, hint = visit
+    keys.compromised("idp.tokens")
+
+    answer = logout(
+        browser,
+        id_token_hint=hint,
+        client_id=client.id,
+        post_logout_redirect_uri=LOGGED_OUT_URI,
+    )
+
+    assert answer.headers["location"].startswith("/signout?logout=")
+    assert world.idp.finish_logout(logout_named(answer), browser.session_id) == LOGGED_OUT_URI
+
+
+def logout_named(answer: Any) -> str:
+    return parse_qs(urlsplit(answer.headers["location"]).query)["logout"][0]
 
 
 def test_without_any_parameter_the_person_is_asked_and_stays_here(world: World, visit):
@@ -161,12 +183,64 @@ def test_a_posted_request_about_another_session_asks(world: World, client: Relyi
 
 
 def test_a_posted_request_that_is_refused_is_refused_at_once(world: World, visit):
+    browser, _ = visit
+
+    answer = posted(world, post_logout_redirect_uri=LOGGED_OUT_URI)
+
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    assert world.idp.session(browser.session_id) is not None
+
+
+def test_a_posted_hint_that_cannot_be_checked_asks_in_the_browser(world: World, visit):
     browser, hint = visit
 
-    for bad in ({"id_token_hint": hint[:-8]}, {"post_logout_redirect_uri": LOGGED_OUT_URI}):
-        answer = posted(world, **bad)
-        assert answer.status_code == 400
-        assert "location" not in answer.headers
+    sent = posted(world, id_token_hint=hint[:-8], post_logout_redirect_uri=LOGGED_OUT_URI)
+    answer = browser.get("/oauth/logout", parse_qs(urlsplit(sent.headers["location"]).query))
+
+    assert answer.headers["location"].startswith("/signout?logout=")
+
+
+# --- from the service's own server --------------------------------------------------------------
+
+
+def test_a_service_that_proves_itself_signs_out_the_person_of_its_hint(world, client, visit):
+    browser, hint = visit
+    form, headers = client.authenticated({"id_token_hint": hint})
+
+    answer = world.http.post("/oauth/logout", form, headers=headers)
+
+    assert answer.status_code == 303
+    assert world.idp.session(browser.session_id) is None
+
+
+def test_a_hint_alone_ends_nothing_without_our_cookie(world: World, visit):
+    """An ID token may lie in a log."""
+    browser, hint = visit
+    stranger = world.browser()
+
+    sent = posted(world, id_token_hint=hint, post_logout_redirect_uri=LOGGED_OUT_URI)
+    for answer in (
+        logout(stranger, id_token_hint=hint),
+        stranger.get("/oauth/logout", parse_qs(urlsplit(sent.headers["location"]).query)),
+    ):
+        assert answer.headers["location"].startswith("/signout?logout=")
+        world.idp.finish_logout(logout_named(answer), None)
+
+    assert world.idp.session(browser.session_id) is not None
+
+
+@pytest.mark.parametrize("wrong", ["secret", "client", "hint"])
+def test_whoever_proves_something_else_ends_nothing(world: World, client, visit, wrong: str):
+    browser, hint = visit
+    asker = world.client("other") if wrong == "client" else client
+    if wrong == "secret":
+        asker.secret = "yzs_guess"
+    form, headers = asker.authenticated({"id_token_hint": hint[:-8] if wrong == "hint" else hint})
+
+    answer = world.http.post("/oauth/logout", form, headers=headers)
+
+    assert answer.status_code == (401 if wrong == "secret" else 303)
     assert world.idp.session(browser.session_id) is not None
 
 

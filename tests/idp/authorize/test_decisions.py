@@ -310,13 +310,25 @@ BACK = {"post_logout_redirect_uri": LOGGED_OUT_URI}
     ],
 )
 def test_who_may_sign_a_browser_out_and_where_it_goes(params, hint, session, logout):
-    assert rules.check_logout(params, hint, CLIENT, session) == logout
+    assert rules.check_logout(params, hint, CLIENT, session, session) == logout
+
+
+def test_a_hint_about_a_session_that_lives_asks_a_browser_without_one():
+    assert rules.check_logout(GIVEN, HINT, CLIENT, None, OLD) == Logout(None, at_once=False)
+
+
+def test_a_hint_that_cannot_be_checked_leads_nowhere_unless_client_id_names_the_client():
+    given = GIVEN | BACK
+
+    assert rules.check_logout(given, None, None, OLD, OLD) == Logout(None, at_once=False)
+    assert rules.check_logout(given, None, CLIENT, OLD, OLD) == Logout(
+        LOGGED_OUT_URI, at_once=False
+    )
 
 
 @pytest.mark.parametrize(
     ("params", "hint", "client", "why"),
     [
-        (GIVEN, None, CLIENT, "id_token_hint is not an ID token of this provider"),
         (
             GIVEN | {"client_id": "other"},
             HINT,
@@ -335,7 +347,7 @@ def test_who_may_sign_a_browser_out_and_where_it_goes(params, hint, session, log
 def test_another_sign_out_is_refused_and_redirects_nowhere(params, hint, client, why):
     about_address = "post_logout_redirect_uri" in params
 
-    assert rules.check_logout(params, hint, client, OLD) == RequestRefused(
+    assert rules.check_logout(params, hint, client, OLD, OLD) == RequestRefused(
         "invalid_request",
         why,
         client_uri=CLIENT.client_uri if client and about_address else "",
