@@ -6,6 +6,7 @@ mix; http and loopback are the test's transport and nothing a service would have
 """
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+import pytest
 from sqlalchemy import select, update
 
 from idp.models import people
@@ -25,6 +27,8 @@ from tests.clients.conftest import Forms, Site, Visitor
 from tests.simulators.office import free_port
 
 EMAIL = "chen@example.gov.cn"
+OLDEST_GO = (1, 24)
+NOT_HERE = ("dial tcp", "requires go", "toolchain not available")  # nothing that we could mend
 PATIENCE = 90.0  # seconds: a Java program starts in five, on a busy machine in thirty
 
 
@@ -44,8 +48,10 @@ class Citizen(Visitor):
         return self._followed(self.browser.get(url))
 
     def submit(self, page: httpx.Response) -> httpx.Response:
-        """Send the last form of a program's page as it stands; the answer at the end."""
-        form = Forms.of(page.text)[-1]
+        """Send the first form of a program's page as it stands; the answer at the end."""
+        forms = Forms()
+        forms.feed(page.text)
+        form = forms.found[0]  # one without an action goes to the page's own address
         self.seen = [place := urljoin(str(page.url), form.action)]
         return self._followed(self.browser.post(place, data=form.fields))
 
@@ -112,6 +118,41 @@ def refreshes(site: Site, client_id: str) -> int:
 
 def origin() -> str:
     return f"http://localhost:{free_port()}"
+
+
+def signin(known: Mapping[str, str], here: str) -> dict[str, str]:
+    """What the service in `go/oidc` has to know to listen at `here`."""
+    return {
+        "ISSUER": known["issuer"],
+        "CLIENT_ID": known["client_id"],
+        "CLIENT_SECRET": known["client_secret"],
+        "REDIRECT_URI": known["redirect_uri"],
+        "HOME_URI": f"{here}/",
+        "LISTEN": here.replace("http://localhost", "127.0.0.1"),
+    }
+
+
+def built_by_go(config: pytest.Config, name: str, source: str | Path) -> Path:
+    """A program of a module in a folder of ours, or of one with its version; built again only when
+    something changed. Skips where Go is too old, or cannot fetch what the program is made of."""
+    said = subprocess.run(("go", "env", "GOVERSION"), capture_output=True, text=True).stdout
+    if tuple(map(int, re.findall(r"\d+", said)))[:2] < OLDEST_GO:
+        pytest.skip(f"Go 1.24 or newer is needed; here it is {said.strip() or 'older than 1.16'}")
+    assert config.cache is not None
+    folder = config.cache.mkdir("go-programs")
+    given = ("install", source) if isinstance(source, str) else ("build", "-o", folder / name, ".")
+    done = subprocess.run(
+        ("go", *map(str, given)),
+        cwd=source if isinstance(source, Path) else folder,
+        env={**os.environ, "GOBIN": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode and any(each in done.stderr for each in NOT_HERE):
+        pytest.skip(f"Go cannot build this here: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+    return folder / name
 
 
 @contextmanager

@@ -1,9 +1,6 @@
 """Go programs as their users begin: oauth2-proxy in front of a service, and a service with
 x/oauth2 and go-oidc. Both are pinned here and in `go/oidc/go.mod`."""
 
-import os
-import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,48 +12,26 @@ from tests.clients.conftest import HERE, Site
 from tests.clients.programs import (
     EMAIL,
     Citizen,
+    built_by_go,
     give_address,
     origin,
     refreshes,
     registered,
     running,
+    signin,
 )
 
 pytestmark = pytest.mark.go
 
 OAUTH2_PROXY = "github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6"
-OLDEST_GO = (1, 24)
-NOT_HERE = ("dial tcp", "requires go", "toolchain not available")  # nothing that we could mend
-
-
-@pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Path:
-    """Where built programs lie; Go builds again only what has changed."""
-    said = subprocess.run(("go", "env", "GOVERSION"), capture_output=True, text=True).stdout
-    found = tuple(map(int, re.findall(r"\d+", said)))[:2]
-    if found < OLDEST_GO:
-        pytest.skip(f"Go 1.24 or newer is needed; here it is {said.strip() or 'too old to say'}")
-    assert pytestconfig.cache is not None
-    return pytestconfig.cache.mkdir("go-programs")
-
-
-def build(programs: Path, *command: str, cwd: Path = HERE) -> None:
-    environment = {**os.environ, "GOBIN": str(programs)}
-    done = subprocess.run(
-        ("go", *command), cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
-    )
-    if done.returncode and any(each in done.stderr for each in NOT_HERE):
-        pytest.skip(f"Go cannot build this here: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr
 
 
 # --- oauth2-proxy -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def oauth2_proxy(programs: Path) -> Path:
-    build(programs, "install", OAUTH2_PROXY)
-    return programs / "oauth2-proxy"
+def oauth2_proxy(pytestconfig: pytest.Config) -> Path:
+    return built_by_go(pytestconfig, "oauth2-proxy", OAUTH2_PROXY)
 
 
 @pytest.fixture
@@ -116,10 +91,8 @@ def test_oauth2_proxy_signs_in_reads_userinfo_refreshes_and_signs_out(site: Site
 
 
 @pytest.fixture(scope="session")
-def go_oidc(programs: Path) -> Path:
-    program = programs / "go-oidc-signin"
-    build(programs, "build", "-o", str(program), ".", cwd=HERE / "go" / "oidc")
-    return program
+def go_oidc(pytestconfig: pytest.Config) -> Path:
+    return built_by_go(pytestconfig, "signin", HERE / "go" / "oidc")
 
 
 @pytest.fixture
@@ -127,18 +100,9 @@ def service(site: Site, go_oidc: Path, tmp_path: Path) -> Iterator[tuple[str, st
     """Where the service listens, and its client_id."""
     give_address(site)
     here = origin()
-    known = registered(
-        site, f"go-{here[-5:]}", here, backchannel_logout_uri=f"http://127.0.0.1{here[-6:]}/told"
-    )
-    environment = {
-        "ISSUER": known["issuer"],
-        "CLIENT_ID": known["client_id"],
-        "CLIENT_SECRET": known["client_secret"],
-        "REDIRECT_URI": known["redirect_uri"],
-        "HOME_URI": f"{here}/",
-        "LISTEN": f"127.0.0.1{here[-6:]}",
-    }
-    with running((go_oidc,), here, tmp_path / "service.log", environment) as log:
+    told = f"http://127.0.0.1{here[-6:]}/told"
+    known = registered(site, f"go-{here[-5:]}", here, backchannel_logout_uri=told)
+    with running((go_oidc,), here, tmp_path / "service.log", signin(known, here)) as log:
         yield here, known["client_id"]
         print(log())
 
@@ -154,7 +118,8 @@ def test_go_oidc_signs_in_reads_userinfo_refreshes_and_signs_out(
     inside = answer.json()
     assert inside["claims"]["sub"] == inside["userinfo"]["sub"] == site.chen.id
     assert inside["userinfo"]["name"] == "陈静怡"
-    assert (inside["userinfo"]["email"], inside["email_verified"]) == (EMAIL, True)
+    assert inside["userinfo"]["email"] == EMAIL
+    assert inside["userinfo"]["email_verified"] is True
 
     again = citizen.browser.get(f"{here}/refresh")
     assert again.status_code == 200, again.text

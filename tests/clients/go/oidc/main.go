@@ -90,18 +90,14 @@ func show(w http.ResponseWriter, r *http.Request, got *oauth2.Token) {
 		http.Error(w, "id token: "+err.Error(), http.StatusBadGateway)
 		return
 	}
-	userinfo, err := provider.UserInfo(r.Context(), oauth2.StaticTokenSource(got))
-	if err != nil {
-		http.Error(w, "userinfo: "+err.Error(), http.StatusBadGateway)
-		return
-	}
-	var claims, answered map[string]any
+	var claims map[string]any
 	if err := idToken.Claims(&claims); err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	if err := userinfo.Claims(&answered); err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
+	answered, err := userinfo(r.Context(), got)
+	if err != nil {
+		http.Error(w, "userinfo: "+err.Error(), http.StatusBadGateway)
 		return
 	}
 	mutex.Lock()
@@ -111,12 +107,25 @@ func show(w http.ResponseWriter, r *http.Request, got *oauth2.Token) {
 	}
 	mutex.Unlock()
 	answer(w, map[string]any{
-		"claims":         claims,
-		"userinfo":       answered,
-		"email_verified": userinfo.EmailVerified,
-		"access_token":   got.AccessToken,
-		"refresh_token":  got.RefreshToken,
+		"claims":        claims,
+		"userinfo":      answered,
+		"access_token":  got.AccessToken,
+		"refresh_token": got.RefreshToken,
 	})
+}
+
+// userinfo is nil where the provider has no such address, as old brokers have none.
+func userinfo(ctx context.Context, got *oauth2.Token) (map[string]any, error) {
+	if provider.UserInfoEndpoint() == "" {
+		return nil, nil
+	}
+	read, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(got))
+	if err != nil {
+		return nil, err
+	}
+	var answered map[string]any
+	err = read.Claims(&answered)
+	return answered, err
 }
 
 func logout(w http.ResponseWriter, r *http.Request) {
