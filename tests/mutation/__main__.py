@@ -45,6 +45,10 @@ TESTS = {
     "idp/token/grants/device_code.py": "tests/idp/token/grants/test_device_code.py",
     "idp/token/grants/authorization_code.py": "tests/idp/token/grants/test_authorization_code.py",
     "idp/token/grants/client_credentials.py": "tests/idp/token/grants/test_client_credentials.py",
+    "idp/token/grants/token_exchange.py": (
+        "tests/idp/token/grants/test_exchange_rules.py "
+        "tests/idp/token/grants/test_token_exchange.py"
+    ),
     "idp/token/grants/person_claims.py": "tests/idp/token/grants/test_authorization_code.py",
     "certificates/identifier.py": "tests/certificates/test_identifier.py",
     "certificates/rules.py": "tests/certificates/test_rules.py",
