@@ -205,6 +205,13 @@ def test_a_living_token_becomes_one_that_says_who_acts_and_ends_with_it():
     assert made.refresh_token is None
 
 
+def test_a_token_without_scopes_has_nothing_to_pass_on():
+    with pytest.raises(InvalidScope, match="no scope that can be passed on"):
+        token_exchange._scopes("", Subject())
+    with pytest.raises(InvalidScope, match="beyond what the subject token can pass on"):
+        token_exchange._scopes("None", Subject())
+
+
 @pytest.mark.parametrize("standing", [None, Standing(client=PORTAL, family=None)])
 def test_a_token_that_does_not_stand_becomes_none(standing):
     refused = token_exchange._exchanged(request(), standing)
