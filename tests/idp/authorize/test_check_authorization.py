@@ -238,6 +238,20 @@ def test_a_mode_that_cannot_be_is_refused_in_the_query(changes, client, uri):
     assert checked(changes, client=client) == told("invalid_request", said, redirect_uri=uri)
 
 
+def test_an_app_that_asks_for_a_signed_form_is_refused_in_a_signed_query():
+    changes = {"response_mode": "form_post.jwt", "redirect_uri": APP}
+
+    refused = checked(changes, client={"redirect_uris": (APP,)})
+
+    assert (refused.error, refused.response_mode) == ("invalid_request", "query.jwt")
+    assert checked({"response_mode": "form_post.jwt"}).response_mode == "form_post.jwt"
+
+
+def test_a_refusal_that_is_told_to_the_client_names_it():
+    assert checked({"scope": None}).client == a_client()
+    assert checked({"redirect_uri": None}).client is None
+
+
 def test_a_refusal_goes_the_way_that_was_asked_for():
     refused = checked({"response_mode": "form_post", "scope": None})
 

@@ -201,6 +201,10 @@ def test_two_more_refusals_have_the_client_s_way_back():
     )
 
 
+def test_a_refusal_names_the_client_that_is_told():
+    assert rules.denied(a_request(), a_client(), ISSUER).client == a_client()
+
+
 def test_an_answer_goes_to_the_address_of_the_client_or_to_nobody():
     granted = Granted(REDIRECT_URI, (("code", "c"), ("iss", ISSUER)))
     refused = rules.denied(a_request(), a_client(), ISSUER)
