@@ -324,7 +324,8 @@ def test_a_hint_about_a_session_that_lives_asks_a_browser_without_one():
 def test_a_hint_that_cannot_be_checked_leads_nowhere_unless_client_id_names_the_client():
     given = GIVEN | BACK
 
-    assert rules.check_logout(given, None, None, OLD, OLD) == Logout(None, at_once=False)
+    for asked in (given, GIVEN):
+        assert rules.check_logout(asked, None, None, OLD, OLD) == Logout(None, at_once=False)
     assert rules.check_logout(given, None, CLIENT, OLD, OLD) == Logout(
         LOGGED_OUT_URI, at_once=False
     )
