@@ -35,8 +35,8 @@ PATIENCE = 90.0  # seconds: a Java program starts in five, on a busy machine in 
 class Citizen(Visitor):
     """A person who goes back and forth between a program and our pages, without JavaScript."""
 
-    def __init__(self, site: Site) -> None:
-        super().__init__(site)
+    def __init__(self, site: Site, username: str = "chen-jingyi") -> None:
+        super().__init__(site, username)
         self.browser = httpx.Client(trust_env=False, timeout=30)
         self.seen: list[str] = []
 

@@ -29,7 +29,7 @@ SECRET = "of-the-service-at-the-broker"
 def service(site: Site, pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Where the service behind the broker listens, and where the broker does."""
     dex = built_by_go(pytestconfig, "dex", SOURCES)
-    program = built_by_go(pytestconfig, "signin", HERE / "go" / "oidc")
+    program = built_by_go(pytestconfig, "signin-behind-dex", HERE / "go" / "oidc")
     give_address(site)
     broker, here = origin(), origin()
     # Dex of this version never reads userinfo: what it is to know stands in the ID token.

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.clients.conftest import HERE, Site
+from foundation.actor import SYSTEM
+from tests.clients.conftest import HERE, PASSWORD, Site
 from tests.clients.programs import (
     EMAIL,
     Citizen,
@@ -35,9 +36,12 @@ def oauth2_proxy(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
-def proxied(site: Site, oauth2_proxy: Path, tmp_path: Path) -> Iterator[str]:
+def proxied(
+    request: pytest.FixtureRequest, site: Site, oauth2_proxy: Path, tmp_path: Path
+) -> Iterator[str]:
     """Where the proxy listens. Its upstream, cookie secret and domains are its own affair; the
-    rest is issuer, id, secret and redirect URI. It refreshes when a session is a second old."""
+    rest is issuer, id, secret and redirect URI, and what a test adds as parameter. It refreshes
+    when a session is a second old."""
     give_address(site)
     here = origin()
     known = registered(site, f"proxy-{here[-5:]}", here, redirect_uris=(f"{here}/oauth2/callback",))
@@ -54,6 +58,7 @@ def proxied(site: Site, oauth2_proxy: Path, tmp_path: Path) -> Iterator[str]:
         "cookie-secure": "false",  # transport: http on loopback
         "cookie-refresh": "1s",
         "whitelist-domain": site.issuer.removeprefix("http://"),
+        **getattr(request, "param", {}),
     }
     command = (oauth2_proxy, *(f"--{name}={value}" for name, value in options.items()))
     with running(command, here, tmp_path / "proxy.log") as log:
@@ -85,6 +90,29 @@ def test_oauth2_proxy_signs_in_reads_userinfo_refreshes_and_signs_out(site: Site
     assert str(outside.url) == f"{proxied}/"
     assert outside.status_code == 403
     assert site.house.idp.sessions.of(site.chen) == []
+
+
+def test_oauth2_proxy_by_default_refuses_a_person_without_an_address(site: Site, proxied: str):
+    li = Citizen(site, without_address(site, "li-na"))
+
+    refused = li.open(f"{proxied}/oauth2/start?rd=/")
+
+    assert refused.status_code == 500
+
+
+@pytest.mark.parametrize("proxied", [{"oidc-email-claim": "preferred_username"}], indirect=True)
+def test_oauth2_proxy_lets_in_who_has_no_address_by_another_claim(site: Site, proxied: str):
+    wang = Citizen(site, without_address(site, "wang-fang"))
+
+    inside = wang.open(f"{proxied}/oauth2/start?rd=/")
+
+    assert inside.status_code == 202, inside.text
+    assert wang.browser.get(f"{proxied}/oauth2/userinfo").json()["email"] == "wang-fang"
+
+
+def without_address(site: Site, username: str) -> str:
+    site.house.idp.people.add(username, "李娜", PASSWORD, by=SYSTEM)
+    return username
 
 
 # --- x/oauth2 and go-oidc -----------------------------------------------------------------------
