@@ -8,11 +8,25 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Column, Index, Integer, Row, Table, Text, and_, not_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    and_,
+    false,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from foundation.columns import JsonText, UtcDateTime
 from foundation.database import Tx, metadata
@@ -126,12 +140,10 @@ class EmbeddedJobs(Jobs):
         otherwise was written while the clock was ahead, and is due at last.
         """
         now = self._clock()
-        longest = (LONGEST_WAIT[self.lane_of(task)] for task in tasks)
-        never = now + 2 * max(longest, default=LONGEST_WAIT[LOCAL])
-        held = jobs.c.lease_until.between(now, never)
+        held = jobs.c.lease_until.between(now, now + 2 * LONGEST_WAIT[LOCAL])
         lost = and_(jobs.c.state == "running", not_(held))
         due = and_(jobs.c.state == "waiting", jobs.c.run_after <= now)
-        put_off = and_(jobs.c.state == "waiting", jobs.c.run_after > never)
+        put_off = and_(jobs.c.state == "waiting", or_(false(), *self._never(tasks, now)))
         busy = select(jobs.c.lock).where(jobs.c.state == "running", held, jobs.c.lock != "")
         ours = and_(jobs.c.task.in_(tasks), jobs.c.lock.not_in(busy))
         with self._database.read() as tx:
@@ -150,6 +162,12 @@ class EmbeddedJobs(Jobs):
         )
         with self._database.write() as tx:
             return tx.execute(claim).first()
+
+    def _never(self, tasks: Sequence[str], now: datetime) -> Iterator[ColumnElement[bool]]:
+        """Of each lane: due later than any pause of that lane would put it off."""
+        for lane, longest in LONGEST_WAIT.items():
+            mine = [task for task in tasks if self.lane_of(task) == lane]
+            yield and_(jobs.c.task.in_(mine), jobs.c.run_after > now + 2 * longest)
 
     def _run(self, job: Row[Any]) -> None:
         try:
