@@ -50,7 +50,7 @@ from server.settings import Settings
 from server.web import problems
 from server.web.hotpath import HotPath
 from server.web.methods import Options
-from server.web.middleware import Envelope
+from server.web.middleware import Envelope, Noted, unnoted
 
 TITLE = "Yinzheng"
 VERSION = "0.2.0"
@@ -135,12 +135,13 @@ class Installation:
         problems.install(app, context.error_page)
         return app
 
-    def app(self) -> HotPath:
-        """The whole ASGI application: the fast lane in front of the framework."""
+    def app(self, noted: Noted = unnoted) -> HotPath:
+        """The whole ASGI application: the fast lane in front of the framework. `noted` is told of
+        every answer."""
         https = self.settings.issuer.startswith("https://")
         count = self.metrics.answered
-        framework = Envelope(Options(self.api()), https=https, answered=count)
-        return HotPath(framework, self.hot_routes(), https=https, answered=count)
+        framework = Envelope(Options(self.api()), https=https, answered=count, noted=noted)
+        return HotPath(framework, self.hot_routes(), https=https, answered=count, noted=noted)
 
     def management(self) -> Management:
         """The management port's application, with checks of database, schema and signing key."""

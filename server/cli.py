@@ -31,6 +31,7 @@ from server import doctor as doctoring
 from server import job_commands, key_service, migrations
 from server.assembly import Installation, OldSchema, open_database, open_master_key, opened
 from server.running import logs, processes
+from server.running.request_log import RequestLog
 from server.sandbox import demo, seeds
 from server.settings import Settings, load
 
@@ -112,6 +113,7 @@ def serve(
     With the embedded default the same process also does the background work.
     """
     settings = load()
+    logs.configure(settings.log_level)
     if settings.processes > 1 and child < 0:
         raise typer.Exit(processes.supervise(settings))
     with opened(settings) as installation:
@@ -128,7 +130,9 @@ def serve_until_stopped(installation: Installation, index: int = 0) -> None:
         background.start()
     print(f"serving {settings.issuer} ({settings.mode})", file=sys.stderr, flush=True)
     try:
-        processes.serve(installation.app(), installation.management(), settings, index=index)
+        with RequestLog(settings.log_level) as lines:
+            app, management = installation.app(lines.note), installation.management()
+            processes.serve(app, management, settings, index=index)
     finally:
         if background:
             background.stop()
@@ -139,8 +143,10 @@ def worker() -> None:
 
     Jobs, the ledger's integrator, and what is due now and then.
     """
-    with opened(load()) as installation:
-        processes.work(installation.worker(), installation.management(), installation.settings)
+    settings = load()
+    logs.configure(settings.log_level)
+    with opened(settings) as installation:
+        processes.work(installation.worker(), installation.management(), settings)
 
 
 def migrate() -> None:

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         le=65535,
         description="health and metrics, on 127.0.0.1; 0 turns them off",
     )
+    log_level: Literal["info", "warning", "error", "off"] = Field(
+        default="info",
+        description="lines on stderr: info has each request, warning those refused or failed, "
+        "error faults of ours only",
+    )
     processes: int = Field(default=1, ge=1, le=64, description="web processes; PostgreSQL only")
     trusted_proxies: str = Field(
         default="",

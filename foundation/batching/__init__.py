@@ -16,6 +16,7 @@ from foundation.batching.prepared import (
     Rows,
 )
 from foundation.batching.routes import (
+    ASKER,
     HotAnswer,
     HotHandler,
     HotRequest,
@@ -30,6 +31,7 @@ from foundation.batching.routes import (
 )
 
 __all__ = [
+    "ASKER",
     "KEYS",
     "Condition",
     "GroupWriter",

@@ -36,6 +36,8 @@ SINGLE_HEADERS = frozenset(
 )
 ASKED_BY = "method"
 """In a scope's state: the method as it was sent. The framework's routes see a HEAD as GET."""
+ASKER = "asker"
+"""In a scope's state: whom the log names, see `HotRequest.asker`."""
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_PARAMETERS = 100
@@ -49,6 +51,7 @@ class HotRequest:
     """What arrived. Header names are lower case; `path` is already percent-decoded once.
 
     `content_sha256` is the digest of content that is not in `body`, because it went by in a stream.
+    `asker` is filled in by whoever finds out: the program that proved itself, for the log.
     """
 
     method: str
@@ -59,6 +62,7 @@ class HotRequest:
     client_ip: str = ""
     path_params: Mapping[str, str] = field(default_factory=dict)
     content_sha256: bytes | None = None
+    asker: str = ""
 
     @classmethod
     def from_scope(
@@ -220,7 +224,10 @@ def _twin(route: HotRoute) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         body = await read_body(request, route.body_limit)
         hot = HotRequest.from_scope(request.scope, body, request.path_params)
-        answer = await route.handler(hot)
+        try:
+            answer = await route.handler(hot)
+        finally:
+            request.scope.setdefault("state", {})[ASKER] = hot.asker
         response = Response(answer.body, answer.status, media_type=None)
         response.headers["content-type"] = answer.media_type
         for name, value in answer.headers:
@@ -241,13 +248,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def outage(failure: Exception) -> Unavailable | None:
+def outage(failure: Exception, request_id: str = "") -> Unavailable | None:
     """What a caller is told when `failure` is the database's silence; says so once in the log."""
     if isinstance(failure, Unavailable):
         return failure
     if not is_outage(failure):
         return None
-    log.warning("database_unavailable", failure=type(failure).__name__)
+    log.warning("database_unavailable", request_id=request_id, failure=type(failure).__name__)
     return DatabaseUnavailable(
         "the database cannot be reached",
         retry_after=OUTAGE_RETRY,

@@ -296,6 +296,7 @@ class Clients:
             await self._check_assertion(credentials.proof, registered.client)
         elif method != "none" and not self._is_one_of(registered, credentials.proof):
             raise InvalidClient(FAILED)
+        request.asker = registered.client.client_id
         return registered.client
 
     def close(self) -> None:

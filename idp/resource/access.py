@@ -106,6 +106,7 @@ class TokenReader:
         if authorized is None:
             raise InvalidToken("the access token has been revoked")
         self._senders.refuse_early(proof, authorized.client)
+        request.asker = authorized.client.client_id
         # 5.
         if authorized.client.require_signed_requests:
             signed_by = await self._signed.check(request, authorized.client)

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData, UploadFile
 
 from foundation.actor import ANONYMOUS
+from foundation.batching import ASKER
 from foundation.errors import Malformed, YinzhengError
 from idp import Cookies, Interaction, new_browser_id
 from portal.frame import problems, session
@@ -22,7 +23,7 @@ from portal.frame.addresses import address_of
 from portal.frame.errors import CookiesBlocked, CookieWanted, OfficeNeeded, SignInNeeded
 from portal.frame.language import Language, Languages
 from portal.frame.render import Pages
-from portal.frame.session import Visitor
+from portal.frame.session import Visitor, role_of
 from portal.frame.site import Site
 
 MAX_FIELDS = 200
@@ -72,6 +73,7 @@ class PageContext:
             browser=self.cookies.browser(request) or "",
         )
         request.state.visitor = visitor
+        request.scope.setdefault("state", {})[ASKER] = role_of(visitor)
         return visitor
 
     def person(self, request: Request, after_form: str = "/") -> Visitor:

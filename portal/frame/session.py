@@ -42,6 +42,13 @@ class Visitor:
         return bool(self.session_id)
 
 
+def role_of(visitor: Visitor) -> str:
+    """As what somebody is here, for the log: offices, "citizen", or "" for nobody signed in."""
+    if not visitor.signed_in:
+        return ""
+    return "+".join(sorted(visitor.actor.roles)) or "citizen"
+
+
 def form_token(secret: str, path: str, about: str = "") -> str:
     """A fresh token for a form that posts to `path`; `about` binds it to something more."""
     nonce = secrets.token_urlsafe(9)

@@ -7,8 +7,10 @@ processor drops the keys that could carry one, whoever wrote them.
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
+import orjson
 import structlog
 
 _NEVER = frozenset(
@@ -36,8 +38,18 @@ _NEVER = frozenset(
 )
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Called once by the command line; importing a module never configures logging."""
+_LEVELS: Final = {
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "off": logging.CRITICAL,  # nobody writes any
+}
+
+
+def configure(level: str = "info") -> None:
+    """Called by the command line, with the level of the settings as soon as they are read;
+    importing a module never configures logging."""
+    least = _LEVELS[level]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -45,11 +57,29 @@ def configure(level: int = logging.INFO) -> None:
             drop_what_could_be_personal,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # the settings are read after the first lines
     )
-    logging.basicConfig(level=logging.WARNING, format='{"event":"%(name)s","level":"warning"}')
+    others = logging.StreamHandler(sys.stderr)
+    others.setFormatter(_OfOthers())
+    logging.basicConfig(level=max(least, logging.WARNING), handlers=[others], force=True)
+
+
+class _OfOthers(logging.Formatter):
+    """What a library has to say: that it did, how bad it is and the kind of failure. Its words and
+    its traceback's last line may quote a value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "event": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "place": f"{record.filename}:{record.lineno}",
+        }
+        if record.exc_info and record.exc_info[0]:
+            told["failure"] = record.exc_info[0].__name__
+        return orjson.dumps(told, option=orjson.OPT_UTC_Z).decode()
 
 
 def drop_what_could_be_personal(

@@ -24,6 +24,7 @@ from foundation.errors import Refused
 from server import migrations
 from server.assembly import Installation, open_database, open_master_key, opened
 from server.running import processes
+from server.running.request_log import RequestLog
 from server.sandbox import seeds
 from server.sandbox.visitors import Browser, Program, RelyingParty, Surprise, photograph
 from server.settings import Settings
@@ -81,12 +82,17 @@ def _serve_and_walk(installation: Installation, *, once: bool) -> int:
     threading.Thread(target=tell, name="demo", daemon=True).start()
     try:
         until = told if once else None
-        processes.serve(
-            installation.app(), installation.management(), installation.settings, until=until
-        )
+        with RequestLog(_level(installation.settings)) as lines:
+            app, management = installation.app(lines.note), installation.management()
+            processes.serve(app, management, installation.settings, until=until)
     finally:
         background.stop()
     return 0 if well.is_set() else 1
+
+
+def _level(settings: Settings) -> str:
+    """The story stands between no lines of a log, unless somebody wants them."""
+    return settings.log_level if "log_level" in settings.model_fields_set else "error"
 
 
 def walk(installation: Installation, console: Console) -> bool:

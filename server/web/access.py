@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 
 from foundation.actor import Actor
-from foundation.batching.routes import HotRequest
+from foundation.batching.routes import ASKER, HotRequest
 from foundation.errors import Refused
 from idp import Idp
 from server.web.middleware import streamed_sha256
@@ -24,7 +24,10 @@ class AccessTokens:
         async def dependency(request: Request) -> Actor:
             content = streamed_sha256(request.scope)
             hot = HotRequest.from_scope(request.scope, content_sha256=content)
-            return await self.hot(hot, *scopes)
+            try:
+                return await self.hot(hot, *scopes)
+            finally:
+                request.scope.setdefault("state", {})[ASKER] = hot.asker
 
         return dependency
 

@@ -29,10 +29,12 @@ from foundation.errors import Malformed, TooLarge, YinzhengError
 from server.web import cors
 from server.web.middleware import (
     Answered,
+    Noted,
     is_odd_path,
     new_request_id,
     security_headers,
     uncounted,
+    unnoted,
 )
 
 Scope = MutableMapping[str, Any]
@@ -82,9 +84,11 @@ class HotPath:
         *,
         https: bool,
         answered: Answered = uncounted,
+        noted: Noted = unnoted,
     ) -> None:
         self._app = app
         self._answered = answered
+        self._noted = noted
         self._exact: dict[tuple[str, str], MatchedRoute] = {}
         self._one_segment: dict[tuple[str, str], tuple[HotRoute, str]] = {}
         security = security_headers(https=https)
@@ -107,7 +111,7 @@ class HotPath:
             body = await _body(receive, found.route.body_limit)
             request = HotRequest.from_scope(scope, body, found.params)
         except YinzhengError as error:
-            reply = self.refusal(found.route.name, scope["method"], scope["path"], error)
+            reply = self.refusal(found.route, scope["method"], scope["path"], error)
         else:
             reply = await self.reply(found.route, request)
         headers = [
@@ -138,18 +142,24 @@ class HotPath:
         except YinzhengError as error:
             answer = problem(error, request_id)
         except Exception as failure:
-            later = outage(failure)
+            later = outage(failure, request_id)
             if later is None:
                 log.error("unexpected", request_id=request_id, failure=type(failure).__name__)
             answer = problem(later or unexpected(), request_id)
-        self._answered(route.name, request.method, answer.status, time.perf_counter() - began)
+        method, status, seconds = request.method, answer.status, time.perf_counter() - began
+        self._answered(route.name, method, status, seconds)
+        self._noted(request_id, method, route.path, status, seconds, request.asker)
         return self._reply(answer, request.path, request_id)
 
-    def refusal(self, name: str, method: str, path: str, error: YinzhengError) -> Reply:
-        """What is answered at `path` without asking the handler of the route of that name."""
+    def refusal(
+        self, route: HotRoute | None, method: str, path: str, error: YinzhengError
+    ) -> Reply:
+        """What is answered at `path` without asking the handler of its route, if it has one."""
         request_id = new_request_id()
         answer = problem(error, request_id)
+        name, template = (route.name, route.path) if route else ("none", "none")
         self._answered(name, method, answer.status, 0.0)
+        self._noted(request_id, method, template, answer.status, 0.0, "")
         return self._reply(answer, path, request_id)
 
     def _reply(self, answer: HotAnswer, path: str, request_id: str) -> Reply:

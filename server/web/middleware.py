@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
-from foundation.batching.routes import ASKED_BY, collect_headers, problem
+from foundation.batching.routes import ASKED_BY, ASKER, collect_headers, problem
 from foundation.errors import NotFound, YinzhengError
 from server.web import cors
 
@@ -29,6 +29,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answered = Callable[[str, str, int, float], None]
 """Told of every answer: the route's name, the method, the status, the seconds until it began."""
+Noted = Callable[[str, str, str, int, float, str], None]
+"""Told of every answer for the log: the request's id, the method, the route's template, the status,
+the seconds until it began, and who asked: a role, a program, or "" for nobody known."""
 
 FORM_LIMIT = 256 * 1024
 UPLOAD_LIMIT = 52 * 1024 * 1024
@@ -88,12 +91,19 @@ def uncounted(_route: str, _method: str, _status: int, _seconds: float) -> None:
     """For who wants no numbers."""
 
 
+def unnoted(*_answer: object) -> None:
+    """For who wants no lines."""
+
+
 class Envelope:
     """Wraps the framework's app: request id, security headers, body limit, numbers."""
 
-    def __init__(self, app: App, *, https: bool, answered: Answered = uncounted) -> None:
+    def __init__(
+        self, app: App, *, https: bool, answered: Answered = uncounted, noted: Noted = unnoted
+    ) -> None:
         self._app = app
         self._answered = answered
+        self._noted = noted
         self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +122,9 @@ class Envelope:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seconds = time.perf_counter() - began
-                self._answered(_name(scope), method, message["status"], seconds)
+                status, who = message["status"], state.get(ASKER, "")
+                self._answered(_name(scope), method, status, seconds)
+                self._noted(request_id, method, _template(scope), status, seconds, who)
                 message["headers"] = self._complete(message["headers"], scope["path"], request_id)
             await send(message)
 
@@ -139,6 +151,11 @@ class Envelope:
 def _name(scope: Scope) -> str:
     """The route's own name; an address that leads nowhere has none."""
     return str(getattr(scope.get("route"), "name", "") or "none")
+
+
+def _template(scope: Scope) -> str:
+    """The route's path with its `{names}`, as it was written down; never what was asked for."""
+    return str(getattr(scope.get("route"), "path", "") or "none")
 
 
 def _head_alone(send: Send) -> Send:

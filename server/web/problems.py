@@ -71,7 +71,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     """Register the handlers; `error_page` draws an error for a person."""
 
     def answer(request: Request, error: YinzhengError) -> Response:
-        request_id = request.state.request_id if hasattr(request.state, "request_id") else ""
+        request_id = _request_id(request)
         if is_for_machines(request):
             return _response(problem(error, request_id))
         return error_page(request, error, request_id)
@@ -97,7 +97,7 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         return response
 
     def silence(request: Request, failure: Any) -> Response:
-        later = outage(failure)
+        later = outage(failure, _request_id(request))
         if later is None:
             raise failure  # to `fault`
         return answer(request, later)
@@ -105,7 +105,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     def fault(request: Request, error: Exception) -> Response:
         # Where, but not the message: it may quote what a citizen typed.
         trace = traceback.format_tb(error.__traceback__)[-5:]
-        log.error("unexpected", failure=type(error).__name__, trace="".join(trace))
+        kind, request_id = type(error).__name__, _request_id(request)
+        log.error("unexpected", request_id=request_id, failure=kind, trace="".join(trace))
         return answer(request, unexpected())
 
     app.add_exception_handler(YinzhengError, ours)
@@ -120,6 +121,10 @@ def is_for_machines(request: Request) -> bool:
     """Whether refusals at this path are problem details (RFC 9457) and not pages."""
     path = request.url.path
     return path.startswith(MACHINE_PATHS) and path not in BROWSER_PATHS
+
+
+def _request_id(request: Request) -> str:
+    return str(getattr(request.state, "request_id", ""))
 
 
 def _response(answer: HotAnswer) -> Response:

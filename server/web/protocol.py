@@ -177,9 +177,7 @@ class HotProtocol(HttpToolsProtocol):
         elif self.cycle is not None and not self.cycle.response_complete:
             self.transport.close()
         else:
-            self._write(
-                self._hot.refusal("none", "", self._path(), cause), b"connection: close\r\n"
-            )
+            self._write(self._hot.refusal(None, "", self._path(), cause), b"connection: close\r\n")
             self.transport.set_protocol(_Deaf(self))
 
     def _feed_without_upgrade(self, left: memoryview) -> None:
@@ -252,7 +250,7 @@ class HotProtocol(HttpToolsProtocol):
             if len(exchange.request.body) > limit:
                 route, method = exchange.route, exchange.request.method
                 path, refused = exchange.request.path, too_large(limit)
-                self._send(exchange, self._hot.refusal(route.name, method, path, refused))
+                self._send(exchange, self._hot.refusal(route, method, path, refused))
 
     def on_message_complete(self) -> None:
         """Begin to answer a request that is whole and not refused yet."""
@@ -300,7 +298,7 @@ class HotProtocol(HttpToolsProtocol):
             try:
                 request.headers = collect_headers(exchange.headers)
             except YinzhengError as error:
-                reply = self._hot.refusal(route.name, request.method, request.path, error)
+                reply = self._hot.refusal(route, request.method, request.path, error)
             else:
                 reply = await self._hot.reply(route, request)
             self._send(exchange, reply)

@@ -52,6 +52,8 @@ class Server:
     def _serve(self) -> None:
         async def ordinary(scope: Any, receive: Any, send: Any) -> None:
             self._look()
+            if scope["path"] == "/broken":
+                raise ValueError("陈静怡 hunter2")
             headers = [(b"content-length", b"4")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"here"})
@@ -115,6 +117,18 @@ def test_an_answer_on_a_kept_connection_waits_for_no_acknowledgement(tmp_path: P
 
     assert set(server.loops) == {"uvloop"}
     assert set(server.nodelay) == {1}
+
+
+def test_a_fault_that_reaches_the_web_server_is_not_quoted_in_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its own log would hold the traceback, whose last line is what somebody typed."""
+    with Server(tmp_path) as server:
+        answer = httpx.get(f"http://127.0.0.1:{server.port}/broken")
+
+    assert answer.status_code == 500
+    said = "".join(capfd.readouterr())
+    assert "hunter2" not in said, said
 
 
 def test_an_idle_connection_outlives_the_patience_of_common_clients(office: Office) -> None:
