@@ -152,6 +152,7 @@ class Installation:
                 "schema": self._check_schema,
                 "signing_key": self._check_signing_key,
             },
+            self.settings.management_token,
         )
 
     def close(self) -> None:

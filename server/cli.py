@@ -164,7 +164,8 @@ def health() -> None:
     Asks this machine's management port; made for the health checks of containers.
     """
     settings = load()
-    url = f"http://127.0.0.1:{settings.management_port}/readyz"
+    host = _from_here(settings.management_host)
+    url = f"http://{host}:{settings.management_port}/readyz"
     try:
         answer = httpx.get(url, timeout=2.0)
     except httpx.HTTPError as failure:
@@ -172,6 +173,12 @@ def health() -> None:
         raise typer.Exit(1) from None
     typer.echo(answer.text)
     raise typer.Exit(0 if answer.status_code == 200 else 1)
+
+
+def _from_here(host: str) -> str:
+    """Where this machine reaches a port bound to `host`: every address includes its own."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — not bound here
+    return f"[{reached}]" if ":" in reached else reached
 
 
 def doctor(json: Annotated[bool, typer.Option("--json")] = False) -> None:

@@ -6,7 +6,7 @@ default.
 """
 
 import os
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from foundation.errors import YinzhengError
 
 PREFIX = "YINZHENG_"
+SHORTEST_TOKEN = 20
 
 
 class UnusableSettings(YinzhengError):
@@ -67,7 +68,16 @@ class Settings(BaseSettings):
         default=9000,
         ge=0,
         le=65535,
-        description="health and metrics, on 127.0.0.1; 0 turns them off",
+        description="health and metrics; 0 turns them off",
+    )
+    management_host: str = Field(
+        default="127.0.0.1",
+        description="address of the management port; any other than this machine's own needs "
+        "management_token_file",
+    )
+    management_token_file: Path = Field(
+        default=Path(""),
+        description="a file with the token, of 20 characters at least, that /metrics asks for",
     )
     log_level: Literal["info", "warning", "error", "off"] = Field(
         default="info",
@@ -156,6 +166,12 @@ class Settings(BaseSettings):
         return url.render_as_string(hide_password=False)
 
     @property
+    def management_token(self) -> str:
+        """What `/metrics` asks for; "" where only this machine can ask."""
+        file = self.management_token_file
+        return file.read_text().strip() if file != Path("") else ""
+
+    @property
     def master_key(self) -> Path:
         """Where the master key is kept: the named file, else `master.key` in `data_dir`."""
         named = self.master_key_file
@@ -218,6 +234,7 @@ def _refuse(settings: Settings) -> None:
         raise UnusableSettings(
             "YINZHENG_OUTBOUND_NETWORKS must be networks like 10.20.0.0/16, with commas between"
         ) from None
+    _refuse_open_management(settings)
     if bool(settings.tsa_url) != (settings.tsa_root_file != Path("")):
         raise UnusableSettings(
             "YINZHENG_TSA_URL and YINZHENG_TSA_ROOT_FILE go together",
@@ -225,6 +242,26 @@ def _refuse(settings: Settings) -> None:
         )
     if settings.mode == "production":
         _refuse_in_production(settings)
+
+
+def _refuse_open_management(settings: Settings) -> None:
+    """Numbers of a whole office are for its operators: beyond this machine they need a token."""
+    try:
+        address = ip_address(settings.management_host)
+        token = settings.management_token
+    except ValueError:
+        raise UnusableSettings("YINZHENG_MANAGEMENT_HOST must be an IP address") from None
+    except OSError as problem:
+        raise UnusableSettings(
+            f"YINZHENG_MANAGEMENT_TOKEN_FILE: {problem.strerror}",
+        ) from None
+    needed = not address.is_loopback or settings.management_token_file != Path("")
+    if needed and len(token) < SHORTEST_TOKEN:
+        raise UnusableSettings(
+            "YINZHENG_MANAGEMENT_HOST beyond this machine needs YINZHENG_MANAGEMENT_TOKEN_FILE "
+            f"with {SHORTEST_TOKEN} characters at least",
+            next_step="openssl rand -hex 32 > FILE",
+        )
 
 
 def _refuse_mtls_url(settings: Settings) -> None:

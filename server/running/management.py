@@ -3,10 +3,12 @@
 /livez      the process answers
 /startupz   the installation is assembled
 /readyz     database reachable, schema current, signing key usable, not draining
-/metrics    Prometheus text; labels are few and never hold a path value or a person
+/metrics    Prometheus text; labels are few and never hold a path value or a person; where the port
+            is open beyond this machine, for who brings the token (RFC 6750 §2.1)
 """
 
 import asyncio
+import hmac
 import threading
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -111,8 +113,9 @@ class _Probe:
 class Management:
     """The management port's whole application (pure ASGI; four addresses need no framework)."""
 
-    def __init__(self, metrics: Metrics, checks: dict[str, Check]) -> None:
+    def __init__(self, metrics: Metrics, checks: dict[str, Check], token: str = "") -> None:
         self._metrics = metrics
+        self._token = token
         self._checks = checks
         self._probes = {name: _Probe(check) for name, check in checks.items()}
         self.draining = threading.Event()
@@ -122,10 +125,19 @@ class Management:
         check fails or the process is stopping."""
         if scope["type"] != "http":
             return
-        status, media_type, body = await self._answer(scope["path"])
+        if scope["path"] == "/metrics" and not self._may(scope):
+            status, media_type, body = 401, "text/plain", b"bring the management token\n"
+        else:
+            status, media_type, body = await self._answer(scope["path"])
         headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    def _may(self, scope: Scope) -> bool:
+        brought = dict(scope["headers"]).get(b"authorization", b"")
+        return not self._token or hmac.compare_digest(brought, f"Bearer {self._token}".encode())
 
     async def _answer(self, path: str) -> tuple[int, str, bytes]:
         match path:

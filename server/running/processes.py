@@ -74,7 +74,7 @@ def work(worker: Worker, management: Management, settings: Settings) -> None:
     signal.signal(signal.SIGINT, stop)
     worker.start()
     if settings.management_port:
-        listener = _listen("127.0.0.1", settings.management_port)
+        listener = _listen(settings.management_host, settings.management_port)
         _run(_manage(uvicorn.Server(_config(management)), worker, listener))
     worker.stopping.wait()
     worker.stop()
@@ -107,7 +107,7 @@ async def _serve(
     if settings.management_port:
         inner = uvicorn.Server(_config(management))
         port = settings.management_port + index
-        servers.append(_follow(inner, public, _listen("127.0.0.1", port)))
+        servers.append(_follow(inner, public, _listen(settings.management_host, port)))
     await asyncio.gather(*servers)
 
 

@@ -43,7 +43,7 @@ def test_what_could_be_personal_or_secret_is_dropped_whoever_writes_it(
 def test_a_library_tells_that_it_failed_and_never_what_it_saw(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The web server and the database driver quote the request or the row in message and traceback."""
+    """A web server or a driver quotes the request or the row in its message and traceback."""
     logs.configure("info")
     try:
         raise ValueError("陈静怡 hunter2")

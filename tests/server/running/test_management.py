@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.assembly import Installation, opened
 from server.running.management import Metrics
 from server.sandbox import seeds
-from server.settings import Settings
+from server.settings import Settings, UnusableSettings
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +99,49 @@ def test_nothing_else_is_served_there(house: Installation) -> None:
     (answer,) = get(house.management(), "/staff")
 
     assert answer.status_code == 404
+
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def test_numbers_beyond_this_machine_need_the_token_and_probes_need_none(
+    house: Installation,
+) -> None:
+    from server.running.management import Management
+
+    management = Management(house.metrics, {}, TOKEN)
+    transport = httpx.ASGITransport(app=management)
+
+    async def ask(path: str, authorization: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get(path, headers={"authorization": authorization})
+
+    for wrong in ("", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}0"):
+        refused = asyncio.run(ask("/metrics", wrong))
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert "yinzheng_" not in refused.text
+    assert asyncio.run(ask("/metrics", f"Bearer {TOKEN}")).status_code == 200
+    probes = get(management, "/livez", "/readyz", "/startupz")
+    assert [each.status_code for each in probes] == [200, 200, 200]
+
+
+def test_the_port_is_opened_beyond_this_machine_with_a_token_only(tmp_path: Path) -> None:
+    short, good = tmp_path / "short", tmp_path / "good"
+    short.write_text("0123456789\n")
+    good.write_text(f"{TOKEN}\n")
+    anywhere = "0.0.0.0"
+
+    for wrong in (
+        {"management_host": anywhere},
+        {"management_host": "::"},
+        {"management_host": anywhere, "management_token_file": short},
+        {"management_host": anywhere, "management_token_file": tmp_path / "missing"},
+        {"management_token_file": short},
+        {"management_host": "somewhere"},
+    ):
+        with pytest.raises(UnusableSettings, match="YINZHENG_MANAGEMENT"):
+            Settings(data_dir=tmp_path, **wrong)
+
+    opened_wide = Settings(data_dir=tmp_path, management_host=anywhere, management_token_file=good)
+    assert opened_wide.management_token == TOKEN
+    assert Settings(data_dir=tmp_path).management_token == ""
