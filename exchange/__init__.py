@@ -33,6 +33,7 @@ from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.receipts.writing import (
     to_pem,
 )
+from exchange.store import end_show_codes_of
 from exchange.subscriptions.service import Subscriptions
 from exchange.verification.service import Verifications
 
@@ -48,6 +49,7 @@ __all__ = [
     "VerificationRequest",
     "Verifications",
     "VerifiedReceipt",
+    "end_show_codes_of",
     "is_show_code",
     "to_pem",
     "verify_receipt",

@@ -160,6 +160,12 @@ def use_show_code(
     tx.execute(using.values(opened_at=now, seen_by=seen_by, answer=answer))
 
 
+def end_show_codes_of(tx: Tx, person_id: str, now: datetime) -> None:
+    """End whatever this person shows, of whomever's certificates; what was opened is forgotten."""
+    live = show_codes.c.shown_by == person_id, show_codes.c.expires_at > now
+    tx.execute(update(show_codes).where(*live).values(expires_at=now, answer=None))
+
+
 def withdraw_show_codes(tx: Tx, certificate: str, subject: str, now: datetime) -> int:
     """End the codes of a holder's certificate that nobody has opened yet, and those whose answer
     can still be looked at; it is forgotten."""

@@ -48,6 +48,7 @@ people = Table(
     Column("password_hash", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),  # for ever; name and number are given to nobody else
     Column("id_number_index", String(64)),  # blind; one account a number
     Column("citizen_id", String(40)),  # of an officer: the account that they have as a citizen
     Column("collides_with", String(40)),  # suspended: that account has the same number
@@ -236,6 +237,7 @@ class Person:
     roles: frozenset[str] = frozenset()
     locale: str = "zh-Hans"
     disabled: bool = False
+    ended: bool = False
     id_number: str = field(default="", repr=False)
     citizen_id: str = ""
     collides_with: str = ""
@@ -402,10 +404,8 @@ class RegisteredClient:
 Index("ix_token_families_client_person", token_families.c.client_id, token_families.c.person_id)
 
 
-def _partial(
-    name: str, where: ColumnElement[bool], *columns: Column[Any], unique: bool = False
-) -> None:
-    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+def _partial(name: str, where: ColumnElement[bool], *on: Column[Any], unique: bool = False) -> None:
+    Index(name, *on, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 _p = people.c

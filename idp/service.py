@@ -14,9 +14,11 @@ from foundation.clock import Clock
 from foundation.database import Database
 from foundation.jobs import Jobs, open_jobs
 from foundation.outbound import Outbound
+from idp.accounts.administration import Administration
 from idp.accounts.authenticators.interface import Answer
 from idp.accounts.authenticators.password import PASSWORD
 from idp.accounts.backchannel import Notices
+from idp.accounts.closing import Closing, EndElsewhere
 from idp.accounts.flow import Challenge, Choose, Denied
 from idp.accounts.frontchannel import FrontChannel
 from idp.accounts.names import Names
@@ -78,6 +80,7 @@ class Idp:
     registrations  programs register themselves       numbers  one identity number, one account
     sign_ins  a sign-in step by step        sign_outs  a service signs its person out
     devices   sign-in through another screen    notices  services told of a sign-out
+    administration  accounts changed, disabled, ended
     front_channel  the same through the browser
     """
 
@@ -94,6 +97,7 @@ class Idp:
         outbound: Outbound | None = None,
         grants: Grants = GRANTS,
         policy: Policy | None = None,
+        end_elsewhere: EndElsewhere | None = None,
     ) -> None:
         policy = policy or Policy()
         self._database = database
@@ -129,7 +133,9 @@ class Idp:
         )
         self.front_channel = FrontChannel(database, self.clients, clock, issuer)
         self.sessions = Sessions(database, ledger, clock, self.notices)
-        self.numbers = Numbers(database, ledger, clock, self.sessions)
+        closing = Closing(database, self.sessions, end_elsewhere)
+        self.numbers = Numbers(database, ledger, clock, closing)
+        self.administration = Administration(database, ledger, clock, closing)
         self.names = Names(database, ledger, clock)
         intake = RequestIntake(self.clients, self.tokens, issuer)
         self.pushed = PushedRequests(database, ledger, self.clients, self.senders, intake, clock)

@@ -21,7 +21,7 @@ import keys.http
 import ledger.http
 import signing.http
 from certificates import Batches, Catalogue, Certificates, Renderer
-from exchange import Purposes, Subscriptions, Verifications
+from exchange import Purposes, Subscriptions, Verifications, end_show_codes_of
 from foundation.batching import HotRoute
 from foundation.clock import Clock
 from foundation.database import Database
@@ -138,6 +138,7 @@ class Services:
             outbound=self.outbound,
             grants=self.grants,
             policy=self.policy,
+            end_elsewhere=end_show_codes_of,
         )
 
     @cached_property

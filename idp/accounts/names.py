@@ -17,7 +17,7 @@ from foundation.database import Database, Tx, is_unique_violation
 from foundation.errors import Invalid
 from idp.accounts.people import hold_names, name_problems
 from idp.models import Person
-from idp.protocol.errors import PersonExists, PersonNotFound
+from idp.protocol.errors import AccountClosed, PersonExists, PersonNotFound
 from idp.protocol.syntax import normal_name
 from idp.store import people
 from ledger import Entry, Ledger
@@ -56,7 +56,7 @@ class Names:
         """Another user name for an account, which is named by its user name as it is listed, or by
         its id. Who waited for the name that becomes free gets it, the oldest first.
 
-        Raises `PersonNotFound`, `Invalid`, `PersonExists`.
+        Raises `PersonNotFound`, `Invalid`, `PersonExists`, `AccountClosed`.
         """
         if problems := list(name_problems(username)):
             raise Invalid("this cannot be a user name", errors=problems)
@@ -69,6 +69,8 @@ class Names:
                     raise PersonNotFound(
                         "no account has this user name or id", next_step="idp people list"
                     )
+                if person.ended:
+                    raise AccountClosed("who is ended keeps the user name, for ever")
                 columns = {"username": name, "username_normal": name, "name_taken_by": None}
                 people.set_names(tx, {person.id: columns})
                 people.free_name(tx, person.id)

@@ -9,7 +9,6 @@
   number: it points to the account that the officer has as a citizen.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from foundation.actor import SYSTEM, Actor
@@ -17,12 +16,12 @@ from foundation.clock import Clock
 from foundation.codes import as_written, is_passport, is_resident_number
 from foundation.database import Database, Tx, wait_for_advisory_lock
 from foundation.encryption import FieldCipher, subject_of
-from idp.accounts.sessions import Sessions
+from idp.accounts.closing import Closing
+from idp.accounts.deciders import decided_by, known
 from idp.models import Person
-from idp.protocol.errors import NoCollision, PersonNotFound, TwoPeopleNeeded
-from idp.store import devices, families, numbers, people, sessions
+from idp.protocol.errors import NoCollision
+from idp.store import numbers, people
 from idp.store.numbers import Account
-from idp.token.tokens import ACCESS_TOKEN_LIFETIME
 from ledger import Entry, Ledger
 
 SETTLED_AT_ONCE: Final = 100
@@ -56,13 +55,11 @@ def hold_numbers(tx: Tx) -> None:
 class Numbers:
     """Which account has which number, and who waits for a decision."""
 
-    def __init__(
-        self, database: Database, ledger: Ledger, clock: Clock, sessions: Sessions
-    ) -> None:
+    def __init__(self, database: Database, ledger: Ledger, clock: Clock, closing: Closing) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
-        self._sessions = sessions
+        self._closing = closing
 
     def settle(self) -> int:
         """Look at every number that has no index yet; answers how many that were.
@@ -101,11 +98,10 @@ class Numbers:
         with self._database.write() as tx:
             hold_numbers(tx)
             # 1.
-            kept, lost = (_known(tx, name) for name in (keep, other))
+            kept, lost = (known(tx, name) for name in (keep, other))
             _check_collision(kept, lost)
             # 2.
-            officers = [_known(tx, name) for name in (by, approved_by)]
-            _check_deciders(officers, (kept, lost))
+            officers = decided_by(tx, (by, approved_by), (kept, lost))
             # 3.
             number = as_written(kept.id_number)
             if not lost.collides_with:
@@ -125,7 +121,7 @@ class Numbers:
                 private={"kept": kept.id, "other": lost.id, "approved_by": officers[1].id},
             )
             self._ledger.append(tx, entry)
-            return _known(tx, keep)
+            return known(tx, keep)
 
     def _is_any_unsettled(self) -> bool:
         with self._database.read() as tx:
@@ -150,14 +146,7 @@ class Numbers:
     def _suspend(self, tx: Tx, person: Person, kept: Person, by: Actor) -> None:
         """End whatever the account has open, and take away the pseudonym that it shares."""
         now = self._clock()
-        for session in sessions.sessions_of(tx, person, now):
-            self._sessions.close(tx, session, "suspended")
-        families.end_codes(tx, now, "suspended", person_id=person.id)
-        devices.take_back(tx, person.id, lambda _: True, now)
-        offline = [each.id for each in families.live_families(tx, person_id=person.id)]
-        families.revoke_families(
-            self._database, tx, offline, "suspended", now, ACCESS_TOKEN_LIFETIME
-        )
+        self._closing.close(tx, person, "suspended", now)
         entry = Entry(
             kind="idp.person_suspended",
             actor=by,
@@ -170,35 +159,17 @@ class Numbers:
         numbers.suspend(tx, person, kept, own_subject(self._database.cipher, person.id), now)
 
 
-def _known(tx: Tx, username: str) -> Person:
-    known = people.account(tx, username)
-    if known is None:
-        raise PersonNotFound("nobody has this user name", next_step="idp people list")
-    return known[0]
-
-
 def _check_collision(kept: Person, lost: Person) -> None:
     if kept.id not in (lost.collides_with, lost.id) and lost.id != kept.collides_with:
         raise NoCollision(
             "these two accounts do not wait for a decision", next_step="idp people collisions"
         )
+    if kept.ended:
+        raise NoCollision("the account is ended for ever", next_step="keep the other one")
     if kept.id == lost.id:
         raise NoCollision("this is one account", next_step="name two accounts")
     if kept.kind == "officer" and lost.kind != "officer":
         raise NoCollision(
             "an officer's account points to the citizen's account and holds no number",
             next_step="name the citizen's account first",
-        )
-
-
-def _check_deciders(officers: Iterable[Person], about: Iterable[Person]) -> None:
-    """Two enabled officers, who are two people, and neither of the people it is about."""
-    deciding = [{each.id, each.citizen_id} - {""} for each in officers]
-    concerned = {name for each in about for name in (each.id, each.citizen_id)}
-    if any(each.kind != "officer" or each.disabled for each in officers):
-        raise TwoPeopleNeeded("only officers decide", next_step="name two officers")
-    if deciding[0] & deciding[1] or concerned & (deciding[0] | deciding[1]):
-        raise TwoPeopleNeeded(
-            "who decides are two people, and neither of those whose accounts these are",
-            next_step="let another officer approve",
         )

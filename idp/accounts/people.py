@@ -33,6 +33,7 @@ from idp.protocol.syntax import normal_name
 from idp.store import numbers, people
 from ledger import Entry, Ledger
 
+_NO_CODE: Final = "no credit code (GB 32100): 18 characters, the last one a check; copy it again"
 # Control, format (joiners, directions), surrogates, private use: two names would look alike.
 _UNSEEN: Final = frozenset(("Cc", "Cf", "Cs", "Co"))
 
@@ -76,8 +77,9 @@ class People:
         as_citizen = self.find(citizen) if citizen else None
         problems = [
             *_problems(username, name, password, locale),
-            *_wrong_codes(id_number, organisation, represents),
-            *_wrong_office(organisation, roles, id_number, citizen, as_citizen),
+            *wrong_codes(id_number, organisation, represents),
+            *office_problems(organisation, roles, id_number),
+            *_wrong_citizen(organisation, citizen, as_citizen),
         ]
         if problems:
             raise Invalid("the person cannot be registered like this", errors=problems)
@@ -170,15 +172,20 @@ def name_problems(username: str) -> Iterator[FieldError]:
 
 def _problems(username: str, name: str, password: str | None, locale: str) -> Iterator[FieldError]:
     yield from name_problems(username)
-    if not name.strip():
-        yield FieldError("/name", "name", "a name is needed")
+    yield from profile_problems(name, locale)
     if password is not None and not SHORTEST <= len(password) <= LONGEST:
         yield FieldError("/password", "password", f"{SHORTEST} to {LONGEST} characters")
+
+
+def profile_problems(name: str, locale: str) -> Iterator[FieldError]:
+    """What cannot be somebody's name, or is no language of ours."""
+    if not name.strip():
+        yield FieldError("/name", "name", "a name is needed")
     if locale not in LOCALES:
         yield FieldError("/locale", "locale", f"one of {', '.join(LOCALES)}")
 
 
-def _wrong_codes(
+def wrong_codes(
     id_number: str, organisation: str, represents: Collection[str]
 ) -> Iterator[FieldError]:
     """What does not agree with its check character. The value is never repeated."""
@@ -186,17 +193,13 @@ def _wrong_codes(
         words = "neither a resident number (GB 11643) nor a passport such as UTO-L898902C3"
         yield FieldError("/id_number", "identity_number", words)
     if organisation and not is_organisation_code(organisation):
-        yield FieldError("/organisation", "organisation_code", "no credit code (GB 32100)")
+        yield FieldError("/organisation", "organisation_code", _NO_CODE)
     if not all(is_organisation_code(code) for code in represents):
-        yield FieldError("/represents", "organisation_code", "no credit code (GB 32100)")
+        yield FieldError("/represents", "organisation_code", _NO_CODE)
 
 
-def _wrong_office(
-    organisation: str,
-    roles: Collection[str],
-    id_number: str,
-    citizen: str,
-    as_citizen: Person | None,
+def office_problems(
+    organisation: str, roles: Collection[str], id_number: str
 ) -> Iterator[FieldError]:
     """Offices are held for an organisation, by accounts that hold no identity number."""
     if not set(roles) <= set(ROLES):
@@ -206,6 +209,11 @@ def _wrong_office(
     if organisation and id_number:
         words = "an officer's account names the citizen's account instead"
         yield FieldError("/id_number", "officer_number", words)
+
+
+def _wrong_citizen(
+    organisation: str, citizen: str, as_citizen: Person | None
+) -> Iterator[FieldError]:
     if citizen and not organisation:
         yield FieldError("/citizen", "citizen", "only an officer's account names another")
     elif citizen and (as_citizen is None or as_citizen.kind != "citizen" or as_citizen.disabled):

@@ -2,13 +2,14 @@
 
 import getpass
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from foundation.actor import SYSTEM
+from idp.commands import people_changes
+from idp.commands.people_changes import person_row
 from idp.commands.terminal import AsJson, OpenIdp, print_row
-from idp.models import Person
 
 Words = Annotated[list[str] | None, typer.Option()]
 
@@ -49,14 +50,14 @@ def build(open_idp: OpenIdp) -> typer.Typer:
                 roles=role or (),
                 locale=locale,
             )
-        print_row(_person(person), as_json)
+        print_row(person_row(person), as_json)
 
     @app.command("list")
     def list_(as_json: AsJson = False) -> None:
         """Everybody, by user name."""
         with open_idp() as idp:
             for person in idp.people.all():
-                print_row(_person(person), as_json)
+                print_row(person_row(person), as_json)
 
     @app.command("collisions")
     def collisions(as_json: AsJson = False) -> None:
@@ -69,7 +70,7 @@ def build(open_idp: OpenIdp) -> typer.Typer:
             ):
                 for person, kept in found:
                     told = {"same": same, "collides_with": kept.username}
-                    print_row({**_person(person), **told}, as_json)
+                    print_row({**person_row(person), **told}, as_json)
 
     @app.command("rename")
     def rename(
@@ -80,7 +81,7 @@ def build(open_idp: OpenIdp) -> typer.Typer:
         """Give an account another user name. Who collides with the old one gets it."""
         with open_idp() as idp:
             person = idp.names.rename(account, username, by=SYSTEM)
-        print_row(_person(person), as_json)
+        print_row(person_row(person), as_json)
 
     @app.command("resolve")
     def resolve(
@@ -94,26 +95,10 @@ def build(open_idp: OpenIdp) -> typer.Typer:
         goes on and points to the one that is kept."""
         with open_idp() as idp:
             kept = idp.numbers.resolve(keep, other, by=by, approved_by=approved_by)
-        print_row(_person(kept), as_json)
+        print_row(person_row(kept), as_json)
 
+    people_changes.register(app, open_idp)
     return app
-
-
-def _person(person: Person) -> dict[str, Any]:
-    return {
-        "id": person.id,
-        "username": person.username,
-        "kind": person.kind,
-        "organisation": person.organisation,
-        "roles": " ".join(sorted(person.roles)),
-        "state": _state(person),
-    }
-
-
-def _state(person: Person) -> str:
-    if person.collides_with:
-        return "suspended"
-    return "disabled" if person.disabled else "enabled"
 
 
 def _password() -> str:

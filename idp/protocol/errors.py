@@ -358,6 +358,12 @@ class PersonNotFound(NotFound):
     code = "person_not_found"
 
 
+class AccountClosed(Conflict):
+    """The account is not in a state in which this can be decided about it."""
+
+    code = "account_closed"
+
+
 class IdentityNumberTaken(Conflict):
     """The identity number of a new account opens another one already."""
 

@@ -107,6 +107,12 @@ def free_name(tx: Tx, person_id: str) -> None:
     tx.execute(waiting.values(name_taken_by=None))
 
 
+def change(tx: Tx, person_id: str, columns: Mapping[str, Any], now: datetime) -> None:
+    """Other values in a person's row. Raises `IntegrityError` when the number is taken."""
+    mine = update(people).where(people.c.id == person_id)
+    tx.execute(mine.values(**columns, updated_at=now))
+
+
 def set_password(tx: Tx, person_id: str, password_hash: str | None) -> bool:
     """Answers whether it is another one than before."""
     changed = people.c.password_hash.is_distinct_from(password_hash)
@@ -128,6 +134,7 @@ def person_of(row: Row[Any]) -> Person:
         roles=frozenset(row.roles),
         locale=row.locale,
         disabled=row.disabled_at is not None,
+        ended=row.ended_at is not None,
         id_number=row.id_number or "",
         citizen_id=row.citizen_id or "",
         collides_with=row.collides_with or "",

@@ -7,12 +7,13 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from exchange.store import add_show_code, show_code
 from foundation.actor import SYSTEM
 from foundation.errors import Invalid
 from idp import Authenticated, Denied
 from idp.accounts.numbers import number_index
 from idp.models import people, sign_in_attempts
-from idp.protocol.errors import IdentityNumberTaken, PersonExists
+from idp.protocol.errors import IdentityNumberTaken, PersonExists, TwoPeopleNeeded
 from tests.idp.fixtures import app, http, idp, runner, world  # noqa: F401
 from tests.idp.world import PASSWORD, RelyingParty, World
 
@@ -150,3 +151,81 @@ def test_62_the_database_itself_knows_no_second_name(world: World):
     again = {**row._mapping, "id": "p_x", "username": "ｃｈｅｎ", "id_number_index": None}
     with pytest.raises(IntegrityError), world.database.write() as tx:
         tx.execute(insert(people).values(**again))
+
+
+OFFICE = "11990000MB1A0001XD"
+
+
+def officers(world: World) -> None:
+    for name in ("wang", "zhao"):
+        add(world, name, organisation=OFFICE, roles=["operator"])
+
+
+@pytest.mark.parametrize("how", ["disable", "end"])
+def test_62_nothing_of_who_is_disabled_or_ended_lives_on_also_when_enabled_again(world: World, how):
+    officers(world)
+    client: RelyingParty = world.client()
+    tokens = client.exchange(client.code(world.browser())).json()
+    code = client.code(world.browser())
+    decide = {"by": "wang", "reason": "left"}
+
+    if how == "end":
+        world.idp.administration.end("chen", approved_by="zhao", **decide)
+    else:
+        world.idp.administration.disable("chen", **decide)
+
+    def refused() -> None:
+        assert world.idp.sessions.of(world.chen) == []
+        assert client.introspect(tokens["access_token"]) == {"active": False}
+        assert client.refresh(tokens["refresh_token"]).json()["error"] == "invalid_grant"
+        assert client.exchange(code).json()["error"] == "invalid_grant"
+
+    refused()
+    if how == "disable":
+        world.idp.administration.enable("chen", by="zhao")
+        refused()
+
+
+def test_62_what_who_is_disabled_was_showing_can_be_opened_no_more(world: World):
+    officers(world)
+    now = world.clock()
+    later = now + timedelta(minutes=1)
+    with world.database.write() as tx:
+        for word, who in ((b"1" * 32, world.chen.id), (b"2" * 32, "person_other")):
+            add_show_code(tx, word, "certificate", world.chen.subject, who, later)
+
+    world.idp.administration.disable("chen", by="wang", reason="left")
+
+    with world.database.read() as tx:
+        hers, theirs = (show_code(tx, word) for word in (b"1" * 32, b"2" * 32))
+    assert hers.expires_at <= now
+    assert theirs.expires_at == later
+
+
+@pytest.mark.parametrize(
+    ("by", "approved_by"),
+    [("wang", "wang"), ("chen", "wang"), ("wang", "chen"), ("wang", "office"), ("gone", "wang")],
+)
+def test_62_nobody_ends_an_account_alone_or_as_somebody_concerned(world: World, by, approved_by):
+    officers(world)
+    add(world, "office", organisation=OFFICE, citizen="chen")
+    add(world, "gone", organisation=OFFICE)
+    world.idp.administration.disable("gone", by="wang", reason="left")
+
+    with pytest.raises(TwoPeopleNeeded):
+        world.idp.administration.end("chen", by=by, approved_by=approved_by, reason="x")
+
+    assert not world.idp.people.find("chen").disabled
+
+
+@pytest.mark.parametrize("names", [("wang", ""), ("wang", "zhao"), ("zhao", "wang")])
+def test_62_nobody_gives_an_office_to_themselves(world: World, names):
+    officers(world)
+    by, approved_by = names
+
+    with pytest.raises(TwoPeopleNeeded):
+        world.idp.administration.change(
+            "wang", {"roles": ["operator", "keeper"]}, by=by, approved_by=approved_by
+        )
+
+    assert world.idp.people.find("wang").roles == {"operator"}

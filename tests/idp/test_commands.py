@@ -198,3 +198,25 @@ def test_what_a_client_gives_up_is_shown_with_it(run, world: World):
     assert strict["weakenings"] == []
     with pytest.raises(ClientNotFound):
         run("clients", "show", "nobody")
+
+
+def test_an_account_is_shown_changed_disabled_enabled_and_ended(run, world: World):
+    office = ("--organisation", "11990000MB1A0001XD")
+    for name in ("wang", "zhao"):
+        run("people", "add", name, name, *office, "--json", typed=PASSWORD)
+    two = ("--by", "wang", "--approved-by", "zhao", "--json")
+
+    [changed] = run("people", "change", "chen", "--name", "陈静", "--by", "wang", "--json")
+    [shown] = run("people", "show", "chen", "--json")
+    run("people", "add", "li", "李", *office, "--role", "drafter", "--json", typed=PASSWORD)
+    [bare] = run("people", "change", "li", "--role", "", "--by", "wang", "--json")
+    said = ("--by", "wang", "--reason", "lost", "--json")
+    states = [
+        run("people", "disable", "chen", *said)[0]["state"],
+        run("people", "enable", "chen", "--by", "zhao", "--json")[0]["state"],
+        run("people", "end", "chen", "--reason", "deceased", *two)[0]["state"],
+    ]
+
+    assert (changed["username"], shown["name"], bare["roles"]) == ("chen", "陈静", "")
+    assert world.chen.id_number not in str((changed, shown))
+    assert states == ["disabled", "enabled", "ended"]

@@ -1,0 +1,16 @@
+"""people who are ended
+
+Empty: nobody is ended yet.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("people", sa.Column("ended_at", sa.BigInteger()))
