@@ -19,6 +19,7 @@ from foundation.database import Database, Tx, is_unique_violation, wait_for_advi
 from foundation.encryption import subject_of
 from foundation.errors import FieldError, Invalid
 from idp.accounts.authenticators.password import LONGEST, SHORTEST, Passwords
+from idp.accounts.authenticators.weak_passwords import is_weak
 from idp.accounts.numbers import (
     hold_numbers,
     is_identity_number,
@@ -175,6 +176,9 @@ def _problems(username: str, name: str, password: str | None, locale: str) -> It
     yield from profile_problems(name, locale)
     if password is not None and not SHORTEST <= len(password) <= LONGEST:
         yield FieldError("/password", "password", f"{SHORTEST} to {LONGEST} characters")
+    elif password is not None and is_weak(password, username, name):
+        said = "it is among the first that are tried: choose another, such as four words"
+        yield FieldError("/password", "weak_password", said)
 
 
 def profile_problems(name: str, locale: str) -> Iterator[FieldError]:

@@ -229,3 +229,15 @@ def test_62_nobody_gives_an_office_to_themselves(world: World, names):
         )
 
     assert world.idp.people.find("wang").roles == {"operator"}
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["12345678", "Password123", "ｐａｓｓｗｏｒｄ", "li.na2024", "LI.NA LI.NA", "aaaaaaaaaa"],
+)
+def test_62_a_password_that_is_tried_first_is_nobodys(world: World, password):
+    with pytest.raises(Invalid) as refused:
+        world.idp.people.add("li.na", "李娜", password, by=SYSTEM)
+
+    assert [each.code for each in refused.value.errors] == ["weak_password"]
+    assert password not in str(refused.value.errors)
