@@ -9,6 +9,8 @@
 
 import hashlib
 import io
+import struct
+import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +26,12 @@ MOST_PIXELS: Final = 4_000_000
 SIDE: Final = 256  # pixels of a logo as it is kept: a square, white where the picture is not
 LONGEST_LINK: Final = 2000
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")
+# What decoders raise on bytes that are no picture; those of LookupError, TypeError and struct come
+# from parts behind the pixels, which are read when the first pixel is.
+_UNREADABLE: Final = (
+    *(UnidentifiedImageError, OSError, EOFError, ValueError, SyntaxError),
+    *(LookupError, TypeError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ def drawn(content: bytes) -> Logo:
             raise OutboundError(f"the picture has more than {MOST_PIXELS} pixels")
         picture.thumbnail((SIDE, SIDE))
         shown = picture.convert("RGBA")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+    except (Image.DecompressionBombError, *_UNREADABLE):
         raise OutboundError("it is no PNG, JPEG or WebP picture; SVG is not shown") from None
     clean = Image.new("RGB", (SIDE, SIDE), "white")  # with none of what the file said of itself
     clean.paste(shown, ((SIDE - shown.width) // 2, (SIDE - shown.height) // 2), shown)

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -40,6 +41,18 @@ def registrar(world: World) -> Registrar:  # noqa: F811
 @pytest.fixture
 def token(world: World) -> str:  # noqa: F811
     return world.idp.registrations.allow(BOUNDS, by=SYSTEM, uses=9)
+
+
+@pytest.mark.parametrize("name", [b"iCCP", b"gAMA", b"pHYs", b"zTXt", b"tRNS", b"cHRM"])
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff" * 5])
+def test_a_broken_part_behind_the_pixels_breaks_nothing_of_ours(name: bytes, content: bytes):
+    whole = picture()
+    end = whole.index(b"IEND") - 4
+    part = len(content).to_bytes(4, "big") + name + content
+    part += zlib.crc32(name + content).to_bytes(4, "big")
+
+    with suppress(OutboundError):  # it may be drawn or refused, as Pillow reads it
+        drawn(whole[:end] + part + whole[end:])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
