@@ -167,7 +167,7 @@ class TokenReader:
         just looked them up."""
         if known is None:
             known = self._clients.known(tx, list({each.client_id for each in wanted}))
-        return standings(tx, wanted, known)
+        return standings(tx, wanted, known, self._clients.known)
 
 
 def access_token(headers: Mapping[str, str]) -> tuple[str, str]:

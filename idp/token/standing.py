@@ -3,7 +3,7 @@
 One function for whoever takes a token in: our APIs, introspection, and the exchange of tokens.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from foundation.database import Tx
@@ -35,15 +35,22 @@ def ids_of(token: VerifiedToken) -> TokenIds:
 
 
 def standings(
-    tx: Tx, wanted: Collection[TokenIds], known: Mapping[str, RegisteredClient]
+    tx: Tx,
+    wanted: Collection[TokenIds],
+    known: Mapping[str, RegisteredClient],
+    look_up: Callable[[Tx, Sequence[str]], Mapping[str, RegisteredClient]],
 ) -> Mapping[TokenIds, Standing]:
     """Of those that count. At most three queries for any number of tokens; one when no person is
-    involved. `known` are the tokens' clients.
+    involved. `known` are the tokens' clients. An exchanged token stands on the client that the
+    person allowed as well; `look_up` is asked for those, one query more.
     """
     ids = {each.family for each in wanted if each.family}
     revoked = families.revoked(tx, ids.union(each.jti for each in wanted))
     grown = families.families(tx, ids)
     found = people.persons(tx, {each.authorization.person_id for each in grown.values()})
+    allowed = {each.client_id for each in grown.values()} - known.keys()
+    if allowed:
+        known = {**known, **look_up(tx, list(allowed))}
     standings: dict[TokenIds, Standing] = {}
     for each in wanted:
         jti, family_id, client_id = each
@@ -55,7 +62,9 @@ def standings(
             continue
         family = grown.get(family_id)
         person = found.get(family.authorization.person_id) if family else None
+        began = known.get(family.client_id) if family else None
         alive = family and not family.revoked and family_id not in revoked
-        if alive and person and not person.disabled:
+        accepted = began is not None and not began.disabled
+        if alive and accepted and person and not person.disabled:
             standings[each] = Standing(registered.client, family, person)
     return standings

@@ -110,7 +110,7 @@ class TokenExchange(GrantType[ExchangeRequest]):
         Four queries whatever the size of the batch."""
         wanted = [ids_of(each.subject) for each in requests]
         known = self._clients.known(tx, list({ids.client_id for ids in wanted}))
-        living = standings(tx, set(wanted), known)
+        living = standings(tx, set(wanted), known, self._clients.known)
         return [
             _exchanged(request, living.get(ids))
             for request, ids in zip(requests, wanted, strict=True)

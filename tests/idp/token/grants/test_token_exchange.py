@@ -202,8 +202,9 @@ def test_whoever_ended_takes_the_exchange_along(world: World, portal, permits, e
         world.idp.withdraw_consent(world.chen, "portal")
 
     assert permits.token(form(subject_token)).json()["error"] == "invalid_request"
-    if ended != "client":
-        assert taxes.introspect(exchanged) == {"active": False}
+    assert taxes.introspect(exchanged) == {"active": False}
+    again = taxes.token(form(exchanged, resource=ARCHIVE))
+    assert again.json()["error"] == "invalid_request"
 
 
 def test_our_own_api_is_never_a_target(world: World, portal):
