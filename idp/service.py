@@ -124,7 +124,7 @@ class Idp:
             issuer,
             grants,
             self.tokens.publish,
-            forbidden=policy.forbidden_profiles,
+            policy=policy,
         )
         self.people = People(database, ledger, clock, PASSWORD.passwords)
         self.jobs = jobs or open_jobs(database, clock)

@@ -25,15 +25,15 @@ from foundation.database import Database, Tx
 from foundation.errors import Conflict, FieldError, NotFound
 from idp.clients.service import Clients
 from idp.models import Client
-from idp.protocol.errors import ClientNotFound, InvalidClientMetadata
+from idp.protocol.errors import ClientDeleted, ClientNotFound, InvalidClientMetadata
 from idp.store import clients, consents, families
 from ledger import Ledger
 
 
-class ClientDeleted(Conflict):
-    """The client was deleted, which is for ever."""
+class ClientChanged(Conflict):
+    """Two changes at once: the second would undo the first unseen."""
 
-    code = "client_deleted"
+    code = "client_changed_meanwhile"
 
 
 class SecretsFull(Conflict):
@@ -121,10 +121,15 @@ class ClientAdministration:
     def change(self, client_id: str, members: Mapping[str, Any], *, by: Actor) -> str:
         """Give members of a registration new values; answers a secret, if another method of
         authentication needs one, else "". Raises as `changed` and `check` do."""
+        before = self._changeable(client_id)
         vouched = self._clients.vouch(self.changed(client_id, members))
         with self._database.write() as tx:
-            old = self._clients.get(tx, client_id).client
-            return self._clients.change(tx, old, vouched, by=by)
+            if clients.held(tx, client_id) != before:
+                raise ClientChanged(
+                    "somebody else changed this client meanwhile",
+                    next_step=f"./run idp clients show {client_id}, then change it again",
+                )
+            return self._clients.change(tx, before, vouched, by=by)
 
     def enable(self, client_id: str, *, by: Actor) -> None:
         """Accept a disabled client again. Raises `ClientNotFound`, `ClientDeleted`."""

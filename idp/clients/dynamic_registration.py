@@ -151,7 +151,7 @@ class Registrations:
 
     def _read(self, document: Mapping[str, Any], client_id: str, bounds: Bounds) -> Client:
         known = self._clients
-        return metadata.read(document, client_id, bounds, known.grant_types, known.forbidden)
+        return metadata.read(document, client_id, bounds, known.grant_types, known.policy)
 
     def _usable(self, tx: Tx, token: str, now: datetime) -> Bounds:
         bounds = registrations.usable_bounds(tx, digests.sha256(token), now)

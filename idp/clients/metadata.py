@@ -24,9 +24,11 @@ from idp.protocol import encryption
 from idp.protocol.claims import claims_of, in_question
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client, response_types
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import (
     PROFILES,
     SIGNING_ALGORITHMS,
+    STRICT,
     authorization_algorithm,
     response_algorithm,
     rules_of,
@@ -64,7 +66,7 @@ def read(
     client_id: str,
     bounds: Bounds,
     offered: GrantTypes,
-    forbidden: Collection[Profile] = (),
+    policy: Policy = STRICT,
 ) -> Client:
     """The client that `document` describes, if it obeys.
 
@@ -80,14 +82,14 @@ def read(
     # 1.
     mistyped = _types(given)
     given = {name: value for name, value in given.items() if f"/{name}" not in mistyped}
-    client = _described(given, client_id, bounds, offered, forbidden)
+    client = _described(given, client_id, bounds, offered, policy)
     # 2. to 4.
     problems = [
         *mistyped.values(),
         *_flow(given, response_types(offered)),
         *_algorithms(given, client),
         *_beyond(given, bounds),
-        *registration.problems(client, offered, forbidden),
+        *registration.problems(client, offered, policy),
     ]
     if problems:
         raise _invalid(problems)
@@ -114,12 +116,12 @@ def _described(
     client_id: str,
     bounds: Bounds,
     offered: GrantTypes,
-    forbidden: Collection[Profile],
+    policy: Policy,
 ) -> Client:
     described = {name: given[name] for name in OPEN if name in given}
     described.setdefault("token_endpoint_auth_method", DEFAULT_AUTH_METHOD)
     described.setdefault("grant_types", [n for n, kind in offered.items() if kind.by_default])
-    described.setdefault("profile", _profile(described, forbidden))
+    described.setdefault("profile", _profile(described, policy.forbidden_profiles))
     row = PROFILES[described["profile"]]
     described.setdefault("id_token_signed_response_alg", row.default_algorithm)
     same = described["id_token_signed_response_alg"]

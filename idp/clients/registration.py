@@ -5,7 +5,7 @@ is a client that obeys.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,12 +18,13 @@ from foundation.outbound import (
 from idp.clients.mtls import registered_certificates
 from idp.clients.presentation import link_problems
 from idp.clients.remote_metadata import Vouched
-from idp.models import LOCALES, Client, Profile
+from idp.models import LOCALES, Client
 from idp.protocol import encryption
 from idp.protocol.claims import CLAIMS, asked_as, claims_of
 from idp.protocol.errors import InvalidClientMetadata
 from idp.protocol.grant_types import GrantTypes, of_client
-from idp.protocol.profiles import response_algorithm, rules_of
+from idp.protocol.policy import Policy
+from idp.protocol.profiles import STRICT, response_algorithm, rules_of
 from idp.protocol.subjects import PERSON_PREFIX
 from idp.protocol.syntax import SCOPE, origin_of, redirect_uri_problem
 from keys import MalformedJwk
@@ -43,21 +44,19 @@ LONGEST_AGE: Final = 999_999_999  # seconds; what max_age of a request may say t
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{2,99}\Z")
 
 
-def checked(
-    client: Client | Vouched, offered: GrantTypes, forbidden: Collection[Profile] = ()
-) -> Client:
+def checked(client: Client | Vouched, offered: GrantTypes, policy: Policy = STRICT) -> Client:
     """A client that obeys, and whose addresses were looked at. Raises `InvalidClientMetadata`."""
     if isinstance(client, Vouched):
         return client.client
-    check(client, offered, forbidden)
+    check(client, offered, policy)
     if client.sector_identifier_uri or client.jwks_uri or client.logo_uri or client.logo:
         raise InvalidClientMetadata("nobody has looked at the addresses of this registration yet")
     return client
 
 
-def check(client: Client, offered: GrantTypes, forbidden: Collection[Profile] = ()) -> None:
+def check(client: Client, offered: GrantTypes, policy: Policy = STRICT) -> None:
     """Raises `InvalidClientMetadata` with all `problems`."""
-    if found := problems(client, offered, forbidden):
+    if found := problems(client, offered, policy):
         raise InvalidClientMetadata(
             f"the registration of {client.client_id[:100]} breaks {len(found)} rules, "
             f"first: {found[0].detail}",
@@ -66,11 +65,9 @@ def check(client: Client, offered: GrantTypes, forbidden: Collection[Profile] = 
         )
 
 
-def problems(
-    client: Client, offered: GrantTypes, forbidden: Collection[Profile] = ()
-) -> list[FieldError]:
-    """Every broken rule, each at its field with what would do (RFC 7591 §2). `forbidden` are the
-    profiles that the operator does not allow.
+def problems(client: Client, offered: GrantTypes, policy: Policy = STRICT) -> list[FieldError]:
+    """Every broken rule, each at its field with what would do (RFC 7591 §2). `policy` is
+    what the operator allows.
 
     1. client_id is readable and can never be a person's id.              RFC 9700 §4.15
     2. Name and purpose are there in all three languages.                 purpose limitation
@@ -86,13 +83,13 @@ def problems(
     9. What is to be signed or encrypted can be, with a key for just that.  OIDC Registration §2
     """
     if unusable := _key_set(client):
-        others = problems(replace(client, jwks=None), offered, forbidden)
+        others = problems(replace(client, jwks=None), offered, policy)
         return unusable + [each for each in others if each.pointer != "/jwks"]
     return [
         *_identity(client),
         *_redirects(client, offered),
         *_grants(client, offered),
-        *_profile(client, forbidden),
+        *_profile(client, policy),
         *_algorithms(client),
         *(_authentication(client) or _signed_requests(client)),
         *_reach(client),
@@ -150,9 +147,9 @@ def _grants(client: Client, offered: GrantTypes) -> list[FieldError]:
     return problems
 
 
-def _profile(client: Client, forbidden: Collection[Profile]) -> list[FieldError]:
+def _profile(client: Client, policy: Policy) -> list[FieldError]:
     """What the client's row of `PROFILES` does not allow."""
-    if client.profile in forbidden:
+    if client.profile in policy.forbidden_profiles:
         said = f"the operator forbids the profile {client.profile}; register as standard or fapi2"
         return [FieldError("/profile", "profile_forbidden", said)]
     rules, method = rules_of(client), client.token_endpoint_auth_method
@@ -165,6 +162,9 @@ def _profile(client: Client, forbidden: Collection[Profile]) -> list[FieldError]
         return [FieldError("/relies_on_nonce", "profile", said)]
     if client.relies_on_rotation and not rules.may_rely_on_rotation:
         said = f"the profile {client.profile} does not rely on rotation"
+        return [FieldError("/relies_on_rotation", "profile", said)]
+    if client.relies_on_rotation and not policy.public_clients_without_dpop:
+        said = "apps without DPoP keys are not allowed here; the operator may allow them"
         return [FieldError("/relies_on_rotation", "profile", said)]
     if client.relies_on_nonce and "openid" not in client.scopes:
         return [FieldError("/relies_on_nonce", "profile", "a nonce needs the scope openid")]

@@ -11,7 +11,7 @@
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -36,9 +36,10 @@ from idp.clients.credentials import (
 )
 from idp.clients.mtls import ClientCertificates
 from idp.clients.remote_metadata import RemoteMetadata, Vouched
-from idp.models import AuthMethod, Client, Profile, RegisteredClient
+from idp.models import AuthMethod, Client, RegisteredClient
 from idp.protocol import encryption
 from idp.protocol.errors import (
+    ClientDeleted,
     ClientExists,
     ClientNotFound,
     InvalidClient,
@@ -46,9 +47,11 @@ from idp.protocol.errors import (
     LogoNotFound,
 )
 from idp.protocol.grant_types import GrantTypes
+from idp.protocol.policy import Policy
 from idp.protocol.profiles import (
     CERTIFICATE_METHODS,
     SECRET_METHODS,
+    STRICT,
     authorization_algorithm,
     response_algorithm,
     rules_of,
@@ -78,8 +81,8 @@ class ClientRegistration:
 class Clients:
     """The register of clients.
 
-    `forbidden` are profiles that the operator does not allow; `publish` sees to it that a key of an
-    algorithm is published, before a client that wants it is registered.
+    `policy` is what the operator allows; `publish` sees to it that a key of an algorithm is
+    published, before a client that wants it is registered.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Clients:
         grant_types: GrantTypes,
         publish: Callable[[str], None],
         *,
-        forbidden: Collection[Profile] = (),
+        policy: Policy = STRICT,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -105,7 +108,8 @@ class Clients:
         self._issuer = issuer
         self.grant_types = grant_types
         self._publish = publish
-        self.forbidden = frozenset(forbidden)
+        self.policy = policy
+        self.forbidden = frozenset(policy.forbidden_profiles)
         self._registered: Loader[str, RegisteredClient] = Loader(database, self.known)
         self._parsed: dict[tuple[str, int], RegisteredClient] = {}
 
@@ -113,7 +117,7 @@ class Clients:
         """Look at what a client to be registered keeps at addresses of its own, which may take
         seconds: never inside a transaction. Raises `InvalidClientMetadata`.
         """
-        registration.check(client, self.grant_types, self.forbidden)
+        registration.check(client, self.grant_types, self.policy)
         for algorithm in {response_algorithm(client), authorization_algorithm(client)}:
             self._publish(algorithm)
         vouched = self._remote_metadata.vouch(client)
@@ -145,7 +149,7 @@ class Clients:
         `ClientExists`.
         """
         logo = client.logo if isinstance(client, Vouched) else None
-        client = registration.checked(client, self.grant_types, self.forbidden)
+        client = registration.checked(client, self.grant_types, self.policy)
         secret, secret_hash = self.new_secret(client)
         now = self._clock()
         try:
@@ -168,6 +172,8 @@ class Clients:
         """A new secret for a client; the old one stops working at the commit."""
         with self._database.write() as tx:
             client = self.get(tx, client_id).client
+            if clients.is_deleted(tx, client_id):
+                raise ClientDeleted("the client was deleted; its client_id is given to nobody else")
             secret, secret_hash = self.new_secret(client)
             only = clients.only_secret(secret_hash, secret[:12])
             clients.set_client(tx, client_id, **only)
@@ -182,7 +188,7 @@ class Clients:
     def change(self, tx: Tx, old: Client, vouched: Client | Vouched, *, by: Actor) -> str:
         """New metadata for a client, checked as in `register`; answers a secret if a new one is
         needed."""
-        new = registration.checked(vouched, self.grant_types, self.forbidden)
+        new = registration.checked(vouched, self.grant_types, self.policy)
         secret, secret_hash = "", ""
         changed: dict[str, Any] = {"metadata": clients.client_document(new)}
         changed["logo"] = vouched.logo if isinstance(vouched, Vouched) else None

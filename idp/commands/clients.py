@@ -15,7 +15,7 @@ from idp.clients.metadata import Bounds
 from idp.commands.terminal import AsJson, OpenIdp, print_row
 from idp.models import LOCALES, Client, RegisteredClient
 from idp.protocol.errors import ClientNotFound
-from idp.protocol.profiles import rules_of, weakenings
+from idp.protocol.profiles import weakenings_of
 
 Described = TypeVar("Described", Client, Bounds)
 
@@ -222,7 +222,7 @@ def _kept(kept: KeptClient) -> dict[str, Any]:
         "created_at": rfc3339(kept.created_at),
         "secrets": list(kept.secrets),
         "weakenings": [
-            {"code": each.code, "text": each.text} for each in weakenings(rules_of(kept.client))
+            {"code": each.code, "text": each.text} for each in weakenings_of(kept.client)
         ],
         "registration": _registration(kept.client),
     }

@@ -290,6 +290,12 @@ class LogoutNotConfirmed(YinzhengError):
     passing = True
 
 
+class ClientDeleted(Conflict):
+    """The client was deleted, which is for ever."""
+
+    code = "client_deleted"
+
+
 class NoSuchNotice(NotFound):
     """No notice of a sign-out has this id, or its service confirmed it."""
 

@@ -14,7 +14,7 @@ remember it: operators read it in `clients show`, people on the consent page. An
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -184,6 +184,12 @@ def rules_of(client: Client) -> Rules:
 def weakenings(row: Rules) -> tuple[Weakening, ...]:
     """What a row gives up against `fapi2`, read off its members; empty for that one itself."""
     return tuple(each for each in WEAKENINGS if each.of(row))
+
+
+def weakenings_of(client: Client) -> tuple[Weakening, ...]:
+    """What a client gives up: what its row does, and the bound tokens if it relies on rotation."""
+    row = rules_of(client)
+    return weakenings(replace(row, sender_constrained=False) if client.relies_on_rotation else row)
 
 
 def weakenings_told(client: Client) -> tuple[str, ...]:

@@ -18,16 +18,22 @@ API_SCOPES: Final = frozenset({"certificates.verify"})
 _UNDERSTOOD: Final = API_SCOPES | SCOPE_CLAIMS.keys()
 
 
-def understood(text: str, client: Client) -> tuple[str, ...]:
-    """Each value of the parameter that this provider or the client's registration knows, once.
-
-    () when there is none in `text`; extra spaces are none. Raises `InvalidScope` when a value has
-    other characters than RFC 6749 appendix A.4 allows, or when not one of them is known: then an
-    answer would be about nothing that was asked.
-    """
+def values(text: str) -> tuple[str, ...]:
+    """What stands in the parameter, each once; extra spaces are none. Raises `InvalidScope` when a
+    value has other characters than RFC 6749 appendix A.4 allows."""
     asked = tuple(dict.fromkeys(filter(None, text.split(" "))))
     if not all(map(SCOPE.match, asked)):
         raise InvalidScope("scope is not a space-separated list")
+    return asked
+
+
+def understood(text: str, client: Client) -> tuple[str, ...]:
+    """Each value of the parameter that this provider or the client's registration knows, once.
+
+    () when there is none in `text`. Raises `InvalidScope` as `values` does, and when not one of
+    them is known: then an answer would be about nothing that was asked.
+    """
+    asked = values(text)
     known = tuple(each for each in asked if each in _UNDERSTOOD or each in client.scopes)
     if asked and not known:
         raise InvalidScope("no scope that is asked for is known here; see scopes_supported")

@@ -56,6 +56,20 @@ def whole_row(tx: Tx, client_id: str) -> Row[Any] | None:
     return tx.execute(select(clients).where(clients.c.client_id == client_id)).first()
 
 
+def held(tx: Tx, client_id: str) -> Client | None:
+    """The registration of a client that is not deleted, locked until this transaction ends."""
+    query = select(clients.c.metadata, clients.c.deleted_at).where(clients.c.client_id == client_id)
+    row = tx.execute(query.with_for_update()).first()
+    if row is None or row.deleted_at is not None:
+        return None
+    return msgspec.json.decode(row.metadata, type=Client)
+
+
+def is_deleted(tx: Tx, client_id: str) -> bool:
+    """Whether a client was ended for ever; its row is locked until this transaction ends."""
+    return held(tx, client_id) is None
+
+
 def enable(tx: Tx, client_id: str) -> bool:
     """Undo `disabled_at`; False when it was not set, or the client is deleted."""
     disabled = clients.c.disabled_at.is_not(None), clients.c.deleted_at.is_(None)

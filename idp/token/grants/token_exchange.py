@@ -19,6 +19,7 @@ from typing import Any, Final
 from foundation.database import Tx
 from idp.models import Client
 from idp.protocol import resources
+from idp.protocol import scopes as scopes_in
 from idp.protocol.claims import SCOPE_CLAIMS
 from idp.protocol.errors import (
     InvalidRequest,
@@ -27,7 +28,7 @@ from idp.protocol.errors import (
     InvalidToken,
 )
 from idp.protocol.grant_types import GrantTypes
-from idp.protocol.syntax import SCOPE, parameter
+from idp.protocol.syntax import parameter
 from idp.token.grants.grant_type import GrantType, NotRedeemed
 from idp.token.standing import Standing, ids_of, standings
 from idp.token.tokens import Grant, VerifiedToken
@@ -157,11 +158,9 @@ class TokenExchange(GrantType[ExchangeRequest]):
 def _scopes(text: str, subject: VerifiedToken) -> tuple[str, ...]:
     """What the new token allows. Scopes of OpenID Connect stay behind: they open the profile of the
     person, who allowed that to somebody else."""
-    if text and not SCOPE.match(text):
-        raise InvalidScope("scope is not a space-separated list")
     theirs = str(subject.claims.get("scope", "")).split()
     passed_on = [each for each in theirs if each not in SCOPE_CLAIMS]
-    scopes = tuple(dict.fromkeys(text.split())) if text else tuple(passed_on)
+    scopes = scopes_in.values(text) or tuple(passed_on)
     if not set(scopes) <= set(passed_on):
         raise InvalidScope("scope goes beyond what the subject token can pass on")
     if not scopes:

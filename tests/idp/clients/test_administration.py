@@ -9,12 +9,12 @@ from foundation.actor import SYSTEM
 from foundation.errors import Invalid
 from idp.clients.administration import (
     ClientAdministration,
-    ClientDeleted,
+    ClientChanged,
     LastSecret,
     SecretNotFound,
     SecretsFull,
 )
-from idp.protocol.errors import ClientExists, ClientNotFound, InvalidClientMetadata
+from idp.protocol.errors import ClientDeleted, ClientExists, ClientNotFound, InvalidClientMetadata
 from tests.idp.test_commands import Terminal, run  # noqa: F401 - a fixture
 from tests.idp.world import PURPOSE, REDIRECT_URI, RelyingParty, World
 
@@ -144,6 +144,29 @@ def test_a_new_secret_ends_both_old_ones(world: World, client: RelyingParty, kee
     new = world.idp.clients.replace_secret(client.id, by=SYSTEM)
 
     assert [works(client, each) for each in (*old, new)] == [False, False, True]
+
+
+def test_a_deleted_client_gets_no_new_secret(world: World, client: RelyingParty, keeping):
+    keeping.delete(client.id, by=SYSTEM)
+
+    with pytest.raises(ClientDeleted):
+        world.idp.clients.replace_secret(client.id, by=SYSTEM)
+
+
+def test_a_change_never_undoes_another_one_unseen(world, client, keeping, monkeypatch):
+    """Two operators at once: what the first made stricter stays so."""
+    vouch = world.idp.clients.vouch
+
+    def meanwhile(wanted: Any) -> Any:
+        monkeypatch.setattr(world.idp.clients, "vouch", vouch)
+        keeping.change(client.id, {"dpop_bound_access_tokens": True}, by=SYSTEM)
+        return vouch(wanted)
+
+    monkeypatch.setattr(world.idp.clients, "vouch", meanwhile)
+    with pytest.raises(ClientChanged):
+        keeping.change(client.id, {"redirect_uris": [ELSEWHERE]}, by=SYSTEM)
+
+    assert keeping.show(client.id).client.dpop_bound_access_tokens
 
 
 def test_no_secret_is_empty(client: RelyingParty, keeping):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.actor import SYSTEM
+from idp import Policy
 from idp.clients import metadata, registration
 from idp.clients.metadata import Bounds
 from idp.protocol.errors import InvalidClientMetadata
@@ -168,7 +169,8 @@ def test_who_names_no_profile_gets_the_one_under_which_what_it_asks_works(
     ],
 )
 def test_where_basic_is_forbidden_what_does_not_need_it_is_standard(asked, wrong):
-    read = partial(metadata.read, {**DOCUMENT, **asked}, "dyn-x-1", BOUNDS, GRANTS, ("basic",))
+    policy = Policy(forbidden_profiles=("basic",))
+    read = partial(metadata.read, {**DOCUMENT, **asked}, "dyn-x-1", BOUNDS, GRANTS, policy)
 
     if wrong is None:
         assert read().profile == "standard"

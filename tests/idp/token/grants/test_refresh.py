@@ -216,7 +216,8 @@ def test_a_client_that_does_not_sign_people_out_gets_none_without_offline_access
 @pytest.fixture
 def bearer_app(world: World) -> RelyingParty:
     """An app without keys, where the operator lets it rely on rotation."""
-    world.idp.senders._policy = Policy(public_clients_without_dpop=True)
+    allowed = Policy(public_clients_without_dpop=True)
+    world.idp.senders._policy = world.idp.clients.policy = allowed
     made = world.client(
         "keyless",
         profile="public",
@@ -259,6 +260,14 @@ def test_an_app_without_keys_gets_nothing_unless_the_operator_lets_it(world: Wor
     world.idp.senders._policy = Policy()
 
     assert bearer_app.refresh(token).json()["error"] == "invalid_dpop_proof"
+
+
+def test_nobody_is_registered_for_what_the_operator_does_not_allow(world: World):
+    with pytest.raises(InvalidClientMetadata) as refused:
+        world.client("early", profile="public", token_endpoint_auth_method="none",
+                     grant_types=("authorization_code",), relies_on_rotation=True)  # fmt: skip
+
+    assert [each.pointer for each in refused.value.errors] == ["/relies_on_rotation"]
 
 
 def test_only_apps_may_be_registered_to_rely_on_rotation(world: World):
