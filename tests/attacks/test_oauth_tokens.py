@@ -184,9 +184,13 @@ def test_20_an_id_token_is_not_an_access_token(world: World, client: RelyingPart
 
 
 def test_20_an_access_token_is_not_a_logout_hint(world: World, client: RelyingParty):
-    token = client.tokens()["access_token"]
+    browser = world.browser()
+    token = client.exchange(client.code(browser)).json()["access_token"]
 
-    assert world.http.get("/oauth/logout", {"id_token_hint": token}).status_code == 400
+    answer = browser.get("/oauth/logout", {"id_token_hint": token})
+
+    assert answer.headers["location"].startswith("/signout?logout="), "it is asked, as without one"
+    assert world.idp.session(browser.session_id) is not None
 
 
 def test_20_nothing_we_sign_is_a_client_assertion(world: World):
