@@ -313,8 +313,10 @@ class Clients:
     def _is_one_of(self, registered: RegisteredClient, secret: str) -> bool:
         """Whether it is a secret of the client: while one is exchanged there are two."""
         offered = self._hash(secret)
-        found = [secrets.compare_digest(offered, each) for each in registered.secret_hashes]
-        return any(found)
+        found = False
+        for each in registered.secret_hashes:
+            found |= secrets.compare_digest(offered, each)
+        return found
 
     def _check_certificate(self, request: HotRequest, client: Client) -> None:
         shown = self._certificates.of(request)

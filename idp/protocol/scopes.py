@@ -5,6 +5,7 @@
 - What is understood is within the client's registration or refused, never trimmed.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from idp.models import Client
@@ -15,16 +16,24 @@ from idp.protocol.syntax import SCOPE
 API_SCOPES: Final = frozenset({"certificates.verify"})
 """What our own API demands; whatever else clients are registered for, other servers understand."""
 
+_SHORT: Final = 200  # characters; longer texts are not kept
 _UNDERSTOOD: Final = API_SCOPES | SCOPE_CLAIMS.keys()
 
 
 def values(text: str) -> tuple[str, ...]:
     """What stands in the parameter, each once; extra spaces are none. Raises `InvalidScope` when a
     value has other characters than RFC 6749 appendix A.4 allows."""
+    return _known_values(text) if len(text) <= _SHORT else _values(text)
+
+
+def _values(text: str) -> tuple[str, ...]:
     asked = tuple(dict.fromkeys(filter(None, text.split(" "))))
     if not all(map(SCOPE.match, asked)):
         raise InvalidScope("scope is not a space-separated list")
     return asked
+
+
+_known_values = lru_cache(1024)(_values)  # a client asks for the same again and again
 
 
 def understood(text: str, client: Client) -> tuple[str, ...]:

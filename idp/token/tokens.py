@@ -170,7 +170,7 @@ class Tokens:
         response: TokenResponse = {
             "access_token": access_token,
             "token_type": "DPoP" if "jkt" in binding else "Bearer",
-            "expires_in": _end(grant, now) - int(now.timestamp()),
+            "expires_in": _lifetime(grant, now),
             "scope": " ".join(grant.scopes),
         }
         if grant.issued_token_type:
@@ -278,7 +278,7 @@ class Tokens:
             "iss": self.issuer,
             "sub": subject,
             "aud": audience[0] if len(audience) == 1 else list(audience),
-            "exp": _end(grant, now),
+            "exp": seconds + _lifetime(grant, now),
             "iat": seconds,
             "jti": grant.jti or secrets.token_urlsafe(JTI_BYTES),
             "client_id": grant.client.client_id,
@@ -318,10 +318,11 @@ class Tokens:
         return encryption.for_client(grant.client, "id_token", signed)
 
 
-def _end(grant: Grant, now: datetime) -> int:
-    """When its access token expires, in seconds since 1970."""
-    end = int(now.timestamp()) + _LIFETIME_SECONDS
-    return end if grant.ends_at is None else min(end, grant.ends_at)
+def _lifetime(grant: Grant, now: datetime) -> int:
+    """How many seconds its access token lives."""
+    if grant.ends_at is None:
+        return _LIFETIME_SECONDS
+    return min(_LIFETIME_SECONDS, grant.ends_at - int(now.timestamp()))
 
 
 def half_hash(value: str, algorithm: str) -> str:
