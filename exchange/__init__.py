@@ -8,6 +8,7 @@ signed receipt. Before it leaves, the look is in the ledger, where the holder re
     rules            six checks, one verdict, what is shown; pure
     messages         what is sent and answered, member by member; `openapi` describes it
     purposes         the registry: who may ask what about which type, and why
+    applications     how a department comes by a purpose: applied, decided by another, ended
     consent          one-time codes by which a holder shows a certificate
     verification/    the question, its answer and its entry
     receipts/        signed answers that can be proved years later
@@ -18,6 +19,7 @@ Promises: no answer without purpose, basis and case; no answer before its entry 
 unknown number and a forbidden one look the same; status is never cached.
 """
 
+from exchange.applications import PurposeApplications
 from exchange.consent import is_show_code
 from exchange.models import (
     HOLDER_SHOW,
@@ -42,6 +44,7 @@ __all__ = [
     "PUBLIC_CHECK",
     "BatchVerdict",
     "Purpose",
+    "PurposeApplications",
     "Purposes",
     "ShowCode",
     "Subscriptions",

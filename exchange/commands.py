@@ -19,10 +19,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from exchange import rules
+from exchange import purpose_commands, rules
 from exchange.errors import ReceiptInvalid
 from exchange.http import to_json
 from exchange.models import PUBLIC_CHECK, Verdict, VerificationRequest
+from exchange.purpose_commands import OpenPurposeServices
 from exchange.receipts.checking import VerifiedReceipt, verify_receipt
 from exchange.verification.service import Verifications
 from foundation.actor import Actor, ActorKind
@@ -76,6 +77,11 @@ def add_verify(app: typer.Typer, open_verifications: OpenVerifications) -> None:
         else:
             typer.echo("\n".join(outcome.lines))
         raise typer.Exit(outcome.exit_code)
+
+
+def add_purposes(app: typer.Typer, open_services: OpenPurposeServices) -> None:
+    """Add `purposes …` to the command line."""
+    app.add_typer(purpose_commands.build(open_services), name="purposes")
 
 
 def check_certificate(

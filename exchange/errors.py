@@ -3,6 +3,7 @@
 Invalid
 ├── IncompleteVerification    422  incomplete_verification   what is missing, by pointer
 ├── PurposeNotAllowed         422  purpose_not_allowed       more than the catalogue allows
+├── ReasonMissing             422  reason_missing            a decision or an end says why
 ├── UnusableAddress           422  unusable_address          no place that notices could be sent to
 └── IdempotencyKeyReused      422  idempotency_key_reused    same key, another body
 NotFound
@@ -10,13 +11,18 @@ NotFound
 ├── CertificateNotHeld        404  certificate_not_held      not there, or somebody else's
 ├── ShowCodeUnknown           404  show_code_unknown
 ├── NothingToFollow           404  nothing_to_follow         not there, or not for this purpose
+├── ApplicationNotFound       404  application_not_found     no application has this id
 └── SubscriptionNotFound      404  subscription_not_found    not there, or another program's
 Gone
 └── ShowCodeExpired           410  show_code_expired         too old, or opened before
 Conflict
 ├── RequestInFlight           409  request_in_flight         same key, the first is running
+├── ApplicationDecided        409  application_decided       decided or ended by somebody before
+├── PurposeHeld               409  purpose_held              another approved application holds it
 └── StatusChanging            409  status_changing           it changed in this very moment
 Refused
+├── ApplicationFourEyes       403  application_four_eyes     who applied decides about nothing
+├── MayNotDecide              403  may_not_decide            the role or the department is missing
 └── OnlyPrograms              403  only_programs             a person follows nothing
 Unavailable
 └── NoticeNotConfirmed        503  notice_not_confirmed      not confirmed by a program (in jobs)
@@ -43,6 +49,42 @@ class PurposeNotAllowed(Invalid):
     """A purpose asks for fields, a type or a predicate that the catalogue does not allow."""
 
     code = "purpose_not_allowed"
+
+
+class ReasonMissing(Invalid):
+    """A refusal or an end that does not say why."""
+
+    code = "reason_missing"
+
+
+class ApplicationNotFound(NotFound):
+    """No application for a purpose has this id, or it is another department's."""
+
+    code = "application_not_found"
+
+
+class ApplicationDecided(Conflict):
+    """The application is no longer in the state that this act begins from."""
+
+    code = "application_decided"
+
+
+class PurposeHeld(Conflict):
+    """The department holds this purpose for this type by another application."""
+
+    code = "purpose_held"
+
+
+class ApplicationFourEyes(Refused):
+    """Who applied for a purpose cannot approve or refuse it."""
+
+    code = "application_four_eyes"
+
+
+class MayNotDecide(Refused):
+    """The person has no role for this act, or works for another department."""
+
+    code = "may_not_decide"
 
 
 class UnusableAddress(Invalid):

@@ -1,6 +1,7 @@
 """Tables and values of the exchange between departments.
 
     purposes            who may ask what about which type, and why
+    purpose_applications  who applied for a purpose, who decided, and how it ended
     batch_receipts      which ledger entries one batch answer was made of
     show_codes          one-time codes by which a holder shows a certificate
     answered_requests   answers kept a day, from the commit of their entry on, so that a repeated
@@ -20,7 +21,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from foundation.columns import EncryptedText, JsonText, UtcDateTime
 from foundation.database import metadata
@@ -32,6 +43,8 @@ EVERYONE = "*"  # the organisation of a purpose that anybody may use, signed in 
 PUBLIC_CHECK = "public-check"  # somebody holds the paper in hand and looks it up on /verify
 HOLDER_SHOW = "holder-show"  # the holder shows the certificate by a one-time code
 OPEN_PURPOSES = frozenset({PUBLIC_CHECK, HOLDER_SHOW})
+CHANNELS = ("api", "portal", "terminal")
+APPLICATION_STATES = ("applied", "approved", "refused", "withdrawn", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,43 @@ class Purpose:
     legal_bases: tuple[str, ...]
     fields: tuple[str, ...] = ()
     predicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeForm:
+    """What a department applies for. Every field must be one that each of the types shows.
+
+    `channel` is one of `CHANNELS`; `quota` counts questions a day, `retention_days` how long the
+    department keeps an answer: both are what it binds itself to, and what the public reads. What
+    was granted before there were applications has no item, no channel and zeros: not stated.
+    """
+
+    organisation: str
+    code: str
+    service_item: str
+    legal_bases: tuple[str, ...]
+    types: tuple[str, ...]
+    fields: tuple[str, ...]
+    predicates: tuple[str, ...]
+    channel: str
+    retention_days: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeApplication:
+    """A form, who applied, who decided and who ended it; `state` is one of `APPLICATION_STATES`."""
+
+    id: str
+    form: PurposeForm
+    state: str
+    applied_by: str
+    applied_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    ended_by: str | None
+    ended_at: datetime | None
+    reason: str
 
 
 @dataclass(slots=True)
@@ -132,6 +182,40 @@ purposes = Table(
     Column("fields", JsonText, nullable=False),
     Column("predicates", JsonText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("application", Text),
+)
+
+purpose_applications = Table(
+    "purpose_applications",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", String(18), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("service_item", Text, nullable=False),
+    Column("legal_bases", JsonText, nullable=False),
+    Column("types", JsonText, nullable=False),
+    Column("fields", JsonText, nullable=False),
+    Column("predicates", JsonText, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("retention_days", Integer, nullable=False),
+    Column("quota", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("applied_by", Text, nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", UtcDateTime),
+    Column("ended_by", Text),
+    Column("ended_at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("decided_by <> applied_by", name="two_people"),
+    CheckConstraint(
+        "state IN ('applied', 'approved', 'refused', 'withdrawn', 'ended')", name="state"
+    ),
+    CheckConstraint(
+        "state NOT IN ('approved', 'refused', 'ended') OR decided_by IS NOT NULL",
+        name="decided_by_somebody",
+    ),
+    Index(None, "state", "applied_at"),
 )
 
 batch_receipts = Table(

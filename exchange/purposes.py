@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from certificates.catalogue import Catalogue, CertificateType
 from exchange import store
-from exchange.errors import PurposeNotAllowed
-from exchange.models import EVERYONE, OPEN_PURPOSES, Purpose
+from exchange.errors import PurposeHeld, PurposeNotAllowed
+from exchange.models import EVERYONE, OPEN_PURPOSES, Purpose, PurposeForm
 from exchange.rules import PREDICATES
 from foundation.clock import Clock, system_clock
 from foundation.database import Database, Tx
@@ -35,16 +35,78 @@ class Purposes:
         self._open = {code: _open_grants(catalogue, code) for code in OPEN_PURPOSES}
         self._known = frozenset(code for kind in catalogue.values() for code in kind.purposes)
 
-    def register(self, tx: Tx, purpose: Purpose) -> Purpose:
-        """Add one purpose, or replace it. Raises `PurposeNotAllowed`, which names every mistake."""
-        if mistakes := list(self._mistakes(purpose)):
+    def register(self, tx: Tx, purpose: Purpose, application: str | None = None) -> Purpose:
+        """Add one purpose, or replace it, on an approved application.
+
+        Raises `PurposeNotAllowed`, which names every mistake, and `PurposeHeld`.
+        """
+        if mistakes := list(self.mistakes(purpose)):
             raise PurposeNotAllowed(
                 f"{purpose.code} cannot be registered for {purpose.type}: {mistakes[0].detail}",
                 next_step="choose among the fields that the certificate type shows this purpose",
                 errors=mistakes,
             )
-        store.put_purpose(tx, self._database, purpose, self._clock())
+        if not store.put_purpose(tx, self._database, purpose, self._clock(), application):
+            raise PurposeHeld(
+                f"{purpose.organisation} holds {purpose.code} for {purpose.type} already",
+                next_step="end the application that holds it first",
+            )
         return purpose
+
+    def form_of(self, organisation: str, type_name: str, code: str) -> PurposeForm:
+        """The application for all that the catalogue allows of a purpose.
+
+        Raises `PurposeNotAllowed`.
+        """
+        known = self._catalogue.find(type_name).purposes.get(code)
+        if known is None:
+            raise PurposeNotAllowed(f"{type_name} knows no purpose {code}")
+        return PurposeForm(
+            organisation=organisation,
+            code=code,
+            service_item=known.names["zh-Hans"],
+            legal_bases=(known.legal_basis,),
+            types=(type_name,),
+            fields=tuple(known.fields),
+            predicates=("valid_today",),
+            channel="api",
+            retention_days=180,
+            quota=10_000,
+        )
+
+    def asked_for(self, form: PurposeForm, type_name: str) -> Purpose:
+        """The purpose that a form asks for, for one of its types."""
+        known = self._catalogue.get(type_name)
+        entry = known.purposes.get(form.code) if known else None
+        return Purpose(
+            organisation=form.organisation,
+            type=type_name,
+            code=form.code,
+            names=entry.names if entry else {},
+            legal_bases=form.legal_bases,
+            fields=form.fields,
+            predicates=form.predicates,
+        )
+
+    def mistakes(self, purpose: Purpose) -> Iterable[FieldError]:
+        """What the catalogue does not allow in a purpose, field by field."""
+        known = self._catalogue.get(purpose.type)
+        if known is None:
+            yield FieldError("/type", "unknown_type", f"there is no type {purpose.type}")
+            return
+        allowed = known.visible(purpose.code)
+        if purpose.code not in known.purposes or purpose.code in OPEN_PURPOSES:
+            yield FieldError("/code", "unknown_purpose", f"the type has no {purpose.code}")
+        for name in purpose.fields:
+            if name not in allowed:
+                yield FieldError("/fields", "field_not_allowed", f"{name} is not shown for it")
+        for name in purpose.predicates:
+            if name not in PREDICATES:
+                yield FieldError("/predicates", "unknown_predicate", f"{name} is not known")
+        if not purpose.legal_bases or not all(purpose.legal_bases):
+            yield FieldError("/legal_bases", "required", "at least one legal basis is needed")
+        if not purpose.organisation:
+            yield FieldError("/organisation", "required", "a purpose belongs to a department")
 
     def grant(
         self,
@@ -77,11 +139,6 @@ class Purposes:
             ),
         )
 
-    def seed(self, tx: Tx, grants: Iterable[tuple[str, str, str]]) -> int:
-        """Grant each (organisation, type, code) of a table; answers how many. Repeatable."""
-        granted = [self.grant(tx, *each) for each in grants]
-        return len(granted)
-
     def of(self, organisation: str) -> list[Purpose]:
         """Every purpose a department may use: its own first, then everyone's."""
         with self._database.read() as tx:
@@ -107,29 +164,15 @@ class Purposes:
         """Whether the catalogue has such a purpose at all; else it is a word of the asker's own."""
         return code in self._known
 
+    def legal_bases(self, code: str) -> frozenset[str]:
+        """The legal bases that the certificate types publish for a purpose."""
+        kinds = self._catalogue.values()
+        return frozenset(k.purposes[code].legal_basis for k in kinds if code in k.purposes)
+
     def labels(self, type_name: str) -> Mapping[str, str]:
         """The names of a certificate type by language, {} when it is not known."""
         known = self._catalogue.get(type_name)
         return known.labels if known else {}
-
-    def _mistakes(self, purpose: Purpose) -> Iterable[FieldError]:
-        known = self._catalogue.get(purpose.type)
-        if known is None:
-            yield FieldError("/type", "unknown_type", f"there is no type {purpose.type}")
-            return
-        allowed = known.visible(purpose.code)
-        if purpose.code not in known.purposes or purpose.code in OPEN_PURPOSES:
-            yield FieldError("/code", "unknown_purpose", f"the type has no {purpose.code}")
-        for name in purpose.fields:
-            if name not in allowed:
-                yield FieldError("/fields", "field_not_allowed", f"{name} is not shown for it")
-        for name in purpose.predicates:
-            if name not in PREDICATES:
-                yield FieldError("/predicates", "unknown_predicate", f"{name} is not known")
-        if not purpose.legal_bases or not all(purpose.legal_bases):
-            yield FieldError("/legal_bases", "required", "at least one legal basis is needed")
-        if not purpose.organisation:
-            yield FieldError("/organisation", "required", "a purpose belongs to a department")
 
 
 def _open_grants(catalogue: Catalogue, code: str) -> dict[str, Purpose]:

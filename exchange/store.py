@@ -25,18 +25,22 @@ from ledger.merkle import leaf_hash
 # ── purposes ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def put_purpose(tx: Tx, database: Database, purpose: Purpose, now: datetime) -> None:
-    """Insert or replace."""
+def put_purpose(
+    tx: Tx, database: Database, purpose: Purpose, now: datetime, application: str | None
+) -> bool:
+    """Insert or replace; False when another application holds the purpose."""
     values = {
         "names": dict(purpose.names),
         "legal_bases": list(purpose.legal_bases),
         "fields": list(purpose.fields),
         "predicates": list(purpose.predicates),
         "created_at": now,
+        "application": application,
     }
-    put = database.upsert(purposes, ["organisation", "code", "type"], values)
+    free = purposes.c.application.is_(None) | (purposes.c.application == application)
+    put = database.upsert(purposes, ["organisation", "code", "type"], values, where=free)
     key = {"organisation": purpose.organisation, "code": purpose.code, "type": purpose.type}
-    tx.execute(put.values(**key, **values))
+    return bool(tx.execute(put.values(**key, **values)).rowcount)
 
 
 def purposes_of(tx: Tx, organisation: str) -> list[Purpose]:

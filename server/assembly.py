@@ -97,6 +97,7 @@ class Installation:
         self.certificates = services.certificates
         self.batches = services.batches
         self.purposes = services.purposes
+        self.applications = services.applications
         self.verifications = services.verifications
         self.subscriptions = services.subscriptions
         self.access = services.access

@@ -75,6 +75,7 @@ def build() -> typer.Typer:
         signing.commands.build(_service(lambda installation: installation)), name="documents"
     )
     app.add_typer(job_commands.build(_service(lambda installation: installation.jobs)), name="jobs")
+    exchange.commands.add_purposes(app, _service(lambda installation: installation))
     exchange.commands.add_verify(app, _service(lambda installation: installation.verifications))
     return app
 

@@ -21,7 +21,7 @@ import keys.http
 import ledger.http
 import signing.http
 from certificates import Batches, Catalogue, Certificates, Renderer
-from exchange import Purposes, Subscriptions, Verifications, end_show_codes_of
+from exchange import PurposeApplications, Purposes, Subscriptions, Verifications, end_show_codes_of
 from foundation.batching import HotRoute
 from foundation.clock import Clock
 from foundation.database import Database
@@ -181,6 +181,11 @@ class Services:
     def purposes(self) -> Purposes:
         """What departments may ask, and which fields that shows."""
         return Purposes(self.database, self.catalogue, self.clock)
+
+    @cached_property
+    def applications(self) -> PurposeApplications:
+        """How a department comes by a purpose, and how it loses it."""
+        return PurposeApplications(self.purposes, self.ledger)
 
     @cached_property
     def verifications(self) -> Verifications:

@@ -7,8 +7,9 @@ README; a production process refuses to load this module's people.
 from contextlib import suppress
 from dataclasses import dataclass
 
-from foundation.actor import SYSTEM
+from foundation.actor import SYSTEM, Actor, ActorKind
 from foundation.codes import organisation_check, resident_check
+from foundation.database import Tx
 from foundation.errors import Conflict, Refused
 from idp import Client
 from server.assembly import Installation
@@ -128,6 +129,11 @@ GRANTS = (
 )
 
 
+_OPERATOR = frozenset({"operator"})
+_APPLICANT = Actor(ActorKind.PERSON, "sandbox-applicant", name="Sandbox", roles=_OPERATOR)
+_APPROVER = Actor(ActorKind.PERSON, "sandbox-approver", name="Sandbox", roles=_OPERATOR)
+
+
 def _texts(of: dict[str, tuple[str, str, str]], client_id: str) -> dict[str, str]:
     return dict(zip(("zh-Hans", "zh-Hant", "en"), of[client_id], strict=True))
 
@@ -188,8 +194,26 @@ def seed(installation: Installation) -> None:
         if client.client_id not in registered:
             with suppress(Conflict):
                 installation.idp.clients.add(client, by=SYSTEM)
-    with installation.database.write() as tx:
-        installation.purposes.seed(tx, GRANTS)
+    with suppress(Conflict), installation.database.write() as tx:
+        _approve_purposes(tx, installation)
+
+
+def _approve_purposes(tx: Tx, installation: Installation) -> None:
+    """What is not held is applied for by one made-up operator and approved by another.
+
+    Raises `Conflict` when another process was first; then nothing of it stays.
+    """
+    now, applications = installation.clock(), installation.applications
+    held = {
+        (form.organisation, type_name, form.code)
+        for form in (each.form for each in applications.all(tx, "approved"))
+        for type_name in form.types
+    }
+    for organisation, type_name, code in GRANTS:
+        if (organisation, type_name, code) not in held:
+            form = installation.purposes.form_of(organisation, type_name, code)
+            applied = applications.apply(tx, form, by=_APPLICANT, now=now)
+            applications.approve(tx, applied, by=_APPROVER, now=now)
 
 
 def _department(code: str) -> Department | None:

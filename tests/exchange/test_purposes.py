@@ -63,16 +63,6 @@ def test_registering_again_replaces(house, licence):
     assert set(house.ask(asking(licence.number)).fields) == {"valid_until"}
 
 
-def test_seeding_a_table_may_be_repeated(house):
-    table = [(BANK, FOOD_TYPE, "loan-application"), (BANK, FOOD_TYPE, FOOD_INSPECTION)]
-    for _ in range(2):
-        with house.database.write() as tx:
-            assert house.purposes.seed(tx, table) == 2
-
-    own = [each.code for each in house.purposes.of(BANK) if each.organisation == BANK]
-    assert own == [FOOD_INSPECTION, "loan-application"]
-
-
 def test_a_yes_or_no_answer_instead_of_a_value(house):
     permit = house.issue("residence-permit")
     code = next(

@@ -18,7 +18,7 @@ from sqlalchemy import delete, update
 
 from certificates.models import certificates
 from certificates.rules import State
-from exchange import PUBLIC_CHECK, Purpose, Subscriptions
+from exchange import PUBLIC_CHECK, Purpose, PurposeApplications, Subscriptions
 from exchange.errors import (
     IncompleteVerification,
     NothingToFollow,
@@ -30,7 +30,7 @@ from exchange.errors import (
 )
 from exchange.models import ChangeNotice, Subscription, purposes
 from exchange.subscriptions.service import LIFETIME, TRIED_FOR, USE
-from foundation.actor import SYSTEM, ActorKind
+from foundation.actor import SYSTEM, Actor, ActorKind
 from foundation.outbound.client import Outbound
 from idp import Client, Idp
 from server.services import assemble
@@ -352,6 +352,30 @@ def test_who_lost_the_purpose_is_told_nothing_more(house, licence, following, in
 
     assert inbox.got == []
     assert log(following, followed)[0].problem == "the program may not be told any more"
+
+
+def test_whose_purpose_was_ended_is_told_nothing_more_and_follows_nothing(
+    house, licence, following, inbox
+):
+    desk = PurposeApplications(house.purposes, house.ledger)
+    one, two = (
+        Actor(ActorKind.PERSON, name, roles=frozenset({"operator"})) for name in ("one", "two")
+    )
+    form = house.purposes.form_of(FOOD_BUREAU, licence.type, FOOD_INSPECTION)
+    with house.database.write() as tx:
+        applied = desk.apply(tx, form, by=one, now=house.clock())
+        desk.approve(tx, applied, by=two, now=house.clock())
+    followed, _ = following.subscribe(INSPECTOR, asking(licence.number), inbox.url)
+    suspend(house, licence)
+
+    with house.database.write() as tx:
+        desk.end(tx, applied, "over", by=one, now=house.clock())
+    house.certificates.jobs.run_pending()
+
+    assert inbox.got == []
+    assert log(following, followed)[0].problem == "the program may not be told any more"
+    with pytest.raises(NothingToFollow):
+        following.subscribe(INSPECTOR, asking(licence.number), inbox.url)
 
 
 def follow_and_regrant(house: House, following: Subscriptions, url: str, licence: Any, **changed):
