@@ -1,4 +1,4 @@
-"""`purposes …`: who may ask for what, from the application to the end, at a terminal.
+"""`purposes …`: who may ask for what, and why.
 
 Each act says who takes it (`--by`, a user name); the roles of that account decide, and who applied
 cannot decide here either. An application is a TOML file:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
 
 import server.tables  # noqa: F401 — declares every room's tables
+from exchange import application_store
 from foundation.database import Database
 from foundation.encryption import FieldCipher
 from foundation.jobs import install_engine
@@ -113,3 +115,25 @@ def test_the_revisions_form_one_line_in_the_order_of_their_numbers() -> None:
 
     assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
     assert [each.down_revision for each in reversed(revisions)] == [None, *numbers[:-1]]
+
+
+def test_a_purpose_of_before_has_an_application_that_can_be_ended(
+    pair: tuple[Database, Database],
+) -> None:
+    database, _ = pair
+    config = migrations.configuration()
+    with database.write() as tx:
+        config.attributes["connection"] = tx
+        command.upgrade(config, "0012")
+        tx.exec_driver_sql(
+            "INSERT INTO purposes (organisation, code, type, names, legal_bases, fields,"
+            " predicates, created_at) VALUES ('bank', 'loan', 'licence', '{}', '[\"law\"]',"
+            " '[\"name\"]', '[]', 1)"
+        )
+    migrations.upgrade(database)
+
+    with database.write() as tx:
+        [kept] = application_store.all_in(tx, "approved", "bank")
+        assert (kept.form.types, kept.form.fields) == (("licence",), ("name",))
+        assert kept.applied_by != kept.decided_by
+        assert application_store.take_back(tx, kept.id) == 1
