@@ -102,6 +102,18 @@ authorize("acr_values nobody knows", acr_values="urn:unheard-of")
 authorize("ui_locales nobody knows", ui_locales="xx")
 authorize("display popup", display="popup")
 authorize("resource unknown", resource="https://unheard-of.example/")
+authorize("scope with spaces around and between", scope="  openid   profile ")
+authorize("scope of which nothing is known", scope="unheard-of")
+authorize("by HEAD", "HEAD")
+_CORE = {"client_id": "core", "code_challenge": GONE, "code_challenge_method": GONE}
+authorize("a Core client without PKCE", **_CORE)
+authorize("a Core client without PKCE and nonce", **_CORE, nonce=GONE)
+authorize("a Core client with plain PKCE", client_id="core", code_challenge_method="plain")
+_NATIVE = {"client_id": "native", "redirect_uri": "http://127.0.0.1:51234/callback"}
+authorize("a native app at another port", **_NATIVE)
+authorize("a native app at another path", **{**_NATIVE, "redirect_uri": "http://127.0.0.1:1/other"})
+authorize("a native app by name", **{**_NATIVE, "redirect_uri": "http://localhost:1/callback"})
+authorize("a native app at IPv6", **{**_NATIVE, "redirect_uri": "http://[::1]:1/callback"})
 
 
 # --- the token endpoint -------------------------------------------------------------------------
@@ -170,6 +182,12 @@ token("secret in the form for a Basic client", own(), auth=_nobody, more=lambda 
     ("client_id", "basic"), ("client_secret", s.secrets["basic"])])  # fmt: skip
 token("secret in the form", own(), auth=_nobody, more=lambda s: [
     ("client_id", "post"), ("client_secret", s.secrets["post"])])  # fmt: skip
+token("Core: secret in the form, registered for Basic", own(), auth=_nobody, more=lambda s: [
+    ("client_id", "core"), ("client_secret", s.secrets["core"])])  # fmt: skip
+token("Core: code without verifier", lambda s: {
+    **code(code_verifier=GONE)(s), "code": s.mint("codes", "core")}, client="core")  # fmt: skip
+token("scope of its own with spaces around", own(scope=" records "))
+token("by HEAD", own(), method="HEAD")
 token("grant_type missing", own(grant_type=GONE))
 token("grant_type unknown", own(grant_type="urn:unheard-of"))
 token("grant_type password", own(grant_type="password", username="chen", password="x"))

@@ -16,7 +16,7 @@ const secret = () => randomBytes(32).toString('base64url');
 const ADMIN = `/${secret()}`;
 const VERIFIER = secret();
 const challenge = createHash('sha256').update(VERIFIER).digest('base64url');
-const secrets = { basic: secret(), post: secret(), other: secret() };
+const secrets = { basic: secret(), post: secret(), other: secret(), core: secret() };
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const web = {
@@ -30,6 +30,11 @@ const web = {
 const clients = [
   { ...web, client_id: 'basic', client_secret: secrets.basic },
   { ...web, client_id: 'other', client_secret: secrets.other },
+  { ...web, client_id: 'core', client_secret: secrets.core },
+  {
+    ...web, client_id: 'native', application_type: 'native', token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code', 'refresh_token'], redirect_uris: ['http://127.0.0.1/callback'],
+  },
   { ...web, client_id: 'post', client_secret: secrets.post, token_endpoint_auth_method: 'client_secret_post' },
   { ...web, client_id: 'jwt', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [jwk] } },
   {
@@ -54,7 +59,7 @@ const provider = new Provider(issuer, {
   claims: { openid: ['sub'], profile: ['name'] },
   scopes: ['openid', 'offline_access', 'records'],
   enableHttpPostMethods: true,
-  pkce: { required: () => true },
+  pkce: { required: (ctx, client) => client.clientId !== 'core' },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, name: 'Chen' }) }),
   rotateRefreshToken: true,
   enabledJWA: { clientAuthSigningAlgValues: ['ES256', 'PS256', 'EdDSA'], idTokenSigningAlgValues: ['ES256'] },

@@ -24,6 +24,7 @@ from idp.store.families import StoredCode, add_code
 from idp.token.grants.authorization_code import challenge_of, new_code
 from tests.clients.conftest import HERE, PURPOSE, REDIRECT_URI, Site, key_pair
 
+NATIVE_URI = "http://127.0.0.1/callback"
 LOGGED_OUT_URI = "https://food.example.gov.cn/bye"
 SCOPE = "openid profile offline_access"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -93,6 +94,8 @@ def ours(site: Site) -> Iterator[Side]:
     known = {
         "basic": site.client("basic", **more)["client_secret"],
         "other": site.client("other", **more)["client_secret"],
+        # Core alone: the profile of programs that send neither PKCE nor nonce.
+        "core": site.client("core", profile="basic", **more)["client_secret"],
         "post": site.client("post", token_endpoint_auth_method="client_secret_post", **more)[
             "client_secret"
         ],
@@ -102,6 +105,8 @@ def ours(site: Site) -> Iterator[Side]:
     open_client = {"profile": "public", "token_endpoint_auth_method": "none"}
     grants = ("authorization_code", "refresh_token")
     site.client("public", grant_types=grants, **open_client, **more)
+    loopback = {"application_type": "native", "redirect_uris": (NATIVE_URI,)}
+    site.client("native", grant_types=grants, **{**open_client, **more, **loopback})
     site.client("device", grant_types=(DEVICE,), redirect_uris=(), **open_client)
     verifier = secrets.token_urlsafe(32)
     found = httpx.get(f"{site.issuer}/.well-known/openid-configuration", trust_env=False).json()

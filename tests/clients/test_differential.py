@@ -73,8 +73,9 @@ def outcome(side: Side, ask: Ask) -> str:
 
 def send(side: Side, ask: Ask) -> httpx.Response:
     url = side.metadata.get(ask.where, ask.where)
-    if ask.method == "GET":
-        response = side.http.get(url, params=ask.pairs or None, headers=ask.headers)
+    if ask.method in ("GET", "HEAD"):
+        asked = ask.pairs or None
+        response = side.http.request(ask.method, url, params=asked, headers=ask.headers)
     elif ask.body is not None:
         response = side.http.post(url, json=ask.body, headers=ask.headers)
     else:
