@@ -36,6 +36,8 @@ WISH = SealApplication(
 )
 MINUTE = timedelta(minutes=1)
 
+FILINGS = select(seal_versions.c.filing).order_by(seal_versions.c.version)
+
 
 @pytest.fixture
 def house(house_on_each_database: House) -> House:
@@ -253,7 +255,7 @@ def test_a_new_version_is_agreed_by_two_people_and_the_old_stays_verifiable(hous
     assert house.signing.validate_pdf(before).indication == "valid"
     assert house.signing.validate_pdf(house.sealed(renewed).data).indication == "valid"
     with house.database.read() as tx:
-        assert list(tx.execute(select(seal_versions.c.filing)).scalars()) == [
+        assert list(tx.execute(FILINGS).scalars()) == [
             "公备2026-17",
             "公备2026-18",
         ]
