@@ -238,16 +238,20 @@ _ENGINE_TABLES = ("jobs", "workers", "events", "periodic_defers")
 def _empty(database: Database) -> None:
     """All rows go and all counters start anew.
 
-    TRUNCATE makes new files for every table and index, whether rows were there or not: a hundred
-    times the cost of deleting the few that a test leaves, after every test.
+    TRUNCATE makes new files for a table and its indexes, whether rows were there or not, so only
+    the few tables that a test filled are truncated. Deleting would be cheaper still, but leaves
+    room in the pages: then rows come back in another order than they went in, now and then.
     """
     ours = [table.name for table in metadata.sorted_tables]
     names = [*ours, *(f"procrastinate_{name}" for name in _ENGINE_TABLES)]
-    deletions = " ".join(f"DELETE FROM {name};" for name in names)
     with database.write() as tx:
-        tx.exec_driver_sql("SET LOCAL session_replication_role = replica")  # in any order
         tx.exec_driver_sql(f"LOCK TABLE {', '.join(names)}")  # whoever still writes is waited for
-        tx.exec_driver_sql(f"DO $$ BEGIN {deletions} END $$")
+        filled = " UNION ALL ".join(
+            f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names
+        )
+        found = [row[0] for row in tx.exec_driver_sql(filled)]
+        if found:
+            tx.exec_driver_sql(f"TRUNCATE {', '.join(found)} CASCADE")
         tx.exec_driver_sql(
             "SELECT setval(sequencename::regclass, start_value, false) FROM pg_sequences"
             " WHERE last_value IS NOT NULL"
