@@ -168,6 +168,24 @@ def sent_before(side: Side, pairs: Pairs) -> None:
     side.http.post(endpoint, data=dict(pairs), headers=side.basic("basic"))
 
 
+def _with_successor(side: Side, pairs: Pairs) -> Pairs:
+    endpoint = side.metadata["token_endpoint"]
+    answer = side.http.post(endpoint, data=dict(pairs), headers=side.basic("basic"))
+    successor = answer.json()["refresh_token"]
+    return [("grant_type", "refresh_token"), ("refresh_token", successor)]
+
+
+def successor_used_before(side: Side, pairs: Pairs) -> None:
+    sent_before(side, _with_successor(side, pairs))
+
+
+def repeated_before(side: Side, pairs: Pairs) -> None:
+    """The token was used twice, as after a lost answer; now its successor is."""
+    successor = _with_successor(side, pairs)
+    sent_before(side, pairs)
+    pairs[:] = successor
+
+
 def _nobody(_side: Side) -> dict[str, str]:
     return {}
 
@@ -187,6 +205,7 @@ token("Core: secret in the form, registered for Basic", own(), auth=_nobody, mor
 token("Core: code without verifier", lambda s: {
     **code(code_verifier=GONE)(s), "code": s.mint("codes", "core")}, client="core")  # fmt: skip
 token("scope of its own with spaces around", own(scope=" records "))
+token("scope of its own unknown beside a known one", own(scope="records unheard-of"))
 token("by HEAD", own(), method="HEAD")
 token("grant_type missing", own(grant_type=GONE))
 token("grant_type unknown", own(grant_type="urn:unheard-of"))
@@ -216,6 +235,9 @@ token("refresh by another client", refresh(), client="other")
 token("refresh with less scope", refresh(scope="openid"))
 token("refresh with more scope", refresh(scope=f"{SCOPE} records"))
 token("refresh a second time, at once", refresh(), before=sent_before)
+token("refresh a second time, its successor used", refresh(), before=successor_used_before)
+token("refresh with the successor, after a second time", refresh(), before=repeated_before)
+token("refresh with an unknown scope beside known ones", refresh(scope="openid unheard-of"))
 token("assertion", own(), auth=_nobody, more=lambda s: s.assertion())
 token("assertion for the token endpoint", own(), auth=_nobody,
       more=lambda s: s.assertion(aud=s.metadata["token_endpoint"]))  # fmt: skip
@@ -390,3 +412,26 @@ case(
     "metadata: RFC 8414", lambda s: Ask(f"{s.issuer}/.well-known/oauth-authorization-server", "GET")
 )
 case("keys", lambda s: Ask("jwks_uri", "GET"))
+
+# --- HEAD, OPTIONS, and what a browser asks before a script may (CORS preflight) -----------------
+
+
+def options(where: str, name: str, method: str) -> None:
+    """`method` is what a script would use there."""
+    asked = {
+        "origin": "https://food.example.gov.cn",
+        "access-control-request-method": method,
+        "access-control-request-headers": "authorization",
+    }
+    case(f"{name}: by OPTIONS", lambda s: Ask(where, "OPTIONS"))
+    case(f"{name}: preflight", lambda s: Ask(where, "OPTIONS", headers=asked))
+
+
+options("authorization_endpoint", "authorize", "GET")
+options("token_endpoint", "token", "POST")
+options("userinfo_endpoint", "userinfo", "GET")
+options("jwks_uri", "keys", "GET")
+case("keys: by HEAD", lambda s: Ask("jwks_uri", "HEAD"))
+case("userinfo: by HEAD", lambda s: Ask("userinfo_endpoint", "HEAD", headers={
+    "authorization": f"Bearer {s.mint('access', 'basic')}"}))  # fmt: skip
+case("userinfo: by HEAD without token", lambda s: Ask("userinfo_endpoint", "HEAD"))

@@ -64,6 +64,8 @@ def test_every_reason_belongs_to_a_request(reasons: dict[str, tuple[str, str, st
 def outcome(side: Side, ask: Ask) -> str:
     """What became of a request, in words that mean the same on both sides."""
     response = send(side, ask)
+    if ask.method == "OPTIONS":
+        return _options(response)
     if response.is_redirect:
         return _place(side, response.headers["location"])
     if ask.where in ("authorization_endpoint", "end_session_endpoint"):
@@ -73,7 +75,7 @@ def outcome(side: Side, ask: Ask) -> str:
 
 def send(side: Side, ask: Ask) -> httpx.Response:
     url = side.metadata.get(ask.where, ask.where)
-    if ask.method in ("GET", "HEAD"):
+    if ask.method in ("GET", "HEAD", "OPTIONS"):
         asked = ask.pairs or None
         response = side.http.request(ask.method, url, params=asked, headers=ask.headers)
     elif ask.body is not None:
@@ -106,6 +108,11 @@ def _page(ask: Ask, response: httpx.Response) -> str:
     if response.status_code == 200 and ask.where == "end_session_endpoint":
         return "asks the person"
     return f"page {response.status_code}"
+
+
+def _options(response: httpx.Response) -> str:
+    scripts = "access-control-allow-origin" in response.headers
+    return f"{response.status_code}, {'open' if scripts else 'closed'} to scripts"
 
 
 def _answer(response: httpx.Response) -> str:
