@@ -11,7 +11,7 @@
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -119,9 +119,7 @@ class Notices:
     def of(self, person: Person) -> list[LogoutNotice]:
         """What the person's services were told in the last month, newest first."""
         with self._database.read() as tx:
-            rows = logout_notices.about(tx, person.id)
-            known = self._clients.known(tx, [row.client_id for row in rows])
-        return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
+            return self._notices(tx, logout_notices.about(tx, person.id))
 
     def unconfirmed(self, person: Person) -> list[LogoutNotice]:
         """The services that did not confirm, or not yet."""
@@ -130,9 +128,7 @@ class Notices:
     def waiting_or_given_up(self, client_id: str = "") -> list[LogoutNotice]:
         """What was not confirmed, for an operator: newest first, of one client or of all."""
         with self._database.read() as tx:
-            rows = logout_notices.unconfirmed(tx, client_id)
-            known = self._clients.known(tx, [row.client_id for row in rows])
-        return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
+            return self._notices(tx, logout_notices.unconfirmed(tx, client_id))
 
     def send_again(self, notice_id: str, *, by: Actor) -> LogoutNotice:
         """Send a notice now: one that waits for its next attempt, or one that was given up, which
@@ -151,6 +147,10 @@ class Notices:
         for job in self._jobs.troubles(_key(notice_id)):
             self._jobs.try_again(job.id)
         return _notice(row, client)
+
+    def _notices(self, tx: Tx, rows: Sequence[Row[Any]]) -> list[LogoutNotice]:
+        known = self._clients.known(tx, [row.client_id for row in rows])
+        return [_notice(row, known[row.client_id].client) for row in rows if row.client_id in known]
 
     def _enqueue(self, tx: Tx, notice_id: str, client: Client) -> None:
         lock = place_of(client.backchannel_logout_uri)

@@ -106,23 +106,13 @@ class ClientAdministration:
     def changed(self, client_id: str, members: Mapping[str, Any]) -> Client:
         """The client with new values for some members; null is the default. Nothing is stored.
         Raises `ClientNotFound`, `ClientDeleted`, `InvalidClientMetadata`."""
-        old = self._changeable(client_id)
-        if problems := _unknown(members, client_id):
-            raise InvalidClientMetadata(problems[0].detail, errors=problems)
-        described = msgspec.to_builtins(old) | dict(members)
-        given = {name: value for name, value in described.items() if value is not None}
-        try:
-            return msgspec.convert(given, type=Client)
-        except msgspec.ValidationError as problem:
-            raise InvalidClientMetadata(
-                f"the change does not describe a client: {problem}"
-            ) from None
+        return _with_members(self._changeable(client_id), members)
 
     def change(self, client_id: str, members: Mapping[str, Any], *, by: Actor) -> str:
         """Give members of a registration new values; answers a secret, if another method of
         authentication needs one, else "". Raises as `changed` and `check` do."""
         before = self._changeable(client_id)
-        vouched = self._clients.vouch(self.changed(client_id, members))
+        vouched = self._clients.vouch(_with_members(before, members))
         with self._database.write() as tx:
             if clients.held(tx, client_id) != before:
                 raise ClientChanged(
@@ -214,6 +204,17 @@ def _state(row: Row[Any], *, forbidden: bool) -> State:
     if row.disabled_at is not None:
         return "disabled"
     return "forbidden" if forbidden else "enabled"
+
+
+def _with_members(old: Client, members: Mapping[str, Any]) -> Client:
+    if problems := _unknown(members, old.client_id):
+        raise InvalidClientMetadata(problems[0].detail, errors=problems)
+    described = msgspec.to_builtins(old) | dict(members)
+    given = {name: value for name, value in described.items() if value is not None}
+    try:
+        return msgspec.convert(given, type=Client)
+    except msgspec.ValidationError as problem:
+        raise InvalidClientMetadata(f"the change does not describe a client: {problem}") from None
 
 
 def _unknown(members: Mapping[str, Any], client_id: str) -> list[FieldError]:

@@ -210,11 +210,6 @@ class Clients:
         clients.set_client(tx, client.client_id, disabled_at=now)
         self.append(tx, "idp.client_disabled", client, by, now)
 
-    def read(self, client_id: str) -> RegisteredClient:
-        """`get` in a transaction of its own."""
-        with self._database.read() as tx:
-            return self.get(tx, client_id)
-
     def get(self, tx: Tx, client_id: str) -> RegisteredClient:
         """Raises `ClientNotFound`."""
         row = clients.client_rows(tx, [client_id]).get(client_id)
